@@ -1,0 +1,53 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PYTHONSAFEPATH := 1
+export HF_HUB_OFFLINE ?= 1
+
+.DEFAULT_GOAL := all
+.PHONY: all setup fmt lint types test demo bench crash clean help
+
+all: fmt lint types test demo bench ## what CI runs
+
+setup: $(READY) ## build .venv with everything pinned
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt torch
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[local,dev]"
+	touch $@
+
+fmt: setup ## format the code
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix-only .
+
+lint: setup ## check style and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: setup ## check types, strictly, twice
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+	$(BIN)/pyright
+
+test: setup ## run the whole suite
+	$(BIN)/python -m pytest
+
+demo: setup ## ingest the example documents and answer questions from them
+	$(BIN)/python examples/demo.py
+
+bench: setup ## measure: search, ingestion, memory, start-up
+	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/ingestion.py
+	$(BIN)/python benchmarks/startup.py
+
+crash: setup ## kill 50 ingestions at random and compare the index with one built in one go
+	$(BIN)/python tests/crash.py --kills 50
+
+clean: ## remove what was built
+	rm -rf $(VENV) .ragkit dist build
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | column -t -s "$$(printf '\t')"

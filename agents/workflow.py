@@ -1,0 +1,43 @@
+"""Retrieval and answering as a LangGraph workflow, to run as it is or as a node of another."""
+
+from typing import NotRequired, TypedDict
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from ragkit.core.protocols import Answerer
+from ragkit.core.types import DEFAULT_TENANT, Answer, Hit
+from ragkit.retrieval.hybrid import HybridRetriever
+
+
+class AnswerState(TypedDict):
+    """The state of the workflow: give `question`; `hits`, then `answer`, are filled in."""
+
+    question: str
+    hits: NotRequired[list[Hit]]
+    answer: NotRequired[Answer]
+
+
+def answer_graph(
+    retriever: HybridRetriever,
+    answerer: Answerer,
+    *,
+    tenant: str = DEFAULT_TENANT,
+    checkpointer: BaseCheckpointSaver[str] | None = None,
+) -> CompiledStateGraph[AnswerState]:
+    """A graph of two nodes, `retrieve` and `answer`; checkpoints and streaming are LangGraph's."""
+
+    async def retrieve(state: AnswerState) -> dict[str, list[Hit]]:
+        return {"hits": list(await retriever.search(state["question"], tenant=tenant))}
+
+    async def answer(state: AnswerState) -> dict[str, Answer]:
+        return {"answer": await answerer.answer(state["question"], state.get("hits", []))}
+
+    graph = StateGraph(AnswerState)
+    graph.add_node("retrieve", retrieve)
+    graph.add_node("answer", answer)
+    graph.add_edge(START, "retrieve")
+    graph.add_edge("retrieve", "answer")
+    graph.add_edge("answer", END)
+    return graph.compile(checkpointer=checkpointer)

@@ -1,0 +1,35 @@
+"""Ingest the example documents and answer questions from them, offline: `make demo`."""
+
+from pathlib import Path
+
+from ragkit import RAG, Settings, console
+
+CORPUS = Path(__file__).parent / "corpus"
+QUESTIONS = (
+    "Who designed the Scottish Parliament building?",
+    "How many languages did Tesla know?",
+    "What is Europe's largest inland port?",
+    "Who did the Super Bowl 50 National Anthem?",
+    "What new product did Bank of America introduce in 1958?",
+    "Why do cicadas pupate in intervals of prime numbers of years?",
+)
+UNANSWERABLE = "How many actors have played Doctor Who?"
+
+
+def main() -> None:
+    """Ingest, ask what the documents answer, then something that they don't."""
+    with (
+        console.progress(quiet=False) as on_progress,
+        RAG(Settings.load(), index=".ragkit/demo", on_progress=on_progress) as rag,
+    ):
+        console.show_report(rag.ingest(CORPUS, sync=True))
+        reranked = rag.asynchronous.reranker is not None
+        for question in QUESTIONS:
+            console.out.rule()
+            console.show_answer(question, rag.ask(question), reranked=reranked)
+        console.out.rule("not in the documents")
+        console.show_answer(UNANSWERABLE, rag.ask(UNANSWERABLE), reranked=reranked)
+
+
+if __name__ == "__main__":
+    main()

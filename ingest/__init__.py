@@ -1,0 +1,1 @@
+"""Ingestion: documents to chunks to vectors to the index, incrementally."""

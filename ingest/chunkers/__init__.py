@@ -1,0 +1,1 @@
+"""Chunkers: how documents are divided into passages."""

@@ -1,0 +1,232 @@
+"""The default chunker: sections, then blocks, then sentences, then tokens, each only if needed."""
+
+import bisect
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ragkit.core.errors import ConfigError
+from ragkit.core.protocols import Tokenizer
+from ragkit.core.text import check_language, sentences
+from ragkit.core.types import DEFAULT_TENANT, Block, Chunk, Document, stable_id
+from ragkit.ingest.loaders import heading_text
+
+HEADER_TOKENS = 40
+"""Room that every chunk leaves for its header (title and headings) in the model's window."""
+
+_PIECE_CHARACTERS = 50_000
+_SMALL = 0.25
+"""A section below this share of the chunk size is joined to the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unit:
+    """A span that is not divided further, with its length in tokens and where it stands."""
+
+    start: int
+    end: int
+    tokens: int
+    is_heading: bool
+    path: tuple[str, ...]
+    page: int | None
+
+
+class RecursiveChunker:
+    """Chunks of at most `chunk_tokens`, cut at headings, blocks and sentences where possible.
+
+    The spans of the chunks tile the document: joined in order (each from where the one before it
+    ended) they are its text again. A section longer than a chunk is divided evenly.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        chunk_tokens: int = 200,
+        overlap_tokens: int = 0,
+        language: str = "english",
+    ) -> None:
+        """Check the sizes against what the model reads.
+
+        Raises:
+            ConfigError: The chunk and its header do not fit, or the overlap is half a chunk.
+        """
+        largest = tokenizer.max_tokens - HEADER_TOKENS
+        if chunk_tokens > largest:
+            raise ConfigError(
+                f"ingest.chunk_tokens is {chunk_tokens}, but the embedding model reads "
+                f"{tokenizer.max_tokens} tokens and {HEADER_TOKENS} are kept for titles: "
+                f"set it to {largest} or less."
+            )
+        if overlap_tokens * 2 > chunk_tokens:
+            raise ConfigError(
+                f"ingest.overlap_tokens is {overlap_tokens}: more than half of chunk_tokens "
+                f"({chunk_tokens})."
+            )
+        self._tokenizer = tokenizer
+        self._size = chunk_tokens - overlap_tokens
+        self._overlap = overlap_tokens
+        self._language = check_language(language)
+
+    @property
+    def identity(self) -> str:
+        """Name and parameters."""
+        return f"recursive-1:{self._size}+{self._overlap}:{self._language}"
+
+    def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
+        """Chunks in reading order whose spans cover the whole text."""
+        units = list(self._units(document))
+        groups = [
+            group
+            for section in _sections(units, self._size)
+            for group in _split(section, self._size)
+        ]
+        return [
+            self._chunk(document, units, group, ordinal, tenant)
+            for ordinal, group in enumerate(groups)
+        ]
+
+    def _chunk(
+        self,
+        document: Document,
+        units: Sequence[_Unit],
+        group: Sequence[_Unit],
+        ordinal: int,
+        tenant: str,
+    ) -> Chunk:
+        first = group[0]
+        start = self._overlap_start(units, first) if ordinal else first.start
+        end = group[-1].end
+        return Chunk(
+            id=stable_id(tenant, document.uri, document.content_hash, self.identity, ordinal),
+            uri=document.uri,
+            title=document.title,
+            text=document.text[start:end],
+            start=start,
+            end=end,
+            heading_path=first.path,
+            page=first.page,
+            metadata=document.metadata,
+        )
+
+    def _overlap_start(self, units: Sequence[_Unit], first: _Unit) -> int:
+        start, room = first.start, self._overlap
+        position = bisect.bisect_left(units, first.start, key=lambda unit: unit.start)
+        for unit in reversed(units[:position]):
+            room -= unit.tokens
+            if room < 0 or first.is_heading:
+                break
+            start = unit.start
+        return start
+
+    def _units(self, document: Document) -> Iterator[_Unit]:
+        path: list[tuple[int, str]] = []
+        for block, start, end in _tiles(document):
+            if block.kind == "heading":
+                path = [item for item in path if item[0] < block.level]
+                path.append((block.level, heading_text(block)))
+            headings = tuple(name for _, name in path)
+            for piece_start, piece_end, tokens in self._pieces(document.text, block, start, end):
+                yield _Unit(
+                    start=piece_start,
+                    end=piece_end,
+                    tokens=tokens,
+                    is_heading=block.kind == "heading",
+                    path=headings,
+                    page=block.page,
+                )
+
+    def _pieces(
+        self, text: str, block: Block, start: int, end: int
+    ) -> Iterator[tuple[int, int, int]]:
+        for first, last in _slabs(text, start, end):
+            starts = self._tokenizer.token_starts(text[first:last])
+            if len(starts) <= self._size:
+                yield first, last, len(starts)
+                continue
+            for a, b in _tiled(self._inner_spans(text[first:last], block), last - first):
+                inside = starts[bisect.bisect_left(starts, a) : bisect.bisect_left(starts, b)]
+                # Sentences longer than a chunk are cut between tokens.
+                cuts = [a, *inside[self._size :: self._size], b]
+                for number, (low, high) in enumerate(pairwise(cuts)):
+                    left = len(inside) - number * self._size
+                    yield first + low, first + high, min(left, self._size)
+
+    def _inner_spans(self, text: str, block: Block) -> list[int]:
+        if block.kind == "paragraph":
+            return [start for start, _ in sentences(text, language=self._language)]
+        return [0, *(i + 1 for i, character in enumerate(text) if character == "\n")]
+
+
+def _tiles(document: Document) -> Iterator[tuple[Block, int, int]]:
+    """Blocks with spans that include the white space up to the next block."""
+    text = document.text
+    blocks = document.blocks or (Block(kind="paragraph", start=0, end=len(text), text=text),)
+    starts = [0, *(block.start for block in blocks[1:]), len(text)]
+    yield from zip(blocks, starts, starts[1:], strict=False)
+
+
+def _slabs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Spans short enough to tokenize at once, cut after white space where there is any."""
+    while end - start > _PIECE_CHARACTERS:
+        limit = start + _PIECE_CHARACTERS
+        cut = max(text.rfind(" ", start, limit), text.rfind("\n", start, limit)) + 1
+        yield start, (cut if cut > start else limit)
+        start = cut if cut > start else limit
+    yield start, end
+
+
+def _tiled(starts: Sequence[int], end: int) -> Iterator[tuple[int, int]]:
+    """Spans from each start to the next that together cover `0..end`."""
+    edges = sorted({0, end, *(start for start in starts if start < end)})
+    yield from pairwise(edges)
+
+
+def _sections(units: Sequence[_Unit], size: int) -> Iterator[list[_Unit]]:
+    """Runs of units between headings; a run that is small or only headings takes in the next."""
+    current: list[_Unit] = []
+    for position, unit in enumerate(units):
+        starts_section = unit.is_heading and current and not current[-1].is_heading
+        if starts_section and not _absorbs(current, _run_tokens(units, position), size):
+            yield current
+            current = []
+        current.append(unit)
+    if current:
+        yield current
+
+
+def _absorbs(current: Sequence[_Unit], following: int, size: int) -> bool:
+    tokens = sum(unit.tokens for unit in current)
+    return tokens < size * _SMALL and tokens + following <= size
+
+
+def _run_tokens(units: Sequence[_Unit], position: int) -> int:
+    """Tokens of the section that starts at a heading (and further ones right after it)."""
+    total, body = 0, False
+    for unit in units[position:]:
+        if unit.is_heading and body:
+            break
+        body = body or not unit.is_heading
+        total += unit.tokens
+    return total
+
+
+def _split(section: Sequence[_Unit], size: int) -> Iterator[list[_Unit]]:
+    """Divide a section into parts of at most `size` tokens, about equal in length."""
+    total = sum(unit.tokens for unit in section)
+    target = math.ceil(total / max(1, math.ceil(total / size)))
+    current: list[_Unit] = []
+    tokens = 0
+    for unit in section:
+        over = tokens + unit.tokens > size
+        full = tokens >= target or (
+            tokens + unit.tokens / 2 > target and not current[-1].is_heading
+        )
+        if current and (over or full):
+            yield current
+            current, tokens = [], 0
+        current.append(unit)
+        tokens += unit.tokens
+    if current:
+        yield current

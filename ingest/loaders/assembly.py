@@ -1,0 +1,93 @@
+"""Blocks with exact offsets: over a source text that stays, or over a text that grows."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ragkit.core.types import Block, BlockKind
+
+
+class Span(NamedTuple):
+    """Where a block lies in a source text; `level` is that of a heading."""
+
+    kind: BlockKind
+    start: int
+    end: int
+    level: int = 0
+
+
+def blocks_over(text: str, spans: Iterable[Span]) -> tuple[Block, ...]:
+    """Blocks for the spans, in order and trimmed; text between them becomes paragraphs.
+
+    So everything in `text` that is not white space lies in exactly one block.
+    """
+    return tuple(
+        Block(kind=kind, start=start, end=end, level=level, text=text[start:end])
+        for span in _covering(text, spans)
+        for kind, start, end, level in _trimmed(text, span)
+    )
+
+
+class GrowingText:
+    """Text that blocks are appended to, with a blank line between two of them."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._parts: list[str] = []
+        self._blocks: list[Block] = []
+        self._length = 0
+
+    @property
+    def text(self) -> str:
+        """All blocks so far."""
+        return "".join(self._parts)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks so far; `text[block.start:block.end]` is the text of each."""
+        return tuple(self._blocks)
+
+    def append(
+        self, kind: BlockKind, text: str, *, level: int = 0, page: int | None = None
+    ) -> None:
+        """Add a block, without the white space around it; nothing if that is all there is."""
+        for _, start, end, _ in _trimmed(text, Span(kind, 0, len(text))):
+            content = text[start:end]
+            offset = self._separate()
+            self._parts.append(content)
+            self._length += len(content)
+            self._blocks.append(
+                Block(
+                    kind=kind,
+                    start=offset,
+                    end=self._length,
+                    level=level,
+                    page=page,
+                    text=content,
+                )
+            )
+
+    def _separate(self) -> int:
+        if self._parts:
+            self._parts.append("\n\n")
+            self._length += 2
+        return self._length
+
+
+def _covering(text: str, spans: Iterable[Span]) -> Iterator[Span]:
+    cursor = 0
+    for span in spans:
+        start = max(span.start, cursor)
+        yield Span("paragraph", cursor, start)
+        yield span._replace(start=start)
+        cursor = max(cursor, span.end)
+    yield Span("paragraph", cursor, len(text))
+
+
+def _trimmed(text: str, span: Span) -> Iterator[Span]:
+    content = text[span.start : span.end]
+    if not content.strip():
+        return
+    lead = len(content) - len(content.lstrip())
+    if span.kind == "code":  # The first line keeps its indentation.
+        lead = content.rfind("\n", 0, lead) + 1
+    yield span._replace(start=span.start + lead, end=span.start + len(content.rstrip()))

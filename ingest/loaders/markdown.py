@@ -1,0 +1,97 @@
+"""Markdown: the source stays as it is, and the CommonMark parser says where its blocks lie."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from ragkit.core.errors import MissingExtraError
+from ragkit.core.types import Block, BlockKind, Document, MetadataValue
+from ragkit.ingest.loaders.assembly import Span, blocks_over
+from ragkit.ingest.loaders.decoding import (
+    codec_name,
+    content_hash,
+    decode_text,
+    empty_error,
+    loader_identity,
+)
+from ragkit.ingest.loaders.front_matter import split_front_matter
+from ragkit.ingest.loaders.titles import title_from
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+_KINDS: Mapping[str, BlockKind] = {
+    "heading_open": "heading",
+    "fence": "code",
+    "code_block": "code",
+    "bullet_list_open": "list",
+    "ordered_list_open": "list",
+    "table_open": "table",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkdownLoader:
+    """Loads Markdown. `encoding` applies where no byte order mark says otherwise."""
+
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown encoding at once."""
+        codec_name(self.encoding)
+
+    @property
+    def identity(self) -> str:
+        """Name, version and, where it is not UTF-8, the encoding."""
+        return loader_identity("markdown-1", encoding=self.encoding)
+
+    def load(self, data: bytes, *, uri: str) -> Document:
+        """Decode the source, move its front matter to the metadata, and find its blocks.
+
+        The title is that of the front matter, else the first heading of level 1, else the first
+        heading, else the file's name.
+
+        Raises:
+            InputError: The file is empty, binary or in another encoding, or its front matter is
+                broken.
+        """
+        source = decode_text(data, uri=uri, encoding=self.encoding)
+        metadata, text = split_front_matter(source, uri=uri)
+        if not text.strip():
+            raise empty_error(uri)
+        blocks = blocks_over(text, _spans(text))
+        return Document(
+            uri=uri,
+            title=_title(metadata, blocks, uri=uri),
+            text=text,
+            blocks=blocks,
+            metadata=metadata,
+            content_hash=content_hash(data),
+        )
+
+
+def _title(metadata: Mapping[str, MetadataValue], blocks: tuple[Block, ...], *, uri: str) -> str:
+    title = metadata.get("title", "")
+    named = "" if isinstance(title, tuple) else " ".join(str(title).split())
+    return named or title_from(blocks, uri=uri)
+
+
+def _spans(text: str) -> Iterator[Span]:
+    starts = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
+    for token in _block_tokens(text):
+        if token.level == 0 and token.map and token.nesting >= 0:
+            first, last = token.map
+            level = int(token.tag[1]) if token.type == "heading_open" else 0
+            kind = _KINDS.get(token.type, "paragraph")
+            yield Span(kind, starts[first], min(starts[last], len(text)), level)
+
+
+def _block_tokens(text: str) -> "list[Token]":
+    try:
+        from markdown_it import MarkdownIt
+    except ImportError as error:
+        raise MissingExtraError("markdown_it", extra="local") from error
+    # Inline markup is not needed for offsets, and is most of the parser's work.
+    parser = MarkdownIt("commonmark").enable("table").disable("inline")
+    return parser.parse(text)

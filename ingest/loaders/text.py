@@ -1,0 +1,73 @@
+"""Plain text: paragraphs between blank lines, and underlined headings."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ragkit.core.types import Document
+from ragkit.ingest.loaders.assembly import Span, blocks_over
+from ragkit.ingest.loaders.decoding import (
+    codec_name,
+    content_hash,
+    decode_text,
+    loader_identity,
+)
+from ragkit.ingest.loaders.titles import stem_title
+
+# An underlined line that opens its paragraph; reStructuredText may draw a line above it too.
+_HEADING = re.compile(
+    r"(?:(?:={3,}|-{3,})[ \t]*\n)?(?=[^\n]*\w)[^\n]{1,200}\n(?P<rule>={3,}|-{3,})[ \t]*(?=\n|\Z)"
+)
+_LEVELS = {"=": 1, "-": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextLoader:
+    """Loads plain text. `encoding` applies where no byte order mark says otherwise."""
+
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown encoding at once."""
+        codec_name(self.encoding)
+
+    @property
+    def identity(self) -> str:
+        """Name, version and, where it is not UTF-8, the encoding."""
+        return loader_identity("text-1", encoding=self.encoding)
+
+    def load(self, data: bytes, *, uri: str) -> Document:
+        """Decode the text and find its paragraphs; the title is the file's name.
+
+        Raises:
+            InputError: The file is empty, binary or in another encoding.
+        """
+        text = decode_text(data, uri=uri, encoding=self.encoding)
+        return Document(
+            uri=uri,
+            title=stem_title(uri),
+            text=text,
+            blocks=blocks_over(text, _spans(text)),
+            content_hash=content_hash(data),
+        )
+
+
+def _spans(text: str) -> Iterator[Span]:
+    for start, end in _paragraphs(text):
+        heading = _HEADING.match(text, start, end)
+        body = start
+        if heading:
+            body = heading.end()
+            yield Span("heading", start, body, _LEVELS[heading["rule"][0]])
+        yield Span("paragraph", body, end)
+
+
+def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
+    """Runs of lines that are not blank."""
+    start = position = 0
+    for line in text.split("\n"):
+        if not line.strip():
+            yield start, position
+            start = position + len(line) + 1
+        position += len(line) + 1
+    yield start, len(text)

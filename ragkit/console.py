@@ -1,0 +1,221 @@
+"""How results look in a terminal, and as JSON."""
+
+import json
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic_core import to_jsonable_python
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+
+from ragkit.core.protocols import OnProgress
+from ragkit.core.protocols import Progress as Step
+from ragkit.core.types import Answer, Citation, Hit
+from ragkit.doctor import Check
+from ragkit.evaluate import Evaluation
+from ragkit.evaluation.metrics import MEASURES
+from ragkit.ingest.report import IngestReport
+from ragkit.retrieval.hybrid import Explanation, Hits
+
+NO_RERANKER = (
+    "rerank: off, no reranker is set (RAGKIT_RERANKER__MODEL=cross-encoder:<folder or hub name>)"
+)
+_STATUS_STYLES = {"ok": "green", "off": "dim", "missing": "yellow", "failed": "red"}
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document; dataclasses become objects."""
+    text = json.dumps(to_jsonable_python(value), ensure_ascii=False, indent=2)
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def hit_json(hit: Hit) -> dict[str, object]:
+    """A hit: its chunk's fields, its score, and `trace` with rank and score by stage."""
+    chunk: dict[str, object] = to_jsonable_python(hit.chunk)
+    trace = {stage: {"rank": rank, "score": score} for stage, (rank, score) in hit.trace.items()}
+    return {**chunk, "score": hit.score, "trace": trace}
+
+
+def search_json(query: str, hits: Hits) -> dict[str, object]:
+    """The result of a search; `explanation` is null unless it was asked for."""
+    return {
+        "query": query,
+        "hits": [hit_json(hit) for hit in hits],
+        "explanation": hits.explanation,
+    }
+
+
+def answer_json(question: str, answer: Answer) -> dict[str, object]:
+    """An answer; each citation carries title, page and trace of its passage."""
+    hits = {hit.chunk.id: hit_json(hit) for hit in answer.hits}
+    taken = ("title", "page", "trace")
+    citations = [
+        {**asdict(citation), **{name: hits[citation.chunk_id][name] for name in taken}}
+        for citation in answer.citations
+    ]
+    return {
+        "question": question,
+        "answer": answer.text,
+        "abstained": answer.abstained,
+        "confidence": answer.confidence,
+        "citations": citations,
+        "hits": list(hits.values()),
+        "usage": answer.usage,
+        "timings": answer.timings,
+    }
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Generator[OnProgress | None]:
+    """A progress bar on standard error, one line for each phase; none when quiet."""
+    if quiet:
+        yield None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[dim]{task.fields[item]}"),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: Step) -> None:
+            if step.phase not in tasks:
+                tasks[step.phase] = bar.add_task(step.phase, total=step.total, item="")
+            item = escape(Path(step.item).name[:40])
+            bar.update(tasks[step.phase], completed=step.done, total=step.total, item=item)
+
+        yield show
+
+
+def show_report(report: IngestReport) -> None:
+    """What an ingestion did."""
+    out.print(f"[bold]{report}")
+    if report.repaired:
+        out.print(f"[yellow]mended {report.repaired} faults of an interrupted run")
+    for uri in report.truncated:
+        out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
+    for failure in report.failed:
+        out.print(f"[red]failed[/] {escape(failure.uri)}: {escape(failure.reason)}")
+
+
+def show_answer(question: str, answer: Answer, *, reranked: bool) -> None:
+    """An answer, then each quote with its source and the ranks of its passage."""
+    out.print(f"[bold cyan]{escape(question)}")
+    style = "yellow" if answer.abstained else "bold"
+    out.print(f"[{style}]{escape(answer.text)}[/] [dim](confidence {answer.confidence:.2f})")
+    hits = {hit.chunk.id: hit for hit in answer.hits}
+    for number, citation in enumerate(answer.citations, start=1):
+        _show_citation(number, citation, hits[citation.chunk_id])
+    if not reranked:
+        out.print(f"[dim]{NO_RERANKER}")
+
+
+def _show_citation(number: int, citation: Citation, hit: Hit) -> None:
+    page = f", page {hit.chunk.page}" if hit.chunk.page else ""
+    where = f"{citation.uri}{page}, characters {citation.start}-{citation.end}"
+    out.print(f'  [green]\\[{number}] "{escape(citation.quote)}"')
+    out.print(f"      [dim]{escape(hit.chunk.header)}: {escape(where)}")
+    out.print(f"      [dim]{_ranks(hit)}")
+
+
+def _ranks(hit: Hit) -> str:
+    stages = (f"{stage} #{rank} ({score:.4g})" for stage, (rank, score) in hit.trace.items())
+    return " · ".join(stages)
+
+
+def show_hits(hits: Hits, *, reranked: bool) -> None:
+    """Hits in order, each with its ranks."""
+    if not hits:
+        out.print("[yellow]Nothing was found.")
+    for number, hit in enumerate(hits, start=1):
+        chunk = hit.chunk
+        out.print(f"[bold]{number}. {escape(chunk.header or chunk.uri)}[/]  [dim]{_ranks(hit)}")
+        out.print(f"   [dim]{escape(chunk.uri)}, characters {chunk.start}-{chunk.end}")
+        text = " ".join(chunk.text.split())
+        out.print(f"   {escape(text[:300])}{' …' if len(text) > 300 else ''}")
+    if hits.explanation is not None:
+        show_explanation(hits.explanation, reranked=reranked)
+
+
+def show_explanation(explanation: Explanation, *, reranked: bool) -> None:
+    """The best candidates of every stage, side by side."""
+    table = Table(title="Every stage (first ten)", title_justify="left")
+    table.add_column("#", justify="right")
+    for stage in explanation.stages:
+        table.add_column(stage)
+    for row in range(min(10, max(map(len, explanation.stages.values()), default=0))):
+        cells = [
+            f"{ranked[row][0][:8]} {ranked[row][2]:.4g}" if row < len(ranked) else ""
+            for ranked in explanation.stages.values()
+        ]
+        table.add_row(str(row + 1), *cells)
+    out.print(table)
+    sizes = ", ".join(f"{stage} {len(ranked)}" for stage, ranked in explanation.stages.items())
+    times = ", ".join(
+        f"{name} {value * 1000:.1f} ms" for name, value in explanation.seconds.items()
+    )
+    out.print(f"candidates: {sizes}; duplicates dropped: {len(explanation.duplicates)}")
+    out.print(f"text embedded: {escape(repr(explanation.embedded))}")
+    out.print(f"filter: {escape(str(explanation.where))}; tenant: {escape(explanation.tenant)}")
+    out.print(f"time: {times}")
+    if not reranked:
+        out.print(f"[dim]{NO_RERANKER}")
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Measures of each stage with their intervals."""
+    table = Table(
+        title=f"{evaluation.dataset}: {evaluation.queries} queries, {evaluation.documents} "
+        f"documents, {evaluation.chunks} chunks (95% bootstrap intervals)",
+        title_justify="left",
+    )
+    for column in ("stage", *MEASURES, "p50 ms", "p95 ms"):
+        table.add_column(column)
+    for stage, result in evaluation.stages.items():
+        cells = [
+            f"{estimate.value:.3f} [dim]{estimate.low:.3f}-{estimate.high:.3f}"
+            for estimate in result.measures.values()
+        ]
+        table.add_row(stage, *cells, f"{result.p50_ms:.1f}", f"{result.p95_ms:.1f}")
+    out.print(table)
+    for stage, result in evaluation.stages.items():
+        for query, reason in result.failed.items():
+            out.print(f"[red]{stage}: query {escape(query)} failed:[/] {escape(reason)}")
+
+
+def evaluation_json(evaluation: Evaluation) -> dict[str, object]:
+    """The evaluation with each stage's measures beside its latencies."""
+    return {
+        "dataset": evaluation.dataset,
+        "documents": evaluation.documents,
+        "chunks": evaluation.chunks,
+        "queries": evaluation.queries,
+        "stages": {
+            stage: {
+                **result.measures,
+                "p50_ms": result.p50_ms,
+                "p95_ms": result.p95_ms,
+                "failed": result.failed,
+            }
+            for stage, result in evaluation.stages.items()
+        },
+    }
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """The doctor's findings."""
+    for check in checks:
+        style = _STATUS_STYLES[check.status]
+        out.print(f"[{style}]{check.status:>8}[/] {check.name:<22} {escape(check.detail)}")
+        if check.fix:
+            out.print(f"{'':>8} [dim]mend:[/] {escape(check.fix)}")

@@ -1,0 +1,1 @@
+"""Types, errors, settings and seams that every other layer builds on."""

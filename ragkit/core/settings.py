@@ -1,0 +1,161 @@
+"""The one `Settings`: from arguments, `RAGKIT_*` variables and `ragkit.toml`, in that order.
+
+A nested setting is a table in the file (`[index]`, `location = "..."`) and has a double underscore
+in its variable (`RAGKIT_INDEX__LOCATION`). Building `Settings` reads that file and the environment
+and does nothing else.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ragkit.core.errors import ConfigError
+from ragkit.core.types import DEFAULT_TENANT, FieldType
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IndexSettings(_Section):
+    """Where chunks are stored, and how.
+
+    `location` is a folder (Qdrant Edge, in process), an `http(s)://` URL (Qdrant server) or
+    `":memory:"`. `shards` and `replicas` apply when a server collection is created.
+    """
+
+    location: str = ".ragkit/index"
+    collection: str = "ragkit"
+    api_key: SecretStr | None = None
+    search_dimensions: Positive | None = 128
+    language: str = "english"
+    fields: Mapping[str, FieldType] = Field(default_factory=dict[str, FieldType])
+    shards: Positive = 1
+    replicas: Positive = 1
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+
+
+class EmbedderSettings(_Section):
+    """`model` is `"packaged:all-minilm-l6-v2"` or `"sentence-transformers:<folder or hub name>"`.
+
+    `dimensions` keeps a Matryoshka prefix of each vector; `dtype` is the arithmetic of the forward
+    pass (`auto`: bfloat16 autocast where the CPU has it, else float32).
+    """
+
+    model: str = "packaged:all-minilm-l6-v2"
+    dimensions: Positive | None = None
+    query_prompt: str | None = None
+    passage_prompt: str | None = None
+    batch_size: Positive = 32
+    device: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class RerankerSettings(_Section):
+    """`model` is `"cross-encoder:<folder or hub name>"`, or None for no reranking."""
+
+    model: str | None = None
+    depth: Positive = 50
+    batch_size: Positive = 32
+    device: str | None = None
+
+
+class IngestSettings(_Section):
+    """`chunk_tokens` counts the embedder's tokens; `encoding` is for text that is not UTF-8."""
+
+    chunk_tokens: Positive = 200
+    overlap_tokens: Annotated[int, Field(ge=0)] = 0
+    max_file_mb: Positive = 50
+    encoding: str = "utf-8"
+    batch_chunks: Positive = 512
+
+
+class RetrievalSettings(_Section):
+    """`depth` is what each leg returns; `rrf_k` and the weights shape reciprocal rank fusion.
+
+    With `drop_duplicates`, a chunk whose text equals that of a better one is left out.
+    """
+
+    k: Positive = 5
+    depth: Positive = 100
+    rrf_k: Positive = 60
+    dense_weight: Annotated[float, Field(ge=0)] = 1.0
+    bm25_weight: Annotated[float, Field(ge=0)] = 1.0
+    drop_duplicates: bool = True
+    context_tokens: Positive = 1500
+
+
+class AnswerSettings(_Section):
+    """`threshold` is the confidence, 0 to 1, below which the answerer abstains."""
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    max_quotes: Positive = 3
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with the defaults that work offline."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RAGKIT_",
+        env_nested_delimiter="__",
+        toml_file="ragkit.toml",
+        extra="forbid",
+        frozen=True,
+    )
+
+    tenant: str = DEFAULT_TENANT
+    index: IndexSettings = IndexSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    reranker: RerankerSettings = RerankerSettings()
+    ingest: IngestSettings = IngestSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    answer: AnswerSettings = AnswerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then `ragkit.toml`."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, file: Path | None = None) -> Self:
+        """Read the settings, from the named file instead of `./ragkit.toml` if one is given.
+
+        Raises:
+            ConfigError: A setting is unknown or has a bad value; the message names it.
+        """
+        try:
+            if file is None:
+                return cls()
+            if not file.is_file():
+                raise ConfigError(f"No settings file at {str(file)!r}.")
+            chosen = type(cls.__name__, (cls,), {"model_config": {"toml_file": file}})
+            return cls.model_construct(**dict(chosen()))
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from error
+        except ValueError as error:
+            raise ConfigError(f"The settings cannot be read: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    lines = (
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}, got {item['input']!r}"
+        for item in error.errors()
+    )
+    return "Bad settings. Mend these in ragkit.toml or the RAGKIT_ variables: " + "; ".join(lines)

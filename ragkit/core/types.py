@@ -1,0 +1,197 @@
+"""The values that pass between layers: immutable, with exact character offsets throughout."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+"""Row-major float32, one row per text: `[n, d]`."""
+
+MetadataValue: TypeAlias = str | int | float | bool | tuple[str, ...]
+Metadata: TypeAlias = Mapping[str, MetadataValue]
+FieldType: TypeAlias = Literal["keyword", "integer", "float", "bool", "datetime"]
+BlockKind: TypeAlias = Literal["heading", "paragraph", "table", "code", "list"]
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+Task: TypeAlias = Literal["query", "passage"]
+
+DEFAULT_TENANT = "default"
+_NAMESPACE = uuid.UUID("6f1d3a52-6a0e-5f0e-9d53-0c8f3c1f7f11")
+
+
+def stable_id(*parts: str | int) -> str:
+    """UUIDv5 of the parts; the same parts give the same id on every machine and in every run."""
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(str(part) for part in parts)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A structural unit of a document: `document.text[start:end]` is its text.
+
+    `level` is 1 to 6 for headings and 0 otherwise; `page` counts from 1 where there are pages.
+    """
+
+    kind: BlockKind
+    start: int
+    end: int
+    level: int = 0
+    page: int | None = None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A loaded document. `content_hash` is the SHA-256 of the source bytes, in hexadecimal."""
+
+    uri: str
+    title: str
+    text: str
+    blocks: tuple[Block, ...] = ()
+    metadata: Metadata = field(default_factory=dict[str, MetadataValue])
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A passage of a document: `text` is `document.text[start:end]`, verbatim.
+
+    `id` is a UUIDv5 of tenant, uri, content hash, pipeline identity and ordinal.
+    """
+
+    id: str
+    uri: str
+    title: str
+    text: str
+    start: int
+    end: int
+    heading_path: tuple[str, ...] = ()
+    page: int | None = None
+    metadata: Metadata = field(default_factory=dict[str, MetadataValue])
+
+    @property
+    def header(self) -> str:
+        """Title and headings above the passage; embedded and indexed with it, never quoted."""
+        path = self.heading_path
+        parts = path if path and path[0] == self.title else (self.title, *path)
+        return " > ".join(part for part in parts if part)
+
+
+class StageRank(NamedTuple):
+    """Where a stage put a hit: `rank` counts from 1, `score` is in the stage's own unit."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A retrieved chunk; `trace` maps each stage that saw it to its rank and score there."""
+
+    chunk: Chunk
+    score: float
+    trace: Mapping[str, StageRank]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRecord:
+    """What the index knows of a document: its manifest entry, stored beside the chunks.
+
+    `pipeline` names the loader and chunker that made the chunks; `generation` is the id that all
+    chunks of this version carry.
+    """
+
+    uri: str
+    tenant: str
+    title: str
+    content_hash: str
+    pipeline: str
+    chunks: int
+    generation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexIdentity:
+    """What makes two indexes comparable; stored with the index and checked when it is opened.
+
+    `embedder` is empty for an index without vectors. `dimensions` is the length of the whole
+    embedding, `search_dimensions` that of its searched prefix.
+    """
+
+    embedder: str
+    revision: str
+    dimensions: int
+    search_dimensions: int
+    query_prompt: str
+    passage_prompt: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """A verbatim quote: `document.text[start:end] == quote` for the document at `uri`."""
+
+    chunk_id: str
+    uri: str
+    quote: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of a model call; `cached` counts those of the prompt served from a prefix cache."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds: to the first token, per further token, and in all."""
+
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation with a model."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a model said, why it stopped, and what that took."""
+
+    text: str
+    finish_reason: str
+    usage: Usage
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer with its evidence.
+
+    `confidence` is the estimated probability, 0 to 1, that the passages hold the answer; an
+    answer below the threshold is `abstained` and has neither text of its own nor citations.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    abstained: bool
+    confidence: float
+    hits: tuple[Hit, ...]
+    usage: Usage
+    timings: Timings
+
+    def __str__(self) -> str:
+        """The answer's text."""
+        return self.text

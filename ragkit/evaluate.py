@@ -1,0 +1,99 @@
+"""Measuring the default pipeline on a judged data set: index it once, run the stages."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from ragkit.core.errors import ProviderError
+from ragkit.core.protocols import OnProgress
+from ragkit.core.settings import Settings
+from ragkit.evaluation.datasets import RetrievalDataset
+from ragkit.evaluation.retrieval import Stage, StageResult, evaluate
+from ragkit.index.open import identity_for, open_index
+from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.pipeline import Pipeline
+from ragkit.ingest.sources import from_documents
+from ragkit.models.embedding import embedder as embedder_for
+from ragkit.models.reranking import reranker as reranker_for
+from ragkit.retrieval.hybrid import HybridRetriever
+
+EVALUATION_FOLDER = Path(".ragkit/eval")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The stages' results on a data set, and what was indexed for them."""
+
+    dataset: str
+    documents: int
+    chunks: int
+    queries: int
+    stages: dict[Stage, StageResult]
+
+
+def default_stages(settings: Settings) -> tuple[Stage, ...]:
+    """Every stage that the settings have the parts for."""
+    return ("bm25", "dense", "hybrid", *(("rerank",) if settings.reranker.model else ()))
+
+
+async def evaluate_dataset(
+    settings: Settings,
+    dataset: RetrievalDataset,
+    stages: Sequence[Stage],
+    *,
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Index a data set as `RAG.ingest` would, and measure the stages on its queries.
+
+    The index stays under `.ragkit/eval`, so a second run only searches. Vectors are made only if
+    a stage uses them.
+    """
+    lexical = set(stages) == {"bm25"}
+    embedder = embedder_for(settings.embedder)
+    indexed = None if lexical else embedder
+    chunker = RecursiveChunker(
+        embedder.tokenizer,
+        chunk_tokens=settings.ingest.chunk_tokens,
+        overlap_tokens=settings.ingest.overlap_tokens,
+        language=settings.index.language,
+    )
+    identity = identity_for(indexed, settings.index)
+    digest = hashlib.sha256(repr((astuple(identity), chunker.identity)).encode()).hexdigest()
+    location = str(EVALUATION_FOLDER / f"{dataset.name}-{digest[:12]}")
+    index = await open_index(settings.index.model_copy(update={"location": location}), identity)
+    try:
+        found = from_documents(dataset.documents)
+        pipeline = Pipeline(
+            index=index,
+            chunker=chunker,
+            embedder=indexed,
+            batch_chunks=settings.ingest.batch_chunks,
+            on_progress=on_progress,
+        )
+        report = await pipeline.run(found, sync=True)
+        if report.failed:
+            first = report.failed[0]
+            raise ProviderError(
+                f"{len(report.failed)} documents of {dataset.name!r} were not indexed; the first "
+                f"is {first.uri!r}: {first.reason}",
+                provider="ingest",
+            )
+        retriever = HybridRetriever(
+            index=index,
+            embedder=indexed,
+            reranker=reranker_for(settings.reranker) if "rerank" in stages else None,
+            settings=settings.retrieval,
+            rerank_depth=settings.reranker.depth,
+        )
+        results = await evaluate(retriever, dataset, stages, on_progress=on_progress)
+        chunks = sum(record.chunks for record in await index.records())
+    finally:
+        await index.close()
+    return Evaluation(
+        dataset=dataset.name,
+        documents=len(dataset.documents),
+        chunks=chunks,
+        queries=len(dataset.queries),
+        stages=results,
+    )

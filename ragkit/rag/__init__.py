@@ -1,0 +1,1 @@
+"""Answers with verbatim citations from retrieved passages."""

@@ -1,0 +1,175 @@
+"""Answers without a language model: the sentences that answer best, verbatim, or abstention."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ragkit.core.protocols import Embedder
+from ragkit.core.settings import AnswerSettings
+from ragkit.core.text import sentences, terms
+from ragkit.core.types import Answer, Citation, Hit, Timings, Usage
+
+NEARLY_AS_GOOD = 0.9
+"""Share of the best score from which on further sentences are quoted too."""
+
+ABSTENTION = "The documents do not answer this."
+
+
+FEATURES = ("similarity", "in_context", "coverage", "context_coverage", "passage")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What speaks for a sentence; each is at most 1.
+
+    `similarity` is the cosine of question and sentence, `in_context` that of question and sentence
+    under its headings, `passage` that of question and whole passage; `coverage` is the share of
+    the question's content words that the sentence has, `context_coverage` that of sentence and
+    headings together.
+    """
+
+    similarity: float
+    in_context: float
+    coverage: float
+    context_coverage: float
+    passage: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights(Features):
+    """A linear score of features."""
+
+    bias: float = 0.0
+
+    def score(self, features: Features) -> float:
+        """The weighted sum."""
+        pairs = ((getattr(self, name), getattr(features, name)) for name in FEATURES)
+        return self.bias + math.fsum(weight * value for weight, value in pairs)
+
+
+RANKING = Weights(similarity=1.0, in_context=0.5, coverage=0.2, context_coverage=0.2, passage=0.2)
+CONFIDENCE = Weights(
+    similarity=3.0, in_context=3.0, coverage=2.0, context_coverage=2.0, passage=3.0, bias=-8.0
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A sentence of a hit: `hit.chunk.text[start:end]`, with what speaks for it."""
+
+    hit: Hit
+    start: int
+    end: int
+    features: Features
+
+    @property
+    def quote(self) -> str:
+        """The sentence, verbatim."""
+        return self.hit.chunk.text[self.start : self.end]
+
+    @property
+    def score(self) -> float:
+        """What candidates are ordered by."""
+        return RANKING.score(self.features)
+
+    @property
+    def confidence(self) -> float:
+        """Estimated probability that the documents answer the question, if this is the best."""
+        return 1 / (1 + math.exp(-CONFIDENCE.score(self.features)))
+
+
+class ExtractiveAnswerer:
+    """Answers with up to `max_quotes` verbatim sentences of the hits.
+
+    Abstains where the best candidate's confidence is below `settings.threshold`; weights and
+    threshold are fitted by `training/calibrate_extractive.py`, see docs/answering.md.
+    """
+
+    def __init__(
+        self, embedder: Embedder, *, settings: AnswerSettings, language: str = "english"
+    ) -> None:
+        """Use the embedder that the index was built with."""
+        self._embedder = embedder
+        self._settings = settings
+        self._language = language
+
+    async def answer(self, question: str, hits: Sequence[Hit]) -> Answer:
+        """Answer with verbatim citations from `hits`."""
+        started = time.perf_counter()
+        ranked = await self.candidates(question, hits)
+        confidence = ranked[0].confidence if ranked else 0.0
+        abstained = confidence < self._settings.threshold
+        chosen = [] if abstained else self._choose(ranked)
+        return Answer(
+            text=ABSTENTION if abstained else " ".join(item.quote for item in chosen),
+            citations=tuple(_citation(item) for item in chosen),
+            abstained=abstained,
+            confidence=confidence,
+            hits=tuple(hits),
+            usage=Usage(),
+            timings=Timings(total_s=time.perf_counter() - started),
+        )
+
+    async def candidates(self, question: str, hits: Sequence[Hit]) -> list[Candidate]:
+        """Every sentence of the hits, best first."""
+        spans = [(hit, start, end) for hit in hits for start, end in self._sentences(hit)]
+        if not spans:
+            return []
+        bare = [hit.chunk.text[start:end] for hit, start, end in spans]
+        headed = [
+            f"{hit.chunk.header}\n\n{text}" for (hit, _, _), text in zip(spans, bare, strict=True)
+        ]
+        texts = [*bare, *headed, *(hit.chunk.text for hit in hits)]
+        query = (await self._embedder.embed([question], task="query"))[0]
+        cosines = [float(value) for value in await self._embedder.embed(texts) @ query]
+        passages = dict(zip((hit.chunk.id for hit in hits), cosines[-len(hits) :], strict=True))
+        asked = set(terms(question, language=self._language))
+        found = [
+            Candidate(
+                hit=hit,
+                start=start,
+                end=end,
+                features=Features(
+                    similarity=cosines[position],
+                    in_context=cosines[len(spans) + position],
+                    coverage=self._coverage(asked, bare[position]),
+                    context_coverage=self._coverage(asked, headed[position]),
+                    passage=passages[hit.chunk.id],
+                ),
+            )
+            for position, (hit, start, end) in enumerate(spans)
+        ]
+        return sorted(found, key=lambda item: -item.score)
+
+    def _sentences(self, hit: Hit) -> list[tuple[int, int]]:
+        text, headings = hit.chunk.text, {*hit.chunk.heading_path, hit.chunk.title}
+        return [
+            (start, end)
+            for start, end in sentences(text, language=self._language)
+            if text[start:end].strip("#=- \n") not in headings
+        ]
+
+    def _coverage(self, asked: set[str], text: str) -> float:
+        found = asked & set(terms(text, language=self._language))
+        return len(found) / len(asked) if asked else 0.0
+
+    def _choose(self, ranked: Sequence[Candidate]) -> list[Candidate]:
+        """The best candidate and those nearly as good, each sentence once."""
+        chosen: dict[str, Candidate] = {}
+        for item in ranked:
+            near = item.score >= ranked[0].score * NEARLY_AS_GOOD
+            if near and len(chosen) < self._settings.max_quotes:
+                chosen.setdefault(item.quote, item)
+        return list(chosen.values())
+
+
+def _citation(candidate: Candidate) -> Citation:
+    chunk = candidate.hit.chunk
+    return Citation(
+        chunk_id=chunk.id,
+        uri=chunk.uri,
+        quote=candidate.quote,
+        start=chunk.start + candidate.start,
+        end=chunk.start + candidate.end,
+    )

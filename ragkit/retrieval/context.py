@@ -1,0 +1,85 @@
+"""The context of an answer: neighbours merged, packed to a budget, best passages outermost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ragkit.core.types import Hit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A span of one document, made of one hit or of several that touch.
+
+    `text` is `document.text[start:end]`; `score` is that of its best hit.
+    """
+
+    uri: str
+    title: str
+    text: str
+    start: int
+    end: int
+    score: float
+    chunk_ids: tuple[str, ...]
+
+
+def merge_neighbours(hits: Sequence[Hit]) -> list[Passage]:
+    """Join hits of one document whose spans touch or overlap; best passage first."""
+    merged: list[Passage] = []
+    for hit in sorted(hits, key=lambda hit: (hit.chunk.uri, hit.chunk.start)):
+        passage = _passage(hit)
+        last = merged[-1] if merged else None
+        if last and last.uri == passage.uri and passage.start <= last.end:
+            merged[-1] = _joined(last, passage)
+        else:
+            merged.append(passage)
+    return sorted(merged, key=lambda passage: -passage.score)
+
+
+def pack(passages: Sequence[Passage], *, budget: int, count: Callable[[str], int]) -> list[Passage]:
+    """The best passages that fit into `budget` tokens as `count` counts them, best first."""
+    packed: list[Passage] = []
+    left = budget
+    for passage in passages:
+        size = count(passage.text)
+        if size <= left:
+            packed.append(passage)
+            left -= size
+    return packed
+
+
+def best_at_the_ends(passages: Sequence[Passage]) -> list[Passage]:
+    """Reorder passages, best first, so that the best stand first and last.
+
+    Models use the middle of a long context least (Liu et al. 2023, arXiv:2307.03172).
+    """
+    return [*passages[::2], *reversed(passages[1::2])]
+
+
+def build_context(
+    hits: Sequence[Hit], *, budget: int, count: Callable[[str], int]
+) -> list[Passage]:
+    """Merge, pack and order hits into the passages that a model is shown."""
+    return best_at_the_ends(pack(merge_neighbours(hits), budget=budget, count=count))
+
+
+def _passage(hit: Hit) -> Passage:
+    chunk = hit.chunk
+    return Passage(
+        uri=chunk.uri,
+        title=chunk.title,
+        text=chunk.text,
+        start=chunk.start,
+        end=chunk.end,
+        score=hit.score,
+        chunk_ids=(chunk.id,),
+    )
+
+
+def _joined(first: Passage, second: Passage) -> Passage:
+    return replace(
+        first,
+        text=first.text + second.text[max(0, first.end - second.start) :],
+        end=max(first.end, second.end),
+        score=max(first.score, second.score),
+        chunk_ids=first.chunk_ids + second.chunk_ids,
+    )

@@ -1,0 +1,201 @@
+"""Hybrid search: a dense and a BM25 leg in one round trip, fused, deduplicated, reranked."""
+
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ragkit.core.errors import ConfigError
+from ragkit.core.filters import Filter, parse_filter
+from ragkit.core.protocols import Embedder, Index, LegQuery, Legs, Reranker
+from ragkit.core.settings import RetrievalSettings
+from ragkit.core.types import DEFAULT_TENANT, Chunk, FloatArray, Hit, StageRank
+from ragkit.retrieval.fusion import reciprocal_rank_fusion
+from ragkit.retrieval.query import check_query
+
+Leg: TypeAlias = Literal["dense", "bm25"]
+BOTH: tuple[Leg, ...] = ("dense", "bm25")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """All that a search did: every candidate of every stage, what was dropped, and the time taken.
+
+    `stages` maps dense, bm25, fusion and rerank to `(chunk id, rank, score)` in order of rank;
+    `duplicates` maps each chunk that was dropped to the one kept in its place.
+    """
+
+    query: str
+    embedded: str
+    where: Filter | None
+    tenant: str
+    stages: Mapping[str, Sequence[tuple[str, int, float]]]
+    duplicates: Mapping[str, str]
+    seconds: Mapping[str, float]
+
+
+class Hits(list[Hit]):
+    """Hits, best first; `explanation` is there when it was asked for."""
+
+    def __init__(self, hits: Iterable[Hit], explanation: Explanation | None = None) -> None:
+        """A list of hits that may carry how it came about."""
+        super().__init__(hits)
+        self.explanation = explanation
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One search as it goes: what each stage ranked, what was dropped, how long it took."""
+
+    query: str
+    stages: dict[str, dict[str, StageRank]] = field(default_factory=dict[str, dict[str, StageRank]])
+    duplicates: dict[str, str] = field(default_factory=dict[str, str])
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    @contextmanager
+    def timed(self, stage: str) -> Generator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - started
+
+    def record(self, stage: str, ranked: Sequence[tuple[str, float]]) -> None:
+        self.stages[stage] = {
+            item: StageRank(rank, score) for rank, (item, score) in enumerate(ranked, start=1)
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HybridRetriever:
+    """Searches an index; `rerank_depth` candidates are reranked where there is a reranker."""
+
+    index: Index
+    embedder: Embedder | None
+    reranker: Reranker | None = None
+    settings: RetrievalSettings = field(default_factory=RetrievalSettings)
+    rerank_depth: int = 50
+
+    async def search(
+        self,
+        query: str,
+        *,
+        k: int | None = None,
+        where: Filter | str | None = None,
+        tenant: str = DEFAULT_TENANT,
+        legs: Sequence[Leg] = BOTH,
+        explain: bool = False,
+    ) -> Hits:
+        """The `k` best chunks, each with its rank and score in every stage.
+
+        Args:
+            query: A question or some words.
+            k: How many hits; `settings.k` where None.
+            where: A filter, or an expression such as `year >= 2020 and lang == "en"`.
+            tenant: Whose chunks are searched; those of others are never seen.
+            legs: `dense`, `bm25` or both.
+            explain: Attach an `Explanation` with all candidates of all stages.
+
+        Raises:
+            InputError: The query or the filter cannot be used.
+        """
+        run = _Run(query=check_query(query))
+        condition = parse_filter(where) if isinstance(where, str) else where
+        vector = await self._embed(run) if "dense" in legs else None
+        request = LegQuery(
+            vector=vector,
+            text=run.query if "bm25" in legs else None,
+            depth=self.settings.depth,
+            where=condition,
+            tenant=tenant,
+        )
+        with run.timed("search"):
+            found = await self.index.search(request)
+        ranked = self._fuse(found, legs, run)
+        hits = await self._take(ranked, found, tenant, k or self.settings.k, run)
+        return Hits(hits, self._explain(run, condition, tenant) if explain else None)
+
+    async def _embed(self, run: _Run) -> FloatArray:
+        if self.embedder is None:
+            raise ConfigError("This index has no vectors, and dense search was asked for.")
+        with run.timed("embed"):
+            vectors = await self.embedder.embed([run.query], task="query")
+        vector: FloatArray = vectors[0]
+        return vector
+
+    def _fuse(self, found: Legs, legs: Sequence[Leg], run: _Run) -> list[tuple[str, float]]:
+        ranked: dict[str, Sequence[tuple[str, float]]] = {"dense": found.dense, "bm25": found.bm25}
+        for leg in legs:
+            run.record(leg, ranked[leg])
+        if len(legs) == 1:
+            return list(ranked[legs[0]])
+        with run.timed("fusion"):
+            fused = reciprocal_rank_fusion(
+                {leg: [item for item, _ in ranked[leg]] for leg in legs},
+                k=self.settings.rrf_k,
+                weights={"dense": self.settings.dense_weight, "bm25": self.settings.bm25_weight},
+            )
+        run.record("fusion", fused)
+        return fused
+
+    async def _take(
+        self, ranked: Sequence[tuple[str, float]], found: Legs, tenant: str, k: int, run: _Run
+    ) -> list[Hit]:
+        wanted = k if self.reranker is None else max(k, self.rerank_depth)
+        with run.timed("fetch"):
+            candidates = await self._unique(ranked, found, tenant, wanted, run)
+        if self.reranker is not None and candidates:
+            with run.timed("rerank"):
+                texts = [f"{chunk.header}\n\n{chunk.text}".strip() for chunk, _ in candidates]
+                scores = await self.reranker.rerank(run.query, texts)
+            pairs = [(chunk, float(s)) for (chunk, _), s in zip(candidates, scores, strict=True)]
+            candidates = sorted(pairs, key=lambda pair: -pair[1])
+            run.record("rerank", [(chunk.id, score) for chunk, score in candidates])
+        return [
+            Hit(chunk=chunk, score=score, trace=_trace(chunk.id, run))
+            for chunk, score in candidates[:k]
+        ]
+
+    async def _unique(
+        self, ranked: Sequence[tuple[str, float]], found: Legs, tenant: str, wanted: int, run: _Run
+    ) -> list[tuple[Chunk, float]]:
+        """The first `wanted` chunks in rank order whose texts differ."""
+        kept: dict[str, tuple[Chunk, float]] = {}
+        first = 0
+        while first < len(ranked) and len(kept) < wanted:
+            page = dict(ranked[first : first + wanted])
+            first += wanted
+            for chunk in await self._chunks(list(page), found, tenant):
+                key = self._same_text_key(chunk)
+                if key in kept:
+                    run.duplicates[chunk.id] = kept[key][0].id
+                elif len(kept) < wanted:
+                    kept[key] = (chunk, page[chunk.id])
+        return list(kept.values())
+
+    def _same_text_key(self, chunk: Chunk) -> str:
+        return " ".join(chunk.text.split()) if self.settings.drop_duplicates else chunk.id
+
+    async def _chunks(self, ids: Sequence[str], found: Legs, tenant: str) -> list[Chunk]:
+        missing = [item for item in ids if item not in found.chunks]
+        fetched = await self.index.fetch(missing, tenant=tenant) if missing else []
+        known = {**found.chunks, **{chunk.id: chunk for chunk in fetched}}
+        return [known[item] for item in ids if item in known]
+
+    def _explain(self, run: _Run, where: Filter | None, tenant: str) -> Explanation:
+        prompt = "" if self.embedder is None else self.embedder.prompts["query"]
+        return Explanation(
+            query=run.query,
+            embedded=prompt + run.query,
+            where=where,
+            tenant=tenant,
+            stages={
+                stage: [(item, placed.rank, placed.score) for item, placed in ranks.items()]
+                for stage, ranks in run.stages.items()
+            },
+            duplicates=run.duplicates,
+            seconds=run.seconds,
+        )
+
+
+def _trace(chunk_id: str, run: _Run) -> dict[str, StageRank]:
+    return {stage: ranks[chunk_id] for stage, ranks in run.stages.items() if chunk_id in ranks}

@@ -1,0 +1,262 @@
+"""The front door: `RAG` for scripts and notebooks, `AsyncRAG` for servers and workflows."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from ragkit.core.filters import Filter
+from ragkit.core.protocols import Answerer, Embedder, Index, OnProgress, Reranker
+from ragkit.core.settings import Settings
+from ragkit.core.sync import run_sync
+from ragkit.core.types import Answer, Document, DocumentRecord, Metadata
+from ragkit.index.integrity import Fault, repair, verify
+from ragkit.index.open import identity_for, open_index
+from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.pipeline import Pipeline
+from ragkit.ingest.report import IngestReport
+from ragkit.ingest.sources import from_documents, from_paths
+from ragkit.models.embedding import embedder as embedder_for
+from ragkit.models.reranking import reranker as reranker_for
+from ragkit.rag.extractive import ExtractiveAnswerer
+from ragkit.retrieval.hybrid import Hits, HybridRetriever
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncRAG:
+    """Documents in, cited answers out.
+
+    Every part comes from `settings` unless it is given. Nothing is opened or loaded before it is
+    needed; `close` (or `async with`) releases the index.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        index: str | Path | None = None,
+        embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
+        answerer: Answerer | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        """Choose the parts. `index` is a folder, a Qdrant URL or `":memory:"`."""
+        self.settings = settings or Settings.load()
+        if index is not None:
+            located = self.settings.index.model_copy(update={"location": str(index)})
+            self.settings = self.settings.model_copy(update={"index": located})
+        self._given_embedder = embedder
+        self._given_reranker = reranker
+        self._given_answerer = answerer
+        self._on_progress = on_progress
+        self._opening = asyncio.Lock()
+        self._index: Index | None = None
+
+    @functools.cached_property
+    def embedder(self) -> Embedder:
+        """The embedder in use."""
+        return self._given_embedder or embedder_for(self.settings.embedder)
+
+    @functools.cached_property
+    def reranker(self) -> Reranker | None:
+        """The reranker in use, None where there is none."""
+        return self._given_reranker or reranker_for(self.settings.reranker)
+
+    @functools.cached_property
+    def answerer(self) -> Answerer:
+        """The answerer in use."""
+        return self._given_answerer or ExtractiveAnswerer(
+            self.embedder,
+            settings=self.settings.answer,
+            language=self.settings.index.language,
+        )
+
+    async def ingest(
+        self,
+        *sources: str | Path | Document,
+        sync: bool = False,
+        metadata: Metadata | None = None,
+        tenant: str | None = None,
+    ) -> IngestReport:
+        """Bring the index up to date with files, folders and documents.
+
+        Args:
+            sources: Paths, or documents made in code.
+            sync: Delete documents that are gone from the given folders.
+            metadata: Added to every file's metadata.
+            tenant: Whose documents these are; `settings.tenant` where None.
+        """
+        config = self.settings.ingest
+        documents = [source for source in sources if isinstance(source, Document)]
+        paths = [Path(source) for source in sources if not isinstance(source, Document)]
+        files = await asyncio.to_thread(
+            from_paths,
+            paths,
+            encoding=config.encoding,
+            max_bytes=config.max_file_mb * 2**20,
+            metadata=metadata,
+        )
+        pipeline = Pipeline(
+            index=await self.index(create=True),
+            chunker=self._chunker(),
+            embedder=self.embedder,
+            tenant=tenant or self.settings.tenant,
+            batch_chunks=config.batch_chunks,
+            on_progress=self._on_progress,
+        )
+        return await pipeline.run(files.joined(from_documents(documents)), sync=sync)
+
+    def _chunker(self) -> RecursiveChunker:
+        config = self.settings.ingest
+        return RecursiveChunker(
+            self.embedder.tokenizer,
+            chunk_tokens=config.chunk_tokens,
+            overlap_tokens=config.overlap_tokens,
+            language=self.settings.index.language,
+        )
+
+    async def search(
+        self,
+        query: str,
+        *,
+        k: int | None = None,
+        where: Filter | str | None = None,
+        tenant: str | None = None,
+        explain: bool = False,
+    ) -> Hits:
+        """The `k` chunks that fit the query best; see `HybridRetriever.search`."""
+        retriever = HybridRetriever(
+            index=await self.index(),
+            embedder=self.embedder,
+            reranker=self.reranker,
+            settings=self.settings.retrieval,
+            rerank_depth=self.settings.reranker.depth,
+        )
+        return await retriever.search(
+            query, k=k, where=where, tenant=tenant or self.settings.tenant, explain=explain
+        )
+
+    async def ask(
+        self,
+        question: str,
+        *,
+        k: int | None = None,
+        where: Filter | str | None = None,
+        tenant: str | None = None,
+    ) -> Answer:
+        """Answer a question with verbatim citations, or abstain."""
+        hits = await self.search(question, k=k, where=where, tenant=tenant)
+        return await self.answerer.answer(question, hits)
+
+    async def documents(self, *, tenant: str | None = None) -> list[DocumentRecord]:
+        """The documents in the index."""
+        return await (await self.index()).records(tenant=tenant or self.settings.tenant)
+
+    async def delete(self, uris: Sequence[str], *, tenant: str | None = None) -> None:
+        """Remove documents from the index; uris that are not there are passed over."""
+        await (await self.index()).delete(uris, tenant=tenant or self.settings.tenant)
+
+    async def verify(self) -> list[Fault]:
+        """Disagreements between the manifest and the chunks; empty for a sound index."""
+        return await verify(await self.index())
+
+    async def repair(self) -> list[Fault]:
+        """Mend what `verify` finds, and return it."""
+        faults = await self.verify()
+        await repair(await self.index(), faults)
+        return faults
+
+    async def index(self, *, create: bool = False) -> Index:
+        """The open index.
+
+        Raises:
+            InputError: There is none and `create` is False.
+        """
+        async with self._opening:
+            if self._index is None:
+                config = self.settings.index
+                identity = identity_for(self.embedder, config)
+                self._index = await open_index(config, identity, create=create)
+            return self._index
+
+    async def close(self) -> None:
+        """Release the index."""
+        if self._index is not None:
+            await self._index.close()
+            self._index = None
+
+    async def __aenter__(self) -> Self:
+        """Enter without opening anything."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+
+def _sync(
+    method: Callable[Concatenate[AsyncRAG, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["RAG", P], T]:
+    @functools.wraps(method)
+    def call(self: "RAG", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run_sync(lambda: method(self.asynchronous, *args, **kwargs))
+
+    return call
+
+
+class RAG:
+    """`AsyncRAG` without `await`: works in scripts, threads, notebooks and running loops.
+
+    Takes the same arguments; `asynchronous` is the object behind it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        index: str | Path | None = None,
+        embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
+        answerer: Answerer | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        """Choose the parts. `index` is a folder, a Qdrant URL or `":memory:"`."""
+        self.asynchronous = AsyncRAG(
+            settings,
+            index=index,
+            embedder=embedder,
+            reranker=reranker,
+            answerer=answerer,
+            on_progress=on_progress,
+        )
+
+    ingest = _sync(AsyncRAG.ingest)
+    search = _sync(AsyncRAG.search)
+    ask = _sync(AsyncRAG.ask)
+    documents = _sync(AsyncRAG.documents)
+    delete = _sync(AsyncRAG.delete)
+    verify = _sync(AsyncRAG.verify)
+    repair = _sync(AsyncRAG.repair)
+    close = _sync(AsyncRAG.close)
+
+    def __enter__(self) -> Self:
+        """Enter without opening anything."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
