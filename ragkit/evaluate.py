@@ -9,7 +9,7 @@ from ragkit.core.errors import ProviderError
 from ragkit.core.protocols import OnProgress
 from ragkit.core.settings import Settings
 from ragkit.evaluation.datasets import RetrievalDataset
-from ragkit.evaluation.retrieval import Stage, StageResult, evaluate
+from ragkit.evaluation.retrieval import Stage, StageResult, check_stages, evaluate
 from ragkit.index.open import identity_for, open_index
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.pipeline import Pipeline
@@ -49,6 +49,8 @@ async def evaluate_dataset(
     The index stays under `.ragkit/eval`, so a second run only searches. Vectors are made only if
     a stage uses them.
     """
+    reranker = reranker_for(settings.reranker) if "rerank" in stages else None
+    check_stages(stages, reranker)
     lexical = set(stages) == {"bm25"}
     embedder = embedder_for(settings.embedder)
     indexed = None if lexical else embedder
@@ -82,7 +84,7 @@ async def evaluate_dataset(
         retriever = HybridRetriever(
             index=index,
             embedder=indexed,
-            reranker=reranker_for(settings.reranker) if "rerank" in stages else None,
+            reranker=reranker,
             settings=settings.retrieval,
             rerank_depth=settings.reranker.depth,
         )

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import OnProgress, Progress
+from ragkit.core.protocols import OnProgress, Progress, Reranker
 from ragkit.evaluation.datasets import RetrievalDataset
 from ragkit.evaluation.metrics import Estimate, estimate, per_query
 from ragkit.retrieval.hybrid import BOTH, HybridRetriever, Leg
@@ -35,6 +35,15 @@ class StageResult:
     """Query id and reason for each query that could not be run; it scores 0."""
 
 
+def check_stages(stages: Sequence[Stage], reranker: Reranker | None) -> None:
+    """Raise `ConfigError` where a stage lacks its part."""
+    if "rerank" in stages and reranker is None:
+        raise ConfigError(
+            "No reranker is set for the stage 'rerank': set reranker.model to "
+            "'cross-encoder:<folder or hub name>' (RAGKIT_RERANKER__MODEL)."
+        )
+
+
 async def evaluate(
     retriever: HybridRetriever,
     dataset: RetrievalDataset,
@@ -48,11 +57,7 @@ async def evaluate(
     Chunks count for their document, which is ranked where its best chunk is. Twice as many chunks
     as documents are taken from each leg, so that long documents leave room for others.
     """
-    if "rerank" in stages and retriever.reranker is None:
-        raise ConfigError(
-            "No reranker is set for the stage 'rerank': set reranker.model to "
-            "'cross-encoder:<folder or hub name>' (RAGKIT_RERANKER__MODEL)."
-        )
+    check_stages(stages, retriever.reranker)
     settings = retriever.settings.model_copy(
         update={"depth": max(2 * DEPTH, retriever.settings.depth), "drop_duplicates": False}
     )

@@ -1,0 +1,41 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragkit.retrieval.fusion import reciprocal_rank_fusion
+
+_LEG = st.lists(st.text("abcdefgh", min_size=1, max_size=2), unique=True, max_size=12)
+
+
+def test_the_formula() -> None:
+    fused = dict(reciprocal_rank_fusion({"dense": ["a", "b"], "bm25": ["b", "c"]}, k=60))
+    assert fused == {"a": 1 / 61, "b": 1 / 62 + 1 / 61, "c": 1 / 62}
+
+
+def test_weights_scale_a_leg() -> None:
+    legs = {"dense": ["a"], "bm25": ["b"]}
+    weights = {"dense": 1.0, "bm25": 2.0}
+    assert [item for item, _ in reciprocal_rank_fusion(legs, weights=weights)] == ["b", "a"]
+
+
+@given(_LEG, _LEG)
+def test_every_id_comes_out_once_and_best_first(dense: list[str], bm25: list[str]) -> None:
+    fused = reciprocal_rank_fusion({"dense": dense, "bm25": bm25})
+    assert sorted(item for item, _ in fused) == sorted({*dense, *bm25})
+    scores = [score for _, score in fused]
+    assert scores == sorted(scores, reverse=True)
+
+
+@given(_LEG)
+def test_one_leg_keeps_its_order(leg: list[str]) -> None:
+    assert [item for item, _ in reciprocal_rank_fusion({"dense": leg})] == leg
+
+
+@given(_LEG, _LEG)
+def test_an_id_ahead_in_both_legs_stays_ahead(dense: list[str], bm25: list[str]) -> None:
+    order = [item for item, _ in reciprocal_rank_fusion({"dense": dense, "bm25": bm25})]
+    both = [item for item in dense if item in bm25]
+    for first in both:
+        for second in both:
+            ahead = dense.index(first) < dense.index(second)
+            if ahead and bm25.index(first) < bm25.index(second):
+                assert order.index(first) < order.index(second)

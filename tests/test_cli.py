@@ -1,0 +1,183 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ragkit.cli import app
+from ragkit.core.protocols import Embedder
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minilm: Embedder) -> None:
+    monkeypatch.chdir(tmp_path)
+    # The commands load their own model; the session's spares each test the seconds.
+    monkeypatch.setattr("ragkit.sdk.embedder_for", lambda _: minilm)
+    monkeypatch.setattr("ragkit.evaluate.embedder_for", lambda _: minilm)
+    Path("docs").mkdir()
+    Path("docs/river.md").write_text(
+        "---\nyear: 2020\n---\n# Rivers\n\nThe longest river of Europe is the Volga."
+    )
+    Path("docs/lake.txt").write_text("The largest lake of Africa is Lake Victoria.")
+    Path("ragkit.toml").write_text('[index.fields]\nyear = "integer"\n')
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def _json(*arguments: str) -> Any:  # JSON of any shape
+    result = _run(*arguments, "--json")
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def _ingested() -> None:
+    assert _run("ingest", "docs").exit_code == 0
+
+
+def test_ingest_reports_what_it_did() -> None:
+    result = _run("ingest", "docs")
+    assert result.exit_code == 0
+    assert "2 added, 0 updated, 0 unchanged, 0 deleted, 0 failed" in result.stdout
+    report = _json("ingest", "docs")
+    assert report["unchanged"] == ["docs/lake.txt", "docs/river.md"]
+
+
+def test_ingest_ends_with_status_3_when_a_file_failed() -> None:
+    Path("docs/empty.md").write_text("")
+    result = _run("ingest", "docs")
+    assert result.exit_code == 3
+    assert "docs/empty.md" in result.stdout
+    assert _json("ingest", "docs")["failed"][0]["uri"] == "docs/empty.md"
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_ingest_with_sync_deletes_what_is_gone() -> None:
+    Path("docs/lake.txt").unlink()
+    assert _json("ingest", "docs", "--sync")["deleted"] == ["docs/lake.txt"]
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_search_as_json_has_hits_with_their_trace() -> None:
+    found = _json("search", "longest river", "--k", "1")
+    (hit,) = found["hits"]
+    assert hit["uri"] == "docs/river.md"
+    assert hit["trace"]["bm25"]["rank"] == 1
+    assert found["explanation"] is None
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_search_with_explain_shows_every_stage_and_what_is_off() -> None:
+    result = _run("search", "longest river", "--explain")
+    for word in ("dense", "bm25", "fusion", "rerank: off", "duplicates dropped", "time:"):
+        assert word in result.stdout
+    stages = _json("search", "longest river", "--explain")["explanation"]["stages"]
+    assert list(stages) == ["dense", "bm25", "fusion"]
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_search_takes_a_filter() -> None:
+    uris = [hit["uri"] for hit in _json("search", "water", "--where", "year >= 2020")["hits"]]
+    assert uris == ["docs/river.md"]
+    result = _run("search", "water", "--where", "colour == 1")
+    assert result.exit_code == 1
+    assert "Unknown field 'colour'" in result.stderr
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_ask_prints_quotes_sources_and_ranks() -> None:
+    result = _run("ask", "What is the longest river of Europe?")
+    assert result.exit_code == 0
+    for part in ("The longest river of Europe is the Volga.", "docs/river.md", "bm25 #1", "dense"):
+        assert part in result.stdout
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_ask_as_json_carries_citations_with_offsets() -> None:
+    answer = _json("ask", "What is the longest river of Europe?")
+    (citation,) = answer["citations"]
+    text = Path("docs/river.md").read_text().partition("---\n")[2].partition("---\n")[2]
+    assert citation["quote"] == "The longest river of Europe is the Volga."
+    assert citation["quote"] in text
+    assert set(citation["trace"]) == {"dense", "bm25", "fusion"}
+    assert answer["abstained"] is False
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_ask_says_when_the_documents_do_not_answer() -> None:
+    answer = _json("ask", "Who composed the opera Tosca?")
+    assert (answer["abstained"], answer["citations"]) == (True, [])
+
+
+@pytest.mark.parametrize("query", ["", "???", "x" * 100_000])
+@pytest.mark.usefixtures("_ingested")
+def test_unusable_queries_are_one_line_and_status_1(query: str) -> None:
+    result = _run("search", query)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("InputError: The query")
+    assert _json("search", query)["error"]["type"] == "InputError"
+
+
+def test_a_missing_index_is_named_with_the_command_that_makes_it() -> None:
+    result = _run("ask", "anything", "--index", "nowhere")
+    assert result.exit_code == 1
+    assert "No index at 'nowhere'" in result.stderr
+    assert "ragkit ingest" in result.stderr
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_an_index_of_another_model_is_named_with_the_difference() -> None:
+    Path("ragkit.toml").write_text("[index]\nsearch_dimensions = 64\n")
+    result = _run("search", "river")
+    assert result.exit_code == 1
+    assert "search_dimensions is 128 in the index and 64 in the settings" in result.stderr
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_verify_finds_nothing_in_a_sound_index() -> None:
+    result = _run("verify")
+    assert (result.exit_code, result.stdout.strip()) == (0, "0 faults")
+    assert _json("verify") == {"faults": [], "repaired": False}
+
+
+def test_eval_prints_each_stage_with_intervals(beir_set: Path) -> None:
+    result = _json("eval", str(beir_set), "--stages", "bm25,dense,hybrid")
+    assert result["dataset"] == "animals"
+    assert list(result["stages"]) == ["bm25", "dense", "hybrid"]
+    for stage in result["stages"].values():
+        assert set(stage["ndcg@10"]) == {"value", "low", "high"}
+        assert {"recall@100", "mrr@10", "p50_ms", "p95_ms"} <= set(stage)
+        assert 0 <= stage["ndcg@10"]["low"] <= stage["ndcg@10"]["value"] <= 1
+    table = _run("eval", str(beir_set), "--stages", "bm25", "--limit", "1")
+    assert "1 queries" in table.stdout
+
+
+def test_eval_refuses_unknown_stages_and_missing_parts(beir_set: Path) -> None:
+    assert "Unknown stage 'magic'" in _run("eval", str(beir_set), "--stages", "magic").stderr
+    assert "No reranker is set" in _run("eval", str(beir_set), "--stages", "rerank").stderr
+
+
+def test_doctor_names_what_is_missing_and_the_remedy() -> None:
+    checks = {check["name"]: check for check in _json("doctor")["checks"]}
+    assert checks["embedder"]["status"] == "ok"
+    assert checks["index"]["status"] == "missing"
+    assert checks["index"]["fix"].startswith("ragkit ingest")
+    assert checks["reranker"]["status"] == "off"
+
+
+def test_doctor_notices_a_server_that_does_not_answer() -> None:
+    result = _run("doctor", "--index", "http://127.0.0.1:9", "--json")
+    checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+    assert result.exit_code == 1
+    assert checks["index"]["fix"] == "docker compose up -d qdrant"
+
+
+def test_the_installed_command_runs() -> None:
+    command = Path(sys.executable).with_name("ragkit")
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    for name in ("ingest", "search", "ask", "eval", "verify", "doctor"):
+        assert name in done.stdout
