@@ -77,7 +77,8 @@ def _decode(data: bytes, *, uri: str, codec: str, skip: int, declared: bool) -> 
     try:
         return data[skip:].decode(codec)
     except UnicodeError as error:
-        if b"\x00" in data or _too_many_controls(data.decode("latin-1")):
+        wide = codec_name(codec).startswith(("utf-16", "utf-32"))
+        if not wide and (b"\x00" in data or _too_many_controls(data.decode("latin-1"))):
             raise _binary_error(uri) from error
         offset = skip + error.start if isinstance(error, UnicodeDecodeError) else skip
         remedy = (

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
-from ragkit.core.errors import InputError, MissingExtraError
+from ragkit.core.errors import InputError
 from ragkit.core.types import MetadataValue
 
 # As in Pandoc, a `---` followed by a blank line is a rule and opens no front matter.
@@ -48,10 +48,8 @@ def _parse(source: str, *, uri: str) -> object:
             f"The front matter of {uri!r} has {len(source)} characters; {_MAX_CHARACTERS} are "
             f"allowed. {_ADVICE}"
         )
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtraError("yaml", extra="local") from error
+    import yaml
+
     try:
         _refuse_bombs(yaml.scan(source), uri=uri)
         return cast("object", yaml.safe_load(source))

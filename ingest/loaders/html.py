@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragkit.core.errors import InputError, MissingExtraError
+from ragkit.core.errors import InputError
 from ragkit.core.types import Document, MetadataValue
 from ragkit.ingest.loaders.assembly import GrowingText
 from ragkit.ingest.loaders.decoding import (
@@ -103,10 +103,8 @@ def _declared_codec(data: bytes) -> str | None:
 
 
 def _parse(source: str) -> "LexborHTMLParser":
-    try:
-        from selectolax.lexbor import LexborHTMLParser
-    except ImportError as error:
-        raise MissingExtraError("selectolax", extra="local") from error
+    from selectolax.lexbor import LexborHTMLParser
+
     return LexborHTMLParser(source)
 
 

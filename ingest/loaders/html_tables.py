@@ -17,7 +17,7 @@ def read_table(
     rows: list[str] = []
     for tag, cells in _rows(node, skip):
         if tag == "tr" and any(cells):
-            rows.append(" | ".join(cells))
+            rows.append(" | ".join(cells).strip())
         elif tag == "caption":
             captions += cells
     return " ".join(captions), rows

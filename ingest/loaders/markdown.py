@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from ragkit.core.errors import MissingExtraError
 from ragkit.core.types import Block, BlockKind, Document, MetadataValue
 from ragkit.ingest.loaders.assembly import Span, blocks_over
 from ragkit.ingest.loaders.decoding import (
@@ -88,10 +87,8 @@ def _spans(text: str) -> Iterator[Span]:
 
 
 def _block_tokens(text: str) -> "list[Token]":
-    try:
-        from markdown_it import MarkdownIt
-    except ImportError as error:
-        raise MissingExtraError("markdown_it", extra="local") from error
+    from markdown_it import MarkdownIt
+
     # Inline markup is not needed for offsets, and is most of the parser's work.
     parser = MarkdownIt("commonmark").enable("table").disable("inline")
     return parser.parse(text)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ragkit.core.errors import InputError, MissingExtraError
+from ragkit.core.errors import InputError
 from ragkit.core.types import Block, Document, MetadataValue
 from ragkit.ingest.loaders.decoding import content_hash, empty_error
 from ragkit.ingest.loaders.pdf_blocks import write_blocks
@@ -39,6 +39,7 @@ _PART = re.compile(
 )
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|([+-]\d\d)'?(\d\d)?)?)?")
 _METADATA: Mapping[str, str] = {"author": "Author", "subject": "Subject"}
+_PROPERTIES = ("Title", "Author", "Subject", "Keywords", "CreationDate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class PdfLoader:
         lines, properties, pages = _read(data, uri=uri)
         if not lines:
             raise InputError(
-                f"{uri!r} has no text layer: its {pages} pages are images. "
+                f"{uri!r} has no text layer; it is probably a scan (pages: {pages}). "
                 "Run OCR first, for example: ocrmypdf in.pdf out.pdf"
             )
         _warn_of_image_pages(lines, pages, uri=uri)
@@ -93,7 +94,8 @@ def _read(data: bytes, *, uri: str) -> tuple[list[Line], Mapping[str, str], int]
                 pages = len(pdf)
                 if not pages or _END_MARK not in data.rstrip(b"\x00\t\n\r ")[-_TAIL:]:
                     raise _damaged_error(uri, "its end is missing")
-                return list(read_lines(pdf, raw)), pdf.get_metadata_dict(), pages
+                properties = {name: _property(pdf, name) for name in _PROPERTIES}
+                return list(read_lines(pdf, raw)), properties, pages
         except pdfium.PdfiumError as error:
             if getattr(error, "err_code", None) in _NEEDS_PASSWORD:
                 raise InputError(
@@ -103,12 +105,16 @@ def _read(data: bytes, *, uri: str) -> tuple[list[Line], Mapping[str, str], int]
             raise _damaged_error(uri, str(error).rstrip(".")) from error
 
 
-# Any: pypdfium2 and its generated bindings have no types.
-def _pdfium() -> tuple[Any, Any]:
+# Any, here and below: pypdfium2 and its generated bindings have no types.
+def _property(pdf: Any, name: str) -> str:
     try:
-        return importlib.import_module("pypdfium2"), importlib.import_module("pypdfium2.raw")
-    except ImportError as error:
-        raise MissingExtraError("pypdfium2", extra="local") from error
+        return clean_text(pdf.get_metadata_value(name))
+    except UnicodeDecodeError:
+        return ""  # Broken properties are no reason to refuse the text.
+
+
+def _pdfium() -> tuple[Any, Any]:
+    return importlib.import_module("pypdfium2"), importlib.import_module("pypdfium2.raw")
 
 
 def _damaged_error(uri: str, reason: str) -> InputError:
@@ -125,7 +131,7 @@ def _warn_of_image_pages(lines: list[Line], pages: int, *, uri: str) -> None:
 
 
 def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str) -> str:
-    named = clean_text(properties.get("Title", ""))
+    named = properties["Title"]
     if named and not _NO_VALUE.fullmatch(named) and not _NO_TITLE.fullmatch(named):
         return named
     headings = [b for b in blocks if b.kind == "heading" and b.page == 1]
@@ -138,20 +144,20 @@ def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str
 def _metadata(properties: Mapping[str, str], pages: int) -> dict[str, MetadataValue]:
     values: dict[str, MetadataValue] = {"pages": pages}
     for key, name in _METADATA.items():
-        value = clean_text(properties.get(name, ""))
+        value = properties[name]
         if value and not _NO_VALUE.fullmatch(value):
             values[key] = value
-    keywords = re.split(r"[,;]", clean_text(properties.get("Keywords", "")))
+    keywords = re.split(r"[,;]", properties["Keywords"])
     if words := tuple(word for keyword in keywords if (word := keyword.strip())):
         values["keywords"] = words
-    if date := _iso_date(properties.get("CreationDate", "")):
+    if date := _iso_date(properties["CreationDate"]):
         values["date"] = date
     return values
 
 
 def _iso_date(value: str) -> str:
     """`D:YYYYMMDDHHmmSS+HH'mm'` (ISO 32000-1, 7.9.4) as an ISO 8601 string, or nothing."""
-    match = _DATE.match(value.strip())
+    match = _DATE.match(value)
     if not match:
         return ""
     year, month, day, hour, minute, second, utc, zone_hours, zone_minutes = match.groups()

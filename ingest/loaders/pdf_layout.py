@@ -119,7 +119,7 @@ def _starts_paragraph(group: list[Line], line: Line, spacing: dict[int, float]) 
         return not _runs_on(last, line)
     usual = spacing.get(round(2 * line.size), 1.2 * line.size)
     if len(group) > 1 and group[-2].y > last.y:
-        usual = min(usual, group[-2].y - last.y) if usual < 3 * line.size else usual
+        usual = min(usual, max(group[-2].y - last.y, line.size))
     if distance > _LOOSE * usual or _is_indented(group, line):
         return True
     if last.bold != line.bold:

@@ -12,6 +12,7 @@ from typing import Any
 _LINE_ENDS = frozenset({0x0A, 0x0D})
 _HYPHEN_MARK = 0x02  # What PDFium puts for a hyphen at the end of a line.
 _SAMPLES = 8
+_FAR_AWAY = 1e7  # points
 _COLUMN_GAP = 1.6  # in font sizes; justified text stays well below
 _LEADER = re.compile(r"(?:\. ?){4}")
 _BOLD_WEIGHT = 600
@@ -32,7 +33,8 @@ class Line:
     """A line of text, or a piece of one that PDFium set apart.
 
     Places are in points, in a frame turned so that the line runs to the right: `y` is the baseline
-    and grows upwards. `gap` is the widest space between two words. `hyphenated` says that a word is
+    and grows upwards; `height` is the same as a share of the page, 0 at its foot and 1 at its head.
+    `gap` is the widest space between two words. `hyphenated` says that a word is
     divided at the line's end; the mark is not in `text`.
     """
 
@@ -42,6 +44,7 @@ class Line:
     right: float
     y: float
     size: float
+    height: float = 0.5
     gap: float = 0.0
     bold: bool = False
     hyphenated: bool = False
@@ -57,7 +60,7 @@ def read_lines(pdf: Any, raw: Any) -> Iterator[Line]:
     """The lines of all pages, in PDFium's reading order; every page is closed after its lines."""
     for index in range(len(pdf)):
         with closing(pdf[index]) as page, closing(page.get_textpage()) as text_page:
-            yield from _page_lines(_TextPage(text_page.raw, raw), index + 1)
+            yield from _page_lines(_TextPage(text_page.raw, raw, page.get_bbox()), index + 1)
 
 
 def clean_text(text: str) -> str:
@@ -69,7 +72,8 @@ def clean_text(text: str) -> str:
 class _TextPage:
     """The handful of PDFium's text functions that lines are made from."""
 
-    def __init__(self, handle: Any, raw: Any) -> None:
+    def __init__(self, handle: Any, raw: Any, bounds: tuple[float, float, float, float]) -> None:
+        self.bounds = tuple(map(_finite, bounds))
         self._handle = handle
         self._raw = raw
         self._box = tuple(ctypes.c_double() for _ in range(4))
@@ -85,22 +89,25 @@ class _TextPage:
         matrix = self._raw.FS_MATRIX()
         if not self._raw.FPDFText_GetMatrix(self._handle, index, matrix):
             return 1.0, 0.0, 0.0, 1.0
-        return matrix.a, matrix.b, matrix.c, matrix.d
+        return _finite(matrix.a), _finite(matrix.b), _finite(matrix.c), _finite(matrix.d)
 
     def size(self, index: int) -> float:
         """Font size in points as it appears on the page."""
         _, _, c, d = self.matrix(index)
-        return float(self._raw.FPDFText_GetFontSize(self._handle, index) * math.hypot(c, d))
+        return _finite(self._raw.FPDFText_GetFontSize(self._handle, index) * math.hypot(c, d))
 
     def origin(self, index: int) -> tuple[float, float]:
         x, y = ctypes.c_double(), ctypes.c_double()
         self._raw.FPDFText_GetCharOrigin(self._handle, index, x, y)
-        return x.value, y.value
+        return _finite(x.value), _finite(y.value)
 
     def corners(self, index: int) -> tuple[tuple[float, float], tuple[float, float]]:
         left, right, bottom, top = self._box
         self._raw.FPDFText_GetCharBox(self._handle, index, left, right, bottom, top)
-        return (left.value, bottom.value), (right.value, top.value)
+        return (
+            (_finite(left.value), _finite(bottom.value)),
+            (_finite(right.value), _finite(top.value)),
+        )
 
     def is_bold(self, index: int) -> bool:
         if self._raw.FPDFText_GetFontWeight(self._handle, index) >= _BOLD_WEIGHT:
@@ -108,6 +115,11 @@ class _TextPage:
         name = ctypes.create_string_buffer(128)
         self._raw.FPDFText_GetFontInfo(self._handle, index, name, len(name), ctypes.c_int())
         return bool(_BOLD_NAME.search(name.value))
+
+
+def _finite(value: float) -> float:
+    """A damaged page may give numbers that nothing can be computed with."""
+    return float(value) if abs(value) < _FAR_AWAY else 0.0
 
 
 def _page_lines(page: _TextPage, number: int) -> Iterator[Line]:
@@ -145,13 +157,17 @@ def _line(page: _TextPage, number: int, text: str, visible: list[int], hyphenate
     ends = [*extent(visible[0]), *extent(visible[-1])]
     around = [(i, j) for i, j in pairwise(visible) if j > i + 1]
     x, y = page.origin(visible[0])
+    baseline = y * cos - x * sin
+    left, bottom, right, top = page.bounds
+    levels = [v * cos - u * sin for u in (left, right) for v in (bottom, top)]
     return Line(
         page=number,
         text=text,
         left=min(ends),
         right=max(ends),
-        y=y * cos - x * sin,
-        size=sorted(map(page.size, samples))[len(samples) // 2] or 1.0,
+        y=baseline,
+        height=(baseline - min(levels)) / max(max(levels) - min(levels), 1.0),
+        size=abs(sorted(map(page.size, samples))[len(samples) // 2]) or 1.0,
         gap=max((extent(j)[0] - extent(i)[1] for i, j in around), default=0.0),
         bold=all(map(page.is_bold, samples)),
         hyphenated=hyphenated,

@@ -2,26 +2,29 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Hashable, Sequence
+from itertools import product
 
 from ragkit.ingest.loaders.pdf_layout import CLEARLY_LARGER, body_size
 from ragkit.ingest.loaders.pdf_lines import Line
 
-_EDGE_ROWS = 3
+_MARGIN = 0.17  # of the page's height: LaTeX sets page numbers as high as 0.16
 _MANY_PAGES = 3
+_MOST_NUMBERS = 4
+_NUMBER = re.compile(r"\d{1,9}")
 _ROMAN = re.compile(r"[ivxlc]+", re.IGNORECASE)
 _PAGE_NUMBER = re.compile(r"^(\d{1,4})\b|\b(\d{1,4})$")
 
 
 def without_running_lines(lines: Sequence[Line], *, pages: int) -> list[Line]:
-    """Leave out headers, footers and page numbers: what recurs at the edge of the pages."""
+    """Leave out headers, footers and page numbers: what recurs at the edge of the pages.
+
+    A line recurs if it stands at the same height on three pages, or on more than half of them, in
+    the same words, and with numbers that are the same or grow with the pages. Larger type than the
+    body's must be the same to the digit: chapters begin at the top of a page, too.
+    """
     limit = body_size(lines) * CLEARLY_LARGER
-    none: frozenset[Hashable] = frozenset()
-    keys = [
-        _recurring_keys(line, with_numbers=line.size <= limit) if at_edge else none
-        for line, at_edge in zip(lines, _at_edge(lines), strict=True)
-    ]
+    keys = [_recurring_keys(line, counting=line.size <= limit) for line in lines]
     seen: defaultdict[Hashable, set[int]] = defaultdict(set)
     for line, own in zip(lines, keys, strict=True):
         for key in own:
@@ -31,26 +34,25 @@ def without_running_lines(lines: Sequence[Line], *, pages: int) -> list[Line]:
     return kept or list(lines)
 
 
-def _at_edge(lines: Sequence[Line]) -> Iterator[bool]:
-    """For each line, whether it is in the uppermost or lowermost rows of its page."""
-    for _, group in groupby(lines, key=lambda line: line.page):
-        heights = [round(line.y) for line in group]
-        rows = sorted(set(heights))
-        edge = {*rows[:_EDGE_ROWS], *rows[-_EDGE_ROWS:]}
-        yield from (height in edge for height in heights)
-
-
-def _recurring_keys(line: Line, *, with_numbers: bool) -> frozenset[Hashable]:
-    """What a line has in common with the same header or footer on other pages."""
-    height = round(line.y / 5)
-    keys: set[Hashable] = {(line.text, height)}
-    if with_numbers:
-        masked = "#" if _ROMAN.fullmatch(line.text) else re.sub(r"\d+", "#", line.text)
-        keys.add((masked, height))
-        # "18 WAYS AND KNOTS" and "PLANES 19": the page's number, beside a changing title.
-        for start, end in _PAGE_NUMBER.findall(line.text):
-            keys.add((int(start or end) - line.page, height))
-    return frozenset(keys)
+def _recurring_keys(line: Line, *, counting: bool) -> set[Hashable]:
+    """What a line at a page's edge has in common with the same one on other pages."""
+    if _MARGIN < line.height < 1 - _MARGIN:
+        return set()
+    place = round(line.y / 5)
+    keys: set[Hashable] = {(place, line.text)}
+    if not counting:
+        return keys
+    if _ROMAN.fullmatch(line.text):
+        keys.add((place, "roman"))
+    # "18 WAYS AND KNOTS" and "PLANES 19": the page's number, beside a changing title.
+    for start, end in _PAGE_NUMBER.findall(line.text):
+        keys.add((place, int(start or end) - line.page))
+    numbers = [int(number) for number in _NUMBER.findall(line.text)]
+    if len(numbers) <= _MOST_NUMBERS:
+        words = _NUMBER.sub("#", line.text)
+        readings = (((False, n), (True, n - line.page)) for n in numbers)
+        keys.update((place, words, reading) for reading in product(*readings))
+    return keys
 
 
 def _recurs(count: int, pages: int) -> bool:

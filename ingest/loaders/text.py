@@ -12,7 +12,7 @@ from ragkit.ingest.loaders.decoding import (
     decode_text,
     loader_identity,
 )
-from ragkit.ingest.loaders.titles import stem_title
+from ragkit.ingest.loaders.titles import heading_text, stem_title
 
 # An underlined line that opens its paragraph; reStructuredText may draw a line above it too.
 _HEADING = re.compile(
@@ -37,17 +37,21 @@ class TextLoader:
         return loader_identity("text-1", encoding=self.encoding)
 
     def load(self, data: bytes, *, uri: str) -> Document:
-        """Decode the text and find its paragraphs; the title is the file's name.
+        """Decode the text and find its paragraphs.
+
+        The title is an underlined heading that opens the text, else the file's name.
 
         Raises:
             InputError: The file is empty, binary or in another encoding.
         """
         text = decode_text(data, uri=uri, encoding=self.encoding)
+        blocks = blocks_over(text, _spans(text))
+        titled = blocks[0].kind == "heading"
         return Document(
             uri=uri,
-            title=stem_title(uri),
+            title=heading_text(blocks[0]) if titled else stem_title(uri),
             text=text,
-            blocks=blocks_over(text, _spans(text)),
+            blocks=blocks,
             content_hash=content_hash(data),
         )
 

@@ -7,7 +7,6 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from ragkit.core.errors import MissingExtraError
 from ragkit.core.types import Block
 
 if TYPE_CHECKING:
@@ -72,10 +71,8 @@ def _visible(token: "Token") -> str:
 
 @functools.cache
 def _inline_parser() -> "MarkdownIt":
-    try:
-        from markdown_it import MarkdownIt
-    except ImportError as error:
-        raise MissingExtraError("markdown_it", extra="local") from error
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark")
     # Rules are compiled on first use, which must not happen in two threads at once.
     parser.parseInline("")

@@ -1,0 +1,76 @@
+"""Made-up data with the shape of real data, so that benchmarks need nothing but the repository."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ragkit.core.protocols import Entry
+from ragkit.core.types import Chunk, DocumentRecord, FloatArray, stable_id
+
+CORPUS = Path(__file__).parents[1] / "examples" / "corpus"
+DIMENSIONS = 384
+_CLUSTERS = 256
+_CHUNKS_PER_DOCUMENT = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """Texts of about 150 words whose words are as frequent as in the example corpus, with vectors.
+
+    `vectors` and `query_vectors` are float32 `[n, 384]` of unit length, in 256 clusters.
+    """
+
+    texts: list[str]
+    vectors: FloatArray
+    queries: list[str]
+    query_vectors: FloatArray
+
+    def entries(self) -> list[Entry]:
+        """The texts as documents of ten chunks."""
+        found: list[Entry] = []
+        for first in range(0, len(self.texts), _CHUNKS_PER_DOCUMENT):
+            texts = self.texts[first : first + _CHUNKS_PER_DOCUMENT]
+            uri = f"document-{first}"
+            chunks = tuple(
+                Chunk(id=stable_id(uri, n), uri=uri, title="", text=text, start=0, end=len(text))
+                for n, text in enumerate(texts)
+            )
+            record = DocumentRecord(
+                uri=uri,
+                tenant="default",
+                title="",
+                content_hash=uri,
+                pipeline="benchmark",
+                chunks=len(chunks),
+                generation=stable_id("generation", uri),
+            )
+            vectors = self.vectors[first : first + len(texts)]
+            found.append(Entry(record=record, chunks=chunks, vectors=vectors))
+        return found
+
+
+def make(chunks: int, *, queries: int = 200, seed: int = 0) -> Made:
+    """Draw chunks and queries; the same arguments give the same data."""
+    draw = np.random.default_rng(seed)
+    words = re.findall(
+        r"[a-z]+", " ".join(p.read_text("utf-8") for p in CORPUS.rglob("*.md")).lower()
+    )
+    lengths = draw.integers(100, 200, size=chunks)
+    texts = [" ".join(draw.choice(words, size=length)) for length in lengths]
+    centres = draw.normal(size=(_CLUSTERS, DIMENSIONS))
+    vectors = _unit(
+        centres[draw.integers(0, _CLUSTERS, chunks)] + draw.normal(size=(chunks, DIMENSIONS))
+    )
+    asked = draw.integers(0, chunks, size=queries)
+    return Made(
+        texts=texts,
+        vectors=vectors,
+        queries=[" ".join(texts[i].split()[:8]) for i in asked],
+        query_vectors=_unit(vectors[asked] + 0.02 * draw.normal(size=(queries, DIMENSIONS))),
+    )
+
+
+def _unit(rows: np.ndarray) -> FloatArray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
