@@ -39,9 +39,9 @@ demo: setup ## ingest the example documents and answer questions from them
 	$(BIN)/python examples/demo.py
 
 bench: setup ## measure: search, ingestion, memory, start-up
-	$(BIN)/python benchmarks/search.py
-	$(BIN)/python benchmarks/ingestion.py
-	$(BIN)/python benchmarks/startup.py
+	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.search
+	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.ingestion
+	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.startup
 
 crash: setup ## kill 50 ingestions at random and compare the index with one built in one go
 	$(BIN)/python tests/crash.py --kills 50

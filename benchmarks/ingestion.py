@@ -65,7 +65,7 @@ def against_forward_passes(documents: int, *, repeats: int) -> Row:
             with RAG(settings, index=Path(folder, f"index{number}"), embedder=part) as rag:
                 pipeline.append(seconds(lambda rag=rag: rag.ingest(tree)))
                 texts = texts or sorted(stored_texts(rag, part), key=len, reverse=True)
-            bare.append(seconds(lambda: run_sync(lambda: part.embed(texts))))
+            bare.append(seconds(lambda texts=texts: run_sync(lambda: part.embed(texts))))
     ours, theirs = min(pipeline), min(bare)
     return {
         "what": "ingest against bare forward passes",

@@ -2,15 +2,16 @@
 
     python -m benchmarks.search [--sizes 1000,10000,50000]
 
-Embedding is left out on all sides: query vectors are given. The ensemble is what frameworks do: BM25 by
-rank-bm25 over all texts, dense search by qdrant-client's local mode, fused by reciprocal ranks.
+Embedding is left out on all sides: query vectors are given. The ensemble is what frameworks do:
+BM25 by rank-bm25 over all texts, dense search by qdrant-client's local mode, fused by reciprocal
+ranks.
 """
 
 import argparse
 import itertools
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from benchmarks.made import DIMENSIONS, Made, make
 from benchmarks.report import Row, milliseconds, publish
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.sync import run_sync
-from ragkit.core.types import FloatArray, IndexIdentity
+from ragkit.core.types import FloatArray, IndexIdentity, Task
 from ragkit.index.edge import PREFETCH_FACTOR, EdgeIndex
 from ragkit.index.layout import FULL, SEARCH
 from ragkit.retrieval.fusion import reciprocal_rank_fusion
@@ -51,7 +52,13 @@ class GivenVectors(HashEmbedder):
         super().__init__(dimensions=DIMENSIONS)
         self._vectors = vectors
 
-    async def embed(self, texts, *, task="passage", on_truncated=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        task: Task = "passage",
+        on_truncated: Callable[[int, int], None] | None = None,
+    ) -> FloatArray:
         """Look the vectors up."""
         return np.stack([self._vectors[text] for text in texts])
 

@@ -28,7 +28,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The sources under some paths, with what could not be one."""
+    """The sources under some paths, with what could not be one.
+
+    `roots` are the paths that are there: what is missing under these has been deleted.
+    """
 
     sources: tuple[Source, ...]
     skipped: tuple[str, ...] = ()
@@ -107,7 +110,7 @@ def from_paths(
         sources=tuple(sources),
         skipped=tuple(skipped),
         failed=tuple(failed),
-        roots=tuple(uri_of(path) for path in paths),
+        roots=tuple(uri_of(path) for path in paths if path.exists()),
     )
 
 

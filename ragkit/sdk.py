@@ -21,6 +21,7 @@ from ragkit.ingest.sources import from_documents, from_paths
 from ragkit.models.embedding import embedder as embedder_for
 from ragkit.models.reranking import reranker as reranker_for
 from ragkit.rag.extractive import ExtractiveAnswerer
+from ragkit.retrieval.context import Passage, build_context
 from ragkit.retrieval.hybrid import Hits, HybridRetriever
 
 P = ParamSpec("P")
@@ -140,6 +141,23 @@ class AsyncRAG:
             query, k=k, where=where, tenant=tenant or self.settings.tenant, explain=explain
         )
 
+    async def context(
+        self,
+        query: str,
+        *,
+        k: int = 20,
+        where: Filter | str | None = None,
+        tenant: str | None = None,
+    ) -> list[Passage]:
+        """The passages to show a language model, in order: merged, packed, best first and last.
+
+        They hold at most `settings.retrieval.context_tokens` of the embedder's tokens.
+        """
+        hits = await self.search(query, k=k, where=where, tenant=tenant)
+        count = self.embedder.tokenizer.token_starts
+        budget = self.settings.retrieval.context_tokens
+        return build_context(hits, budget=budget, count=lambda text: len(count(text)))
+
     async def ask(
         self,
         question: str,
@@ -241,6 +259,7 @@ class RAG:
 
     ingest = _sync(AsyncRAG.ingest)
     search = _sync(AsyncRAG.search)
+    context = _sync(AsyncRAG.context)
     ask = _sync(AsyncRAG.ask)
     documents = _sync(AsyncRAG.documents)
     delete = _sync(AsyncRAG.delete)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from ragkit import RAG, AsyncRAG, Settings
+from ragkit.core.protocols import Embedder
+from ragkit.core.settings import RetrievalSettings
 from ragkit.testing.embedder import HashEmbedder
 
 
@@ -65,6 +67,16 @@ async def test_concurrent_first_uses_open_the_index_once() -> None:
     async with AsyncRAG(embedder=HashEmbedder(dimensions=64)) as rag:
         results = await asyncio.gather(*(rag.search("river") for _ in range(5)))
     assert all(len(hits) == 1 for hits in results)
+
+
+def test_a_context_stays_within_its_budget(minilm: Embedder) -> None:
+    Path("docs/long.md").write_text("# Long\n\n" + "Rivers flow to the sea. " * 200)
+    settings = Settings(retrieval=RetrievalSettings(context_tokens=500))
+    with RAG(settings, index=":memory:", embedder=minilm) as rag:
+        rag.ingest("docs")
+        passages = rag.context("rivers")
+    tokens = [len(minilm.tokenizer.token_starts(passage.text)) for passage in passages]
+    assert 200 < sum(tokens) <= 500
 
 
 def test_settings_are_taken_as_given() -> None:

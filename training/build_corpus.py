@@ -29,7 +29,8 @@ Kind = Literal["answerable", "off-topic", "adversarial"]
 
 CREATED = datetime(2018, 6, 11, tzinfo=UTC)  # any fixed moment: a PDF carries its date
 CREDIT = "Text: Wikipedia contributors, by way of SQuAD. Licence: CC BY-SA 4.0."
-SUBSCRIPT = re.compile(r"(?<=[A-Za-z−+\])])\n(?=\d)")  # SQuAD writes the subscript of O2 as "O\n2"
+# SQuAD writes the subscript of O2 as "O\n2".
+SUBSCRIPT = re.compile(r"(?<=[A-Za-z\u2212+\])])\n(?=\d)")
 FORMATS = {".md": "Markdown", ".html": "HTML", ".pdf": "PDF", ".txt": "plain text"}
 
 

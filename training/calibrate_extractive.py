@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from pydantic import BaseModel
 from sklearn.linear_model import LogisticRegression
 
 from ragkit import AsyncRAG, Document, Settings
@@ -24,6 +25,33 @@ from ragkit.rag.extractive import FEATURES, Candidate, ExtractiveAnswerer, Weigh
 
 FALSE_ABSTENTION = 0.10
 """Share of answerable questions that the threshold may turn away, on the training file."""
+
+
+class GoldAnswer(BaseModel):
+    """A gold answer."""
+
+    text: str
+
+
+class Question(BaseModel):
+    """A question on a paragraph."""
+
+    question: str
+    answers: list[GoldAnswer]
+
+
+class Paragraph(BaseModel):
+    """A paragraph with its questions."""
+
+    context: str
+    qas: list[Question]
+
+
+class Article(BaseModel):
+    """An article of SQuAD."""
+
+    title: str
+    paragraphs: list[Paragraph]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +66,9 @@ class Asked:
         return any(answer in candidate.quote for answer in self.answers)
 
 
-async def ask_all(file: Path, *, questions: int, seed: int) -> list[Asked]:
-    """Ingest half of the articles of a SQuAD file and collect candidates for both halves."""
-    articles = json.loads(file.read_text(encoding="utf-8"))["data"]
-    draw = random.Random(seed)  # noqa: S311 - a sample, not a secret
+async def ask_all(articles: list[Article], *, questions: int, seed: int) -> list[Asked]:
+    """Ingest half of the articles and collect candidates for questions on both halves."""
+    draw = random.Random(seed)
     draw.shuffle(articles)
     half = len(articles) // 2
     with TemporaryDirectory() as folder:
@@ -58,21 +85,26 @@ async def ask_all(file: Path, *, questions: int, seed: int) -> list[Asked]:
             return asked
 
 
-def document(article: dict[str, object]) -> Document:
+def load_articles(file: Path) -> list[Article]:
+    """The articles of a file in the layout of SQuAD."""
+    return [Article.model_validate(item) for item in json.loads(file.read_bytes())["data"]]
+
+
+def document(article: Article) -> Document:
     """An article as one document, a paragraph after the other."""
-    text = "\n\n".join(part["context"] for part in article["paragraphs"])  # type: ignore[attr-defined]
-    title = str(article["title"]).replace("_", " ")
+    text = "\n\n".join(part.context for part in article.paragraphs)
+    title = article.title.replace("_", " ")
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Document(uri=title, title=title, text=text, content_hash=digest)
 
 
-def questions_of(articles: list[dict[str, object]]) -> list[tuple[str, tuple[str, ...]]]:
+def questions_of(articles: list[Article]) -> list[tuple[str, tuple[str, ...]]]:
     """Every question with its gold answers."""
     return [
-        (qa["question"], tuple({answer["text"] for answer in qa["answers"]}))
+        (qa.question, tuple({answer.text for answer in qa.answers}))
         for article in articles
-        for part in article["paragraphs"]  # type: ignore[attr-defined]
-        for qa in part["qas"]
+        for part in article.paragraphs
+        for qa in part.qas
     ]
 
 
@@ -139,11 +171,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     sizes = {"questions": options.questions, "seed": options.seed}
-    train = asyncio.run(ask_all(options.train, **sizes))
+    train = asyncio.run(ask_all(load_articles(options.train), **sizes))
     ranking = fit_ranking(train)
     confidence = fit_confidence(train, ranking)
     print(f"RANKING = {ranking}\nCONFIDENCE = {confidence}")
-    test = asyncio.run(ask_all(options.test, **sizes))
+    test = asyncio.run(ask_all(load_articles(options.test), **sizes))
     for name, asked in (("training", train), ("development", test)):
         figures = measure(asked, ranking, confidence)
         print(f"{name:12}", "  ".join(f"{key} {value:.3f}" for key, value in figures.items()))

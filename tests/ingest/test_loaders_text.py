@@ -62,7 +62,7 @@ def test_nothing_else_is_taken_for_a_heading(source: str) -> None:
     ],
 )
 def test_the_title_is_the_name_of_the_file(uri: str, title: str) -> None:
-    assert load("Heading\n=======\n\ntext", uri).title == title
+    assert load("text\n\nHeading\n=======\n\ntext", uri).title == title
 
 
 def test_an_underlined_heading_that_opens_the_text_is_its_title() -> None:

@@ -72,6 +72,15 @@ async def test_sync_deletes_what_is_gone_from_its_folder_and_nothing_else(rag: A
     await rag.close()
 
 
+async def test_sync_with_a_folder_that_is_not_there_deletes_nothing(rag: AsyncRAG) -> None:
+    _write(a="alpha")
+    await rag.ingest("docs")
+    Path("docs").rename("elsewhere")
+    report = await rag.ingest("docs", sync=True)
+    assert (report.deleted, [failure.uri for failure in report.failed]) == ([], ["docs"])
+    await rag.close()
+
+
 async def test_bad_files_are_reported_and_the_rest_is_done(rag: AsyncRAG) -> None:
     _write(good="fine words", year="---\nyear: soon\n---\ntext")
     Path("docs/empty.txt").write_bytes(b"")

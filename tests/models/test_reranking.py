@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ragkit import ConfigError, ProviderError
+from ragkit.core.settings import RerankerSettings
+from ragkit.models.packaged import packaged_folder
+from ragkit.models.reranking import CrossEncoderReranker, reranker
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cross-encoder of two small layers with random weights and a real tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("cross-encoder")
+    torch.manual_seed(0)
+    config = BertConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        num_labels=1,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(packaged_folder()).save_pretrained(folder)  # type: ignore[no-untyped-call]
+    return folder
+
+
+async def test_each_passage_gets_a_score_of_its_own(cross_encoder: Path) -> None:
+    part = CrossEncoderReranker(str(cross_encoder))
+    scores = await part.rerank("a question", ["one passage", "another, longer passage", "third"])
+    assert scores.shape == (3,)
+    assert scores.dtype == np.float32
+    assert len(set(scores.tolist())) == 3
+
+
+async def test_a_score_does_not_depend_on_the_other_passages(cross_encoder: Path) -> None:
+    part = CrossEncoderReranker(str(cross_encoder))
+    alone = await part.rerank("a question", ["one passage"])
+    among = await part.rerank("a question", ["a much longer passage " * 20, "one passage"])
+    assert alone[0] == pytest.approx(among[1], abs=1e-4)
+
+
+async def test_nothing_to_rerank_loads_nothing() -> None:
+    assert (await CrossEncoderReranker("nowhere").rerank("a question", [])).shape == (0,)
+
+
+async def test_a_model_that_is_not_there_is_named_with_the_setting() -> None:
+    with pytest.raises(ProviderError, match=r"(?s)'no/such-model' cannot be loaded.*reranker\.model"):
+        await CrossEncoderReranker("no/such-model").rerank("a question", ["a passage"])
+
+
+def test_the_setting_chooses() -> None:
+    assert reranker(RerankerSettings()) is None
+    chosen = reranker(RerankerSettings(model="cross-encoder:some/model"))
+    assert isinstance(chosen, CrossEncoderReranker)
+    for bad in ("some/model", "cross-encoder:", "magic:model"):
+        with pytest.raises(ConfigError, match="Unknown reranker"):
+            reranker(RerankerSettings(model=bad))
