@@ -163,12 +163,8 @@ class EdgeIndex:
 
     def _fetch(self, ids: Sequence[str], tenant: str) -> list[Chunk]:
         found = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
-        payloads = {str(point.id): point.payload or {} for point in found}
-        return [
-            layout.read_chunk(point_id, payloads[point_id])
-            for point_id in ids
-            if payloads.get(point_id, {}).get("tenant") == tenant
-        ]
+        payloads = {str(point.id): point.payload for point in found}
+        return layout.read_chunks(ids, payloads, tenant=tenant)
 
     async def commit(self, entries: Sequence[Entry]) -> None:
         """Store documents: new chunks, then their records, then the old generation's deletion."""

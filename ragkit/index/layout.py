@@ -9,7 +9,7 @@ record    {kind, tenant, record: {uri, title, content_hash, pipeline, chunks, ge
 identity  {kind, identity: {...}, fields: {...}}
 ```
 `text` is what BM25 sees: the chunk's header, a blank line, and from character `body` on the passage
-itself.
+itself. Floats in `metadata` come back to 15 significant digits: the engine's JSON keeps no more.
 """
 
 import json
@@ -222,6 +222,18 @@ def read_chunk(point_id: str, payload: Payload | None) -> Chunk:
     )
 
 
+def read_chunks(
+    ids: Sequence[str], payloads: Mapping[str, Payload | None], *, tenant: str
+) -> list[Chunk]:
+    """The tenant's chunks among the points with these ids, in the ids' order."""
+    found = ((point_id, payloads.get(point_id) or {}) for point_id in ids)
+    return [
+        read_chunk(point_id, payload)
+        for point_id, payload in found
+        if (payload.get("kind"), payload.get("tenant")) == ("chunk", tenant)
+    ]
+
+
 def record_id(uri: str, *, tenant: str) -> str:
     """Id of a document's record."""
     return stable_id("record", tenant, uri)
@@ -254,10 +266,9 @@ def read_identity(payload: Payload | None) -> StoredIdentity:
     try:
         stored = _IdentityPayload.model_validate(payload)
     except ValidationError as error:
-        layout = (payload or {}).get("identity", {}).get("layout", "unknown")
         raise IndexMismatch(
-            f"The index has layout {layout}, this ragkit writes {LAYOUT_VERSION}: ingest the "
-            "documents into a new index."
+            f"The index was not written with layout {LAYOUT_VERSION}, which this ragkit has: "
+            "ingest the documents into a new index."
         ) from error
     body = stored.identity.model_dump(exclude={"layout"})
     return IndexIdentity(**body), stored.fields

@@ -106,7 +106,9 @@ def text_params(language: str) -> models.TextIndexParams:
 
 def field_params(fields: Mapping[str, FieldType]) -> dict[str, _Schema]:
     """The payload indexes: ragkit's own, and those of declared fields."""
-    declared = {layout.field_key(k): v for k, v in fields.items() if k not in BUILT_IN_FIELDS}
+    declared: dict[str, FieldType] = {
+        layout.field_key(name): kind for name, kind in fields.items() if name not in BUILT_IN_FIELDS
+    }
     keys: dict[str, FieldType] = {**layout.PAYLOAD_INDEXES, **declared}
     return {**{key: _FIELD_PARAMS[kind] for key, kind in keys.items()}, "tenant": _TENANT_PARAMS}
 

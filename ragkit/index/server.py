@@ -125,15 +125,11 @@ class QdrantIndex:
 
     async def fetch(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """The tenant's chunks with these ids, in that order; unknown ids are left out."""
-        payloads: dict[str, layout.Payload] = {}
+        payloads: dict[str, layout.Payload | None] = {}
         for page in points.pages(ids, _PAGE):
             found = await self._call(self._client.retrieve, self._name, page, with_payload=True)
-            payloads.update((str(point.id), point.payload or {}) for point in found)
-        return [
-            layout.read_chunk(point_id, payloads[point_id])
-            for point_id in ids
-            if payloads.get(point_id, {}).get("tenant") == tenant
-        ]
+            payloads.update((str(point.id), point.payload) for point in found)
+        return layout.read_chunks(ids, payloads, tenant=tenant)
 
     async def commit(self, entries: Sequence[Entry]) -> None:
         """Store documents: new chunks, then their records, then the old generation's deletion."""

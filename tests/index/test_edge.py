@@ -1,0 +1,435 @@
+"""The embedded store: the contract, its folder and lock, and what crashes and full disks leave."""
+
+# A test may look inside.
+# pyright: reportPrivateUsage=false
+
+import asyncio
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pytest
+import qdrant_edge as qe
+
+from ragkit.core.errors import (
+    ConfigError,
+    IndexLocked,
+    IndexMismatch,
+    InputError,
+    ProviderError,
+)
+from ragkit.core.filters import Eq, Range
+from ragkit.core.types import FieldType, IndexIdentity
+from ragkit.index import edge
+from ragkit.index.edge import EdgeIndex
+from ragkit.index.integrity import repair, verify
+from ragkit.testing.index_contract import IndexContract
+from ragkit.testing.index_examples import FIELDS, IDENTITY, find, make_chunk, make_entry
+
+_IN_MEMORY = Path("/dev/shm")
+
+
+class _Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+class TestEdgeIndex(IndexContract):
+    @pytest.fixture
+    def tmp_path(self) -> Iterator[Path]:
+        """In memory where there is room: making an index waits for the disk 20 times."""
+        roomy = _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free > 2**31
+        with TemporaryDirectory(dir=_IN_MEMORY if roomy else None) as path:
+            yield Path(path)
+
+    async def open_index(
+        self, place: Path, identity: IndexIdentity, fields: Mapping[str, FieldType]
+    ) -> EdgeIndex:
+        return await EdgeIndex.open(place, identity, fields=fields)
+
+
+async def open_and_commit(path: Path, *texts: str) -> EdgeIndex:
+    index = await EdgeIndex.open(path, IDENTITY, fields=FIELDS)
+    await index.commit([await make_entry("a", *texts)])
+    return index
+
+
+# The folder
+
+
+async def test_everything_is_there_after_closing_and_opening(tmp_path: Path) -> None:
+    index = await open_and_commit(tmp_path / "index", "wolf", "sheep")
+    found, records = await find(index, "wolf"), await index.records()
+    await index.close()
+    again = await EdgeIndex.open(tmp_path / "index", IDENTITY, create=False)
+    assert await find(again, "wolf") == found
+    assert await again.records() == records
+    assert again.identity == IDENTITY
+    assert again.fields["year"] == "integer"
+    await again.close()
+
+
+async def test_everything_is_there_after_a_kill(tmp_path: Path) -> None:
+    code = f"""
+import asyncio, os, signal, pathlib
+from ragkit.index.edge import EdgeIndex
+from ragkit.testing.index_examples import FIELDS, IDENTITY, make_entry
+async def main():
+    index = await EdgeIndex.open(pathlib.Path({str(tmp_path / "index")!r}), IDENTITY, fields=FIELDS)
+    await index.commit([await make_entry("a", "wolf", "sheep")])
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+    done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=False)
+    assert done.returncode == -9
+    index = await EdgeIndex.open(tmp_path / "index", IDENTITY)
+    assert set((await find(index, "wolf"))["dense"]) == {"wolf", "sheep"}
+    assert (await find(index, "wolf"))["bm25"] == ["wolf"]
+    assert await verify(index) == []
+    await index.close()
+
+
+async def test_a_missing_index_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "none"
+    with pytest.raises(InputError, match=rf"'{path}'.*ragkit ingest PATH --index {path}"):
+        await EdgeIndex.open(path, IDENTITY, create=False)
+    assert not path.exists()
+
+
+async def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match=rf"'{tmp_path}' holds other things"):
+        await EdgeIndex.open(tmp_path, IDENTITY)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    with pytest.raises(InputError, match="holds other things"):
+        await EdgeIndex.open(tmp_path / "thesis.txt", IDENTITY)
+
+
+async def test_an_empty_folder_becomes_an_index(tmp_path: Path) -> None:
+    index = await EdgeIndex.open(tmp_path, IDENTITY)
+    await index.close()
+
+
+async def test_a_shard_that_is_not_ragkits_is_refused_and_released(tmp_path: Path) -> None:
+    config = qe.EdgeConfig(vectors={"": qe.EdgeVectorParams(size=4, distance=qe.Distance.Cosine)})
+    qe.EdgeShard.create(str(tmp_path), config).close()
+    for _ in range(2):
+        with pytest.raises(IndexMismatch, match=rf"'{tmp_path}'.*not one of ragkit's"):
+            await EdgeIndex.open(tmp_path, IDENTITY)
+
+
+async def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "edge_config.json").write_text("{")
+    with pytest.raises(ProviderError, match=str(tmp_path)) as caught:
+        await EdgeIndex.open(tmp_path, IDENTITY)
+    assert (caught.value.provider, caught.value.retryable) == ("qdrant-edge", False)
+
+
+async def test_an_interrupted_creation_leaves_no_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "deep" / "index"
+    with monkeypatch.context() as patch:
+        patch.setattr(edge, "_store_fields", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            edge._create(path, IDENTITY, {})
+    assert list(path.parent.iterdir()) == []
+    index = await EdgeIndex.open(path, IDENTITY)
+    await index.close()
+
+
+async def test_of_two_that_create_at_once_one_is_told_to_wait(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    opened = await asyncio.gather(
+        *(EdgeIndex.open(path, IDENTITY) for _ in range(4)), return_exceptions=True
+    )
+    winners = [index for index in opened if isinstance(index, EdgeIndex)]
+    assert len(winners) == 1
+    assert sum(isinstance(error, IndexLocked) for error in opened) == 3
+    await winners[0].close()
+    assert [item.name for item in tmp_path.iterdir()] == ["index"]
+
+
+# The lock
+
+
+async def test_an_index_that_is_open_is_locked_with_a_way_out(tmp_path: Path) -> None:
+    index = await open_and_commit(tmp_path, "wolf")
+    message = rf"'{tmp_path}' is open already.*--index http://HOST:6333"
+    with pytest.raises(IndexLocked, match=message):
+        await EdgeIndex.open(tmp_path, IDENTITY)
+    assert (await find(index, "wolf"))["bm25"] == ["wolf"]
+    await index.close()
+    again = await EdgeIndex.open(tmp_path, IDENTITY)
+    await again.close()
+
+
+async def test_another_process_is_locked_out(tmp_path: Path) -> None:
+    index = await EdgeIndex.open(tmp_path, IDENTITY)
+    code = f"""
+import asyncio, pathlib
+from ragkit.index.edge import EdgeIndex
+from ragkit.testing.index_examples import IDENTITY
+asyncio.run(EdgeIndex.open(pathlib.Path({str(tmp_path)!r}), IDENTITY))
+"""
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert "ragkit.core.errors.IndexLocked: The index at" in done.stderr
+    await index.close()
+
+
+async def test_a_refused_opening_releases_the_lock(tmp_path: Path) -> None:
+    await (await EdgeIndex.open(tmp_path, IDENTITY)).close()
+    with pytest.raises(IndexMismatch):
+        await EdgeIndex.open(tmp_path, replace(IDENTITY, language="german"))
+    index = await EdgeIndex.open(tmp_path, IDENTITY)
+    await index.close()
+
+
+# Identity and fields
+
+
+async def test_another_model_is_refused_naming_every_difference(tmp_path: Path) -> None:
+    await (await open_and_commit(tmp_path, "wolf")).close()
+    other = replace(IDENTITY, embedder="bert", dimensions=8, search_dimensions=8)
+    with pytest.raises(IndexMismatch) as caught:
+        await EdgeIndex.open(tmp_path, other)
+    message = str(caught.value)
+    assert f"{str(tmp_path)!r} was built differently" in message
+    assert "embedder is 'hash' in the index and 'bert' in the settings" in message
+    assert "search_dimensions is 16 in the index and 8 in the settings" in message
+    assert "language" not in message
+    assert "ingest into a new index with --index" in message
+
+
+async def test_a_field_declared_later_filters_old_chunks_and_new(tmp_path: Path) -> None:
+    index = await EdgeIndex.open(tmp_path, IDENTITY, fields={"lang": "keyword"})
+    old = make_chunk("wolf old", uri="old", metadata={"year": 2020})
+    await index.commit([await make_entry("old", old)])
+    with pytest.raises(InputError, match="'year'"):
+        await find(index, "wolf", where=Eq("year", 2020))
+    await index.close()
+
+    index = await EdgeIndex.open(tmp_path, IDENTITY, fields={"year": "integer"})
+    new = make_chunk("wolf new", uri="new", metadata={"year": 2021, "lang": "en"})
+    odd = make_chunk("wolf odd", uri="odd", metadata={"year": "unknown"})
+    await index.commit([await make_entry("new", new), await make_entry("odd", odd)])
+    found = await find(index, "wolf", where=Range(field="year", gte=2020))
+    assert set(found["bm25"]) == set(found["dense"]) == {"wolf old", "wolf new"}
+    assert (await find(index, "wolf", where=Eq("year", 2020)))["bm25"] == ["wolf old"]
+    await index.close()
+
+    index = await EdgeIndex.open(tmp_path, IDENTITY)
+    assert (index.fields["year"], index.fields["lang"]) == ("integer", "keyword")
+    await index.close()
+
+
+async def test_a_field_declared_with_another_type_is_refused(tmp_path: Path) -> None:
+    await (await EdgeIndex.open(tmp_path, IDENTITY, fields={"year": "integer"})).close()
+    with pytest.raises(IndexMismatch, match="'year' is stored as integer and declared as keyword"):
+        await EdgeIndex.open(tmp_path, IDENTITY, fields={"year": "keyword"})
+
+
+async def test_a_field_that_cannot_be_named_or_is_built_in_is_refused(tmp_path: Path) -> None:
+    for fields in ({"a.b": "keyword"}, {"page": "keyword"}):
+        with pytest.raises(ConfigError, match=repr(next(iter(fields)))):
+            await EdgeIndex.open(tmp_path, IDENTITY, fields=fields)  # type: ignore[arg-type]
+
+
+# Crashes
+
+
+class Crash(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+async def test_a_crash_between_two_steps_of_a_commit_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Before the new chunks, before the record, and before the old generation's deletion."""
+    index = await open_and_commit(tmp_path, "wolf old", "sheep old")
+    old = (await index.records())[0]
+    new = await make_entry("a", "wolf new", tenant="default")
+    steps = iter(range(9))
+
+    def crash_at(method: str) -> None:
+        real = getattr(EdgeIndex, method)
+
+        def crashing(self: EdgeIndex, argument: object) -> None:
+            if next(steps) == step:
+                raise Crash
+            real(self, argument)
+
+        monkeypatch.setattr(EdgeIndex, method, crashing)
+
+    crash_at("_upsert")
+    crash_at("_drop_old")
+    with pytest.raises(Crash):
+        await index.commit([new])
+    monkeypatch.undo()
+    await index.close()
+
+    index = await EdgeIndex.open(tmp_path, IDENTITY)
+    survivors = set((await find(index, "wolf"))["bm25"])
+    assert survivors & {"wolf old", "wolf new"}
+    faults = await verify(index)
+    assert [fault.kind for fault in faults] == ["orphan"] * (step > 0)
+    await repair(index, faults)
+    expected, text = (new.record, "wolf new") if step == 2 else (old, "wolf old")
+    assert await index.records() == [expected]
+    assert (await find(index, "wolf"))["bm25"] == [text]
+    assert await verify(index) == []
+    await index.commit([new])
+    assert await find(index, "wolf") == {"dense": ["wolf new"], "bm25": ["wolf new"]}
+    await index.close()
+
+
+async def test_what_a_failed_commit_left_of_a_tenant_is_not_seen_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = await open_and_commit(tmp_path, "wolf of mine")
+
+    def crash(*_: object) -> None:
+        raise Crash
+
+    yours = await make_entry("b", "wolf of yours", tenant="you")
+    with monkeypatch.context() as patch:
+        patch.setattr(edge, "_record_point", crash)
+        with pytest.raises(Crash):
+            await index.commit([yours])
+    assert await index.generations() != {}
+    assert len(await verify(index)) == 1
+    assert await find(index, "wolf") == {"dense": ["wolf of mine"], "bm25": ["wolf of mine"]}
+    await index.close()
+
+
+async def test_a_tenant_that_comes_during_a_search_is_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = await open_and_commit(tmp_path, "wolf of mine")
+    yours = await make_entry("b", "wolf of yours", tenant="you")
+    real = EdgeIndex._ranked
+
+    def slow(self: EdgeIndex, *args: object, **options: bool) -> object:
+        if options["alone"]:
+            self._commit([yours])
+        return real(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EdgeIndex, "_ranked", slow)
+    assert await find(index, "wolf") == {"dense": ["wolf of mine"], "bm25": ["wolf of mine"]}
+    await index.close()
+
+
+# A full disk
+
+
+def report_free(monkeypatch: pytest.MonkeyPatch, mebibytes: int) -> None:
+    def usage(_: object) -> _Usage:
+        return _Usage(0, 0, mebibytes << 20)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+
+async def test_nothing_is_written_to_a_disk_that_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = await open_and_commit(tmp_path, "wolf")
+    with monkeypatch.context() as patch:
+        report_free(patch, 100)
+        message = rf"'{tmp_path}': 100 MiB free, 128 MiB needed for 'b'.*What was stored is intact"
+        with pytest.raises(ProviderError, match=message) as caught:
+            await index.commit([await make_entry("b", "sheep")])
+        assert caught.value.provider == "qdrant-edge"
+        for change in (index.delete(["a"]), index.drop_generations(["none"])):
+            with pytest.raises(ProviderError, match="MiB needed for a deletion"):
+                await change
+        assert (await find(index, "wolf"))["bm25"] == ["wolf"]
+    await index.commit([await make_entry("b", "sheep")])
+    assert (await find(index, "sheep"))["bm25"] == ["sheep"]
+    await index.close()
+
+
+async def test_a_big_batch_needs_its_own_space_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = await EdgeIndex.open(tmp_path, IDENTITY)
+    report_free(monkeypatch, 130)
+    with pytest.raises(ProviderError, match="132 MiB needed for 'b'"):
+        await index.commit([await make_entry("b", "x" * 2**20)])
+    await index.close()
+
+
+async def test_no_index_is_made_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report_free(monkeypatch, 1)
+    with pytest.raises(ProviderError, match="needed for a new index"):
+        await EdgeIndex.open(tmp_path / "index", IDENTITY)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_optimizing_is_left_out_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = await open_and_commit(tmp_path, "wolf")
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        report_free(patch, 100)
+        await index.optimize()
+    assert "left unoptimized: 100 MiB free" in caplog.text
+    assert (await find(index, "wolf"))["bm25"] == ["wolf"]
+    await index.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of half a gibibyte, where the machine lets us mount one."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", str(path)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs takes root")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+async def test_a_disk_that_really_fills_up_keeps_what_was_stored(small_disk: Path) -> None:
+    index = await open_and_commit(small_disk / "index", "wolf")
+    stored = ["a"]
+
+    async def fill() -> None:
+        while len(stored) < 100:
+            uri = f"big-{len(stored)}"
+            text = f"sheep {uri} " + "x" * 2**23
+            await index.commit([await make_entry(uri, text, vectors=False)])
+            stored.append(uri)
+
+    with pytest.raises(ProviderError, match="Not enough space"):
+        await fill()
+    assert len(stored) > 2
+    # Something else takes the rest, to the last byte.
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "filler").write_bytes(bytes(2**29))
+    assert shutil.disk_usage(small_disk).free == 0
+    with pytest.raises(ProviderError, match="Not enough space"):
+        await index.commit([await make_entry("late", "cow")])
+    assert (await find(index, "wolf"))["bm25"] == ["wolf"]
+    await index.close()
+    (small_disk / "filler").unlink()
+
+    again = await EdgeIndex.open(small_disk / "index", IDENTITY)
+    assert sorted(record.uri for record in await again.records()) == sorted(stored)
+    assert await verify(again) == []
+    await again.close()
