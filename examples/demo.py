@@ -7,11 +7,11 @@ from ragkit import RAG, Settings, console
 CORPUS = Path(__file__).parent / "corpus"
 QUESTIONS = (
     "Who designed the Scottish Parliament building?",
-    "How many languages did Tesla know?",
+    "What did Tesla patent in 1891?",
     "What is Europe's largest inland port?",
-    "Who did the Super Bowl 50 National Anthem?",
+    "What type of bat that lives in the Amazon rainforest can spread rabies?",
     "What new product did Bank of America introduce in 1958?",
-    "Why do cicadas pupate in intervals of prime numbers of years?",
+    "How are chloroplasts in land plants usually shaped?",
 )
 UNANSWERABLE = "How many actors have played Doctor Who?"
 

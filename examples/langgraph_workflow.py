@@ -16,7 +16,7 @@ async def main() -> None:
         await rag.ingest(DOCUMENT)
         retriever = HybridRetriever(index=await rag.index(), embedder=rag.embedder)
         graph = answer_graph(retriever, rag.answerer)
-        question = {"question": "Who was the leader of the first Normans?"}
+        question = {"question": "What is Norman art's most well known piece?"}
         async for step in graph.astream(question):
             for node, update in step.items():
                 print(node)

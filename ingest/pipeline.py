@@ -127,6 +127,11 @@ class Pipeline:
             entries = await self._embedded(batch, report)
             await self.index.commit(entries)
         except RagkitError as error:
+            if isinstance(error, InputError) and len(batch) > 1:
+                # One document is at fault: the others are stored without it.
+                for entry in batch:
+                    await self._store([entry], known, report)
+                return
             report.failed.extend(Failure(uri=e.record.uri, reason=str(error)) for e in batch)
             return
         for entry in entries:

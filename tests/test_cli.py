@@ -9,14 +9,19 @@ from typer.testing import CliRunner, Result
 
 from ragkit.cli import app
 from ragkit.core.protocols import Embedder
+from ragkit.core.settings import EmbedderSettings
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minilm: Embedder) -> None:
     monkeypatch.chdir(tmp_path)
+
     # The commands load their own model; the session's spares each test the seconds.
-    monkeypatch.setattr("ragkit.sdk.embedder_for", lambda _: minilm)
-    monkeypatch.setattr("ragkit.evaluate.embedder_for", lambda _: minilm)
+    def given(settings: EmbedderSettings) -> Embedder:
+        return minilm
+
+    monkeypatch.setattr("ragkit.sdk.embedder_for", given)
+    monkeypatch.setattr("ragkit.evaluate.embedder_for", given)
     Path("docs").mkdir()
     Path("docs/river.md").write_text(
         "---\nyear: 2020\n---\n# Rivers\n\nThe longest river of Europe is the Volga."

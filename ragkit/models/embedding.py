@@ -84,7 +84,8 @@ class SentenceTransformerEmbedder:
     @property
     def dimensions(self) -> int:
         """Length of a vector."""
-        return self._settings.dimensions or self._facts.dimensions
+        whole = self._facts.dimensions
+        return self._settings.dimensions or whole
 
     @property
     def prompts(self) -> Mapping[Task, str]:

@@ -1,8 +1,9 @@
 """Answers without a language model: the sentences that answer best, verbatim, or abstention."""
 
 import math
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ragkit.core.protocols import Embedder
@@ -10,8 +11,12 @@ from ragkit.core.settings import AnswerSettings
 from ragkit.core.text import sentences, terms
 from ragkit.core.types import Answer, Citation, Hit, Timings, Usage
 
-NEARLY_AS_GOOD = 0.9
-"""Share of the best score from which on further sentences are quoted too."""
+_LONGEST_HEADING = 12
+_ENDS_PARAGRAPH = re.compile(r"(\A|\n[ \t]*\n)[ \t]*\Z")
+_STARTS_PARAGRAPH = re.compile(r"[ \t]*(\Z|\n[ \t]*(\n|\Z))")
+
+NEARLY_AS_GOOD = 0.5
+"""How far below the best score, in log-odds, a sentence is quoted too."""
 
 ABSTENTION = "The documents do not answer this."
 
@@ -48,9 +53,16 @@ class Weights(Features):
         return self.bias + math.fsum(weight * value for weight, value in pairs)
 
 
-RANKING = Weights(similarity=1.0, in_context=0.5, coverage=0.2, context_coverage=0.2, passage=0.2)
+RANKING = Weights(
+    similarity=5.14,
+    in_context=1.97,
+    coverage=0.81,
+    context_coverage=1.66,
+    passage=-2.75,
+    bias=-2.57,
+)
 CONFIDENCE = Weights(
-    similarity=3.0, in_context=3.0, coverage=2.0, context_coverage=2.0, passage=3.0, bias=-8.0
+    similarity=6.82, in_context=5.95, coverage=2.63, context_coverage=2.6, passage=3.71, bias=-10.36
 )
 
 
@@ -146,8 +158,9 @@ class ExtractiveAnswerer:
         text, headings = hit.chunk.text, {*hit.chunk.heading_path, hit.chunk.title}
         return [
             (start, end)
-            for start, end in sentences(text, language=self._language)
-            if text[start:end].strip("#=- \n") not in headings
+            for sentence in sentences(text, language=self._language)
+            for start, end in _rows(text, *sentence)
+            if text[start:end].strip("#=- \n") not in headings and not _is_heading(text, start, end)
         ]
 
     def _coverage(self, asked: set[str], text: str) -> float:
@@ -158,10 +171,34 @@ class ExtractiveAnswerer:
         """The best candidate and those nearly as good, each sentence once."""
         chosen: dict[str, Candidate] = {}
         for item in ranked:
-            near = item.score >= ranked[0].score * NEARLY_AS_GOOD
+            near = item.score >= ranked[0].score - NEARLY_AS_GOOD
             if near and len(chosen) < self._settings.max_quotes:
                 chosen.setdefault(item.quote, item)
         return list(chosen.values())
+
+
+def _rows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """A sentence itself, or the rows of a table, without rules between them."""
+    if "|" not in text[start:end]:
+        yield start, end
+        return
+    for line in text[start:end].split("\n"):
+        row = line.strip()
+        if row.strip("|-: "):
+            first = start + line.index(row)
+            yield first, first + len(row)
+        start += len(line) + 1
+
+
+def _is_heading(text: str, start: int, end: int) -> bool:
+    """Whether a sentence is marked as a heading, or stands alone, short and without an end mark."""
+    sentence = text[start:end]
+    if sentence.startswith("#") or sentence.endswith(("\n---", "\n===")):
+        return True
+    alone = _ENDS_PARAGRAPH.search(text[:start]) and _STARTS_PARAGRAPH.match(text[end:])
+    is_row = sentence[0] in "-*+" or "|" in sentence
+    short = len(sentence.split()) <= _LONGEST_HEADING
+    return bool(alone) and short and sentence[-1].isalnum() and not is_row
 
 
 def _citation(candidate: Candidate) -> Citation:

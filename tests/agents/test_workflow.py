@@ -1,3 +1,6 @@
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ragkit import AsyncRAG, Document
@@ -13,8 +16,10 @@ async def test_the_workflow_retrieves_then_answers_and_is_checkpointed(minilm: E
     retriever = HybridRetriever(index=await rag.index(), embedder=minilm)
     graph = answer_graph(retriever, rag.answerer, checkpointer=InMemorySaver())
     question = AnswerState(question="What is the longest river of Europe?")
-    config = {"configurable": {"thread_id": "1"}}
-    steps = [list(step) async for step in graph.astream(question, config)]  # type: ignore[arg-type]
+    config: RunnableConfig = {"configurable": {"thread_id": "1"}}
+    # `Any`: LangGraph's parameters leave the kind of a step open.
+    running: Any = graph
+    steps = [list(step) async for step in running.astream(question, config)]
     assert steps == [["retrieve"], ["answer"]]
-    state = await graph.aget_state(config)  # type: ignore[arg-type]
+    state = await graph.aget_state(config)
     assert state.values["answer"].citations[0].quote == text

@@ -17,10 +17,11 @@ def test_runs_in_a_script() -> None:
 
 def test_runs_in_many_threads_at_once() -> None:
     results: list[int] = []
-    threads = [
-        threading.Thread(target=lambda n=n: results.append(run_sync(lambda: _double(n))))
-        for n in range(20)
-    ]
+
+    def double(value: int) -> None:
+        results.append(run_sync(lambda: _double(value)))
+
+    threads = [threading.Thread(target=double, args=(n,)) for n in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -132,6 +132,17 @@ async def test_a_failing_store_fails_its_batch_and_the_next_one_goes_on(
     await rag.close()
 
 
+async def test_one_document_that_the_store_refuses_leaves_the_rest_of_its_batch(
+    rag: AsyncRAG,
+) -> None:
+    good = Document(uri="good", title="", text="a walrus", content_hash="1")
+    bad = Document(uri="bad", title="", text="lone surrogate \ud800", content_hash="2")
+    report = await rag.ingest(good, bad)
+    assert (report.added, [item.uri for item in report.failed]) == (["good"], ["bad"])
+    assert "surrogate" in report.failed[0].reason
+    await rag.close()
+
+
 async def test_documents_made_in_code_are_sources_too(rag: AsyncRAG) -> None:
     document = Document(uri="mem:1", title="One", text="a walrus", content_hash="1")
     twice = replace(document, text="other")

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,20 +13,15 @@ from ragkit.models.reranking import CrossEncoderReranker, reranker
 @pytest.fixture(scope="module")
 def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cross-encoder of two small layers with random weights and a real tokenizer."""
-    import torch
-    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+    import transformers
 
+    library: Any = transformers  # `Any`: its classes are only partly typed
+    library.set_seed(0)
     folder = tmp_path_factory.mktemp("cross-encoder")
-    torch.manual_seed(0)
-    config = BertConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        num_labels=1,
-    )
-    BertForSequenceClassification(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(packaged_folder()).save_pretrained(folder)  # type: ignore[no-untyped-call]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = library.BertConfig(**sizes, intermediate_size=64, num_labels=1)
+    library.BertForSequenceClassification(config).save_pretrained(folder)
+    library.AutoTokenizer.from_pretrained(packaged_folder()).save_pretrained(folder)
     return folder
 
 
@@ -49,7 +45,8 @@ async def test_nothing_to_rerank_loads_nothing() -> None:
 
 
 async def test_a_model_that_is_not_there_is_named_with_the_setting() -> None:
-    with pytest.raises(ProviderError, match=r"(?s)'no/such-model' cannot be loaded.*reranker\.model"):
+    message = r"(?s)'no/such-model' cannot be loaded.*reranker\.model"
+    with pytest.raises(ProviderError, match=message):
         await CrossEncoderReranker("no/such-model").rerank("a question", ["a passage"])
 
 
