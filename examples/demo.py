@@ -23,12 +23,12 @@ def main() -> None:
         RAG(Settings.load(), index=".ragkit/demo", on_progress=on_progress) as rag,
     ):
         console.show_report(rag.ingest(CORPUS, sync=True))
-        reranked = rag.asynchronous.reranker is not None
+        console.show_reranking(reranked=rag.asynchronous.reranker is not None)
         for question in QUESTIONS:
             console.out.rule()
-            console.show_answer(question, rag.ask(question), reranked=reranked)
+            console.show_answer(question, rag.ask(question))
         console.out.rule("not in the documents")
-        console.show_answer(UNANSWERABLE, rag.ask(UNANSWERABLE), reranked=reranked)
+        console.show_answer(UNANSWERABLE, rag.ask(UNANSWERABLE))
 
 
 if __name__ == "__main__":

@@ -140,7 +140,8 @@ def search(
     if as_json:
         console.print_json(console.search_json(query, hits))
     else:
-        console.show_hits(hits, reranked=reranked)
+        console.show_hits(hits)
+        console.show_reranking(reranked=reranked)
 
 
 @app.command()
@@ -162,7 +163,8 @@ def ask(
     if as_json:
         console.print_json(console.answer_json(query, answer))
     else:
-        console.show_answer(query, answer, reranked=reranked)
+        console.show_answer(query, answer)
+        console.show_reranking(reranked=reranked)
 
 
 @app.command("eval")
@@ -188,8 +190,7 @@ def evaluate(
         console.print_json(console.evaluation_json(evaluation))
         return
     console.show_evaluation(evaluation)
-    if "rerank" not in chosen:
-        console.out.print(f"[dim]{console.NO_RERANKER}")
+    console.show_reranking(reranked="rerank" in chosen)
 
 
 def _stages(names: str) -> tuple[Stage, ...]:

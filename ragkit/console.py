@@ -74,10 +74,29 @@ def answer_json(question: str, answer: Answer) -> dict[str, object]:
 
 @contextmanager
 def progress(*, quiet: bool) -> Generator[OnProgress | None]:
-    """A progress bar on standard error, one line for each phase; none when quiet."""
+    """Progress on standard error: bars in a terminal, else a line now and then; none if quiet."""
     if quiet:
         yield None
-        return
+    elif err.is_terminal:
+        yield from _bars()
+    else:
+        yield _lines()
+
+
+def _lines() -> OnProgress:
+    """Print a line at every tenth of a phase."""
+    shown: dict[str, int] = {}
+
+    def show(step: Step) -> None:
+        tenth = 10 * step.done // max(1, step.total)
+        if tenth != shown.get(step.phase, 0):
+            shown[step.phase] = tenth
+            err.print(f"{step.phase} {step.done}/{step.total}", markup=False)
+
+    return show
+
+
+def _bars() -> Generator[OnProgress]:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:<8}"),
@@ -102,13 +121,15 @@ def show_report(report: IngestReport) -> None:
     out.print(f"[bold]{report}")
     if report.repaired:
         out.print(f"[yellow]mended {report.repaired} faults of an interrupted run")
+    if report.skipped:
+        out.print(f"[dim]skipped {len(report.skipped)} files of other formats")
     for uri in report.truncated:
         out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
     for failure in report.failed:
         out.print(f"[red]failed[/] {escape(failure.uri)}: {escape(failure.reason)}")
 
 
-def show_answer(question: str, answer: Answer, *, reranked: bool) -> None:
+def show_answer(question: str, answer: Answer) -> None:
     """An answer, then each quote with its source and the ranks of its passage."""
     out.print(f"[bold cyan]{escape(question)}")
     style = "yellow" if answer.abstained else "bold"
@@ -116,8 +137,6 @@ def show_answer(question: str, answer: Answer, *, reranked: bool) -> None:
     hits = {hit.chunk.id: hit for hit in answer.hits}
     for number, citation in enumerate(answer.citations, start=1):
         _show_citation(number, citation, hits[citation.chunk_id])
-    if not reranked:
-        out.print(f"[dim]{NO_RERANKER}")
 
 
 def _show_citation(number: int, citation: Citation, hit: Hit) -> None:
@@ -133,7 +152,13 @@ def _ranks(hit: Hit) -> str:
     return " · ".join(stages)
 
 
-def show_hits(hits: Hits, *, reranked: bool) -> None:
+def show_reranking(*, reranked: bool) -> None:
+    """Say so where hits are not reranked."""
+    if not reranked:
+        out.print(f"[dim]{NO_RERANKER}")
+
+
+def show_hits(hits: Hits) -> None:
     """Hits in order, each with its ranks."""
     if not hits:
         out.print("[yellow]Nothing was found.")
@@ -144,10 +169,10 @@ def show_hits(hits: Hits, *, reranked: bool) -> None:
         text = " ".join(chunk.text.split())
         out.print(f"   {escape(text[:300])}{' …' if len(text) > 300 else ''}")
     if hits.explanation is not None:
-        show_explanation(hits.explanation, reranked=reranked)
+        show_explanation(hits.explanation)
 
 
-def show_explanation(explanation: Explanation, *, reranked: bool) -> None:
+def show_explanation(explanation: Explanation) -> None:
     """The best candidates of every stage, side by side."""
     table = Table(title="Every stage (first ten)", title_justify="left")
     table.add_column("#", justify="right")
@@ -168,8 +193,6 @@ def show_explanation(explanation: Explanation, *, reranked: bool) -> None:
     out.print(f"text embedded: {escape(repr(explanation.embedded))}")
     out.print(f"filter: {escape(str(explanation.where))}; tenant: {escape(explanation.tenant)}")
     out.print(f"time: {times}")
-    if not reranked:
-        out.print(f"[dim]{NO_RERANKER}")
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

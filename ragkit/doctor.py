@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import httpx
 
-from ragkit.core.errors import RagkitError
+from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.settings import Settings
 from ragkit.index.open import MEMORY, identity_for, open_index
 from ragkit.models.embedding import embedder as embedder_for
@@ -112,9 +112,12 @@ async def _index(settings: Settings) -> Check:
         index = await open_index(settings.index, identity, create=False)
         records = await index.records(tenant=None)
         await index.close()
-    except RagkitError as error:
+    except InputError as error:
         fix = f"ragkit ingest PATH --index {location}"
         return Check(name="index", status="missing", detail=str(error), fix=fix)
+    except RagkitError as error:
+        fix = "Do what the message says, or use another index: --index DIR"
+        return Check(name="index", status="failed", detail=str(error), fix=fix)
     chunks = sum(record.chunks for record in records)
     return Check(
         name="index", status="ok", detail=f"{location}: {len(records)} documents, {chunks} chunks"

@@ -52,12 +52,21 @@ def test_ingest_reports_what_it_did() -> None:
     assert report["unchanged"] == ["docs/lake.txt", "docs/river.md"]
 
 
+def test_ingest_counts_the_files_that_it_skipped() -> None:
+    Path("docs/image.png").write_bytes(b"x")
+    assert "skipped 1 files of other formats" in _run("ingest", "docs").stdout
+
+
 def test_ingest_ends_with_status_3_when_a_file_failed() -> None:
     Path("docs/empty.md").write_text("")
     result = _run("ingest", "docs")
     assert result.exit_code == 3
     assert "docs/empty.md" in result.stdout
     assert _json("ingest", "docs")["failed"][0]["uri"] == "docs/empty.md"
+
+
+def test_ingest_shows_its_progress_where_there_is_no_terminal() -> None:
+    assert "embed 2/2" in _run("ingest", "docs").stderr
 
 
 @pytest.mark.usefixtures("_ingested")
@@ -172,6 +181,14 @@ def test_doctor_names_what_is_missing_and_the_remedy() -> None:
     assert checks["index"]["status"] == "missing"
     assert checks["index"]["fix"].startswith("ragkit ingest")
     assert checks["reranker"]["status"] == "off"
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_doctor_tells_an_index_of_another_model_from_a_missing_one() -> None:
+    Path("ragkit.toml").write_text("[index]\nsearch_dimensions = 64\n")
+    checks = {check["name"]: check for check in _json("doctor")["checks"]}
+    assert checks["index"]["status"] == "failed"
+    assert "search_dimensions" in checks["index"]["detail"]
 
 
 def test_doctor_notices_a_server_that_does_not_answer() -> None:
