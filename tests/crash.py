@@ -90,8 +90,8 @@ def change(tree: Path, draw: random.Random) -> None:
             path.write_text(f"# Document {number}\n\n" + ".\n\n".join(paragraphs))
 
 
-def run(tree: Path, index: Path, *, model: bool, kill_after: float | None) -> float:
-    """Ingest in a process of its own, killed `kill_after` seconds after it started; its time."""
+def run(tree: Path, index: Path, *, model: bool, kill_after: float | None) -> tuple[float, bool]:
+    """Ingest in a process of its own; its seconds, and whether it was killed in the midst."""
     command = [sys.executable, __file__, "--child", str(tree), str(index)]
     process = subprocess.Popen(
         [*command, *(["--model"] if model else [])], stdout=subprocess.PIPE, text=True
@@ -105,29 +105,31 @@ def run(tree: Path, index: Path, *, model: bool, kill_after: float | None) -> fl
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
     process.communicate()
-    if kill_after is None and process.returncode != 0:
-        raise SystemExit(f"a normal ingestion ended with status {process.returncode}")
-    return time.perf_counter() - started
+    killed = process.returncode == -signal.SIGKILL
+    if process.returncode != 0 and not killed:
+        raise SystemExit(f"an ingestion ended with status {process.returncode}")
+    return time.perf_counter() - started, killed
 
 
 def rounds(kills: int, *, model: bool, seed: int) -> dict[str, int]:
-    """Run all rounds in a temporary folder; raises at the first difference."""
+    """Rounds until `kills` ingestions were killed; stops at the first difference."""
     draw = random.Random(seed)
-    killed = 0
+    number = killed = 0
     with tempfile.TemporaryDirectory() as folder:
         tree, index, fresh = (Path(folder, name) for name in ("tree", "index", "fresh"))
         tree.mkdir()
         change(tree, draw)
-        seconds = run(tree, index, model=model, kill_after=None)
-        for number in range(kills):
+        seconds, _ = run(tree, index, model=model, kill_after=None)
+        while killed < kills:
+            number += 1
             before = {path.name for path in tree.iterdir()}
             change(tree, draw)
             delay = draw.uniform(0, seconds)
-            killed += run(tree, index, model=model, kill_after=delay) >= delay
+            killed += run(tree, index, model=model, kill_after=delay)[1]
             kept = before & {path.name for path in tree.iterdir()}
             found = {Path(uri).name for uri in asyncio.run(findable(index, model=model))}
             check(kept <= found, f"round {number}: {sorted(kept - found)} cannot be found")
-            seconds = max(run(tree, index, model=model, kill_after=None), 0.05)
+            seconds, _ = run(tree, index, model=model, kill_after=None)
             shutil.rmtree(fresh, ignore_errors=True)
             run(tree, fresh, model=model, kill_after=None)
             ours, theirs = (asyncio.run(contents(one, model=model)) for one in (index, fresh))
@@ -135,7 +137,7 @@ def rounds(kills: int, *, model: bool, seed: int) -> dict[str, int]:
                 message = f"round {number}: {key} differ after a kill at {delay:.3f} s"
                 check(ours[key] == value, message)
             check(ours["faults"] == [], f"round {number}: {ours['faults']}")
-    return {"rounds": kills, "killed": killed}
+    return {"rounds": number, "killed": killed}
 
 
 def check(condition: bool, message: str) -> None:
