@@ -13,19 +13,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker, validators
+from jsonschema import Draft202012Validator, validators
 
 from ragkit.core.errors import InputError
-from ragkit.llm.grammar import Grammar, Limits, json_grammar
+from ragkit.llm.grammar import Grammar, Limits, ToolSpec, action_grammar, json_grammar
 from ragkit.llm.grammar.branches import Expander, Node
-from ragkit.llm.grammar.check import Checker
-from ragkit.llm.grammar.formats import FORMATS
+from ragkit.llm.grammar.check import Checker, format_checker
 from ragkit.llm.grammar.objects import object_shape
 from ragkit.llm.grammar.sampling import RandomDecoder
 from ragkit.llm.grammar.source import Source
 from ragkit.llm.grammar.text import json_text
+from ragkit.llm.grammar.values import is_array, is_object
 
 FAMILIES = ("Github_trivial", "Github_easy", "Glaiveai2K", "Snowplow")
+WIDE = Limits(string_length=4096, items=256, map_entries=32, undeclared=32, depth=6)
+"""Tells instances that only the default limits keep out from those that the grammar lacks."""
+SMALL = Limits(string_length=48, items=4, map_entries=3)
+"""Keeps random replies short."""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -38,6 +42,7 @@ class Figures:
     only_checked: int = 0
     valid: int = 0
     valid_accepted: int = 0
+    valid_beyond_limits: int = 0
     invalid: int = 0
     invalid_rejected: int = 0
     invalid_caught: int = 0
@@ -55,15 +60,23 @@ def main() -> None:
     limits = Limits(undeclared=arguments.undeclared)
     decoder = RandomDecoder()
     results = {
-        family: _measure(_rows(arguments.data / "json_schemas", family, arguments.every), arguments, limits, decoder)
-        for family in FAMILIES
+        family: _measure(
+            _rows(arguments.data / "json_schemas", family, arguments.every),
+            arguments,
+            limits,
+            decoder,
+        )
+        for family in (() if arguments.skip_schemas else FAMILIES)
     }
     results["all"] = _sum(list(results.values()))
     _print(results)
     calls = _function_calls(arguments.data / "function_calling", arguments.every, decoder)
     print("function calls accepted:", calls)
     RESULTS.mkdir(exist_ok=True)
-    report = {"families": {name: _summary(figures) for name, figures in results.items()}, "function_calls": calls}
+    report = {
+        "families": {name: _summary(figures) for name, figures in results.items()},
+        "function_calls": calls,
+    }
     arguments.out.write_text(json.dumps(report, indent=1))
 
 
@@ -73,6 +86,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="take every n-th schema")
     parser.add_argument("--random-decode", type=int, default=0, help="random replies per schema")
     parser.add_argument("--undeclared", type=int, default=0, help="Limits.undeclared")
+    parser.add_argument("--skip-schemas", action="store_true", help="function calls only")
     parser.add_argument("--out", type=Path, default=RESULTS / "grammar_coverage.json")
     return parser.parse_args()
 
@@ -85,7 +99,10 @@ def _rows(folder: Path, family: str, every: int) -> Iterator[dict[str, Any]]:
 
 
 def _measure(
-    rows: Iterator[dict[str, Any]], arguments: argparse.Namespace, limits: Limits, decoder: RandomDecoder
+    rows: Iterator[dict[str, Any]],
+    arguments: argparse.Namespace,
+    limits: Limits,
+    decoder: RandomDecoder,
 ) -> Figures:
     figures = Figures()
     for row in rows:
@@ -97,6 +114,13 @@ def _measure(
             figures.refusals[str(error)[:160]] += 1
             continue
         figures.build_ms.append(1e3 * (time.perf_counter() - started))
+        try:
+            started = time.perf_counter()
+            decoder.compile(grammar)
+        except InputError as error:
+            figures.refusals[str(error)[:160]] += 1
+            continue
+        figures.compile_ms.append(1e3 * (time.perf_counter() - started))
         figures.accepted += 1
         figures.only_checked += bool(grammar.checked)
         _instances(row, grammar, figures, decoder)
@@ -104,10 +128,10 @@ def _measure(
     return figures
 
 
-def _instances(row: dict[str, Any], grammar: Grammar[Any], figures: Figures, decoder: RandomDecoder) -> None:
-    started = time.perf_counter()
+def _instances(
+    row: dict[str, Any], grammar: Grammar[Any], figures: Figures, decoder: RandomDecoder
+) -> None:
     compiled = decoder.compile(grammar)
-    figures.compile_ms.append(1e3 * (time.perf_counter() - started))
     source = Source(row["schema"])
     expander = Expander(source, Checker(source))
     for test in row["tests"]:
@@ -116,7 +140,9 @@ def _instances(row: dict[str, Any], grammar: Grammar[Any], figures: Figures, dec
         if test["valid"]:
             figures.valid += 1
             figures.valid_accepted += accepted
-            if not accepted:
+            if not accepted and _accepted_when_wide(row["schema"], text, decoder):
+                figures.valid_beyond_limits += 1
+            elif not accepted:
                 figures.problems.append(f"{row['name']}: valid but rejected: {text[:300]}")
         else:
             figures.invalid += 1
@@ -125,6 +151,13 @@ def _instances(row: dict[str, Any], grammar: Grammar[Any], figures: Figures, dec
             figures.invalid_caught += caught
             if not caught:
                 figures.problems.append(f"{row['name']}: invalid but accepted: {text[:300]}")
+
+
+def _accepted_when_wide(schema: Any, text: str, decoder: RandomDecoder) -> bool:
+    try:
+        return decoder.accepts(decoder.compile(json_grammar(schema, limits=WIDE)), text)
+    except InputError:
+        return False
 
 
 def _fails(grammar: Grammar[Any], text: str) -> bool:
@@ -137,18 +170,29 @@ def _fails(grammar: Grammar[Any], text: str) -> bool:
 
 def _ordered(expander: Expander, node: Node, value: Any) -> Any:
     """The value with its properties in the order of the schema."""
-    if isinstance(value, list):
-        return [_ordered(expander, _items(expander, node, index), item) for index, item in enumerate(value)]
-    if not isinstance(value, dict):
+    if is_array(value):
+        return [
+            _ordered(expander, _items(expander, node, index), item)
+            for index, item in enumerate(value)
+        ]
+    if not is_object(value):
         return value
     children: dict[str, Node] = {}
+    free: Node = ()
     for branch in expander.branches(node):
         found = [keywords for _, keywords in expander.keywords(branch)]
-        shape = object_shape(found, expander.source, Limits(), lambda *_: True)
+        for name in (name for keywords in found for name in keywords.get("properties", {})):
+            children.setdefault(name, ())
+        shape = object_shape(found, expander.source, Limits(), lambda _pointer, _name: True)
         for name, child in (shape.properties if shape else {}).items():
             children[name] = (*children.get(name, ()), *child)
-    names = [*(name for name in children if name in value), *(name for name in value if name not in children)]
-    return {name: _ordered(expander, children.get(name, ()), value[name]) for name in names}
+        for _, child in shape.entries if shape else ():
+            free = (*free, *child)
+    names = [
+        *(name for name in children if name in value),
+        *(name for name in value if name not in children),
+    ]
+    return {name: _ordered(expander, children.get(name, free), value[name]) for name in names}
 
 
 def _items(expander: Expander, node: Node, index: int) -> Node:
@@ -168,7 +212,11 @@ def _random(
 ) -> None:
     if not count:
         return
-    small = json_grammar(row["schema"], limits=Limits(string_length=48, items=4, map_entries=3))
+    try:
+        small = json_grammar(row["schema"], limits=SMALL)
+    except InputError as error:
+        figures.problems.append(f"{row['name']}: refused under small limits: {error!s:.200}")
+        return
     compiled = decoder.compile(small)
     validator = _judge(row["schema"])
     for seed in range(count):
@@ -182,8 +230,7 @@ def _random(
 
 def _judge(schema: Any) -> Any:
     chosen: Any = validators.validator_for(schema, default=Draft202012Validator)
-    known = FORMATS.keys() & FormatChecker.checkers
-    return chosen(schema, format_checker=FormatChecker(known))
+    return chosen(schema, format_checker=format_checker())
 
 
 def _problem(reply: bytes | None, validator: Any, grammar: Grammar[Any]) -> str | None:
@@ -200,15 +247,100 @@ def _problem(reply: bytes | None, validator: Any, grammar: Grammar[Any]) -> str 
     return None if error is None else f"{error.message:.200}"
 
 
-def _function_calls(folder: Path, every: int, decoder: RandomDecoder) -> dict[str, str]:
-    return {}
+def _function_calls(folder: Path, every: int, decoder: RandomDecoder) -> dict[str, Any]:
+    """Ground-truth calls of the Berkeley leaderboard under the grammar of their functions."""
+    results: dict[str, Any] = {}
+    for answers in sorted(folder.glob("answers_*.json")):
+        name = answers.name.removeprefix("answers_BFCL_v4_").removesuffix(".json")
+        questions = {
+            row["id"]: row for row in _lines(folder / answers.name.removeprefix("answers_"))
+        }
+        cases = [(questions[row["id"]], row) for row in _lines(answers)][::every]
+        outcomes = [
+            _call_accepted(question["function"], row["ground_truth"], decoder)
+            for question, row in cases
+        ]
+        missed = [row["id"] for (_, row), ok in zip(cases, outcomes, strict=True) if not ok]
+        results[name] = {"accepted": sum(outcomes), "of": len(outcomes), "missed": missed[:20]}
+    return results
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+def _call_accepted(
+    functions: list[dict[str, Any]], truth: list[dict[str, Any]], decoder: RandomDecoder
+) -> bool:
+    unique = {function["name"]: function for function in functions}
+    tools = [
+        ToolSpec(name=name, description="", parameters=_modern(function["parameters"]))
+        for name, function in unique.items()
+    ]
+    grammar = action_grammar(tools, max_calls=max(4, len(truth)))
+    calls = [
+        {"tool": name, "arguments": _example(given, _modern(unique[name]["parameters"]))}
+        for call in truth
+        for name, given in call.items()
+    ]
+    text = json_text({"thought": "Call them.", "calls": calls})
+    accepted = decoder.accepts(decoder.compile(grammar), text)
+    return accepted and len(grammar.parse(text).calls) == len(calls)
+
+
+_TYPES = {
+    "dict": "object", "HashMap": "object", "Hashtable": "object", "float": "number",
+    "double": "number", "Float": "number", "tuple": "array", "Array": "array", "ArrayList": "array",
+    "list": "array", "String": "string", "char": "string", "str": "string", "Boolean": "boolean",
+    "bool": "boolean", "Bigint": "integer", "Integer": "integer", "int": "integer",
+    "long": "integer", "any": None, "Any": None,
+}  # fmt: skip
+
+
+def _modern(schema: Any) -> Any:
+    """The leaderboard's Python type names as JSON Schema's."""
+    if is_array(schema):
+        return [_modern(item) for item in schema]
+    if not is_object(schema):
+        return schema
+    found = {
+        key: value if key in ("enum", "default") else _modern(value)
+        for key, value in schema.items()
+    }
+    if isinstance(kind := schema.get("type"), str):
+        found["type"] = _TYPES.get(kind, kind)
+        if found["type"] is None:
+            del found["type"]
+    return found
+
+
+def _example(given: Any, schema: Any) -> Any:
+    """One accepted call: the first accepted value of each argument, in the schema's order."""
+    if not is_object(given):
+        return given
+    properties = schema.get("properties", {})
+    chosen = {name: values[0] for name, values in given.items() if values and values[0] != ""}
+    ordered = [name for name in properties if name in chosen] or list(chosen)
+    return {name: _nested(chosen[name], properties.get(name, {})) for name in ordered}
+
+
+def _nested(value: Any, schema: Any) -> Any:
+    if is_object(value) and schema.get("properties"):
+        return _example(value, schema)
+    if is_array(value):
+        return [_nested(item, schema.get("items", {})) for item in value]
+    return value
 
 
 def _sum(parts: list[Figures]) -> Figures:
     total = Figures()
     for part in parts:
         for name, value in asdict(part).items():
+            if name == "refusals":
+                continue
             setattr(total, name, getattr(total, name) + value)
+    for part in parts:
+        total.refusals.update(part.refusals)
     return total
 
 
@@ -223,13 +355,18 @@ def _summary(figures: Figures) -> dict[str, Any]:
         for name in ("build_ms", "compile_ms")
         for share in (0.5, 0.99)
     }
-    return numbers | times | {"refusals": dict(figures.refusals), "problems": figures.problems[:200]}
+    return (
+        numbers | times | {"refusals": dict(figures.refusals), "problems": figures.problems[:200]}
+    )
 
 
 def _print(results: dict[str, Figures]) -> None:
     for name, figures in results.items():
         summary = _summary(figures)
-        print(name, {key: value for key, value in summary.items() if key not in ("refusals", "problems")})
+        print(
+            name,
+            {key: value for key, value in summary.items() if key not in ("refusals", "problems")},
+        )
     for problem in results["all"].problems[:60]:
         print(" ", problem)
     for refusal, count in results["all"].refusals.most_common(40):

@@ -1,0 +1,1 @@
+"""Language models, and the grammars that their machine-read replies are decoded under."""

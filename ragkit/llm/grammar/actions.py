@@ -1,0 +1,191 @@
+"""Tool calls: a thought first, then calls that each follow their own tool's schema."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from ragkit.core.errors import InputError
+from ragkit.llm.grammar import charset
+from ragkit.llm.grammar.branches import Expander, Node
+from ragkit.llm.grammar.build import Builder
+from ragkit.llm.grammar.check import Checker
+from ragkit.llm.grammar.expression import Expr, Lit, alt, rep, seq
+from ragkit.llm.grammar.grammar import Grammar, assemble, load_json
+from ragkit.llm.grammar.keywords import Finding
+from ragkit.llm.grammar.limits import Limits
+from ragkit.llm.grammar.objects import ObjectWriter, object_shape
+from ragkit.llm.grammar.recursion import Recursion
+from ragkit.llm.grammar.rules import Rules
+from ragkit.llm.grammar.source import Source
+from ragkit.llm.grammar.text import json_text, run
+from ragkit.llm.grammar.values import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """A tool as a model sees it; `parameters` is the JSON Schema of its arguments object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call: the tool's name and its arguments, valid by the tool's schema."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A thought and the calls that follow from it."""
+
+    thought: str
+    calls: tuple[ToolCall, ...]
+
+
+class Arguments:
+    """The arguments of one tool, as expressions and as a check."""
+
+    def __init__(self, tool: ToolSpec, limits: Limits, rules: Rules) -> None:
+        """Read the tool's schema.
+
+        Raises:
+            InputError: A keyword cannot be honoured.
+        """
+        self.tool = tool
+        self._source = Source(dict(tool.parameters))
+        self.checker = Checker(self._source)
+        self._expander = Expander(self._source, self.checker)
+        recursion = Recursion(self._source)
+        closed = replace(limits, undeclared=0)
+        self._builder = Builder(self._expander, recursion, closed, rules, scope=tool.name)
+        self._left = limits.depth + 1
+
+    @cached_property
+    def _node(self) -> Node:
+        return ("", self._source.make(type=["object"]))
+
+    def literal(self) -> Expr:
+        """Arguments by the schema.
+
+        Raises:
+            InputError: No arguments satisfy it.
+        """
+        return self._some(
+            self._builder.node(self._node, self._left, self._builder.limits.depth + 1)
+        )
+
+    def with_references(self, reference: Expr) -> Expr:
+        """Arguments of which each may be a reference instead.
+
+        Raises:
+            InputError: No arguments satisfy the schema.
+        """
+        return self._some(alt(self._writers(reference)))
+
+    def _writers(self, reference: Expr) -> Iterable[Expr | None]:
+        builder, expander = self._builder, self._expander
+
+        def build(node: Node) -> Expr | None:
+            return alt([builder.node(node, self._left, builder.limits.depth), reference])
+
+        for branch in expander.branches(self._node):
+            found = [keywords for _, keywords in expander.keywords(branch)]
+            shape = object_shape(found, self._source, builder.limits, self.checker.valid)
+            if branch.values is not None:
+                yield builder.values(branch, self._left, 0)
+            elif shape is not None:
+                yield ObjectWriter(replace(shape, entries=()), build, builder.rules).expr()
+
+    @property
+    def checked(self) -> tuple[Finding, ...]:
+        """Keywords that are only checked after decoding."""
+        return tuple(self._expander.findings.values())
+
+    def check_property(self, name: str, value: Json) -> None:
+        """Check one argument alone.
+
+        Raises:
+            InputError: It breaks the schema of the property.
+        """
+        keywords = self._source.keywords("")
+        pointer = None if isinstance(keywords, bool) else keywords.get("properties", {}).get(name)
+        if pointer is not None and not self.checker.valid(pointer, value):
+            raise InputError(
+                f"The argument {name!r} of {self.tool.name!r} is invalid: {value!r:.200}"
+            )
+
+    def _some(self, expr: Expr | None) -> Expr:
+        if expr is None:
+            raise InputError(f"No arguments satisfy the schema of the tool {self.tool.name!r}.")
+        return expr
+
+
+def arguments_of(tools: Sequence[ToolSpec], limits: Limits, rules: Rules) -> dict[str, Arguments]:
+    """The tools' arguments by name.
+
+    Raises:
+        InputError: There are no tools, two have one name, or a schema cannot be honoured.
+    """
+    names = [tool.name for tool in tools]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"Tools need names of their own, at least one; got {names!r}.")
+    return {tool.name: Arguments(tool, limits, rules) for tool in tools}
+
+
+def action_grammar(
+    tools: Sequence[ToolSpec], *, max_calls: int = 4, limits: Limits | None = None
+) -> Grammar[Action]:
+    """The grammar of `{"thought": ..., "calls": [{"tool": ..., "arguments": {...}}, ...]}`.
+
+    One to `max_calls` calls; each tool's arguments follow its own schema.
+
+    Raises:
+        InputError: A tool's schema cannot be honoured, or names are missing or repeated.
+    """
+    limits, rules = limits or Limits(), Rules()
+    arguments = arguments_of(tools, limits, rules)
+    call = rules.add(_required(alt(_call(a) for a in arguments.values())))
+    thought = run(charset.TEXT, 0, limits.string_length, rules)
+    root = seq(
+        Lit('{"thought":"'), thought, Lit('","calls":['), call,
+        rep(seq(Lit(","), call), 0, max_calls - 1), Lit("]}"),
+    )  # fmt: skip
+    return assemble(
+        _required(root),
+        rules,
+        limits=limits,
+        read=_reader(arguments),
+        rebuild=lambda tighter: action_grammar(tools, max_calls=max_calls, limits=tighter),
+        checked=tuple(finding for a in arguments.values() for finding in a.checked),
+    )
+
+
+def _call(arguments: Arguments) -> Expr | None:
+    name = json_text(arguments.tool.name)
+    return seq(Lit(f'{{"tool":{name},"arguments":'), arguments.literal(), Lit("}"))
+
+
+def _required(expr: Expr | None) -> Expr:
+    if expr is None:
+        raise InputError("No call can be written under these limits; max_calls must be at least 1.")
+    return expr
+
+
+def _reader(arguments: Mapping[str, Arguments]) -> Callable[[str], Action]:
+    def read(text: str) -> Action:
+        value = load_json(text)
+        try:
+            calls = [(call["tool"], call["arguments"]) for call in value["calls"]]
+            thought = str(value["thought"])
+            for tool, given in calls:
+                arguments[tool].checker.check(given)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"The reply is no action of these tools: {text[:300]!r}") from error
+        return Action(thought=thought, calls=tuple(ToolCall(tool=t, arguments=g) for t, g in calls))
+
+    return read

@@ -1,0 +1,222 @@
+"""Grammar expressions: what a rule may say, how long it can get, and how xgrammar's EBNF says it.
+
+Everything is bounded, so the longest text of an expression is a finite sum. The empty language
+(no text at all) is `None`: it swallows sequences and vanishes from alternatives.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Ranges: TypeAlias = tuple[tuple[int, int], ...]
+"""Sorted, disjoint, inclusive ranges of code points."""
+
+_BYTES_UP_TO = ((0x7F, 1), (0x7FF, 2), (0xFFFF, 3), (0x10FFFF, 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Lit:
+    """A literal text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chars:
+    """One character of the ranges. Surrogates are never in them, so its bytes are valid UTF-8."""
+
+    ranges: Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Seq:
+    """The parts, one after the other."""
+
+    parts: tuple["Expr", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alt:
+    """One of the options."""
+
+    options: tuple["Expr", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rep:
+    """The item `lo` to `hi` times."""
+
+    item: "Expr"
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The rule of that name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The item, where one of the characters always follows; only as the whole of a rule.
+
+    It changes nothing in the language, but lets xgrammar decide while compiling what becomes of
+    tokens that reach beyond the rule.
+    """
+
+    item: "Expr"
+    following: Ranges
+
+
+Expr: TypeAlias = Lit | Chars | Seq | Alt | Rep | Ref | Ahead
+NOTHING = Lit("")
+
+
+def seq(*parts: Expr | None) -> Expr | None:
+    """A sequence; None where a part can say nothing at all."""
+    flat: list[Expr] = []
+    for part in parts:
+        if part is None:
+            return None
+        flat.extend(part.parts if isinstance(part, Seq) else (part,))
+    merged = _merge_literals(flat)
+    return merged[0] if len(merged) == 1 else Seq(tuple(merged))
+
+
+def _merge_literals(parts: Iterable[Expr]) -> list[Expr]:
+    merged: list[Expr] = []
+    for part in parts:
+        last = merged[-1] if merged else None
+        if isinstance(part, Lit) and isinstance(last, Lit):
+            merged[-1] = Lit(last.text + part.text)
+        else:
+            merged.append(part)
+    return [part for part in merged if part != NOTHING] or [NOTHING]
+
+
+def alt(options: Iterable[Expr | None]) -> Expr | None:
+    """A choice without the impossible and repeated options; None where nothing is left."""
+    flat: dict[Expr, None] = {}
+    for option in options:
+        if option is not None:
+            flat.update(dict.fromkeys(option.options if isinstance(option, Alt) else (option,)))
+    if len(flat) < 2:
+        return next(iter(flat), None)
+    return Alt(tuple(flat))
+
+
+def rep(item: Expr | None, lo: int, hi: int) -> Expr | None:
+    """A bounded repetition; an impossible item may still be repeated zero times."""
+    if hi < lo or (item is None and lo > 0):
+        return None
+    if item is None or hi == 0:
+        return NOTHING
+    return item if lo == hi == 1 else Rep(item, lo, hi)
+
+
+def chars(ranges: Iterable[tuple[int, int]]) -> Expr | None:
+    """A character class; None for an empty one."""
+    found = tuple(ranges)
+    return Chars(found) if found else None
+
+
+def byte_length(code: int) -> int:
+    """Bytes of a code point in UTF-8."""
+    return next(size for limit, size in _BYTES_UP_TO if code <= limit)
+
+
+class Sizes:
+    """The longest text of expressions, in bytes."""
+
+    def __init__(self, rules: Mapping[str, Expr]) -> None:
+        """Measure the rules, which only refer to rules before them."""
+        self._known: dict[str, int] = {}
+        for name, expr in rules.items():
+            self._known[name] = self.of(expr)
+
+    def of(self, expr: Expr) -> int:
+        """Length of the longest text in UTF-8 bytes."""
+        match expr:
+            case Lit(text):
+                return len(text.encode())
+            case Chars(ranges):
+                return byte_length(ranges[-1][1])
+            case Seq(parts):
+                return sum(map(self.of, parts))
+            case Alt(options):
+                return max(map(self.of, options))
+            case Rep(item, _, hi):
+                return hi * self.of(item)
+            case Ahead(item):
+                return self.of(item)
+            case Ref(name):
+                return self._known[name]
+
+
+def render(root: Expr, rules: Mapping[str, Expr]) -> str:
+    """The EBNF of `root` with the rules that it reaches, in the order of their first use."""
+    lines = {"root": f"root ::= {_text(root)}"}
+    waiting = list(_references(root))
+    while waiting:
+        name = waiting.pop(0)
+        if name not in lines:
+            lines[name] = f"{name} ::= {_text(rules[name])}"
+            waiting.extend(_references(rules[name]))
+    return "\n".join(lines.values()) + "\n"
+
+
+def _references(expr: Expr) -> list[str]:
+    match expr:
+        case Ref(name):
+            return [name]
+        case Seq(items) | Alt(items):
+            return [name for item in items for name in _references(item)]
+        case Rep(item) | Ahead(item):
+            return _references(item)
+        case Lit() | Chars():
+            return []
+
+
+def _text(expr: Expr, *, inner: bool = False) -> str:
+    match expr:
+        case Lit(text):
+            return _literal(text)
+        case Chars(ranges):
+            return f"[{''.join(map(_range, ranges))}]"
+        case Ref(name):
+            return name
+        case Rep(item, lo, hi):
+            return f"{_text(item, inner=True)}{{{lo},{hi}}}"
+        case Ahead(item, following):
+            return f"({_text(item)}) (={_text(Chars(following))})"
+        case Seq(parts):
+            text = " ".join(_text(part, inner=True) for part in parts)
+        case Alt(options):
+            text = " | ".join(_text(option, inner=isinstance(option, Alt)) for option in options)
+    return f"({text})" if inner else text
+
+
+def _literal(text: str) -> str:
+    return '"' + "".join(map(_literal_char, text)) + '"'
+
+
+def _literal_char(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return char if char.isprintable() else _code(ord(char))
+
+
+def _range(span: tuple[int, int]) -> str:
+    low, high = span
+    return _class_char(low) if low == high else f"{_class_char(low)}-{_class_char(high)}"
+
+
+def _class_char(code: int) -> str:
+    char = chr(code)
+    return char if char.isascii() and char.isalnum() else _code(code)
+
+
+def _code(code: int) -> str:
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

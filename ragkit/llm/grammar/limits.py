@@ -1,0 +1,65 @@
+"""Limits: what bounds a reply where its schema does not, and the order in which they tighten."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+_FLOORS = (
+    {
+        "depth": 1,
+        "undeclared": 2,
+        "map_entries": 4,
+        "items": 8,
+        "string_length": 128,
+        "key_length": 32,
+    },
+    {"undeclared": 0, "map_entries": 2, "items": 3, "string_length": 32, "key_length": 16},
+    {
+        "map_entries": 1,
+        "items": 1,
+        "string_length": 8,
+        "key_length": 8,
+        "integer_digits": 9,
+        "fraction_digits": 4,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Upper bounds of a reply. A schema's lower bounds lift them, its upper bounds lower them.
+
+    Attributes:
+        string_length: Characters of a string.
+        key_length: Characters of an undeclared key.
+        items: Items of an array.
+        map_entries: Entries beside the declared properties where the schema asks for them by
+            `additionalProperties` or `patternProperties`, or declares none.
+        undeclared: Entries beside the declared properties where the schema says nothing about
+            them; none by default, since most schemas that don't forbid them don't mean them.
+        integer_digits: Digits before the decimal point.
+        fraction_digits: Digits after it.
+        depth: How often a recursive schema, and JSON of any kind, may nest in itself.
+    """
+
+    string_length: int = 1024
+    key_length: int = 64
+    items: int = 32
+    map_entries: int = 16
+    undeclared: int = 0
+    integer_digits: int = 18
+    fraction_digits: int = 17
+    depth: int = 2
+
+    def tightened(self) -> Iterator["Limits"]:
+        """Ever tighter limits, ending at the tightest.
+
+        In three rounds, each limit is halved down to the round's floor before the next one is
+        touched: nesting, undeclared entries, map entries, items, string length, key length; in
+        the last round also digits.
+        """
+        limits = self
+        for floors in _FLOORS:
+            for name, floor in floors.items():
+                while (value := int(getattr(limits, name))) > floor:
+                    limits = replace(limits, **{name: max(floor, value // 2)})
+                    yield limits

@@ -1,0 +1,89 @@
+"""Grammars of plain text: choices and regular expressions."""
+
+import re
+from collections.abc import Sequence
+
+from ragkit.core.errors import InputError
+from ragkit.llm.grammar.choices import choices as one_of
+from ragkit.llm.grammar.expression import Expr
+from ragkit.llm.grammar.grammar import Grammar, assemble
+from ragkit.llm.grammar.limits import Limits
+from ragkit.llm.grammar.pattern import UnsupportedPatternError, constraints
+from ragkit.llm.grammar.rules import Rules
+from ragkit.llm.grammar.strings import bounded
+from ragkit.llm.grammar.text import raw_content
+
+
+def choice_grammar(choices: Sequence[str]) -> Grammar[str]:
+    """The grammar of a reply that is one of the texts, as plain text and not as JSON.
+
+    Raises:
+        InputError: There are no choices, or one is not Unicode text.
+    """
+    allowed = frozenset(choices)
+    if not allowed:
+        raise InputError("A choice needs at least one text to choose from.")
+    for text in allowed:
+        require_text(text)
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise InputError(f"The reply {text[:200]!r} is none of the {len(allowed)} choices.")
+        return text
+
+    rules = Rules()
+    root = _present(one_of(allowed, rules))
+    return assemble(
+        root, rules, limits=Limits(), read=read, rebuild=lambda _: choice_grammar(choices)
+    )
+
+
+def require_text(text: str) -> None:
+    """Refuse lone surrogates, which no UTF-8 text holds.
+
+    Raises:
+        InputError: The text holds one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{text[:200]!r} holds a lone surrogate, which no reply can.") from error
+
+
+def regex_grammar(pattern: str, *, limits: Limits | None = None) -> Grammar[str]:
+    """The grammar of a plain-text reply that matches the pattern from start to end.
+
+    Repetitions without a bound of their own get `limits.string_length` as theirs.
+
+    Raises:
+        InputError: The pattern is malformed or uses look-around or back references.
+    """
+    limits = limits or Limits()
+    try:
+        found = constraints(f"^(?:{pattern})$")
+    except UnsupportedPatternError as error:
+        raise InputError(
+            f"The pattern {pattern!r} cannot be decoded under a grammar: {error}."
+        ) from error
+    compiled = re.compile(pattern)
+
+    def read(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise InputError(f"The reply {text[:200]!r} does not match {pattern!r}.")
+        return text
+
+    rules = Rules()
+    root = _present(raw_content(bounded(found[-1].language, limits.string_length), rules))
+    return assemble(
+        root,
+        rules,
+        limits=limits,
+        read=read,
+        rebuild=lambda tighter: regex_grammar(pattern, limits=tighter),
+    )
+
+
+def _present(expr: Expr | None) -> Expr:
+    if expr is None:
+        raise InputError("No text satisfies the grammar.")
+    return expr

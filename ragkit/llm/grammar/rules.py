@@ -1,0 +1,35 @@
+"""The rules of a grammar under construction, each made once for its key."""
+
+from collections.abc import Callable, Hashable
+
+from ragkit.llm.grammar.expression import Expr, Ref
+
+_MAX_RULES = 60_000
+
+
+class TooManyRulesError(ValueError):
+    """The grammar would become too large to compile."""
+
+
+class Rules:
+    """Named rules; asking again with the same key gives the same rule."""
+
+    def __init__(self) -> None:
+        """Start without rules."""
+        self.exprs: dict[str, Expr] = {}
+        self._known: dict[Hashable, Ref | None] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Expr | None]) -> Ref | None:
+        """The rule for the key; None where its language is empty. `make` must not ask for it."""
+        if key not in self._known:
+            expr = make()
+            self._known[key] = expr if expr is None or isinstance(expr, Ref) else self.add(expr)
+        return self._known[key]
+
+    def add(self, expr: Expr) -> Ref:
+        """A new rule."""
+        if len(self.exprs) >= _MAX_RULES:
+            raise TooManyRulesError
+        name = f"r{len(self.exprs)}"
+        self.exprs[name] = expr
+        return Ref(name)
