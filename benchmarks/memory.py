@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks.made import make
 from benchmarks.report import publish
-from benchmarks.search import IDENTITY, edge
+from benchmarks.search import IDENTITY, filled
 from ragkit.core.protocols import LegQuery
 from ragkit.core.sync import run_sync
 from ragkit.index.edge import EdgeIndex
@@ -55,8 +55,7 @@ def main() -> None:
         path = Path(folder, "index")
         made = make(options.chunks)
         texts = sum(len(text.encode()) for text in made.texts) / 2**20
-        index, _, _ = edge(made, path)
-        run_sync(index.close)
+        run_sync(filled(made, path).close)
         disk = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
         command = [sys.executable, "-m", "benchmarks.memory", "--opened", str(path)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)

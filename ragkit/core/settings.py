@@ -87,7 +87,7 @@ class RetrievalSettings(_Section):
     """
 
     k: Positive = 5
-    depth: Positive = 100
+    depth: Positive = 50
     rrf_k: Positive = 60
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
     bm25_weight: Annotated[float, Field(ge=0)] = 1.0

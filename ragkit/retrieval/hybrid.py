@@ -49,7 +49,9 @@ class _Run:
     """One search as it goes: what each stage ranked, what was dropped, how long it took."""
 
     query: str
-    stages: dict[str, dict[str, StageRank]] = field(default_factory=dict[str, dict[str, StageRank]])
+    stages: dict[str, Sequence[tuple[str, float]]] = field(
+        default_factory=dict[str, Sequence[tuple[str, float]]]
+    )
     duplicates: dict[str, str] = field(default_factory=dict[str, str])
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -59,10 +61,14 @@ class _Run:
         yield
         self.seconds[stage] = time.perf_counter() - started
 
-    def record(self, stage: str, ranked: Sequence[tuple[str, float]]) -> None:
-        self.stages[stage] = {
-            item: StageRank(rank, score) for rank, (item, score) in enumerate(ranked, start=1)
-        }
+    def traces(self, ids: Iterable[str]) -> dict[str, dict[str, StageRank]]:
+        """For each id, where every stage that saw it put it."""
+        found: dict[str, dict[str, StageRank]] = {item: {} for item in ids}
+        for stage, ranked in self.stages.items():
+            for rank, (item, score) in enumerate(ranked, start=1):
+                if item in found:
+                    found[item][stage] = StageRank(rank, score)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +131,7 @@ class HybridRetriever:
     def _fuse(self, found: Legs, legs: Sequence[Leg], run: _Run) -> list[tuple[str, float]]:
         ranked: dict[str, Sequence[tuple[str, float]]] = {"dense": found.dense, "bm25": found.bm25}
         for leg in legs:
-            run.record(leg, ranked[leg])
+            run.stages[leg] = ranked[leg]
         if len(legs) == 1:
             return list(ranked[legs[0]])
         with run.timed("fusion"):
@@ -134,7 +140,7 @@ class HybridRetriever:
                 k=self.settings.rrf_k,
                 weights={"dense": self.settings.dense_weight, "bm25": self.settings.bm25_weight},
             )
-        run.record("fusion", fused)
+        run.stages["fusion"] = fused
         return fused
 
     async def _take(
@@ -149,11 +155,10 @@ class HybridRetriever:
                 scores = await self.reranker.rerank(run.query, texts)
             pairs = [(chunk, float(s)) for (chunk, _), s in zip(candidates, scores, strict=True)]
             candidates = sorted(pairs, key=lambda pair: -pair[1])
-            run.record("rerank", [(chunk.id, score) for chunk, score in candidates])
-        return [
-            Hit(chunk=chunk, score=score, trace=_trace(chunk.id, run))
-            for chunk, score in candidates[:k]
-        ]
+            run.stages["rerank"] = [(chunk.id, score) for chunk, score in candidates]
+        best = candidates[:k]
+        traces = run.traces(chunk.id for chunk, _ in best)
+        return [Hit(chunk=chunk, score=score, trace=traces[chunk.id]) for chunk, score in best]
 
     async def _unique(
         self, ranked: Sequence[tuple[str, float]], found: Legs, tenant: str, wanted: int, run: _Run
@@ -189,13 +194,9 @@ class HybridRetriever:
             where=where,
             tenant=tenant,
             stages={
-                stage: [(item, placed.rank, placed.score) for item, placed in ranks.items()]
-                for stage, ranks in run.stages.items()
+                stage: [(item, rank, score) for rank, (item, score) in enumerate(ranked, start=1)]
+                for stage, ranked in run.stages.items()
             },
             duplicates=run.duplicates,
             seconds=run.seconds,
         )
-
-
-def _trace(chunk_id: str, run: _Run) -> dict[str, StageRank]:
-    return {stage: ranks[chunk_id] for stage, ranks in run.stages.items() if chunk_id in ranks}
