@@ -41,6 +41,7 @@ demo: setup ## ingest the example documents and answer questions from them
 bench: setup ## measure: search, ingestion, memory, start-up
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.search
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.ingestion
+	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.memory
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.startup
 
 crash: setup ## kill 50 ingestions at random and compare the index with one built in one go
