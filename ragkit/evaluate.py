@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from ragkit.core.errors import ProviderError
+from ragkit.core.errors import InputError
 from ragkit.core.protocols import OnProgress
 from ragkit.core.settings import Settings
 from ragkit.evaluation.datasets import RetrievalDataset
 from ragkit.evaluation.retrieval import Stage, StageResult, check_stages, evaluate
 from ragkit.index.open import identity_for, open_index
-from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.chunkers.recursive import chunker_for
 from ragkit.ingest.pipeline import Pipeline
+from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import from_documents
 from ragkit.models.embedding import embedder as embedder_for
 from ragkit.models.reranking import reranker as reranker_for
@@ -54,18 +55,12 @@ async def evaluate_dataset(
     lexical = set(stages) == {"bm25"}
     embedder = embedder_for(settings.embedder)
     indexed = None if lexical else embedder
-    chunker = RecursiveChunker(
-        embedder.tokenizer,
-        chunk_tokens=settings.ingest.chunk_tokens,
-        overlap_tokens=settings.ingest.overlap_tokens,
-        language=settings.index.language,
-    )
+    chunker = chunker_for(settings, embedder.tokenizer)
     identity = identity_for(indexed, settings.index)
     digest = hashlib.sha256(repr((astuple(identity), chunker.identity)).encode()).hexdigest()
     location = str(EVALUATION_FOLDER / f"{dataset.name}-{digest[:12]}")
     index = await open_index(settings.index.model_copy(update={"location": location}), identity)
     try:
-        found = from_documents(dataset.documents)
         pipeline = Pipeline(
             index=index,
             chunker=chunker,
@@ -73,14 +68,7 @@ async def evaluate_dataset(
             batch_chunks=settings.ingest.batch_chunks,
             on_progress=on_progress,
         )
-        report = await pipeline.run(found, sync=True)
-        if report.failed:
-            first = report.failed[0]
-            raise ProviderError(
-                f"{len(report.failed)} documents of {dataset.name!r} were not indexed; the first "
-                f"is {first.uri!r}: {first.reason}",
-                provider="ingest",
-            )
+        _check(await pipeline.run(from_documents(dataset.documents), sync=True), dataset)
         retriever = HybridRetriever(
             index=index,
             embedder=indexed,
@@ -99,3 +87,12 @@ async def evaluate_dataset(
         queries=len(dataset.queries),
         stages=results,
     )
+
+
+def _check(report: IngestReport, dataset: RetrievalDataset) -> None:
+    if report.failed:
+        first = report.failed[0]
+        raise InputError(
+            f"{len(report.failed)} documents of {dataset.name!r} were not indexed; the first is "
+            f"{first.uri!r}: {first.reason}"
+        )

@@ -14,7 +14,7 @@ from ragkit.core.sync import run_sync
 from ragkit.core.types import Answer, Document, DocumentRecord, Metadata
 from ragkit.index.integrity import Fault, repair, verify
 from ragkit.index.open import identity_for, open_index
-from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.chunkers.recursive import chunker_for
 from ragkit.ingest.pipeline import Pipeline
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import from_documents, from_paths
@@ -103,22 +103,13 @@ class AsyncRAG:
         )
         pipeline = Pipeline(
             index=await self.index(create=True),
-            chunker=self._chunker(),
+            chunker=chunker_for(self.settings, self.embedder.tokenizer),
             embedder=self.embedder,
             tenant=tenant or self.settings.tenant,
             batch_chunks=config.batch_chunks,
             on_progress=self._on_progress,
         )
         return await pipeline.run(files.joined(from_documents(documents)), sync=sync)
-
-    def _chunker(self) -> RecursiveChunker:
-        config = self.settings.ingest
-        return RecursiveChunker(
-            self.embedder.tokenizer,
-            chunk_tokens=config.chunk_tokens,
-            overlap_tokens=config.overlap_tokens,
-            language=self.settings.index.language,
-        )
 
     async def search(
         self,

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Tokenizer
+from ragkit.core.settings import Settings
 from ragkit.core.text import check_language, sentences
 from ragkit.core.types import DEFAULT_TENANT, Block, Chunk, Document, stable_id
 from ragkit.ingest.loaders import heading_text
@@ -157,6 +158,16 @@ class RecursiveChunker:
         if block.kind == "paragraph":
             return [start for start, _ in sentences(text, language=self._language)]
         return [0, *(i + 1 for i, character in enumerate(text) if character == "\n")]
+
+
+def chunker_for(settings: Settings, tokenizer: Tokenizer) -> RecursiveChunker:
+    """The chunker that the settings describe, in the tokens of an embedder."""
+    return RecursiveChunker(
+        tokenizer,
+        chunk_tokens=settings.ingest.chunk_tokens,
+        overlap_tokens=settings.ingest.overlap_tokens,
+        language=settings.index.language,
+    )
 
 
 def _tiles(document: Document) -> Iterator[tuple[Block, int, int]]:
