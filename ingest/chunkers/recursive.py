@@ -97,7 +97,8 @@ class RecursiveChunker:
         tenant: str,
     ) -> Chunk:
         first = group[0]
-        start = self._overlap_start(units, first) if ordinal else first.start
+        overlaps = ordinal and self._overlap
+        start = self._overlap_start(units, first) if overlaps else first.start
         end = group[-1].end
         return Chunk(
             id=stable_id(tenant, document.uri, document.content_hash, self.identity, ordinal),

@@ -47,6 +47,12 @@ def test_chunks_tile_the_document_and_none_is_too_long(text: str, size: int) -> 
     assert len({chunk.id for chunk in chunks}) == len(chunks)
 
 
+def test_blank_lines_are_not_repeated_without_an_overlap() -> None:
+    text = "# H\n\n- a\n- b\n\n- a\n- b\n\nOne. Two three. Four!"
+    chunks = _chunker(4).chunk(_loaded(text))
+    assert "".join(chunk.text for chunk in chunks) == text
+
+
 def _loaded(text: str) -> Document:
     document = _document(text)
     if not text.strip() or text.startswith("---"):
