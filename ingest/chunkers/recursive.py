@@ -147,7 +147,14 @@ class RecursiveChunker:
             if len(starts) <= self._size:
                 yield first, last, len(starts)
                 continue
-            for a, b in _tiled(self._inner_spans(text[first:last], block), last - first):
+            slab, known = text[first:last], set(starts)
+            # A cut inside a token would make two of it.
+            whole = [
+                start
+                for start in self._inner_spans(slab, block)
+                if start in known or slab[start - 1 : start].isspace()
+            ]
+            for a, b in _tiled(whole, last - first):
                 inside = starts[bisect.bisect_left(starts, a) : bisect.bisect_left(starts, b)]
                 # Sentences longer than a chunk are cut between tokens.
                 cuts = [a, *inside[self._size :: self._size], b]
