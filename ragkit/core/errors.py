@@ -4,7 +4,8 @@
 RagkitError
 ├── ConfigError          fix a setting
 ├── MissingExtraError    install the named extra
-├── InputError           fix the document, query, filter or schema that is named
+├── InputError           fix the document, query, filter, schema or message that is named
+│   └── ContextExceeded  shorten the prompt, or ask for less
 ├── ProviderError        a store, model or server failed; `retryable` says whether to try again
 ├── ToolError            a tool failed; the message is shown to the model
 ├── BudgetExceeded       raise the budget or ask for less
@@ -12,6 +13,14 @@ RagkitError
 └── IndexLocked          another process has the embedded index open
 ```
 """
+
+from typing import Literal, TypeAlias
+
+Failure: TypeAlias = Literal[
+    "refused", "overloaded", "timeout", "broken_stream", "rejected", "no_grammar", "failed"
+]
+"""How a provider failed: no connection; 429, 503 or a full queue; too slow; cut off in the middle
+of a reply; a request it does not take; a server that ignores grammars; anything else."""
 
 
 class RagkitError(Exception):
@@ -35,7 +44,11 @@ class MissingExtraError(RagkitError):
 
 
 class InputError(RagkitError):
-    """A document, query, filter or schema cannot be used as it is."""
+    """A document, query, filter, schema or message cannot be used as it is."""
+
+
+class ContextExceeded(InputError):
+    """Prompt and reply do not fit the model's context."""
 
 
 class ProviderError(RagkitError):
@@ -45,16 +58,30 @@ class ProviderError(RagkitError):
         provider: Which one, for example `"qdrant-edge"`.
         status: HTTP status where there was one.
         retryable: Whether the same call may succeed later.
+        failure: How it failed.
+        retry_after_s: Seconds that the server asked to wait.
+        partial: The part of a reply that had come before.
     """
 
-    def __init__(
-        self, message: str, *, provider: str, status: int | None = None, retryable: bool = False
+    def __init__(  # noqa: PLR0913  # one argument for each thing that a caller can act upon
+        self,
+        message: str,
+        *,
+        provider: str,
+        status: int | None = None,
+        retryable: bool = False,
+        failure: Failure = "failed",
+        retry_after_s: float | None = None,
+        partial: str = "",
     ) -> None:
         """Keep what a retry needs beside the message."""
         super().__init__(message)
         self.provider = provider
         self.status = status
         self.retryable = retryable
+        self.failure = failure
+        self.retry_after_s = retry_after_s
+        self.partial = partial
 
 
 class ToolError(RagkitError):

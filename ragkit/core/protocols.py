@@ -1,23 +1,31 @@
 """The seams: what each replaceable part promises. Contract suites are in `ragkit.testing`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self, TypedDict, TypeVar, Unpack
 
 from ragkit.core.filters import Filter
 from ragkit.core.types import (
     DEFAULT_TENANT,
     Answer,
     Chunk,
+    Conversation,
+    Delta,
     Document,
     DocumentRecord,
     FieldType,
     FloatArray,
     Hit,
     IndexIdentity,
+    Json,
+    Permission,
+    Reply,
     Task,
+    ToolResult,
 )
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Loader(Protocol):
@@ -198,11 +206,155 @@ class Index(Protocol):
         ...
 
 
+class ReplyGrammar(Protocol[T_co]):
+    """What a reply may say; `ragkit.llm.grammar` builds them."""
+
+    @property
+    def ebnf(self) -> str:
+        """The grammar in xgrammar's dialect."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that always suffice for a reply."""
+        ...
+
+    def fit(self, context_tokens: int) -> Self:
+        """This grammar, tightened until `max_tokens` is within `context_tokens`.
+
+        Raises:
+            InputError: No reply is that short.
+        """
+        ...
+
+    def parse(self, text: str) -> T_co:
+        """Read a reply.
+
+        Raises:
+            InputError: It is not of this grammar.
+        """
+        ...
+
+
+class CallOptions(TypedDict, total=False):
+    """How a model decodes; what is left out is the model's or server's own default.
+
+    Attributes:
+        max_tokens: Where the reply is cut at the latest. With a grammar it is never cut: the
+            grammar is fitted to this number of tokens.
+        temperature: 0 for the likeliest token each time.
+        top_p: Share of the probability that is sampled from.
+        top_k: Number of tokens that are sampled from.
+        min_p: Probability of the least likely token sampled from, relative to the likeliest.
+        repetition_penalty: Above 1 to make tokens less likely that were said already.
+        seed: The same seed gives the same reply, on the same model and machine.
+        stop: Texts that end the reply; they are not part of it.
+        n: Number of replies; all but the first are `Reply.alternatives`.
+        logprobs: Number of likeliest tokens to report for each token; 0 reports the token only.
+        timeout_s: Seconds for the whole call, instead of the back end's own limit.
+    """
+
+    max_tokens: int | None
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    seed: int | None
+    stop: Sequence[str]
+    n: int
+    logprobs: int
+    timeout_s: float
+
+
+class LLM(Protocol):
+    """A language model; wrappers around one are LLMs too."""
+
+    @property
+    def model(self) -> str:
+        """Its name; empty until the server told it, where none was chosen."""
+        ...
+
+    async def context_tokens(self) -> int:
+        """Tokens that prompt and reply have together."""
+        ...
+
+    async def complete(
+        self,
+        messages: Conversation,
+        *,
+        grammar: ReplyGrammar[object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Reply:
+        """Ask for a reply.
+
+        Raises:
+            InputError: The messages or options cannot be used, or no reply of the grammar is
+                short enough; `ContextExceeded` where the prompt is too long.
+            ProviderError: The model failed; `retryable` says whether to try again.
+        """
+        ...
+
+    def stream(
+        self,
+        messages: Conversation,
+        *,
+        grammar: ReplyGrammar[object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncIterator[Delta]:
+        """Ask for a reply and get the first one's text as it comes, then the whole.
+
+        Closing the iterator, or cancelling the task that reads it, ends the decoding.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections and memory; safe to call twice."""
+        ...
+
+
 class Answerer(Protocol):
     """Answers a question from retrieved passages, or abstains."""
 
     async def answer(self, question: str, hits: Sequence[Hit]) -> Answer:
         """Answer with verbatim citations from `hits`."""
+        ...
+
+
+class Tool(Protocol):
+    """Something that an agent can do; its schema becomes a branch of the action grammar."""
+
+    @property
+    def name(self) -> str:
+        """What the model calls it by: letters, digits and underscores."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it does, for the model to choose by."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Json]:
+        """JSON Schema of the arguments, an object."""
+        ...
+
+    @property
+    def permission(self) -> Permission:
+        """Whether it only looks, changes something, or needs a person's approval."""
+        ...
+
+    async def call(self, arguments: Mapping[str, Json], *, key: str) -> ToolResult:
+        """Do it.
+
+        Args:
+            arguments: By `parameters`.
+            key: Names this call for good: the same key after a crash means the same call, which a
+                `write` tool passes on so that it has its effect once.
+
+        Raises:
+            ToolError: It could not be done; the message is shown to the model.
+        """
         ...
 
 

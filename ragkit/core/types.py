@@ -1,7 +1,7 @@
 """The values that pass between layers: immutable, with exact character offsets throughout."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -17,6 +17,10 @@ FieldType: TypeAlias = Literal["keyword", "integer", "float", "bool", "datetime"
 BlockKind: TypeAlias = Literal["heading", "paragraph", "table", "code", "list"]
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Task: TypeAlias = Literal["query", "passage"]
+Permission: TypeAlias = Literal["read", "write", "approve"]
+"""What a tool may do: look, change something outside, or act only when a person agreed."""
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+"""A JSON value."""
 
 DEFAULT_TENANT = "default"
 _NAMESPACE = uuid.UUID("6f1d3a52-6a0e-5f0e-9d53-0c8f3c1f7f11")
@@ -166,14 +170,51 @@ class Message:
     content: str
 
 
+Conversation: TypeAlias = str | Sequence[Message | Mapping[str, str]]
+"""What a model is asked: one user message, or messages (also as `{"role": ..., "content": ...}`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """A decoded token, its natural log-probability, and the likeliest tokens in its place."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """Another reply to the same prompt, where more than one was asked for."""
+
+    text: str
+    finish_reason: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a model said, why it stopped, and what that took."""
+    """What a model said, why it stopped, and what that took.
+
+    `finish_reason` is `"stop"` (it ended, or met a stop text) or `"length"` (cut at `max_tokens`).
+    `usage` and `timings` cover the alternatives too.
+    """
 
     text: str
     finish_reason: str
     usage: Usage
     timings: Timings
+    model: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """A piece of a reply as it comes; the last one has no text and the whole `reply`."""
+
+    text: str
+    reply: Reply | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,3 +236,20 @@ class Answer:
     def __str__(self) -> str:
         """The answer's text."""
         return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """What a tool call gave.
+
+    Attributes:
+        text: What the model is shown, at most as long as the tool allows.
+        value: The same as a JSON value, whole, so that a later step can refer to a part of it.
+        trimmed: Whether `text` leaves something out.
+        citations: The passages that it came from.
+    """
+
+    text: str
+    value: Json
+    trimmed: bool = False
+    citations: tuple[Citation, ...] = ()

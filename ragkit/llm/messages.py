@@ -1,0 +1,52 @@
+"""Conversations as models take them, and how large they are."""
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from ragkit.core.errors import InputError
+from ragkit.core.types import Conversation, Message, Role
+
+_ROLES: tuple[Role, ...] = get_args(Role)
+_BYTES_PER_TOKEN = 3
+_TOKENS_PER_MESSAGE = 8
+
+
+def messages_of(conversation: Conversation) -> tuple[Message, ...]:
+    """The messages of a conversation; a text is one message of the user.
+
+    Raises:
+        InputError: There is no message, or one lacks its role or content.
+    """
+    if isinstance(conversation, str):
+        return (Message(role="user", content=conversation),)
+    if not isinstance(conversation, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            f"Messages are a text or a list of messages, got {type(conversation).__name__}."
+        )
+    if not conversation:
+        raise InputError("There is no message to send; give at least one of the user.")
+    return tuple(_message(position, item) for position, item in enumerate(conversation))
+
+
+def _message(position: int, item: Message | Mapping[str, str]) -> Message:
+    if isinstance(item, Message):
+        return item
+    try:
+        role, content = item["role"], item["content"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"Message {position} lacks role or content: {item!r}") from error
+    known = next((name for name in _ROLES if name == role), None)
+    if known is None:
+        raise InputError(f"Message {position} has role {role!r}; use one of {', '.join(_ROLES)}.")
+    if not isinstance(content, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"Message {position} has content that is no text: {content!r:.80}")
+    return Message(role=known, content=content)
+
+
+def estimated_tokens(conversation: Conversation) -> int:
+    """About how many tokens the conversation has, rather too many than too few.
+
+    For reserving before a call, where no tokenizer is at hand; the reply's usage is exact.
+    """
+    sizes = (len(message.content.encode()) for message in messages_of(conversation))
+    return sum(_TOKENS_PER_MESSAGE + size // _BYTES_PER_TOKEN + 1 for size in sizes)

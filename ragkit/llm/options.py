@@ -1,0 +1,94 @@
+"""Decoding options: checked, and reconciled with a grammar and the room that is left."""
+
+import functools
+import math
+
+from ragkit.core.errors import ContextExceeded, InputError
+from ragkit.core.protocols import CallOptions, ReplyGrammar
+
+_AT_LEAST: dict[str, float] = {
+    "max_tokens": 1,
+    "temperature": 0,
+    "top_p": 1e-9,
+    "top_k": 1,
+    "min_p": 0,
+    "repetition_penalty": 1e-9,
+    "seed": 0,
+    "n": 1,
+    "logprobs": 0,
+    "timeout_s": 1e-9,
+}
+_AT_MOST: dict[str, float] = {"top_p": 1, "min_p": 1, "logprobs": 20, "seed": 2**63 - 1}
+
+
+def checked_options(options: CallOptions) -> CallOptions:
+    """The options.
+
+    Raises:
+        InputError: One is unknown, or has a value out of its range.
+    """
+    for name, value in options.items():
+        if name not in CallOptions.__annotations__:
+            known = ", ".join(CallOptions.__annotations__)
+            raise InputError(f"Unknown option {name!r}; the options of a call are {known}.")
+        if name in _AT_LEAST and value is not None:
+            _check_number(name, value)
+    stop = options.get("stop", ())
+    if isinstance(stop, str) or any(not text for text in stop):
+        raise InputError(f"stop is a list of texts that are not empty, got {stop!r}.")
+    return options
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{name} is a number, got {value!r}.")
+    low, high = _AT_LEAST[name], _AT_MOST.get(name, math.inf)
+    if not low <= value <= high:
+        bounds = f"at least {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
+        raise InputError(f"{name} is {bounds}, got {value!r}.")
+
+
+def fitted(
+    grammar: ReplyGrammar[object] | None, max_tokens: int | None, room: int
+) -> tuple[ReplyGrammar[object] | None, int]:
+    """The grammar fitted to what may be decoded, and the `max_tokens` to ask for.
+
+    A grammar is never cut: its limits tighten until its longest reply is within both
+    `max_tokens` and `room`, the tokens that the prompt leaves of the context. Free text is cut.
+
+    Raises:
+        InputError: No reply of the grammar is short enough.
+        ContextExceeded: The prompt leaves no room, or too little for the grammar.
+    """
+    if room < 1:
+        raise ContextExceeded("The prompt fills the model's context; shorten it.")
+    limit = room if max_tokens is None else min(max_tokens, room)
+    if grammar is None:
+        return None, limit
+    if grammar.max_tokens <= limit:
+        return grammar, grammar.max_tokens
+    try:
+        fit = _fit(grammar, _rounded(limit))
+    except InputError:
+        fit = _fit_exactly(grammar, limit, room)
+    return fit, fit.max_tokens
+
+
+def _fit_exactly(grammar: ReplyGrammar[object], limit: int, room: int) -> ReplyGrammar[object]:
+    try:
+        return _fit(grammar, limit)
+    except InputError as error:
+        if limit == room:
+            raise ContextExceeded(f"{error} The context leaves {room} tokens.") from error
+        raise
+
+
+def _rounded(tokens: int) -> int:
+    """The number with its two highest bits kept, so that prompts of many lengths share a fit."""
+    shift = max(0, tokens.bit_length() - 2)
+    return tokens >> shift << shift
+
+
+@functools.lru_cache(maxsize=256)
+def _fit(grammar: ReplyGrammar[object], tokens: int) -> ReplyGrammar[object]:
+    return grammar.fit(tokens)
