@@ -19,7 +19,7 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Task: TypeAlias = Literal["query", "passage"]
 Permission: TypeAlias = Literal["read", "write", "approve"]
 """What a tool may do: look, change something outside, or act only when a person agreed."""
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """A JSON value."""
 
 DEFAULT_TENANT = "default"
@@ -171,7 +171,7 @@ class Message:
 
 
 Conversation: TypeAlias = str | Sequence[Message | Mapping[str, str]]
-"""What a model is asked: one user message, or messages (also as `{"role": ..., "content": ...}`)."""
+"""What a model is asked: a user's text, or messages (`{"role": ..., "content": ...}` will do)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

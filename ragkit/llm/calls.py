@@ -39,8 +39,8 @@ class Streamed(ABC):
             raise ProviderError("The stream ended without a reply.", provider=type(self).__name__)
         return reply
 
-    async def close(self) -> None:
-        """See `LLM.close`; nothing to release unless overridden."""
+    async def close(self) -> None:  # noqa: B027  # most have nothing to release
+        """See `LLM.close`."""
 
     async def __aenter__(self) -> Self:
         """The LLM itself; leaving the block closes it."""
