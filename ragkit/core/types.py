@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import TypeAliasType
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 """Row-major float32, one row per text: `[n, d]`."""
@@ -19,7 +20,7 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Task: TypeAlias = Literal["query", "passage"]
 Permission: TypeAlias = Literal["read", "write", "approve"]
 """What a tool may do: look, change something outside, or act only when a person agreed."""
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
 """A JSON value."""
 
 DEFAULT_TENANT = "default"
