@@ -17,8 +17,9 @@ from ragkit.llm.grammar.limits import Limits
 from ragkit.llm.grammar.objects import ObjectWriter, object_shape
 from ragkit.llm.grammar.recursion import Recursion
 from ragkit.llm.grammar.rules import Rules
+from ragkit.llm.grammar.runs import run
 from ragkit.llm.grammar.source import Source
-from ragkit.llm.grammar.text import json_text, run
+from ragkit.llm.grammar.text import json_text
 from ragkit.llm.grammar.values import Json
 
 

@@ -60,14 +60,14 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The item, where one of the characters always follows; only as the whole of a rule.
+    """The item, which `following` or a beginning of it follows; only as the whole of a rule.
 
     It changes nothing in the language, but lets xgrammar decide while compiling what becomes of
     tokens that reach beyond the rule.
     """
 
     item: "Expr"
-    following: Ranges
+    following: "Expr"
 
 
 Expr: TypeAlias = Lit | Chars | Seq | Alt | Rep | Ref | Ahead
@@ -173,8 +173,10 @@ def _references(expr: Expr) -> list[str]:
             return [name]
         case Seq(items) | Alt(items):
             return [name for item in items for name in _references(item)]
-        case Rep(item) | Ahead(item):
+        case Rep(item):
             return _references(item)
+        case Ahead(item, following):
+            return [*_references(item), *_references(following)]
         case Lit() | Chars():
             return []
 
@@ -190,7 +192,7 @@ def _text(expr: Expr, *, inner: bool = False) -> str:
         case Rep(item, lo, hi):
             return f"{_text(item, inner=True)}{{{lo},{hi}}}"
         case Ahead(item, following):
-            return f"({_text(item)}) (={_text(Chars(following))})"
+            return f"({_text(item)}) (={_text(following)})"
         case Seq(parts):
             text = " ".join(_text(part, inner=True) for part in parts)
         case Alt(options):

@@ -10,8 +10,8 @@ from ragkit.llm.grammar.grammar import Grammar, assemble
 from ragkit.llm.grammar.limits import Limits
 from ragkit.llm.grammar.pattern import UnsupportedPatternError, constraints
 from ragkit.llm.grammar.rules import Rules
+from ragkit.llm.grammar.runs import raw_content
 from ragkit.llm.grammar.strings import bounded
-from ragkit.llm.grammar.text import raw_content
 
 
 def choice_grammar(choices: Sequence[str]) -> Grammar[str]:

@@ -14,7 +14,8 @@ from ragkit.llm.grammar.grammar import Grammar, assemble, load_json
 from ragkit.llm.grammar.limits import Limits
 from ragkit.llm.grammar.numbers import NumberShape, number
 from ragkit.llm.grammar.rules import Rules
-from ragkit.llm.grammar.text import json_text, run
+from ragkit.llm.grammar.runs import run
+from ragkit.llm.grammar.text import json_text
 from ragkit.llm.grammar.values import Json, is_array, is_object
 
 _LABEL = re.compile(r"#E[1-9][0-9]*")

@@ -12,7 +12,8 @@ from ragkit.llm.grammar.grammar import Grammar, assemble, load_json
 from ragkit.llm.grammar.limits import Limits
 from ragkit.llm.grammar.plain import require_text
 from ragkit.llm.grammar.rules import Rules
-from ragkit.llm.grammar.text import json_text, run
+from ragkit.llm.grammar.runs import run
+from ragkit.llm.grammar.text import json_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

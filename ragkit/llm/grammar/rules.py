@@ -1,4 +1,4 @@
-"""The rules of a grammar under construction, each made once for its key."""
+"""The rules of a grammar under construction, each made once for its key and once for its text."""
 
 from collections.abc import Callable, Hashable
 
@@ -18,6 +18,7 @@ class Rules:
         """Start without rules."""
         self.exprs: dict[str, Expr] = {}
         self._known: dict[Hashable, Ref | None] = {}
+        self._names: dict[Expr, Ref] = {}
 
     def once(self, key: Hashable, make: Callable[[], Expr | None]) -> Ref | None:
         """The rule for the key; None where its language is empty. `make` must not ask for it."""
@@ -27,9 +28,11 @@ class Rules:
         return self._known[key]
 
     def add(self, expr: Expr) -> Ref:
-        """A new rule."""
-        if len(self.exprs) >= _MAX_RULES:
-            raise TooManyRulesError
-        name = f"r{len(self.exprs)}"
-        self.exprs[name] = expr
-        return Ref(name)
+        """The rule that says this, new where there is none yet."""
+        if expr not in self._names:
+            if len(self.exprs) >= _MAX_RULES:
+                raise TooManyRulesError
+            name = f"r{len(self.exprs)}"
+            self.exprs[name] = expr
+            self._names[expr] = Ref(name)
+        return self._names[expr]

@@ -18,7 +18,8 @@ from ragkit.llm.grammar.expression import (
 )
 from ragkit.llm.grammar.pattern import UNBOUNDED, Constraint, UnsupportedPatternError
 from ragkit.llm.grammar.rules import Rules
-from ragkit.llm.grammar.text import json_char, json_content, run
+from ragkit.llm.grammar.runs import json_content, run
+from ragkit.llm.grammar.text import json_char
 
 _QUOTE = Lit('"')
 _MAX_STATES = 400
