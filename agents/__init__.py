@@ -1,1 +1,58 @@
-"""Agents and workflows as LangGraph graphs."""
+"""Agents: LangGraph graphs whose calls of tools are valid by construction, under a budget."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ragkit.agents.approval import Pending, approve, edit, refuse
+    from ragkit.agents.budget import Budget
+    from ragkit.agents.journal import Journal, MemoryJournal, SQLiteJournal
+    from ragkit.agents.loop import react
+    from ragkit.agents.result import AgentResult, Step
+    from ragkit.agents.running import Explanation, explain, resume, run, stream
+    from ragkit.agents.tools import tool
+
+_EXPORTS = {
+    "ragkit.agents.approval": ("Pending", "approve", "edit", "refuse"),
+    "ragkit.agents.budget": ("Budget",),
+    "ragkit.agents.journal": ("Journal", "MemoryJournal", "SQLiteJournal"),
+    "ragkit.agents.loop": ("react",),
+    "ragkit.agents.result": ("AgentResult", "Step"),
+    "ragkit.agents.running": ("Explanation", "explain", "resume", "run", "stream"),
+    "ragkit.agents.tools": ("tool",),
+}
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = [
+    "AgentResult",
+    "Budget",
+    "Explanation",
+    "Journal",
+    "MemoryJournal",
+    "Pending",
+    "SQLiteJournal",
+    "Step",
+    "approve",
+    "edit",
+    "explain",
+    "react",
+    "refuse",
+    "resume",
+    "run",
+    "stream",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import an exported name when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ragkit.agents' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The exported names."""
+    return list(__all__)

@@ -1,10 +1,13 @@
 """Retrieval and answering as a LangGraph workflow, to run as it is or as a node of another."""
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
+from langgraph.constants import END, START
+from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
+    CompiledStateGraph,
+    StateGraph,
+)
 
 from ragkit.core.protocols import Answerer
 from ragkit.core.types import DEFAULT_TENANT, Answer, Hit
@@ -34,10 +37,11 @@ def answer_graph(
     async def answer(state: AnswerState) -> dict[str, Answer]:
         return {"answer": await answerer.answer(state["question"], state.get("hits", []))}
 
-    graph = StateGraph(AnswerState)
+    # `Any`: the types of LangGraph's methods are only partly known.
+    graph: Any = StateGraph(AnswerState)
     graph.add_node("retrieve", retrieve)
     graph.add_node("answer", answer)
     graph.add_edge(START, "retrieve")
     graph.add_edge("retrieve", "answer")
     graph.add_edge("answer", END)
-    return graph.compile(checkpointer=checkpointer)
+    return cast("CompiledStateGraph[AnswerState]", graph.compile(checkpointer=checkpointer))

@@ -1,0 +1,100 @@
+"""Events: what a user interface shows while an agent works, one type for each thing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from langgraph.config import get_stream_writer
+
+from ragkit.core.types import Json
+
+if TYPE_CHECKING:
+    from ragkit.agents.result import AgentResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thought:
+    """A piece of what the model thinks before it acts, as it is decoded."""
+
+    step: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan: the label of each step and what it does."""
+
+    step: str
+    steps: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """A tool is called."""
+
+    step: str
+    tool: str
+    arguments: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A tool's call is over: what the model will be shown of it."""
+
+    step: str
+    tool: str
+    text: str
+    failed: bool
+    trimmed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A call waits for a person; `reason` says why."""
+
+    step: str
+    tool: str
+    arguments: Mapping[str, Json]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """Something that the run did by itself: tools chosen, text trimmed, a call repeated."""
+
+    step: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerText:
+    """A piece of the answer, as it is decoded."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What the run took so far, after a call of the model."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The last event: the run's result."""
+
+    result: "AgentResult"
+
+
+Event: TypeAlias = (
+    Thought | Planned | Called | Observed | Asked | Noticed | AnswerText | Used | Finished
+)
+
+
+def emit(event: Event) -> None:
+    """Hand an event to whoever streams the graph; without a listener it goes nowhere."""
+    get_stream_writer()(event)

@@ -1,0 +1,55 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ragkit.agents import Journal, MemoryJournal, SQLiteJournal
+from ragkit.agents.journal import Entry, Outcome
+from ragkit.core.types import Citation, ToolResult
+
+RESULT = ToolResult(
+    text='{"a": [1, null]}',
+    value={"a": [1, None], "big": 2**80, "name": "é🐺"},
+    trimmed=True,
+    citations=(Citation(chunk_id="c", uri="u", quote="q", start=1, end=2),),
+)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+    if request.param == "memory":
+        yield MemoryJournal()
+        return
+    async with SQLiteJournal(tmp_path / "journal.db") as opened:
+        yield opened
+
+
+async def test_a_call_is_done_once_its_outcome_is_known(journal: Journal) -> None:
+    entry = Entry(key="k1", tool="t", arguments="{}")
+    assert await journal.begin(entry) is None
+    assert await journal.begin(entry) is None
+    await journal.end("k1", Outcome(result=RESULT))
+    assert await journal.begin(entry) == Outcome(result=RESULT)
+
+
+async def test_a_failure_is_an_outcome(journal: Journal) -> None:
+    await journal.begin(Entry(key="k", tool="t", arguments="{}"))
+    await journal.end("k", Outcome(error="no such file"))
+    assert await journal.begin(Entry(key="k", tool="t", arguments="{}")) == Outcome(
+        error="no such file"
+    )
+
+
+async def test_entries_come_by_key(journal: Journal) -> None:
+    for key in ("b", "a"):
+        await journal.begin(Entry(key=key, tool="t", arguments="{}"))
+    assert [entry.key for entry in await journal.entries()] == ["a", "b"]
+
+
+async def test_a_file_remembers_after_it_was_closed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with SQLiteJournal(path) as first:
+        await first.begin(Entry(key="k", tool="t", arguments="{}"))
+        await first.end("k", Outcome(result=RESULT))
+    async with SQLiteJournal(path) as second:
+        assert (await second.entries())[0].outcome == Outcome(result=RESULT)
