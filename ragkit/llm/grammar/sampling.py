@@ -19,9 +19,10 @@ PIECES = (
     b"null", b" the", b"ing", b"e", b"1", b"00", b"0.", b".5", b"-1", b"e+", b"\\n", b"\\",
     b'\\"', b"\\u00", b"\n", b"\x00", b"\x7f", b"\xc3", b"\xc3\xa9", b"\xe2\x82", b"\x82\xac",
     b"\xe2\x82\xac", b"\xf0\x9f", b"\x98\x80", b"\xed\xa0\x80", b"\xff\xfe", b"a\xc3", b"\xa9b",
-    b"2024-", b"-01", b"T",
+    b"2024-", b"-01", b"T", b' """', b'."""', b'a"b', b'.")', b'-\\', b'x}', b"1]}", b'e","',
 )  # fmt: skip
-"""Multi-byte pieces, among them some that split or break UTF-8 characters."""
+"""Multi-byte pieces, among them some that split or break UTF-8 characters, and some that reach
+over the end of a string: xgrammar 0.2.8 lets those into `[...]{0,n}` of a class with gaps."""
 
 
 class RandomDecoder:
