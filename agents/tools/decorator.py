@@ -20,6 +20,7 @@ class ToolOptions(TypedDict, total=False):
 
     Attributes:
         name: What the model calls it by; the function's own name by default.
+        description: What it does, for the model to choose by; from the docstring by default.
         timeout_s: Seconds for one attempt, the wait for its turn included; 30 by default. A sync
             function that takes longer goes on in its thread, unheard, and keeps its turn.
         retries: Attempts beyond the first, after a timeout or an error with a true attribute
@@ -33,6 +34,7 @@ class ToolOptions(TypedDict, total=False):
     """
 
     name: str
+    description: str
     timeout_s: float
     retries: int
     max_chars: int
@@ -75,8 +77,11 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Unpack[ToolOp
 
 
 def _made(function: Callable[P, R], options: ToolOptions) -> FunctionTool[P, R]:
-    limits = {name: value for name, value in options.items() if name != "name"}
-    signature = signature_of(function, name=options.get("name"))
+    said = ("name", "description")
+    limits = {name: value for name, value in options.items() if name not in said}
+    signature = signature_of(
+        function, name=options.get("name"), description=options.get("description")
+    )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise InputError(f"The tool {signature.name!r} yields: return a list instead.")
     try:

@@ -72,8 +72,10 @@ def complaint(error: ValidationError) -> str:
     )
 
 
-def signature_of(function: Callable[..., object], *, name: str | None = None) -> Signature:
-    """Read a function.
+def signature_of(
+    function: Callable[..., object], *, name: str | None = None, description: str | None = None
+) -> Signature:
+    """Read a function; `name` and `description` replace what it says itself.
 
     Raises:
         InputError: It cannot be a tool; the message names function, argument and remedy.
@@ -87,7 +89,7 @@ def signature_of(function: Callable[..., object], *, name: str | None = None) ->
         _check_kind(parameter, hints, name)
     keys = tuple(item for item in parameters if hints[item] is IdempotencyKey)
     shown = {item: parameter for item, parameter in parameters.items() if item not in keys}
-    description, about = _documentation(function, name, tuple(shown))
+    documented, about = _documentation(function, name)
     fields = {
         item: _field(parameter, hints[item], about.get(item), name)
         for item, parameter in shown.items()
@@ -95,7 +97,7 @@ def signature_of(function: Callable[..., object], *, name: str | None = None) ->
     model = _model_of(name, fields)
     return Signature(
         name=name,
-        description=description,
+        description=description or documented,
         parameters=_schema(model),
         keys=keys,
         positional=tuple(p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY),
@@ -126,9 +128,7 @@ def _check_kind(parameter: inspect.Parameter, hints: Mapping[str, Any], name: st
         )
 
 
-def _documentation(
-    function: Callable[..., object], name: str, parameters: tuple[str, ...]
-) -> tuple[str, dict[str, str]]:
+def _documentation(function: Callable[..., object], name: str) -> tuple[str, dict[str, str]]:
     try:
         read = docstring_parser.parse(
             inspect.getdoc(function) or "", docstring_parser.DocstringStyle.GOOGLE
@@ -140,7 +140,7 @@ def _documentation(
             f"The tool {name!r} has no docstring: say what it does, for the model to choose by."
         )
     about = {item.arg_name: " ".join((item.description or "").split()) for item in read.params}
-    unknown = sorted(set(about) - set(parameters) - set(inspect.signature(function).parameters))
+    unknown = sorted(set(about) - set(inspect.signature(function).parameters))
     if unknown:
         raise InputError(
             f"The docstring of the tool {name!r} describes {unknown[0]!r}, which is no argument."
