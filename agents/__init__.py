@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ragkit.agents.approval import Pending, approve, edit, refuse
     from ragkit.agents.budget import Budget
+    from ragkit.agents.dag import rewoo
     from ragkit.agents.journal import Journal, MemoryJournal, SQLiteJournal
     from ragkit.agents.loop import react
     from ragkit.agents.result import AgentResult, Step
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "ragkit.agents.approval": ("Pending", "approve", "edit", "refuse"),
     "ragkit.agents.budget": ("Budget",),
+    "ragkit.agents.dag": ("rewoo",),
     "ragkit.agents.journal": ("Journal", "MemoryJournal", "SQLiteJournal"),
     "ragkit.agents.loop": ("react",),
     "ragkit.agents.result": ("AgentResult", "Step"),
@@ -38,6 +40,7 @@ __all__ = [
     "react",
     "refuse",
     "resume",
+    "rewoo",
     "run",
     "stream",
     "tool",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ragkit.agents.asking import Question, ask, show_answer
-from ragkit.agents.budget import left_of
+from ragkit.agents.budget import described, left_of
 from ragkit.agents.parts import Parts
 from ragkit.agents.prompting import fenced, shared_out, turns_text
 from ragkit.agents.state import AgentState, Draft, Record, StoppedBy, Update
@@ -165,3 +165,17 @@ def earlier(state: AgentState) -> str:
     """Earlier questions of the thread with their answers, as a prompt begins with them."""
     text = turns_text(state.get("turns", []), TURN_CHARS)
     return f"Earlier in this conversation:\n{text}\n\n" if text else ""
+
+
+def first_question(parts: Parts, draft: Draft, state: AgentState) -> Message:
+    """The question as an agent is asked it first, with what is known from before."""
+    background = evidence_of(Draft({"question": ""}), background_of(state))
+    shown = fit_evidence(parts, background, tokens=parts.evidence_tokens, fence=draft.fence)
+    return parts.prompts.user(
+        "question",
+        turns=earlier(state),
+        background=f"Known so far:\n{shown}\n\n" if shown else "",
+        fence=draft.fence,
+        question=state["question"],
+        left=described(left_of(parts.limits(state), draft.spent)),
+    )

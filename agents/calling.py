@@ -91,16 +91,19 @@ async def perform(parts: Parts, draft: Draft, call: Call, *, timeout_s: float | 
     else:
         outcome = Outcome(error=refused)
     done = _done(outcome, parts.observation_chars, seconds=loop.time() - started)
-    emit(
-        Observed(
-            step=call["id"],
-            tool=call["tool"],
-            text=done.text,
-            failed=done.failed,
-            trimmed=done.trimmed,
-        )
-    )
+    emit(observed(call, done))
     return done
+
+
+def observed(call: Call, done: Done) -> Observed:
+    """The event of a call that is over."""
+    return Observed(
+        step=call["id"],
+        tool=call["tool"],
+        text=done.text,
+        failed=done.failed,
+        trimmed=done.trimmed,
+    )
 
 
 async def _journaled(
@@ -202,9 +205,9 @@ def repeats(trace: Sequence[Record], record: Record) -> int:
     return len(same)
 
 
-def repeated_too_often(trace: Sequence[Record], calls: Sequence[Call]) -> bool:
-    """Whether one of these calls gave the same result for the third time."""
-    seen = {call["id"] for call in calls}
+def repeated_too_often(trace: Sequence[Record], calls: Sequence[str]) -> bool:
+    """Whether one of the calls of these ids gave the same result for the third time."""
+    seen = set(calls)
     return any(repeats(trace, record) >= _REPEATS for record in trace if record["id"] in seen)
 
 

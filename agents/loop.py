@@ -11,7 +11,7 @@ from typing import Literal, Unpack, cast
 from langgraph.constants import END, START
 
 from ragkit.agents import answering, window
-from ragkit.agents.answering import answer, background_of, earlier, ended, evidence_of, fit_evidence
+from ragkit.agents.answering import answer, background_of, ended, evidence_of, first_question
 from ragkit.agents.approval import approval_node, waits
 from ragkit.agents.asking import Question, Said, ask, show_thoughts
 from ragkit.agents.budget import described, left_of, minus
@@ -68,12 +68,6 @@ FINISH_CONTROL = Control(
     description="Ends the work with the answer to the question.",
     parameters=text_arguments("answer", "The answer, in full."),
 )
-
-
-class ReactState(AgentState, total=False):
-    """The state of the loop; `ended_by` is the control call that ended it."""
-
-    ended_by: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,22 +142,22 @@ def loop_graph(loop: Loop) -> Graph:
     parts = loop.parts
     grammar_of(loop, list(parts.tools.values()))
 
-    async def begin(state: ReactState) -> Update:
+    async def begin(state: AgentState) -> Update:
         return await _begin(loop, state)
 
-    async def think(state: ReactState) -> Update:
+    async def think(state: AgentState) -> Update:
         return await _think(loop, state)
 
-    async def act(state: ReactState) -> Update:
+    async def act(state: AgentState) -> Update:
         return await _act(loop, state)
 
-    def approve(state: ReactState) -> Update:
+    def approve(state: AgentState) -> Update:
         return approval_node(parts, state)
 
-    async def close(state: ReactState) -> Update:
+    async def close(state: AgentState) -> Update:
         return await _close(loop, state)
 
-    graph = agent_graph(ReactState)
+    graph = agent_graph(AgentState)
     for name, node in {"start": begin, "model": think, "tools": act, "answer": close}.items():
         graph.add_node(name, node)
     graph.add_node("approve", approve)
@@ -176,7 +170,7 @@ def loop_graph(loop: Loop) -> Graph:
     return graph
 
 
-def _after_model(state: ReactState) -> str:
+def _after_model(state: AgentState) -> str:
     if state.get("stopped_by", "finished") != "finished":
         return "answer"
     calls = state.get("calls", [])
@@ -187,7 +181,7 @@ def _after_model(state: ReactState) -> str:
     return "answer" if state.get("ended_by") else "model"
 
 
-def _after_tools(state: ReactState) -> str:
+def _after_tools(state: AgentState) -> str:
     if waits(state):
         return "approve"
     if state.get("ended_by") or state.get("stopped_by", "finished") != "finished":
@@ -195,36 +189,27 @@ def _after_tools(state: ReactState) -> str:
     return "model"
 
 
-def _after_approval(state: ReactState) -> str:
+def _after_approval(state: AgentState) -> str:
     return "approve" if waits(state) else "tools"
 
 
-async def _begin(loop: Loop, state: ReactState) -> Update:
-    update: Update = {**start(loop.parts, state), "ended_by": {}}
-    fresh = cast("ReactState", {**state, **update})
+async def _begin(loop: Loop, state: AgentState) -> Update:
+    update = start(loop.parts, state)
+    fresh = cast("AgentState", {**state, **update})
     draft = Draft(fresh)
     chosen = await choose_tools(loop.parts, draft, fresh)
     messages = await _first_messages(loop, draft, {**fresh, "chosen": chosen})
     return {**update, **draft.update(chosen=chosen, messages=draft.keep_messages(messages))}
 
 
-async def _first_messages(loop: Loop, draft: Draft, state: ReactState) -> list[Message]:
+async def _first_messages(loop: Loop, draft: Draft, state: AgentState) -> list[Message]:
     parts = loop.parts
     offered = [*tools_of(parts, state), *loop.controls.values()]
-    background = evidence_of(draft, background_of(state))
-    shown = fit_evidence(parts, background, tokens=parts.evidence_tokens, fence=draft.fence)
-    question = parts.prompts.user(
-        "question",
-        turns=earlier(state),
-        background=f"Known so far:\n{shown}\n\n" if shown else "",
-        fence=draft.fence,
-        question=state["question"],
-        left=described(left_of(parts.limits(state), draft.spent)),
-    )
+    question = first_question(parts, draft, state)
     return [parts.prompts.system(loop.system, tools=tool_list(offered)), question]
 
 
-async def _think(loop: Loop, state: ReactState) -> Update:
+async def _think(loop: Loop, state: AgentState) -> Update:
     parts, draft = loop.parts, Draft(state)
     messages = _conversation(loop, draft, state)
     context = await parts.llm.context_tokens()
@@ -250,14 +235,14 @@ async def _think(loop: Loop, state: ReactState) -> Update:
 
 
 async def _within(
-    loop: Loop, draft: Draft, state: ReactState, messages: list[Message], tokens: int
+    loop: Loop, draft: Draft, state: AgentState, messages: list[Message], tokens: int
 ) -> list[Message]:
     return await window.shortened(
         loop.parts, draft, state, messages, tokens=tokens, summarise=loop.summarise
     )
 
 
-def _decided(loop: Loop, state: ReactState, said: Said[Action]) -> Update:
+def _decided(loop: Loop, state: AgentState, said: Said[Action]) -> Update:
     """The calls of an action; one that ends the loop does so after the others."""
     if said.value is None:
         problem = Call(id=f"{said.step}.0", tool="", arguments="{}", status="done", failed=True)
@@ -286,7 +271,7 @@ def _control(loop: Loop, call: ToolCall) -> dict[str, str]:
     return {"name": call.tool, "text": clean(text)}
 
 
-async def _act(loop: Loop, state: ReactState) -> Update:
+async def _act(loop: Loop, state: AgentState) -> Update:
     parts, draft = loop.parts, Draft(state)
     left = minus(left_of(parts.limits(state), draft.spent), parts.held(state))
     calls = await perform_all(parts, draft, state.get("calls", []), left)
@@ -295,12 +280,12 @@ async def _act(loop: Loop, state: ReactState) -> Update:
         call["tool"] not in parts.trusted_tools for call in done
     )
     changes: Update = {"calls": calls, "tainted": tainted}
-    if len(done) == len(calls) and repeated_too_often(draft.trace, calls):
+    if len(done) == len(calls) and repeated_too_often(draft.trace, [call["id"] for call in calls]):
         changes["stopped_by"] = "repeats"
     return draft.update(**changes)
 
 
-def _conversation(loop: Loop, draft: Draft, state: ReactState) -> list[Message]:
+def _conversation(loop: Loop, draft: Draft, state: AgentState) -> list[Message]:
     """The messages so far, and the results of the latest calls as one more."""
     messages = [message_of(role, draft.texts[text]) for role, text in state.get("messages", [])]
     calls = state.get("calls", [])
@@ -324,7 +309,7 @@ def _observation(draft: Draft, call: Call) -> str:
     return f"{shown}\n{notice}" if notice else shown
 
 
-async def _close(loop: Loop, state: ReactState) -> Update:
+async def _close(loop: Loop, state: AgentState) -> Update:
     draft = Draft(state)
     ended_by = state.get("ended_by") or {}
     stopped = state.get("stopped_by", "finished")

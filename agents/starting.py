@@ -35,6 +35,7 @@ def start(parts: Parts, state: AgentState) -> Update:
         "answer": "",
         "citations": [],
         "stopped_by": "finished",
+        "ended_by": {},
     }
 
 

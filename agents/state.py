@@ -74,7 +74,10 @@ class Call(TypedDict, total=False):
 
 
 class AgentOutput(TypedDict, total=False):
-    """What a graph ends with; `ragkit.agents.run` makes an `AgentResult` of it."""
+    """What a graph ends with; `ragkit.agents.run` makes an `AgentResult` of it.
+
+    `ended_by` is the call that ended a loop, by `name` and `text`.
+    """
 
     answer: str
     citations: list[dict[str, Any]]
@@ -82,6 +85,7 @@ class AgentOutput(TypedDict, total=False):
     trace: list[Record]
     texts: dict[str, str]
     spent: Spent
+    ended_by: dict[str, str]
 
 
 class AgentState(AgentInput, AgentOutput, total=False):

@@ -1,6 +1,5 @@
 import json
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +17,15 @@ values: st.SearchStrategy[Any] = st.recursive(
 def strings(value: Any, path: Path = ()) -> list[tuple[Path, str]]:
     if isinstance(value, str):
         return [(path, value)] if value else []
-    pairs: Any = ()
-    if isinstance(value, dict | list):
-        pairs = getattr(value, "items", partial(enumerate, cast(Any, value)))()
-    return [found for key, item in pairs for found in strings(item, (*path, key))]
+    return [found for key, item in pairs(value) for found in strings(item, (*path, key))]
+
+
+def pairs(value: Any) -> Any:
+    return (
+        value.items()
+        if hasattr(value, "items")
+        else enumerate(value if hasattr(value, "append") else ())
+    )
 
 
 @given(value=values, size=st.integers(1, 9), ascii_only=st.booleans())
