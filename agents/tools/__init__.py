@@ -5,6 +5,7 @@ from ragkit.agents.tools.decorator import ToolOptions, tool
 from ragkit.agents.tools.documents import Searcher, search_documents
 from ragkit.agents.tools.finish import finish
 from ragkit.agents.tools.function import FunctionTool
+from ragkit.agents.tools.mcp import McpTools, mcp_tools
 from ragkit.agents.tools.sandbox import python
 from ragkit.agents.tools.signature import IdempotencyKey
 from ragkit.agents.tools.sqlite import sql
@@ -13,11 +14,13 @@ from ragkit.agents.tools.web import http_get
 __all__ = [
     "FunctionTool",
     "IdempotencyKey",
+    "McpTools",
     "Searcher",
     "ToolOptions",
     "calculator",
     "finish",
     "http_get",
+    "mcp_tools",
     "python",
     "search_documents",
     "sql",

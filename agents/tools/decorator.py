@@ -5,9 +5,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
-from ragkit.agents.tools.function import FunctionTool, Policy
+from ragkit.agents.tools.function import FunctionTool
+from ragkit.agents.tools.runner import Policy, Runner
 from ragkit.agents.tools.signature import signature_of
-from ragkit.agents.tools.slots import Slots
 from ragkit.core.errors import InputError
 from ragkit.core.types import Permission
 
@@ -88,6 +88,4 @@ def _made(function: Callable[P, R], options: ToolOptions) -> FunctionTool[P, R]:
         policy = Policy(**limits)  # type: ignore[arg-type]  # the options of `ToolOptions`
     except InputError as error:
         raise InputError(f"The tool {signature.name!r} cannot be defined: {error}") from error
-    return FunctionTool(
-        function=function, signature=signature, policy=policy, _slots=Slots(policy.concurrency)
-    )
+    return FunctionTool(function=function, signature=signature, runner=Runner.of(policy))
