@@ -1,6 +1,6 @@
 """The seams: what each replaceable part promises. Contract suites are in `ragkit.testing`."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypedDict, TypeVar, Unpack
@@ -227,6 +227,10 @@ class ReplyGrammar(Protocol[T_co]):
         """
         ...
 
+    def __hash__(self) -> int:
+        """Of its content."""
+        ...
+
     def parse(self, text: str) -> T_co:
         """Read a reply.
 
@@ -301,7 +305,7 @@ class LLM(Protocol):
         *,
         grammar: ReplyGrammar[object] | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta]:
         """Ask for a reply and get the first one's text as it comes, then the whole.
 
         Closing the iterator, or cancelling the task that reads it, ends the decoding.

@@ -102,6 +102,19 @@ class AnswerSettings(_Section):
     max_quotes: Positive = 3
 
 
+class LLMSettings(_Section):
+    """`model` is `"vllm:<URL>"`, `"vllm:<URL>#<model>"`, `"local:<folder or hub name>"` or None.
+
+    `concurrency` bounds the calls of a server in flight; `device` is for a local model.
+    """
+
+    model: str | None = None
+    api_key: SecretStr | None = None
+    timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    concurrency: Positive = 64
+    device: str | None = None
+
+
 class Settings(BaseSettings):
     """Everything that can be set, with the defaults that work offline."""
 
@@ -120,6 +133,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     answer: AnswerSettings = AnswerSettings()
+    llm: LLMSettings = LLMSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -28,13 +28,12 @@ def messages_of(conversation: Conversation) -> tuple[Message, ...]:
     return tuple(_message(position, item) for position, item in enumerate(conversation))
 
 
-def _message(position: int, item: Message | Mapping[str, str]) -> Message:
+def _message(position: int, item: str | Message | Mapping[str, str]) -> Message:
     if isinstance(item, Message):
         return item
-    try:
-        role, content = item["role"], item["content"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"Message {position} lacks role or content: {item!r}") from error
+    if not isinstance(item, Mapping) or not {"role", "content"} <= item.keys():
+        raise InputError(f"Message {position} lacks role or content: {item!r}")
+    role, content = item["role"], item["content"]
     known = next((name for name in _ROLES if name == role), None)
     if known is None:
         raise InputError(f"Message {position} has role {role!r}; use one of {', '.join(_ROLES)}.")

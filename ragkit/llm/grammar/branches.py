@@ -210,19 +210,29 @@ class Expander:
 
     def _branch(self, pointers: Node) -> Branch | None:
         types = frozenset(TYPES)
-        values: list[Any] | None = None
+        listed: tuple[str, str] | None = None
         for pointer in pointers:
             keywords = self.source.keywords(pointer)
             if isinstance(keywords, bool):
                 continue
             if "type" in keywords:
                 types &= expand_types(keywords["type"])
-            if values is None and ("enum" in keywords or "const" in keywords):
-                values = keywords.get("enum", [keywords.get("const")])
-        if values is not None:
-            kept = [v for v in values if all(self.checker.valid(p, v) for p in pointers)]
-            return Branch(pointers, types, tuple(kept)) if kept else None
+            if listed is None and ("enum" in keywords or "const" in keywords):
+                listed = (pointer, "enum" if "enum" in keywords else "const")
+        if listed is not None:
+            kept = self._kept(pointers, *listed)
+            return Branch(pointers, types, kept) if kept else None
         return Branch(pointers, types, None) if types else None
+
+    def _kept(self, pointers: Node, lister: str, keyword: str) -> tuple[Json, ...]:
+        """The listed values that satisfy everything else; their own list needs no check."""
+        keywords: Any = self.source.keywords(lister)
+        values = keywords["enum"] if keyword == "enum" else [keywords["const"]]
+        checks = [
+            self.checker.test(pointer, without=keyword if pointer == lister else "")
+            for pointer in pointers
+        ]
+        return tuple(value for value in values if all(check(value) for check in checks))
 
 
 def _child(found: list[Keywords], name: str) -> Node:

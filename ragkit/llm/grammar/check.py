@@ -2,15 +2,16 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from ragkit.core.errors import InputError
 from ragkit.llm.grammar.formats import FORMATS
+from ragkit.llm.grammar.keywords import KEYWORDS
 from ragkit.llm.grammar.source import Source
-from ragkit.llm.grammar.values import Json
+from ragkit.llm.grammar.values import Json, is_object
 
 _ARRAY_ITEMS = re.compile(r"'items': \[|'additionalItems'|'dependencies': \{")
 
@@ -50,6 +51,16 @@ class Checker:
     def valid(self, pointer: str, value: Json) -> bool:
         """Whether the value satisfies the schema at the pointer."""
         return bool(self._validator.evolve(schema=self._schema(pointer)).is_valid(value))
+
+    def test(self, pointer: str, *, without: str = "") -> Callable[[Json], bool]:
+        """The test of many values by the schema at the pointer, leaving a keyword out."""
+        schema = self._schema(pointer)
+        if is_object(schema):
+            schema = {keyword: v for keyword, v in schema.items() if keyword != without}
+            if not any(map(_tests, schema)):
+                return lambda _: True
+        validator: Any = self._validator.evolve(schema=schema)
+        return lambda value: bool(validator.is_valid(value))
 
     def check(self, value: Json) -> None:
         """Hold the value against the whole schema.
@@ -92,6 +103,10 @@ class Checker:
                 case _:
                     parts.append({keyword: value})
         return {"allOf": parts} if parts else {}
+
+
+def _tests(keyword: str) -> bool:
+    return KEYWORDS.get(keyword, ("annotation", ""))[0] != "annotation"
 
 
 def _spelled_type(name: str) -> Json:

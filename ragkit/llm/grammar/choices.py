@@ -7,10 +7,13 @@ from ragkit.llm.grammar.expression import NOTHING, Expr, Lit, Ref, alt, seq
 from ragkit.llm.grammar.rules import Rules
 
 _FLAT = 8
+_LEAF = 128
+"""So many texts in one rule compile fastest: 10,000 in 1.5 s, against 10 s in one rule or in a
+rule for each beginning."""
 
 
 def choices(texts: Iterable[str], rules: Rules) -> Expr | None:
-    """One of the texts. A large set becomes a trie, which compiles in linear time."""
+    """One of the texts. A large set is divided by the beginnings of its texts."""
     unique = sorted(set(texts))
     if len(unique) <= _FLAT:
         return alt(map(Lit, unique))
@@ -37,5 +40,5 @@ def _shared_beginning(first: str, last: str) -> str:
 
 
 def _branch(texts: list[str], rules: Rules) -> Ref | None:
-    expr = _trie(texts, rules)
+    expr = alt(map(Lit, texts)) if len(texts) <= _LEAF else _trie(texts, rules)
     return None if expr is None else rules.add(expr)

@@ -4,6 +4,8 @@ Everything is bounded, so the longest text of an expression is a finite sum. The
 (no text at all) is `None`: it swallows sequences and vanishes from alternatives.
 """
 
+import functools
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -155,14 +157,20 @@ class Sizes:
                 return self._known[name]
 
 
-def render(root: Expr, rules: Mapping[str, Expr]) -> str:
-    """The EBNF of `root` with the rules that it reaches, in the order of their first use."""
-    lines = {"root": f"root ::= {_text(root)}"}
-    waiting = list(_references(root))
+def render(root: Expr, rules: Mapping[str, Expr], texts: Mapping[str, str]) -> str:
+    """The EBNF of `root` with the rules that it reaches, in the order of their first use.
+
+    Args:
+        root: Where replies start.
+        rules: Name to expression.
+        texts: Name to the `text` of the expression.
+    """
+    lines = {"root": f"root ::= {text(root)}"}
+    waiting = deque(_references(root))
     while waiting:
-        name = waiting.pop(0)
+        name = waiting.popleft()
         if name not in lines:
-            lines[name] = f"{name} ::= {_text(rules[name])}"
+            lines[name] = f"{name} ::= {texts[name]}"
             waiting.extend(_references(rules[name]))
     return "\n".join(lines.values()) + "\n"
 
@@ -181,33 +189,39 @@ def _references(expr: Expr) -> list[str]:
             return []
 
 
-def _text(expr: Expr, *, inner: bool = False) -> str:
+def text(expr: Expr, *, inner: bool = False) -> str:
+    """The expression in EBNF; as part of a larger one where it is `inner`."""
     match expr:
-        case Lit(text):
-            return _literal(text)
+        case Lit(literal):
+            return _literal(literal)
         case Chars(ranges):
-            return f"[{''.join(map(_range, ranges))}]"
+            return _class(ranges)
         case Ref(name):
             return name
         case Rep(item, lo, hi):
-            return f"{_text(item, inner=True)}{{{lo},{hi}}}"
+            return f"{text(item, inner=True)}{{{lo},{hi}}}"
         case Ahead(item, following):
-            return f"({_text(item)}) (={_text(following)})"
+            return f"({text(item)}) (={text(following)})"
         case Seq(parts):
-            text = " ".join(_text(part, inner=True) for part in parts)
+            joined = " ".join(text(part, inner=True) for part in parts)
         case Alt(options):
-            text = " | ".join(_text(option, inner=isinstance(option, Alt)) for option in options)
-    return f"({text})" if inner else text
+            joined = " | ".join(text(option, inner=isinstance(option, Alt)) for option in options)
+    return f"({joined})" if inner else joined
 
 
-def _literal(text: str) -> str:
-    return '"' + "".join(map(_literal_char, text)) + '"'
+def _literal(content: str) -> str:
+    return '"' + "".join(map(_literal_char, content)) + '"'
 
 
 def _literal_char(char: str) -> str:
     if char in '"\\':
         return "\\" + char
     return char if char.isprintable() else _code(ord(char))
+
+
+@functools.lru_cache(maxsize=4096)
+def _class(ranges: Ranges) -> str:
+    return f"[{''.join(map(_range, ranges))}]"
 
 
 def _range(span: tuple[int, int]) -> str:

@@ -93,7 +93,7 @@ def assemble(
 ) -> Grammar[T]:
     """A grammar of a root expression and its rules."""
     return Grammar(
-        ebnf=render(root, rules.exprs),
+        ebnf=render(root, rules.exprs, rules.texts),
         max_bytes=Sizes(rules.exprs).of(root),
         limits=limits,
         checked=checked,

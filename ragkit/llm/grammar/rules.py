@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable
 
-from ragkit.llm.grammar.expression import Expr, Ref
+from ragkit.llm.grammar.expression import Expr, Ref, text
 
 _MAX_RULES = 60_000
 
@@ -18,7 +18,8 @@ class Rules:
         """Start without rules."""
         self.exprs: dict[str, Expr] = {}
         self._known: dict[Hashable, Ref | None] = {}
-        self._names: dict[Expr, Ref] = {}
+        self.texts: dict[str, str] = {}
+        self._names: dict[str, Ref] = {}
 
     def once(self, key: Hashable, make: Callable[[], Expr | None]) -> Ref | None:
         """The rule for the key; None where its language is empty. `make` must not ask for it."""
@@ -29,10 +30,11 @@ class Rules:
 
     def add(self, expr: Expr) -> Ref:
         """The rule that says this, new where there is none yet."""
-        if expr not in self._names:
+        said = text(expr)
+        if said not in self._names:
             if len(self.exprs) >= _MAX_RULES:
                 raise TooManyRulesError
             name = f"r{len(self.exprs)}"
-            self.exprs[name] = expr
-            self._names[expr] = Ref(name)
-        return self._names[expr]
+            self.exprs[name], self.texts[name] = expr, said
+            self._names[said] = Ref(name)
+        return self._names[said]

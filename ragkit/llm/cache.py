@@ -1,0 +1,179 @@
+"""`Cache`: the same call is answered once."""
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+import sqlite3
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Iterator, MutableMapping
+from pathlib import Path
+from typing import Unpack
+
+from pydantic import TypeAdapter
+
+from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
+from ragkit.core.types import Conversation, Delta, Reply, Usage
+from ragkit.llm.calls import Wrapper
+from ragkit.llm.messages import messages_of
+
+_REPLY = TypeAdapter(Reply)
+_IRRELEVANT = frozenset({"timeout_s"})
+
+
+class MemoryReplies(OrderedDict[str, str]):
+    """Replies in memory, the least recently used dropped first."""
+
+    def __init__(self, *, most: int = 4096) -> None:
+        """Hold at most `most`."""
+        super().__init__()
+        self._most = most
+
+    def __getitem__(self, key: str) -> str:
+        """The reply, which becomes the most recent one."""
+        self.move_to_end(key)
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: str, value: str) -> None:
+        """Keep a reply."""
+        super().__setitem__(key, value)
+        while len(self) > self._most:
+            self.popitem(last=False)
+
+
+class Cache(Wrapper):
+    """Gives the reply of an equal call: same model, messages, grammar and options.
+
+    Only calls whose reply is determined are kept: `temperature=0`, or with a `seed`. Equal calls
+    that overlap are made once. A reply from the cache has no completion tokens and no time; its
+    prompt tokens count as cached.
+    """
+
+    def __init__(
+        self, llm: LLM, store: MutableMapping[str, str] | None = None, *, always: bool = False
+    ) -> None:
+        """Wrap; to be used in one event loop.
+
+        Args:
+            llm: What is called.
+            store: Where replies are kept as JSON: in memory if None, in a file by `FileReplies`.
+            always: Keep undetermined replies too.
+        """
+        super().__init__(llm)
+        self._store = MemoryReplies() if store is None else store
+        self._always = always
+        self._pending: dict[str, asyncio.Task[Reply]] = {}
+        self.hits = 0
+
+    async def stream(
+        self,
+        messages: Conversation,
+        *,
+        grammar: ReplyGrammar[object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncGenerator[Delta]:
+        """See `LLM.stream`; what comes from the cache comes in one piece."""
+        if not self._keeps(options):
+            async for delta in super().stream(messages, grammar=grammar, **options):
+                yield delta
+            return
+        reply = await self.complete(messages, grammar=grammar, **options)
+        yield Delta(text=reply.text)
+        yield Delta(text="", reply=reply)
+
+    async def complete(
+        self,
+        messages: Conversation,
+        *,
+        grammar: ReplyGrammar[object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Reply:
+        """See `LLM.complete`."""
+        if not self._keeps(options):
+            return await self.inner.complete(messages, grammar=grammar, **options)
+        if not self.model:
+            await self.inner.context_tokens()  # which asks the server for the model's name
+        key = cache_key(self.model, messages, grammar, options)
+        if (kept := self._store.get(key)) is not None:
+            self.hits += 1
+            return _recalled(_REPLY.validate_json(kept))
+        while (pending := self._pending.get(key)) is not None:
+            await asyncio.wait([pending])
+            if not pending.cancelled():
+                self.hits += 1
+                return _recalled(pending.result())
+        task = asyncio.ensure_future(self.inner.complete(messages, grammar=grammar, **options))
+        self._pending[key] = task
+        try:
+            reply = await task
+        finally:
+            task.cancel()
+            del self._pending[key]
+        self._store[key] = _REPLY.dump_json(reply).decode()
+        return reply
+
+    def _keeps(self, options: CallOptions) -> bool:
+        return self._always or options.get("temperature") == 0 or options.get("seed") is not None
+
+
+def cache_key(
+    model: str,
+    messages: Conversation,
+    grammar: ReplyGrammar[object] | None,
+    options: CallOptions,
+) -> str:
+    """SHA-256 of all that decides the reply."""
+    parts = {
+        "model": model,
+        "messages": [dataclasses.astuple(message) for message in messages_of(messages)],
+        "grammar": None if grammar is None else grammar.ebnf,
+        "options": {name: value for name, value in options.items() if name not in _IRRELEVANT},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _recalled(reply: Reply) -> Reply:
+    usage = Usage(prompt=reply.usage.prompt, cached=reply.usage.prompt, completion=0)
+    timings = dataclasses.replace(reply.timings, ttft_s=0.0, tpot_s=0.0, total_s=0.0)
+    return dataclasses.replace(reply, usage=usage, timings=timings)
+
+
+class FileReplies(MutableMapping[str, str]):
+    """Replies in an SQLite file, for good; several processes may share it."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open or make the file."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)"
+        )
+
+    def __getitem__(self, key: str) -> str:
+        """The reply."""
+        found = self._db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            raise KeyError(key)
+        return str(found[0])
+
+    def __setitem__(self, key: str, value: str) -> None:
+        """Keep a reply."""
+        self._db.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, value))
+
+    def __delitem__(self, key: str) -> None:
+        """Forget a reply."""
+        if not self._db.execute("DELETE FROM replies WHERE key = ?", (key,)).rowcount:
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys."""
+        return (str(row[0]) for row in self._db.execute("SELECT key FROM replies"))
+
+    def __len__(self) -> int:
+        """Number of replies."""
+        return int(self._db.execute("SELECT count(*) FROM replies").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

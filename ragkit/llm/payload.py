@@ -1,0 +1,149 @@
+"""Requests to an OpenAI-compatible server, and what its answers hold: pure functions.
+
+Source: vLLM's OpenAI-compatible server, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, Field
+
+from ragkit.core.protocols import CallOptions
+from ragkit.core.types import Json, Message, TokenLogprob
+
+_SAME_NAME = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "n")
+
+
+def request_body(
+    model: str,
+    messages: Sequence[Message],
+    options: CallOptions,
+    *,
+    ebnf: str | None,
+    max_tokens: int | None,
+    extra: Mapping[str, Json],
+) -> dict[str, Json]:
+    """The body of a streamed chat completion."""
+    body: dict[str, Json] = {
+        "model": model,
+        "messages": turns(messages),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **extra,
+    }
+    given: Mapping[str, Json] = {
+        name: value for name, value in options.items() if isinstance(value, int | float)
+    }
+    body |= {name: given[name] for name in _SAME_NAME if name in given}
+    if max_tokens is not None:
+        body["max_tokens"] = max_tokens
+    if stop := options.get("stop"):
+        body["stop"] = list(stop)
+    if (top := options.get("logprobs")) is not None:
+        body |= {"logprobs": True, "top_logprobs": top}
+    if ebnf is not None:
+        body["structured_outputs"] = {"grammar": ebnf}
+    return body
+
+
+def turns(messages: Sequence[Message]) -> list[Json]:
+    """The messages as JSON."""
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+class TokenBody(BaseModel):
+    """A token with its log-probability."""
+
+    token: str
+    logprob: float
+    top_logprobs: list["TokenBody"] = []
+
+    def logprob_of(self) -> TokenLogprob:
+        """The same as ragkit has it."""
+        top = tuple((other.token, other.logprob) for other in self.top_logprobs)
+        return TokenLogprob(token=self.token, logprob=self.logprob, top=top)
+
+
+class LogprobsBody(BaseModel):
+    """Log-probabilities of the tokens of a chunk."""
+
+    content: list[TokenBody] | None = None
+
+
+class DeltaBody(BaseModel):
+    """The text that a chunk adds."""
+
+    content: str | None = None
+
+
+class ChoiceBody(BaseModel):
+    """What a chunk adds to one of the replies."""
+
+    index: int = 0
+    delta: DeltaBody = DeltaBody()
+    finish_reason: str | None = None
+    logprobs: LogprobsBody | None = None
+
+
+class PromptDetails(BaseModel):
+    """How the prompt's tokens were served."""
+
+    cached_tokens: int | None = None
+
+
+class UsageBody(BaseModel):
+    """Tokens of the whole call."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int | None = 0
+    prompt_tokens_details: PromptDetails | None = None
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, by the server."""
+
+    message: str = ""
+    type: str | None = None
+    code: int | str | None = None
+
+
+class Chunk(BaseModel):
+    """One event of the stream; `error` where the server failed in the middle."""
+
+    model: str = ""
+    choices: list[ChoiceBody] = []
+    usage: UsageBody | None = None
+    error: ErrorBody | None = None
+
+
+class ModelBody(BaseModel):
+    """A served model; `max_model_len` is vLLM's."""
+
+    id: str
+    max_model_len: int | None = None
+
+
+class ModelsBody(BaseModel):
+    """The served models."""
+
+    data: list[ModelBody] = Field(min_length=1)
+
+
+class TokenizedBody(BaseModel):
+    """The number of a prompt's tokens, chat template and all."""
+
+    count: int
+    max_model_len: int | None = None
+
+
+class FailedBody(BaseModel):
+    """A refusal: vLLM nests the error, some proxies don't."""
+
+    error: ErrorBody | str | None = None
+    message: str = ""
+    detail: Json = None
+
+    def text(self) -> str:
+        """The server's words."""
+        if isinstance(self.error, ErrorBody):
+            return self.error.message
+        return self.error or self.message or (str(self.detail) if self.detail else "")
