@@ -7,6 +7,7 @@ from ragkit.agents.tools.finish import finish
 from ragkit.agents.tools.function import FunctionTool
 from ragkit.agents.tools.mcp import McpTools, mcp_tools
 from ragkit.agents.tools.sandbox import python
+from ragkit.agents.tools.selection import Selection, ToolSelector
 from ragkit.agents.tools.signature import IdempotencyKey
 from ragkit.agents.tools.sqlite import sql
 from ragkit.agents.tools.web import http_get
@@ -16,7 +17,9 @@ __all__ = [
     "IdempotencyKey",
     "McpTools",
     "Searcher",
+    "Selection",
     "ToolOptions",
+    "ToolSelector",
     "calculator",
     "finish",
     "http_get",

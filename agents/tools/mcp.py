@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from ragkit.agents.tools.mcp_tool import McpTool, mcp_tool
 from ragkit.agents.tools.runner import Policy
@@ -86,8 +86,9 @@ async def mcp_tools(
     # The SDK's connection must be closed by the task that opened it; whoever uses the tools may
     # be any task, and should not find its own errors in a group with the connection's.
     holder = asyncio.create_task(_hold(server, options, ready, leave))
+    either: set[asyncio.Future[Any]] = {holder, ready}
     try:
-        await asyncio.wait({holder, ready}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             await holder  # raises what kept it from connecting
         yield _usable(*ready.result(), options)

@@ -90,6 +90,10 @@ def signature_of(
     keys = tuple(item for item in parameters if hints[item] is IdempotencyKey)
     shown = {item: parameter for item, parameter in parameters.items() if item not in keys}
     documented, about = _documentation(function, name)
+    if not (description or documented):
+        raise InputError(
+            f"The tool {name!r} has no docstring: say what it does, for the model to choose by."
+        )
     fields = {
         item: _field(parameter, hints[item], about.get(item), name)
         for item, parameter in shown.items()
@@ -135,10 +139,6 @@ def _documentation(function: Callable[..., object], name: str) -> tuple[str, dic
         )
     except docstring_parser.ParseError as error:
         raise InputError(f"The docstring of the tool {name!r} cannot be read: {error}") from error
-    if not read.description:
-        raise InputError(
-            f"The tool {name!r} has no docstring: say what it does, for the model to choose by."
-        )
     about = {item.arg_name: " ".join((item.description or "").split()) for item in read.params}
     unknown = sorted(set(about) - set(inspect.signature(function).parameters))
     if unknown:
@@ -146,7 +146,7 @@ def _documentation(function: Callable[..., object], name: str) -> tuple[str, dic
             f"The docstring of the tool {name!r} describes {unknown[0]!r}, which is no argument."
         )
     returns = f"\nReturns: {read.returns.description}" if read.returns else ""
-    return f"{read.description}{returns}", about
+    return f"{read.description or ''}{returns}", about
 
 
 def _field(

@@ -1,5 +1,7 @@
 import asyncio
 import contextlib
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -417,6 +419,33 @@ async def test_a_hung_function_keeps_its_turn_and_the_others_are_told() -> None:
         with contextlib.suppress(ToolError):
             results.append((await hang.call({"wait": False}, key="k")).text)
     assert results == ["done"]
+
+
+def test_a_hung_function_does_not_keep_the_interpreter_from_ending() -> None:
+    program = """
+import asyncio, threading
+from ragkit.agents.tools import tool
+from ragkit.core.errors import ToolError
+
+@tool(timeout_s=0.05)
+def hang() -> None:
+    "Hang for good."
+    threading.Event().wait()
+
+async def main():
+    for _ in range(3):
+        try:
+            await hang.call({}, key="k")
+        except ToolError:
+            print("left")
+
+asyncio.run(main())
+"""
+    ended = subprocess.run(  # the arguments are this test's own
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert ended.stdout.split() == ["left"] * 3
+    assert ended.stderr == ""
 
 
 async def test_a_cancelled_call_cancels_an_async_function() -> None:

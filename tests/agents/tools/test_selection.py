@@ -1,0 +1,69 @@
+import pytest
+
+from ragkit.agents.tools import FunctionTool, ToolSelector, finish, tool
+from ragkit.core.errors import InputError
+from ragkit.core.protocols import Embedder, Tool
+from ragkit.testing.embedder import HashEmbedder
+
+
+def make(name: str, description: str) -> Tool:
+    def act() -> None: ...
+
+    made: FunctionTool[[], None] = tool(act, name=name, description=description)
+    return made
+
+
+def many(count: int) -> list[Tool]:
+    return [make(f"chore_{number}", f"Perform chore {number}.") for number in range(count)]
+
+
+RIVER = make("river_length", "Tell the length of a river.")
+
+
+async def test_few_tools_are_all_taken_without_embedding() -> None:
+    tools = [*many(15), finish()]
+    chosen = await ToolSelector(HashEmbedder()).select("How long is the river?", tools)
+    assert (list(chosen.tools), chosen.scores) == (tools, {})
+
+
+async def test_of_many_the_likeliest_are_taken_in_the_order_given() -> None:
+    tools = [*many(20), RIVER, finish(), make("river_depth", "Tell how deep a river is.")]
+    chosen = await ToolSelector(HashEmbedder(dimensions=512), k=2).select("river length?", tools)
+    assert [tool.name for tool in chosen.tools] == ["river_length", "finish", "river_depth"]
+    assert set(chosen.scores) == {tool.name for tool in tools}
+    assert chosen.scores["river_length"] > chosen.scores["river_depth"] > 0.1
+
+
+async def test_it_is_called_as_an_agent_calls_it() -> None:
+    selector = ToolSelector(HashEmbedder(dimensions=512), k=1, keep=["chore_3"])
+    names = [tool.name for tool in await selector("river length", [*many(5), RIVER])]
+    assert names == ["chore_3", "river_length"]
+
+
+async def test_a_changed_description_is_seen() -> None:
+    selector = ToolSelector(HashEmbedder(dimensions=512), k=1, keep=())
+    before = await selector("lake", [*many(3), make("it", "Tell of a river.")])
+    after = await selector("lake", [*many(3), make("it", "Tell of a lake.")])
+    assert [tool.name for tool in after] == ["it"]
+    assert len(before) == 1
+
+
+async def test_a_model_finds_tools_by_meaning(minilm: Embedder) -> None:
+    tools = [
+        make("get_weather", "Weather forecast for a place."),
+        make("send_email", "Send a message to a person's mailbox."),
+        make("convert_currency", "Exchange rate between two currencies."),
+        make("play_music", "Play a song on the speakers."),
+    ]
+    selector = ToolSelector(minilm, k=1)
+    for question, name in {
+        "Will I need an umbrella in Oslo tomorrow?": "get_weather",
+        "How many dollars are 20 euros?": "convert_currency",
+        "Write to Anna that I am late": "send_email",
+    }.items():
+        assert [tool.name for tool in await selector(question, tools)] == [name]
+
+
+def test_no_tool_at_all_is_refused() -> None:
+    with pytest.raises(InputError, match="choose one tool at least"):
+        ToolSelector(HashEmbedder(), k=0)
