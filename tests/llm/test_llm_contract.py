@@ -41,11 +41,6 @@ class TestVLLM(LLMContract):
             yield llm
 
 
-@pytest.fixture(scope="module")
-def local_llm(random_model: Path) -> LocalLLM:
-    return LocalLLM(random_model)
-
-
 class TestLocalLLM(LLMContract):
     @pytest.fixture
     def llm(self, local_llm: LocalLLM) -> LLM:

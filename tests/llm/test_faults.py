@@ -1,0 +1,274 @@
+"""What a server can do wrong: bounded time, the right error, nothing leaked, nothing miscounted."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import httpx
+import pytest
+
+from ragkit.core.errors import ConfigError, Failure, InputError, ProviderError
+from ragkit.llm import VLLM, CircuitBreaker, Concurrency, Metered, RateLimit, Rates, Retry
+from ragkit.llm.connection import Patience
+from ragkit.llm.failures import retry_after, status_error
+from ragkit.llm.grammar import choice_grammar
+from ragkit.llm.rates import RateLimits
+from ragkit.testing.faulty_proxy import Fault, FaultyProxy
+from ragkit.testing.vllm_server import Server, free_port
+
+CHOICE = choice_grammar(["yes", "no"])
+HASTY = Patience(connect_s=1, first_token_s=20, stall_s=0.5, total_s=30)
+
+
+@pytest.fixture
+async def proxy(vllm_server: Server) -> AsyncIterator[FaultyProxy]:
+    async with FaultyProxy(vllm_server.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def llm(proxy: FaultyProxy) -> AsyncIterator[VLLM]:
+    async with VLLM(proxy.url, patience=HASTY) as llm:
+        yield llm
+
+
+async def running(server: Server) -> float:
+    """Requests that the real server is decoding."""
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(f"{server.url}/metrics")).text
+    lines = [line for line in text.splitlines() if line.startswith("vllm:num_requests_running")]
+    assert lines
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+async def idle(server: Server, *, within_s: float = 10) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if await running(server) == 0:
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+async def no_connection_left(proxy: FaultyProxy) -> bool:
+    for _ in range(50):
+        if proxy.open == 0:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+BROKEN: dict[Fault, Failure] = {
+    "stall": "timeout",
+    "cut": "broken_stream",
+    "early end": "broken_stream",
+    "garbage": "broken_stream",
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+async def test_a_stream_that_breaks_off_gives_its_part_in_time(
+    fault: Fault, llm: VLLM, proxy: FaultyProxy, vllm_server: Server
+) -> None:
+    proxy.set(fault)
+    started = time.monotonic()
+    with pytest.raises(ProviderError) as broken:
+        await llm.complete("x", max_tokens=200, temperature=1.0, seed=1)
+    assert time.monotonic() - started < 20
+    assert broken.value.failure == BROKEN[fault]
+    assert broken.value.retryable
+    assert broken.value.partial
+    await llm.close()
+    assert await no_connection_left(proxy)
+    assert await idle(vllm_server)
+
+
+async def test_a_killed_server_breaks_the_call_and_refuses_the_next(
+    llm: VLLM, proxy: FaultyProxy
+) -> None:
+    partial = ""
+    with pytest.raises(ProviderError) as broken:
+        async with aclosing(llm.stream("x", max_tokens=1000)) as deltas:
+            async for delta in deltas:
+                partial += delta.text
+                await proxy.kill()
+    assert broken.value.failure == "broken_stream"
+    assert broken.value.partial.startswith(partial)
+    with pytest.raises(ProviderError, match="Start it") as refused:
+        await llm.complete("x")
+    assert refused.value.failure == "refused"
+    await proxy.start()
+    assert (await llm.complete("x", grammar=CHOICE)).text in {"yes", "no"}
+
+
+async def test_a_slow_start_is_waited_for(proxy: FaultyProxy) -> None:
+    await proxy.kill()
+
+    async def later() -> None:
+        await asyncio.sleep(1.5)
+        await proxy.start()
+
+    async with VLLM(proxy.url) as llm:
+        with pytest.raises(ProviderError, match="took longer than"):
+            await llm.ready(timeout_s=0.6)
+        starting = asyncio.create_task(later())
+        await llm.ready(timeout_s=30)
+        assert (await llm.complete("x", grammar=CHOICE)).text in {"yes", "no"}
+        await starting
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "429"])
+async def test_passing_failures_are_retried_and_lasting_ones_told(
+    fault: Fault, llm: VLLM, proxy: FaultyProxy
+) -> None:
+    await llm.prove_grammars()
+    proxy.set(lambda number: fault if number < 3 else "none")
+    retry = Retry(llm, attempts=4, first_s=0.01)
+    assert (await retry.complete("x", grammar=CHOICE)).text in {"yes", "no"}
+    proxy.set(fault)
+    with pytest.raises(ProviderError, match="made to fail") as failed:
+        await retry.complete("x", grammar=CHOICE)
+    assert failed.value.status == int(fault)
+    assert failed.value.failure == ("failed" if fault == "500" else "overloaded")
+    assert proxy.asked == 1 + 3 + 4
+
+
+async def test_a_page_instead_of_a_stream_is_told(llm: VLLM, proxy: FaultyProxy) -> None:
+    proxy.set("html")
+    with pytest.raises(ProviderError, match="text/html"):
+        await llm.complete("x")
+
+
+async def test_a_server_that_ignores_grammars_is_found_out(llm: VLLM, proxy: FaultyProxy) -> None:
+    proxy.set("no grammar")
+    for _ in range(2):
+        with pytest.raises(ProviderError, match="ignores grammars") as told:
+            await llm.complete("x", grammar=CHOICE)
+        assert told.value.failure == "no_grammar"
+        assert not told.value.retryable
+    assert (await llm.complete("x", max_tokens=3)).text
+    proxy.set("none")
+    assert (await llm.complete("x", grammar=CHOICE)).text in {"yes", "no"}
+
+
+async def test_a_storm_of_429_with_64_clients_loses_nothing(
+    proxy: FaultyProxy, vllm_server: Server
+) -> None:
+    proxy.set(lambda number: "429" if number % 3 else "none")
+    limits = RateLimits(Rates(tokens=1e6))
+    server = VLLM(proxy.url)
+    metered = Metered(server)
+    bounded = Concurrency(metered, limit=16, queue=64)
+    llm = RateLimit(Retry(bounded, attempts=30, first_s=0.01, most_s=0.5), limits, key="storm")
+    proxy.set("none")
+    await server.prove_grammars()
+    proxy.set(lambda number: "429" if number % 3 else "none")
+    started = time.monotonic()
+    replies = await asyncio.gather(
+        *(llm.complete("x", grammar=CHOICE, seed=seed) for seed in range(64))
+    )
+    assert time.monotonic() - started < 120
+    assert all(reply.text in {"yes", "no"} for reply in replies)
+    account = metered.accounts["random"]
+    assert account.calls == 64
+    used = sum(reply.usage.prompt + reply.usage.completion for reply in replies)
+    assert account.usage.prompt + account.usage.completion == used
+    assert 1e6 - limits.of("storm")[1].level <= used
+    assert (bounded.running, bounded.waiting) == (0, 0)
+    await llm.close()
+    assert await no_connection_left(proxy)
+    assert await idle(vllm_server)
+
+
+async def test_a_storm_that_does_not_pass_ends_in_time(proxy: FaultyProxy) -> None:
+    server = VLLM(proxy.url)
+    await server.prove_grammars()
+    proxy.set("429")
+    llm = CircuitBreaker(Retry(Concurrency(server, limit=8), attempts=2, first_s=0.01))
+    started = time.monotonic()
+    outcomes = await asyncio.gather(
+        *(llm.complete("x", grammar=CHOICE) for _ in range(64)), return_exceptions=True
+    )
+    assert time.monotonic() - started < 30
+    assert all(
+        isinstance(outcome, ProviderError) and outcome.failure == "overloaded"
+        for outcome in outcomes
+    )
+    with pytest.raises(ProviderError, match="rests"):
+        await llm.complete("x")
+    await llm.close()
+    assert await no_connection_left(proxy)
+
+
+async def test_cancelling_frees_the_servers_slot(llm: VLLM, vllm_server: Server) -> None:
+    async with aclosing(llm.stream("x", max_tokens=3000, temperature=1.0)) as deltas:
+        await anext(deltas)
+        assert await running(vllm_server) == 1
+    assert await idle(vllm_server, within_s=5)
+    tasks = [asyncio.create_task(llm.complete(f"{n}", max_tokens=3000)) for n in range(8)]
+    await asyncio.sleep(0.5)
+    assert await running(vllm_server) > 0
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert await idle(vllm_server, within_s=5)
+
+
+async def test_a_call_has_its_own_time_limit(llm: VLLM) -> None:
+    with pytest.raises(ProviderError, match=r"took longer than 0\.3 s") as slow:
+        await llm.complete("x", max_tokens=3000, timeout_s=0.3)
+    assert slow.value.failure == "timeout"
+
+
+async def test_nothing_listening_is_told_with_the_remedy() -> None:
+    async with VLLM(f"http://127.0.0.1:{free_port()}") as llm:
+        with pytest.raises(ProviderError, match="Start it, or mend the base URL") as refused:
+            await llm.complete("x")
+    assert refused.value.retryable
+    with pytest.raises(ConfigError, match="'localhost:8000' is no URL"):
+        VLLM("localhost:8000")
+
+
+async def test_a_model_that_is_not_served_is_named(vllm_server: Server) -> None:
+    async with VLLM(vllm_server.url, "gpt-9") as llm:
+        with pytest.raises(ConfigError, match="serves 'random', but no 'gpt-9'"):
+            await llm.complete("x")
+
+
+def test_one_client_serves_several_event_loops(vllm_server: Server) -> None:
+    llm = VLLM(f"{vllm_server.url}/v1/")
+
+    async def once() -> str:
+        text = (await llm.complete("x", grammar=CHOICE)).text
+        await llm.close()
+        return text
+
+    assert {asyncio.run(once()) for _ in range(3)} <= {"yes", "no"}
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("3", 3.0), (None, None), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+)
+def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (400, InputError, None),
+        (401, ProviderError, False),
+        (404, ProviderError, False),
+        (408, ProviderError, True),
+        (429, ProviderError, True),
+        (502, ProviderError, True),
+    ],
+)
+def test_statuses_say_whether_to_try_again(
+    status: int, kind: type[Exception], *, retryable: bool | None
+) -> None:
+    error = status_error(status, "said", "http://x")
+    assert isinstance(error, kind)
+    assert getattr(error, "retryable", None) is retryable
