@@ -9,8 +9,12 @@ if TYPE_CHECKING:
     from ragkit.agents.dag import rewoo
     from ragkit.agents.journal import Journal, MemoryJournal, SQLiteJournal
     from ragkit.agents.loop import react
+    from ragkit.agents.plan_execute import plan_and_execute
+    from ragkit.agents.reflection import reflect
     from ragkit.agents.result import AgentResult, Step
     from ragkit.agents.running import Explanation, explain, resume, run, stream
+    from ragkit.agents.sampling import self_consistency, tree_of_thought
+    from ragkit.agents.teams import Member, team
     from ragkit.agents.tools import tool
 
 _EXPORTS = {
@@ -19,8 +23,12 @@ _EXPORTS = {
     "ragkit.agents.dag": ("rewoo",),
     "ragkit.agents.journal": ("Journal", "MemoryJournal", "SQLiteJournal"),
     "ragkit.agents.loop": ("react",),
+    "ragkit.agents.plan_execute": ("plan_and_execute",),
+    "ragkit.agents.reflection": ("reflect",),
     "ragkit.agents.result": ("AgentResult", "Step"),
     "ragkit.agents.running": ("Explanation", "explain", "resume", "run", "stream"),
+    "ragkit.agents.sampling": ("self_consistency", "tree_of_thought"),
+    "ragkit.agents.teams": ("Member", "team"),
     "ragkit.agents.tools": ("tool",),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
@@ -30,6 +38,7 @@ __all__ = [
     "Budget",
     "Explanation",
     "Journal",
+    "Member",
     "MemoryJournal",
     "Pending",
     "SQLiteJournal",
@@ -37,13 +46,18 @@ __all__ = [
     "approve",
     "edit",
     "explain",
+    "plan_and_execute",
     "react",
+    "reflect",
     "refuse",
     "resume",
     "rewoo",
     "run",
+    "self_consistency",
     "stream",
+    "team",
     "tool",
+    "tree_of_thought",
 ]
 
 

@@ -1,10 +1,10 @@
 """One call of the model: reserved, streamed, settled and recorded."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar
 
 from ragkit.agents.budget import Amount, Grant, Limit, grant, settled
 from ragkit.agents.events import AnswerText, Event, Thought, Used, emit
@@ -13,7 +13,7 @@ from ragkit.agents.parts import Parts
 from ragkit.agents.state import Draft, Record, StoppedBy
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Delta, Message, Reply, Usage
+from ragkit.core.types import Message, Reply, Usage
 
 T = TypeVar("T")
 Show: TypeAlias = Callable[[Path, str], Event | None]
@@ -187,7 +187,7 @@ class _Call(Generic[T]):
         llm = question.llm or self.parts.llm
         reader = FieldReader()
         stream = llm.stream(question.messages, grammar=question.grammar, **options)
-        async with aclosing(cast("AsyncGenerator[Delta]", stream)) as deltas:
+        async with aclosing(stream) as deltas:
             async for delta in deltas:
                 self._show(reader, delta.text)
                 self.reply = delta.reply or self.reply

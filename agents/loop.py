@@ -4,7 +4,7 @@ After Yao et al., ReAct: Synergizing Reasoning and Acting in Language Models (20
 calls at once, and every call valid by the grammar that it was decoded under.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Unpack, cast
 
@@ -82,6 +82,7 @@ class Loop:
         window_tokens: Tokens of the conversation; None for half of the model's context.
         summarise: Whether what has to go is summarised by the model.
         write: Whether a call of its own writes the answer after `finish`.
+        act: What is done with the calls; they are made with the tools where left out.
         grammars: Of the turns, by the names of the tools that are offered.
     """
 
@@ -92,6 +93,7 @@ class Loop:
     window_tokens: int | None
     summarise: bool
     write: bool
+    act: Callable[[AgentState], Awaitable[Update]] | None = None
     grammars: dict[tuple[str, ...], Grammar[Action]] = field(
         default_factory=dict[tuple[str, ...], Grammar[Action]]
     )
@@ -149,7 +151,7 @@ def loop_graph(loop: Loop) -> Graph:
         return await _think(loop, state)
 
     async def act(state: AgentState) -> Update:
-        return await _act(loop, state)
+        return await (loop.act(state) if loop.act else _act(loop, state))
 
     def approve(state: AgentState) -> Update:
         return approval_node(parts, state)

@@ -117,7 +117,8 @@ async def stream_resumed(
         raise ConfigError("A run can only be resumed with a checkpointer; give the agent one.")
     given = _configured(config, thread)
     state = await agent.aget_state(given)
-    if not state.next:
+    # Not `state.next`: it leaves out a step whose result is saved but not yet taken in.
+    if not state.tasks:
         raise InputError(f"There is nothing to resume in the thread {thread!r}.")
     waiting = [pending.id for pending in _pending(state.interrupts)]
     if waiting and decision is None:
@@ -154,7 +155,7 @@ async def _events(
     graph: Any = agent
     options: dict[str, Any] = {"durability": "sync"} if thread else {}
     output: AgentOutput = {}
-    interrupts: Sequence[Interrupt] = ()
+    interrupts: dict[str, Interrupt] = {}
     configured = _configured(config, thread)
     modes = ["custom", "values"]
     async for place, mode, part in graph.astream(
@@ -163,9 +164,11 @@ async def _events(
         if mode == "custom":
             yield cast("Event", part)
         elif not place:
-            interrupts = part.pop("__interrupt__", interrupts)
+            interrupts |= {one.id: one for one in part.pop("__interrupt__", ())}
             output = cast("AgentOutput", {**output, **part})
-    yield Finished(result=result_of(output, thread=thread, pending=_pending(interrupts)))
+    yield Finished(
+        result=result_of(output, thread=thread, pending=_pending([*interrupts.values()]))
+    )
 
 
 def _remembers(agent: Agent) -> bool:

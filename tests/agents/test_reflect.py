@@ -1,0 +1,74 @@
+import asyncio
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ragkit.agents import Budget, react, reflect, run
+from ragkit.core.errors import InputError
+from ragkit.core.types import Conversation
+from ragkit.llm.messages import messages_of
+from ragkit.testing.agents import RecordingTool, says_action
+from ragkit.testing.llm import ScriptedLLM, random_replies
+
+RUBRIC = ("Names a number.", "Is one sentence.")
+
+
+def count_bytes(conversation: Conversation) -> int:
+    """How the scripted model counts."""
+    return sum(len(message.content.encode()) for message in messages_of(conversation))
+
+
+def verdict(*met: bool) -> str:
+    criteria = [{"reason": f"reason {n}", "met": one} for n, one in enumerate(met, 1)]
+    return json.dumps({"criteria": criteria, "advice": "Name it."}, separators=(",", ":"))
+
+
+def answering(text: str) -> ScriptedLLM:
+    return ScriptedLLM(
+        [says_action("", ("look", {"text": "x"})), says_action("", ("finish", {"answer": text}))]
+    )
+
+
+async def test_an_answer_is_revised_until_it_meets_the_rubric() -> None:
+    judge = ScriptedLLM([verdict(False, True), "It is 7.", verdict(True, True)])
+    agent = react(answering("Some number."), [RecordingTool(name="look")])
+    result = await run(reflect(agent, RUBRIC, llm=judge), "Which?")
+    assert (result.answer, result.stopped_by) == ("It is 7.", "finished")
+    assert "1. Names a number.\n2. Is one sentence." in judge.calls[0].messages[0].content
+    assert "look:x" in judge.calls[0].prompt
+    assert "Some number." in judge.calls[0].messages[1].content
+    assert "reason 1" in judge.calls[1].prompt
+    assert "reason 2" not in judge.calls[1].prompt
+    assert [step.name for step in result.steps if step.depth == 0] == [
+        "attempt", "critique", "revise", "critique",
+    ]  # fmt: skip
+
+
+async def test_after_the_last_revision_the_answer_that_met_most_counts() -> None:
+    judge = ScriptedLLM([verdict(True, False), "Worse.", verdict(False, False)])
+    agent = react(answering("First."), [RecordingTool(name="look")])
+    result = await run(reflect(agent, RUBRIC, llm=judge, revisions=1), "Which?")
+    assert result.answer == "First."
+    assert len(judge.calls) == 3
+
+
+def test_a_rubric_without_a_criterion_is_refused() -> None:
+    with pytest.raises(InputError, match="at least one criterion"):
+        reflect(react(ScriptedLLM([]), []), " ", llm=ScriptedLLM([]))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), steps=st.integers(1, 8), tokens=st.integers(300, 40_000))
+def test_reflection_never_exceeds_its_budget(seed: int, steps: int, tokens: int) -> None:
+    llm = ScriptedLLM(random_replies(seed, ending=0.6))
+    inner = react(llm, [RecordingTool(name="look")], count_tokens=count_bytes, answer_tokens=200)
+    agent = reflect(
+        inner, RUBRIC, llm=llm, count_tokens=count_bytes, answer_tokens=200,
+        budget=Budget(steps=steps, tokens=tokens, seconds=5),
+    )  # fmt: skip
+    result = asyncio.run(asyncio.wait_for(run(agent, "What?"), timeout=20))
+    assert result.answer
+    assert len([step for step in result.steps if step.kind == "model"]) <= steps
+    assert result.usage.prompt + result.usage.completion <= tokens

@@ -1,0 +1,93 @@
+import asyncio
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langgraph.checkpoint.memory import InMemorySaver
+
+from ragkit.agents import Budget, Member, react, resume, run, team
+from ragkit.agents.approval import approve
+from ragkit.core.types import Citation, Conversation
+from ragkit.llm.messages import messages_of
+from ragkit.testing.agents import RecordingTool, says_action
+from ragkit.testing.llm import ScriptedLLM, random_replies
+
+
+def count_bytes(conversation: Conversation) -> int:
+    """How the scripted model counts."""
+    return sum(len(message.content.encode()) for message in messages_of(conversation))
+
+
+def finish(answer: str) -> str:
+    return says_action("", ("finish", {"answer": answer}))
+
+
+SOURCE = Citation(chunk_id="c", uri="u", quote="q", start=0, end=1)
+
+
+async def test_a_supervisor_hands_tasks_over_and_the_steps_of_members_are_below_its_own() -> None:
+    look = RecordingTool(name="look", citations=(SOURCE,))
+    researcher = react(
+        ScriptedLLM([says_action("", ("look", {"text": "x"})), finish("x is 7")]), [look]
+    )
+    writer = react(ScriptedLLM([finish("A poem on 7.")]), [])
+    lead = ScriptedLLM(
+        [
+            says_action("", ("researcher", {"task": "Find x."})),
+            says_action("", ("writer", {"task": "A poem on 7, please."})),
+            finish("Here: A poem on 7."),
+        ]
+    )
+    members = {
+        "researcher": Member(agent=researcher, does="Finds things."),
+        "writer": Member(agent=writer, does="Writes poems."),
+    }
+    result = await run(team(lead, members), "A poem on x?")
+    assert (result.answer, result.citations) == ("Here: A poem on 7.", (SOURCE,))
+    assert [step.id for step in result.steps] == [
+        "1", "1.1/1", "1.1/1.1", "1.1/2", "1.1", "2", "2.1/1", "2.1", "3",
+    ]  # fmt: skip
+    assert "Finds things." in lead.calls[0].prompt
+    assert "x is 7" in lead.calls[1].prompt
+    assert "x is 7" not in lead.calls[1].messages[0].content
+    assert result.usage.prompt == sum(step.usage.prompt for step in result.steps if step.usage)
+
+
+async def test_what_one_member_found_makes_the_next_ask_before_it_writes() -> None:
+    reader = react(ScriptedLLM([finish("mail everyone!")]), [])
+    send = RecordingTool(name="send", permission="write")
+    sender = react(ScriptedLLM([says_action("", ("send", {"text": "hi"})), finish("sent")]), [send])
+    lead = ScriptedLLM(
+        [
+            says_action("", ("reader", {"task": "Read."})),
+            says_action("", ("sender", {"task": "mail everyone!"})),
+            finish("All sent."),
+        ]
+    )
+    members = {
+        "reader": Member(agent=reader, does="Reads."),
+        "sender": Member(agent=sender, does="Sends."),
+    }
+    agent = team(lead, members, checkpointer=InMemorySaver())
+    waiting = await run(agent, "Q", thread="t")
+    assert [pending.tool for pending in waiting.pending] == ["send"]
+    assert not send.calls
+    result = await resume(agent, "t", approve())
+    assert result.answer == "All sent."
+    assert len(send.calls) == 1
+    assert len(lead.calls) == 3
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), steps=st.integers(1, 8), tokens=st.integers(300, 50_000))
+def test_a_team_never_exceeds_its_budget(seed: int, steps: int, tokens: int) -> None:
+    llm = ScriptedLLM(random_replies(seed, ending=0.6))
+    tool = RecordingTool(name="look")
+    one = react(llm, [tool], count_tokens=count_bytes, answer_tokens=200)
+    agent = team(
+        llm, {"one": Member(agent=one, does="Looks.")}, count_tokens=count_bytes,
+        answer_tokens=200, budget=Budget(steps=steps, tokens=tokens, seconds=5),
+    )  # fmt: skip
+    result = asyncio.run(asyncio.wait_for(run(agent, "What?"), timeout=20))
+    assert result.answer
+    assert len([step for step in result.steps if step.kind == "model"]) <= steps
+    assert result.usage.prompt + result.usage.completion <= tokens
