@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from ragkit.agents.tools.jobs import Outcome, Raised, run_job
 from ragkit.agents.tools.results import trimmed
@@ -78,12 +79,10 @@ class Runner:
             if not isinstance(outcome, Raised):
                 return outcome.value
             if not _worth_another(outcome.error):
-                raise self._failure(outcome.error) from outcome.error
+                return self._fail(outcome.error)
             await asyncio.sleep(_pause(attempt, outcome.error))
         outcome = await self._attempt(bound, asynchronous)
-        if isinstance(outcome, Raised):
-            raise self._failure(outcome.error) from outcome.error
-        return outcome.value
+        return self._fail(outcome.error) if isinstance(outcome, Raised) else outcome.value
 
     async def _attempt(self, bound: Callable[[], object], asynchronous: bool) -> Outcome:
         try:
@@ -96,10 +95,14 @@ class Runner:
         except TimeoutError as error:
             return Raised(error)
 
-    def _failure(self, error: BaseException) -> ToolError:
+    def _fail(self, error: BaseException) -> NoReturn:
+        from langgraph.errors import GraphBubbleUp
+
+        if isinstance(error, GraphBubbleUp):
+            raise error  # no failure: a graph inside the tool waits for a person
         kind = "" if isinstance(error, ToolError) else f"{type(error).__name__}: "
         longest = min(_LONGEST_MESSAGE, self.policy.max_chars)
-        return ToolError(trimmed(f"{kind}{error}".removesuffix(": "), longest)[0])
+        raise ToolError(trimmed(f"{kind}{error}".removesuffix(": "), longest)[0]) from error
 
 
 def _worth_another(error: BaseException) -> bool:

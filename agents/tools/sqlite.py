@@ -1,9 +1,9 @@
 """`sql`: questions to a SQLite database, which cannot be changed by any of them."""
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Collection, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +28,8 @@ _DENIED_FUNCTIONS = frozenset(
         "printf", "format",  # a width of a billion keeps them busy where no time limit reaches
     }
 )  # fmt: skip
+_TABLE_FUNCTIONS = frozenset({"json_each", "json_tree"})
+_VIRTUAL = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
 _ENGINE_LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 200_000,  # some functions take quadratic time in it
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
@@ -58,24 +60,30 @@ class _Database:
         connection.set_progress_handler(lambda: int(time.monotonic() > ends), _STEPS_BETWEEN_CHECKS)
         return connection
 
-    def authorize(self, action: int, first: str | None, second: str | None) -> bool:
-        """Whether a statement may do this."""
+    def authorize(
+        self, action: int, first: str | None, second: str | None, *, virtual: Collection[str] = ()
+    ) -> bool:
+        """Whether a statement may do this; `virtual` names the virtual tables."""
         if action == sqlite3.SQLITE_FUNCTION:
             return (second or "").lower() not in _DENIED_FUNCTIONS
+        if action == sqlite3.SQLITE_PRAGMA:
+            return first == "data_version"  # the full-text index asks for it
         if action == sqlite3.SQLITE_READ and self.tables is not None:
-            return (first or "").lower() in self.tables
+            table = (first or "").lower()
+            own = (f"{name}_" for name in virtual if name in self.tables)
+            return table in self.tables | _TABLE_FUNCTIONS or table.startswith(tuple(own))
         return action in _ALLOWED
 
     def query(self, statement: str) -> tuple[list[str], list[list[Json]], bool]:
         """Columns, rows and whether there are more of them."""
-        with closing(self.connect()) as connection:
-            connection.set_authorizer(
-                lambda action, first, second, _database, _trigger: (
-                    sqlite3.SQLITE_OK
-                    if self.authorize(action, first, second)
-                    else sqlite3.SQLITE_DENY
-                )
-            )
+        with contextlib.closing(self.connect()) as connection:
+            virtual = _connected_tables(connection)
+
+            def decide(action: int, first: str | None, second: str | None, *_: object) -> int:
+                allowed = self.authorize(action, first, second, virtual=virtual)
+                return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+            connection.set_authorizer(decide)
             cursor = connection.execute(statement)
             if cursor.description is None:
                 raise ToolError("The statement returns no rows; ask with SELECT.")
@@ -86,7 +94,7 @@ class _Database:
 
     def schema(self) -> str:
         """The statements that made the tables and views."""
-        with closing(self.connect()) as connection:
+        with contextlib.closing(self.connect()) as connection:
             made = connection.execute(
                 "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'view') "
                 "AND sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
@@ -96,6 +104,17 @@ class _Database:
             raise InputError(f"The database has no table {missing[0]!r}.")
         wanted = known if self.tables is None else self.tables
         return "\n".join(str(sql) for name, sql in made if str(name).lower() in wanted)
+
+
+def _connected_tables(connection: sqlite3.Connection) -> frozenset[str]:
+    # Connecting a virtual table looks to the authorizer like a change of the schema, so it is done
+    # before there is one.
+    names = [str(name) for (name,) in connection.execute(_VIRTUAL)]
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    for table in (*quoted, *_TABLE_FUNCTIONS):
+        with contextlib.suppress(sqlite3.Error):  # of a module that is not there
+            connection.execute(f"SELECT 1 FROM {table} LIMIT 0")
+    return frozenset(name.lower() for name in names)
 
 
 def sql(

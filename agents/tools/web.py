@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
@@ -56,11 +57,14 @@ class _Browser:
     max_redirects: int
     timeout_s: float
     resolve: Resolve
+    verify: ssl.SSLContext | bool
 
     async def get(self, url: str) -> _Page:
         """Follow redirects to a page, checking each address on the way."""
         # Proxies of the environment would resolve names themselves, past the checks.
-        async with httpx.AsyncClient(trust_env=False, timeout=self.timeout_s) as client:
+        async with httpx.AsyncClient(
+            trust_env=False, timeout=self.timeout_s, verify=self.verify
+        ) as client:
             for _ in range(self.max_redirects + 1):
                 checked = self._checked(url)
                 found = await self._page(client, checked)
@@ -150,6 +154,7 @@ def http_get(  # noqa: PLR0913  # each option is a bound of its own
     timeout_s: float = 15.0,
     max_chars: int = 8000,
     resolve: Resolve = resolve,
+    tls: ssl.SSLContext | None = None,
 ) -> Tool:
     """A tool that fetches pages.
 
@@ -163,6 +168,7 @@ def http_get(  # noqa: PLR0913  # each option is a bound of its own
         timeout_s: Seconds for the whole.
         max_chars: Length of the text that the model is shown.
         resolve: Finds a host's addresses; the system's resolver by default.
+        tls: Which certificates are trusted; by default those of the public authorities.
 
     Raises:
         InputError: No host is allowed, or one is not written as a host.
@@ -174,6 +180,7 @@ def http_get(  # noqa: PLR0913  # each option is a bound of its own
         max_redirects=max_redirects,
         timeout_s=timeout_s,
         resolve=resolve,
+        verify=tls or True,
     )
     if not browser.hosts:
         raise InputError("http_get allows no host; name those that may be fetched from.")

@@ -8,9 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.constants import START
+from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
+    StateGraph,
+)
+from langgraph.types import Command, interrupt
 from pydantic import BaseModel, Field
 
 from ragkit.agents.tools import FunctionTool, IdempotencyKey, tool
@@ -547,3 +553,35 @@ async def test_a_write_is_tried_again_only_where_that_is_said_to_be_safe() -> No
     assert flaky.calls == 1
     with pytest.raises(InputError, match="twice"):
         tool(flaky.answer, idempotent=False, retries=1)
+
+
+# Inside a graph
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_tool_may_wait_for_a_person(asynchronous: bool) -> None:
+    def ask() -> str:
+        """Ask a person."""
+        return f"the person says {interrupt('May I?')}"
+
+    async def ask_later() -> str:
+        """Ask a person."""
+        return ask()
+
+    asking = tool(ask_later, name="ask") if asynchronous else tool(ask)
+
+    class State(TypedDict):
+        said: str
+
+    async def node(state: State) -> State:
+        return State(said=(await asking.call({}, key="k")).text)
+
+    graph: Any = StateGraph(State)  # LangGraph's parameters leave the kind of a step open
+    graph.add_node("node", node)
+    graph.add_edge(START, "node")
+    running = graph.compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    stopped = await running.ainvoke({"said": ""}, config)
+    assert stopped["__interrupt__"][0].value == "May I?"
+    resumed = await running.ainvoke(Command(resume="yes"), config)
+    assert resumed["said"] == "the person says yes"

@@ -150,6 +150,31 @@ async def test_other_tables_than_those_named_cannot_be_read(database: Path, stat
         await ask(made, statement)
 
 
+@pytest.mark.parametrize("tables", [None, ["note", "river"]])
+async def test_full_text_and_json_can_be_searched(database: Path, tables: list[str] | None) -> None:
+    connection = sqlite3.connect(database)
+    connection.executescript(
+        "CREATE VIRTUAL TABLE note USING fts5(body); INSERT INTO note VALUES ('wolf and sheep'), "
+        "('cat'); CREATE VIRTUAL TABLE hidden USING fts5(body); INSERT INTO hidden VALUES ('key');"
+    )
+    connection.close()
+    made = sql(database, tables=tables)
+    for statement, row in {
+        "SELECT body FROM note WHERE note MATCH 'wolf' ORDER BY bm25(note)": ["wolf and sheep"],
+        "SELECT sum(value) FROM river, json_each('[1, 2]')": [6],
+    }.items():
+        value = await ask(made, statement)
+        assert isinstance(value, dict)
+        assert value["rows"] == [row]
+    for statement in ("SELECT * FROM hidden", "SELECT * FROM hidden_content"):
+        if tables is not None:
+            with pytest.raises(ToolError, match="only SELECT is"):
+                await ask(made, statement)
+    for statement in ("INSERT INTO note VALUES ('x')", "INSERT INTO note(note) VALUES ('rebuild')"):
+        with pytest.raises(ToolError, match="only SELECT is"):
+            await ask(made, statement)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

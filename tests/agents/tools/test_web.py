@@ -1,9 +1,17 @@
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from ragkit.agents.tools import web
 from ragkit.agents.tools.addresses import is_public
@@ -30,16 +38,19 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self.answering.add(task)
-        request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.requests.append(request)
-        replies = self.pages.get(request.split()[1], [b"HTTP/1.1 404 Not Found\r\n\r\n"])
-        with contextlib.suppress(ConnectionError):
+        try:
+            request = (await reader.readuntil(b"\r\n\r\n")).decode()
+            self.requests.append(request)
+            replies = self.pages.get(request.split()[1], [b"HTTP/1.1 404 Not Found\r\n\r\n"])
             writer.write(replies[0] if len(replies) == 1 else replies.pop(0))
             await writer.drain()
             await asyncio.sleep(self.linger_s)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client has read enough
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     def redirect(self, path: str, to: str) -> None:
         self.pages[path] = [f"HTTP/1.1 302 Found\r\nlocation: {to}\r\n\r\n".encode()]
@@ -154,6 +165,58 @@ async def test_a_server_that_says_nothing_is_left_in_time(server: Server) -> Non
     server.linger_s = 1
     with pytest.raises(ToolError, match="Timeout"):
         await get(local(server, timeout_s=0.2), f"http://site.test:{server.port}/")
+
+
+# Certificates
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A file with a key and a certificate for a host, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / f"{name}.pem"
+    file.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + signed.public_bytes(Encoding.PEM)
+    )
+    return file
+
+
+@pytest.mark.parametrize("name", ["site.test", "other.test", "127.0.0.1.test"])
+async def test_the_certificate_is_checked_against_the_name(tmp_path: Path, name: str) -> None:
+    made, file = Server(), certificate(tmp_path, name)
+    made.pages["/"] = [OK + b"here"]
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(file)
+    async with await asyncio.start_server(made.answer, "127.0.0.1", 0, ssl=serving) as running:
+        port = running.sockets[0].getsockname()[1]
+        trusting = http_get(
+            [f"site.test:{port}"],
+            private=True,
+            resolve=always("127.0.0.1"),
+            tls=ssl.create_default_context(cafile=str(file)),
+        )
+        if name == "site.test":
+            assert await get(trusting, f"https://site.test:{port}/") == "here"
+        else:
+            with pytest.raises(ToolError, match="CERTIFICATE_VERIFY_FAILED"):
+                await get(trusting, f"https://site.test:{port}/")
+        usual = http_get([f"site.test:{port}"], private=True, resolve=always("127.0.0.1"))
+        with pytest.raises(ToolError, match="CERTIFICATE_VERIFY_FAILED"):
+            await get(usual, f"https://site.test:{port}/")
+    await asyncio.gather(*made.answering)
 
 
 # Where it may go
