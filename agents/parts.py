@@ -17,6 +17,7 @@ from ragkit.agents.state import AgentInput, AgentOutput, AgentState
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, CallOptions, Tool
 from ragkit.core.types import Conversation, Message
+from ragkit.llm.cost import Price as TokenPrice
 from ragkit.llm.grammar import ToolSpec
 from ragkit.llm.messages import estimated_tokens
 
@@ -50,7 +51,7 @@ class AgentOptions(TypedDict, total=False):
         approvals: When a person is asked before a `write` tool.
         trusted_tools: Tools whose results are not untrusted text.
         prompts: Texts instead of the files under `agents/prompts`, by name.
-        price: The cost of tokens.
+        price: The cost of tokens: a `ragkit.llm.Price`, or a function of the usage.
         count_tokens: Counts a prompt's tokens; an estimate where left out.
         reply_tokens: Tokens of a reply that decides something, at most.
         answer_tokens: Tokens of an answer, at most.
@@ -68,7 +69,7 @@ class AgentOptions(TypedDict, total=False):
     approvals: Approvals
     trusted_tools: Sequence[str]
     prompts: Mapping[str, str]
-    price: Price | None
+    price: Price | TokenPrice | None
     count_tokens: Callable[[Conversation], int]
     reply_tokens: int
     answer_tokens: int
@@ -128,6 +129,8 @@ class Parts:
         }
         given["budget"] = options.get("budget") or Budget()
         given["journal"] = options.get("journal") or MemoryJournal()
+        price = options.get("price")
+        given["price"] = price.of if isinstance(price, TokenPrice) else price
         return cls(
             llm=llm,
             tools=by_name,

@@ -98,8 +98,10 @@ def shared_out(texts: Sequence[str], characters: int) -> list[str]:
     left, cap = characters, 0
     for position, size in enumerate(sizes):
         each = left // (len(sizes) - position)
-        cap = max(cap, min(size, each))
-        left -= min(size, each)
+        if size > each:
+            cap = each
+            break
+        cap, left = size, left - size
     return [trimmed(text, cap) for text in texts]
 
 

@@ -1,0 +1,57 @@
+"""A support desk: answers from documents, and refunds or writes to a customer if a person agrees.
+
+RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000 python examples/workflows/support.py "My order ..."
+"""
+
+import asyncio
+import sys
+
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from ragkit import AsyncRAG, Settings
+from ragkit.agents import SQLiteJournal, approve, react, refuse, resume, run, tool
+from ragkit.agents.parts import Agent, AgentOptions
+from ragkit.agents.tools import IdempotencyKey, Searcher, search_documents
+from ragkit.core.protocols import LLM
+from ragkit.llm.open import open_llm
+
+
+@tool(permission="approve")
+async def refund(order: int, cents: int, key: IdempotencyKey) -> str:
+    """Pay money back for an order."""
+    return f"Refunded {cents / 100:.2f} for order {order} (once, by the key {key})."
+
+
+@tool(permission="write")
+async def send_mail(to: str, text: str, key: IdempotencyKey) -> str:
+    """Write to a customer."""
+    return f"Sent {len(text)} characters to {to} (once, by the key {key})."
+
+
+def support_desk(llm: LLM, documents: Searcher, options: AgentOptions) -> Agent:
+    """A refund always asks a person; a mail does once a document's text is in the context."""
+    return react(llm, [search_documents(documents, k=3), refund, send_mail], **options)
+
+
+def graph() -> Agent:
+    """For LangGraph's server, which brings its own checkpoints."""
+    settings = Settings.load()
+    return support_desk(open_llm(settings.llm), AsyncRAG(settings), AgentOptions())
+
+
+async def main(question: str) -> None:
+    """Ask; on the terminal, approve or refuse what the agent wants to do."""
+    saving, settings = AsyncSqliteSaver.from_conn_string("support.db"), Settings.load()
+    async with saving as saver, SQLiteJournal("calls.db") as journal, AsyncRAG(settings) as rag:
+        options = AgentOptions(checkpointer=saver, journal=journal)
+        desk = support_desk(open_llm(settings.llm), rag, options)
+        result = await run(desk, question)
+        while result.pending:
+            call = result.pending[0]
+            said = await asyncio.to_thread(input, f"{call.tool} {dict(call.arguments)} [y/n] ")
+            result = await resume(desk, result.thread, approve() if said == "y" else refuse(said))
+        print(result.tree(), result.answer, sep="\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
