@@ -1,5 +1,6 @@
 """Finite automata over code points: intersections and complements that EBNF cannot say."""
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,7 +12,7 @@ from ragkit.llm.grammar.pattern import UNBOUNDED, Constraint
 
 State: TypeAlias = tuple[frozenset[int], ...]
 _MAX_NODES = 6000
-_MAX_STATES = 1500
+_MAX_STATES = 800
 
 
 class TooLargeError(ValueError):
@@ -24,6 +25,7 @@ class _Nfa:
 
     moves: list[list[tuple[Ranges, int]]] = field(default_factory=list[list[tuple[Ranges, int]]])
     skips: list[list[int]] = field(default_factory=list[list[int]])
+    reached: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
 
     def node(self) -> int:
         if len(self.moves) >= _MAX_NODES:
@@ -81,13 +83,18 @@ class _Nfa:
         return end
 
     def closure(self, nodes: Iterable[int]) -> frozenset[int]:
-        seen, waiting = set[int](), list(nodes)
-        while waiting:
-            node = waiting.pop()
-            if node not in seen:
-                seen.add(node)
-                waiting.extend(self.skips[node])
-        return frozenset(seen)
+        return frozenset[int]().union(*map(self._reached, nodes))
+
+    def _reached(self, node: int) -> frozenset[int]:
+        if node not in self.reached:
+            seen, waiting = set[int](), [node]
+            while waiting:
+                found = waiting.pop()
+                if found not in seen:
+                    seen.add(found)
+                    waiting.extend(self.skips[found])
+            self.reached[node] = frozenset(seen)
+        return self.reached[node]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +108,27 @@ class Dfa:
     accepting: frozenset[int]
 
 
-def intersect(constraints: Sequence[Constraint]) -> Dfa | None:
+def intersect(constraints: tuple[Constraint, ...]) -> Dfa | None:
     """The strings that satisfy all constraints, or None if there are none.
 
     Raises:
         TooLargeError: There would be too many states.
     """
+    found = _intersection(constraints)
+    if isinstance(found, TooLargeError):
+        raise found
+    return found
+
+
+@functools.lru_cache(maxsize=512)
+def _intersection(constraints: tuple[Constraint, ...]) -> Dfa | TooLargeError | None:
+    try:
+        return _product(constraints)
+    except TooLargeError as error:
+        return error
+
+
+def _product(constraints: Sequence[Constraint]) -> Dfa | None:
     parts = [_build(constraint) for constraint in constraints]
     start = tuple(nfa.closure([0]) for nfa, _, _ in parts)
     numbers, moves = {start: 0}, list[dict[int, Ranges]]()

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from ragkit.core.errors import InputError
 from ragkit.llm.grammar.check import Checker
-from ragkit.llm.grammar.keywords import Finding
+from ragkit.llm.grammar.keywords import Finding, is_assertion
 from ragkit.llm.grammar.negation import TYPES, Alternatives, expand_types, negate
 from ragkit.llm.grammar.source import Keywords, Source
 from ragkit.llm.grammar.values import Json
@@ -22,6 +22,8 @@ _MAX_PAIRWISE = 40
 _MAX_TRIED = 128
 _MAX_KEPT = 16
 _PROBE_DEPTH = 3
+_MAX_PROBING = 6
+"""Recursive schemas have overlaps within overlaps without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Expander:
     source: Source
     checker: Checker
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict[tuple[str, str], Finding])
+    _probing: int = 0
     _known: dict[Node, tuple[Branch, ...]] = field(default_factory=dict[Node, tuple[Branch, ...]])
 
     def branches(self, node: Node) -> tuple[Branch, ...]:
@@ -113,7 +116,7 @@ class Expander:
 
     def _accepts_all(self, pointer: str) -> bool:
         keywords = self.source.keywords(pointer)
-        return keywords is True or keywords == {}
+        return keywords is True or (keywords is not False and not any(map(is_assertion, keywords)))
 
     def _conditional(self, pointer: str, keywords: Keywords) -> Alternatives:
         then = (keywords["if"], *([keywords["then"]] if "then" in keywords else []))
@@ -135,11 +138,27 @@ class Expander:
         ]
         if any(map(self._accepts_all, others)):
             return []
-        denials = [[*negate(self.source, other), *self._beyond(child, other)] for other in others]
+        denials = [
+            sorted(
+                [*negate(self.source, other), *self._beyond(child, other)],
+                key=lambda option: not self._forbids_foreign(option, child),
+            )
+            for other in others
+        ]
         if all(denials) and (found := self._excluding(child, denials)) is not None:
             return found
         self.note(pointer, "oneOf", "its branches may overlap")
         return [(child,)]
+
+    def _forbids_foreign(self, alternative: Node, child: str) -> bool:
+        """Whether it only forbids names that the child doesn't know: the way to try first."""
+        own: Any = self.source.keywords(child)
+        found: list[Any] = [self.source.keywords(pointer) for pointer in alternative]
+        names = {name for made in found if made is not True for name in made.get("$forbid", [])}
+        known = (
+            () if isinstance(own, bool) else {*own.get("properties", {}), *own.get("required", [])}
+        )
+        return bool(names) and names.isdisjoint(known)
 
     def _excluding(self, child: str, denials: list[Alternatives]) -> Alternatives | None:
         """The child with one alternative of each denial; None where too many were cut off."""
@@ -196,7 +215,13 @@ class Expander:
 
     def _impossible(self, node: Node, depth: int) -> bool:
         """Whether certainly no value satisfies the node."""
-        return all(self._dead(branch, depth) for branch in self.branches(node))
+        if self._probing >= _MAX_PROBING:
+            return False
+        self._probing += 1
+        try:
+            return all(self._dead(branch, depth) for branch in self.branches(node))
+        finally:
+            self._probing -= 1
 
     def _dead(self, branch: Branch, depth: int) -> bool:
         if branch.values is not None or branch.types != frozenset({"object"}) or not depth:

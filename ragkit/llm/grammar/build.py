@@ -8,6 +8,7 @@ from ragkit.llm.grammar.arrays import ArrayWriter, array_shape
 from ragkit.llm.grammar.branches import Branch, Expander, Node
 from ragkit.llm.grammar.choices import choices
 from ragkit.llm.grammar.expression import Expr, Lit, alt
+from ragkit.llm.grammar.formats import CHECKED_FORMATS
 from ragkit.llm.grammar.limits import Limits
 from ragkit.llm.grammar.objects import ObjectWriter, object_shape
 from ragkit.llm.grammar.recursion import Recursion
@@ -81,6 +82,9 @@ class Builder:
         found = self.expander.keywords(branch)
         match kind:
             case "string":
+                for path, keywords in found:
+                    if keywords.get("format") in CHECKED_FORMATS:
+                        self.expander.note(path, "format", f"{keywords['format']!r} is no pattern")
                 return scalars.strings(found, self.limits, self.rules)
             case "number":
                 self._note_excluded(branch, (int, float))

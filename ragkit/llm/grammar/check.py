@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from ragkit.core.errors import InputError
-from ragkit.llm.grammar.formats import FORMATS
-from ragkit.llm.grammar.keywords import KEYWORDS
+from ragkit.llm.grammar.formats import CHECKED_FORMATS, FORMATS
+from ragkit.llm.grammar.keywords import is_assertion
 from ragkit.llm.grammar.source import Source
 from ragkit.llm.grammar.values import Json, is_object
 
@@ -17,12 +17,13 @@ _ARRAY_ITEMS = re.compile(r"'items': \[|'additionalItems'|'dependencies': \{")
 
 
 def format_checker() -> Any:
-    """The format checker of jsonschema, for the formats that are decoded as such."""
+    """The format checker of jsonschema, for the formats that are decoded or checked."""
     from jsonschema import Draft202012Validator, FormatChecker
 
     known: Any = Draft202012Validator.FORMAT_CHECKER.checkers
     checker: Any = FormatChecker(())
-    checker.checkers = {name: known[name] for name in FORMATS if name in known}
+    names = {*FORMATS, *CHECKED_FORMATS}
+    checker.checkers = {name: known[name] for name in names if name in known}
     return checker
 
 
@@ -57,7 +58,7 @@ class Checker:
         schema = self._schema(pointer)
         if is_object(schema):
             schema = {keyword: v for keyword, v in schema.items() if keyword != without}
-            if not any(map(_tests, schema)):
+            if not any(map(is_assertion, schema)):
                 return lambda _: True
         validator: Any = self._validator.evolve(schema=schema)
         return lambda value: bool(validator.is_valid(value))
@@ -98,15 +99,11 @@ class Checker:
                     parts.append({"properties": {n: self._schema(p) for n, p in value.items()}})
                 case "allOf":
                     parts.extend(map(self._schema, value))
-                case "not":
-                    parts.append({"not": self._schema(value)})
+                case "not" | "items" | "contains":
+                    parts.append({keyword: self._schema(value)})
                 case _:
                     parts.append({keyword: value})
         return {"allOf": parts} if parts else {}
-
-
-def _tests(keyword: str) -> bool:
-    return KEYWORDS.get(keyword, ("annotation", ""))[0] != "annotation"
 
 
 def _spelled_type(name: str) -> Json:

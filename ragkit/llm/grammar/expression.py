@@ -54,6 +54,16 @@ class Rep:
 
 
 @dataclass(frozen=True, slots=True)
+class Blend(Rep):
+    """Characters of a class and short texts in any order, `hi` characters together.
+
+    `item` is a choice of one `Chars` and of the texts, the longest of which has `width` characters.
+    """
+
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ref:
     """The rule of that name."""
 

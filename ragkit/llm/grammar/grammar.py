@@ -1,5 +1,6 @@
 """`Grammar`: what a reply may say, how long it can get, and how it is read."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -168,7 +169,7 @@ def schema_grammar(schema: Json, limits: Limits, *, read: Callable[[Json], T]) -
         return read(value)
 
     expander = Expander(source, checker)
-    root, rules = _built(expander, Recursion(source), limits)
+    limits, root, rules = _shallow(expander, Recursion(source), limits)
     return assemble(
         root,
         rules,
@@ -179,14 +180,20 @@ def schema_grammar(schema: Json, limits: Limits, *, read: Callable[[Json], T]) -
     )
 
 
+def _shallow(
+    expander: Expander, recursion: Recursion, limits: Limits
+) -> tuple[Limits, Expr, Rules]:
+    """The grammar with as much depth as the number of rules allows."""
+    for depth in range(limits.depth, 0, -1):
+        at_depth = replace(limits, depth=depth)
+        with contextlib.suppress(TooManyRulesError, RecursionError):
+            return at_depth, *_built(expander, recursion, at_depth)
+    raise InputError("The schema's grammar becomes too large; split the schema.")
+
+
 def _built(expander: Expander, recursion: Recursion, limits: Limits) -> tuple[Expr, Rules]:
     builder = Builder(expander, recursion, limits)
-    try:
-        root = builder.root()
-    except (TooManyRulesError, RecursionError) as error:
-        raise InputError(
-            "The schema's grammar becomes too large; lower Limits.depth or split the schema."
-        ) from error
+    root = builder.root()
     if root is None:
         raise InputError(
             "No finite value satisfies the schema; its keywords contradict each other."

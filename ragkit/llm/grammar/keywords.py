@@ -24,7 +24,7 @@ _ASSERTIONS: dict[str, tuple[Treatment, str]] = {
     "minLength": ("enforced", "in code points"),
     "maxLength": ("enforced", "in code points; lowered to Limits.string_length"),
     "pattern": ("enforced", "bounded by the length limits"),
-    "format": ("enforced", "the formats of ragkit.llm.grammar.formats; others are annotations"),
+    "format": ("enforced", "the formats below; `regex` is checked, others are annotations"),
     "minimum": ("enforced", "digit by digit"),
     "maximum": ("enforced", "digit by digit"),
     "exclusiveMinimum": ("enforced", "digit by digit, at 15 significant digits"),
@@ -95,3 +95,8 @@ CHILD_LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 """Keywords whose value is a list of schemas."""
 CHILD_MAP = frozenset({"properties", "patternProperties", "dependentSchemas"})
 """Keywords whose value maps names to schemas."""
+
+
+def is_assertion(keyword: str) -> bool:
+    """Whether the keyword says something about the value."""
+    return KEYWORDS.get(keyword, _SAYS_NOTHING)[0] != "annotation"

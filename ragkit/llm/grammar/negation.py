@@ -112,6 +112,19 @@ def _ref(source: Source, value: Any, keywords: Keywords, seen: frozenset[str]) -
     return negate(source, value, seen)
 
 
+def _items(source: Source, value: Any, keywords: Keywords, seen: frozenset[str]) -> Alternatives:
+    if "prefixItems" in keywords:
+        return []
+    other = source.make(**{"not": value})
+    return [(source.make(type=["array"], contains=other),)]
+
+
+def _contains(source: Source, value: Any, keywords: Keywords, seen: frozenset[str]) -> Alternatives:
+    if "minContains" in keywords or "maxContains" in keywords:
+        return []
+    return [(source.make(type=["array"], items=source.make(**{"not": value})),)]
+
+
 _HANDLERS: Mapping[str, _Handler] = {
     "type": _type,
     "enum": _enum,
@@ -122,6 +135,8 @@ _HANDLERS: Mapping[str, _Handler] = {
     "allOf": _all_of,
     "not": _not,
     "$ref": _ref,
+    "items": _items,
+    "contains": _contains,
 }
 
 

@@ -135,7 +135,9 @@ class ObjectWriter:
             name for name in values if values[name] is not None or name in shape.required
         ]
         self._possible = all(values[name] is not None for name in shape.required)
-        self._entry = {name: seq(Lit(f"{json_text(name)}:"), values[name]) for name in self._names}
+        self._entry = {
+            name: self._named(seq(Lit(f"{json_text(name)}:"), values[name])) for name in self._names
+        }
         self._free = self._free_entry(build) if shape.free and self._possible else None
         self._counted = self._cap()
         self._known: dict[tuple[int, int], Expr | None] = {}
@@ -183,11 +185,9 @@ class ObjectWriter:
         if name in self._shape.required:
             return taken
         if count and min(count + 1, self._counted) == count:
-            return self._named(seq(self._optionally(name), after))
+            after = self._named(after)
+            return self._named(alt([seq(comma, self._entry[name], after), after]))
         return self._named(alt([taken, self._from(index + 1, count)]))
-
-    def _optionally(self, name: str) -> Expr | None:
-        return rep(seq(Lit(","), self._entry[name]), 0, 1)
 
     def _named(self, expr: Expr | None) -> Expr | None:
         """As a rule of its own, so that the grammar stays linear in the number of properties."""

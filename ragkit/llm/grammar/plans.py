@@ -100,7 +100,9 @@ def _step(step: int, arguments: Mapping[str, Arguments], rules: Rules) -> Expr |
     options: list[Expr | None] = []
     for name, given in arguments.items():
         written = given.literal() if reference is None else given.with_references(reference)
-        options.append(seq(Lit(f'{json_text(name)},"arguments":'), written))
+        # A rule of its own, and not the first part, is written once for all steps.
+        rest = rules.add(Lit(f'{json_text(name)[1:]},"arguments":'))
+        options.append(seq(Lit('"'), rest, written))
     return seq(Lit(f'{{"id":"#E{step}","tool":'), alt(options), Lit("}"))
 
 

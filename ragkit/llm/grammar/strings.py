@@ -1,5 +1,6 @@
 """Strings under length, pattern and format together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ragkit.llm.grammar import charset
@@ -7,6 +8,7 @@ from ragkit.llm.grammar.automaton import Dfa, TooLargeError, intersect
 from ragkit.llm.grammar.expression import (
     NOTHING,
     Alt,
+    Blend,
     Chars,
     Expr,
     Lit,
@@ -23,6 +25,7 @@ from ragkit.llm.grammar.text import json_char
 
 _QUOTE = Lit('"')
 _MAX_STATES = 400
+_LONGEST_TEXT = 8
 _EXACT_LENGTH = 64
 """Up to this length patterns are met exactly, beyond it by shorter repetitions first."""
 
@@ -51,9 +54,9 @@ def _content(shape: StringShape, rules: Rules) -> Expr | None:
         return None
     if not shape.constraints:
         return run(charset.TEXT, shape.lo, shape.hi, rules)
-    ways = (_direct, _by_automaton, _narrowed)
-    if shape.hi > _EXACT_LENGTH:
-        ways = (_direct, _narrowed, _by_automaton)
+    ways: list[Callable[[StringShape, Rules], Expr | None]] = [_direct, _narrowed, _by_automaton]
+    if shape.hi <= _EXACT_LENGTH:
+        ways.insert(1, _almost_all)
     for way in ways:
         if (found := way(shape, rules)) is not None:
             return found
@@ -76,12 +79,13 @@ def _direct(shape: StringShape, rules: Rules) -> Expr | None:
 
 def _narrowed(shape: StringShape, rules: Rules) -> Expr | None:
     """The pattern with shorter repetitions, so that its length fits."""
-    limit = shape.hi
-    while limit:
+    limit, least = shape.hi, -1
+    while limit > least:
         shorter = bounded(shape.constraints[0].language, limit, narrow=True)
         if found := _structural(shape, _lengthened(shorter, shape.lo), rules):
             return found
-        limit = limit * 3 // 4
+        least = 0 if limit == 0 else least
+        limit = limit * 7 // 8
     return None
 
 
@@ -92,14 +96,19 @@ def _structural(shape: StringShape, expr: Expr, rules: Rules) -> Expr | None:
     return json_content(expr, rules) if alone and fits else None
 
 
-def _by_automaton(shape: StringShape, rules: Rules) -> Expr | None:
+def _almost_all(shape: StringShape, rules: Rules) -> Expr | None:
+    """By automaton, where that cuts off no more than the longest strings."""
+    return _by_automaton(shape, rules, least=max(shape.lo, shape.hi * 3 // 4))
+
+
+def _by_automaton(shape: StringShape, rules: Rules, least: int | None = None) -> Expr | None:
     """All constraints and lengths exactly, as far as the number of states allows."""
     try:
         dfa = intersect(shape.constraints)
     except TooLargeError:
         return None
     hi = shape.hi
-    while dfa is not None and hi >= shape.lo:
+    while dfa is not None and hi >= (shape.lo if least is None else least):
         try:
             return _Unrolled(dfa, rules).content(shape.lo, hi)
         except TooLargeError:
@@ -114,13 +123,22 @@ def bounded(expr: Expr, limit: int, *, narrow: bool = False) -> Expr:
             return seq(*(bounded(part, limit, narrow=narrow) for part in parts)) or NOTHING
         case Alt(options):
             return alt([bounded(option, limit, narrow=narrow) for option in options]) or NOTHING
+        case Rep(Alt(options) as item, 0, hi) if hi >= UNBOUNDED and (width := _width(options)):
+            return Blend(item, 0, limit, width)
         case Rep(item, lo, hi):
-            inner_limit = limit if isinstance(item, Chars) else min(limit, 32)
+            inner_limit = limit if isinstance(item, Chars) or hi == 1 else min(limit, 32)
             inner = bounded(item, inner_limit, narrow=narrow)
-            fitting = max(lo, limit // max(lengths(inner)[1], 1))
+            fitting = max(lo, min(limit, 1), limit // max(lengths(inner)[1], 1))
             return rep(inner, lo, min(hi, fitting) if narrow or hi >= UNBOUNDED else hi) or NOTHING
         case _:
             return expr
+
+
+def _width(options: tuple[Expr, ...]) -> int | None:
+    """Length of the longest short text beside one class; None where there is more to choose."""
+    longest = [lengths(option)[1] for option in options if not isinstance(option, Chars)]
+    alone = len(longest) == len(options) - 1
+    return max(longest) if alone and max(longest) <= _LONGEST_TEXT else None
 
 
 def _lengthened(expr: Expr, lo: int) -> Expr:
@@ -149,6 +167,8 @@ def lengths(expr: Expr) -> tuple[int, int]:
         case Alt(options):
             pairs = list(map(lengths, options))
             return min(low for low, _ in pairs), max(high for _, high in pairs)
+        case Blend():
+            return 0, expr.hi
         case Rep(item, lo, hi):
             low, high = lengths(item)
             return low * lo, high * hi
@@ -169,8 +189,7 @@ class _Unrolled:
 
     def content(self, lo: int, hi: int) -> Expr | None:
         """Strings of `lo` to `hi` characters."""
-        for state in range(len(self.dfa.moves)):
-            self._longest(state, set())
+        self.longest = _longest(self.dfa)
         start = self._key(0, lo, hi)
         for key in sorted(self._reachable(start), key=lambda key: key[2]):
             expr = self._step(*key)
@@ -195,15 +214,6 @@ class _Unrolled:
     def _is_run(self, state: int) -> bool:
         return state in self.dfa.accepting and list(self.dfa.moves[state]) == [state]
 
-    def _longest(self, state: int, above: set[int]) -> int:
-        if state in above:
-            return UNBOUNDED
-        if state not in self.longest:
-            targets = self.dfa.moves[state]
-            found = (1 + self._longest(target, above | {state}) for target in targets)
-            self.longest[state] = min(max(found, default=0), UNBOUNDED)
-        return self.longest[state]
-
     def _step(self, state: int, lo: int, hi: int) -> Expr | None:
         moves = self.dfa.moves[state]
         if hi < lo:
@@ -220,3 +230,21 @@ class _Unrolled:
             for target, ranges in moves.items()
         )
         return alt([end, *rest])
+
+
+def _longest(dfa: Dfa) -> dict[int, int]:
+    """The longest way from each state; `UNBOUNDED` where a cycle can be reached."""
+    sources: dict[int, list[int]] = {}
+    for state, targets in enumerate(dfa.moves):
+        for target in targets:
+            sources.setdefault(target, []).append(state)
+    open_targets = [len(targets) for targets in dfa.moves]
+    done = [state for state, count in enumerate(open_targets) if not count]
+    known = dict.fromkeys(range(len(dfa.moves)), UNBOUNDED)
+    for state in done:
+        known[state] = max((1 + known[target] for target in dfa.moves[state]), default=0)
+        for source in sources.get(state, ()):
+            open_targets[source] -= 1
+            if not open_targets[source]:
+                done.append(source)
+    return known

@@ -201,7 +201,8 @@ def test_lint_names_the_treatment_of_each_keyword() -> None:
         "title": "t",
         "properties": {
             "a": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
-            "b": {"type": "string", "format": "iri"},
+            "b": {"type": "string", "format": "json-pointer"},
+            "c": {"type": "string", "format": "regex"},
         },
     }
     found = {(f.path, f.keyword): f.treatment for f in lint(schema)}
@@ -209,6 +210,7 @@ def test_lint_names_the_treatment_of_each_keyword() -> None:
     assert found["", "title"] == "annotation"
     assert found["/properties/a", "uniqueItems"] == "checked"
     assert found["/properties/b", "format"] == "annotation"
+    assert found["/properties/c", "format"] == "checked"
     refused = [f for f in lint({"items": {"unevaluatedItems": False}}) if f.treatment == "refused"]
     assert [(f.path, f.keyword) for f in refused] == [("/items", "unevaluatedItems")]
     assert all(isinstance(finding, Finding) for finding in lint(Person))

@@ -30,6 +30,8 @@ CASES: list[tuple[Any, list[Any], list[Any]]] = [
     ),
     ({"type": "string", "pattern": "^[a-z]+$"}, ["abc"], ["", "aB", "a b"]),
     ({"type": "string", "pattern": "b+"}, ["b", "abba", "\nb"], ["aaa", ""]),
+    ({"type": "string", "pattern": "^(x|%[0-9]{2})*$"}, ["", "x%12x%34", "x" * 900], ["%1", "y"]),
+    ({"type": "string", "pattern": "^(?:i-default|(x[a-z]{1,8})+)$"}, ["i-default"], ["i-"]),
     ({"type": "string", "pattern": "^a|b$"}, ["a", "axx", "xxb"], ["xax", "bx"]),
     ({"type": "string", "pattern": "^(foo|bar)?$"}, ["", "foo"], ["foobar"]),
     (
@@ -60,14 +62,25 @@ CASES: list[tuple[Any, list[Any], list[Any]]] = [
     ),
     ({"type": "string", "format": "date-time"}, ["2024-02-29T12:00:00Z"], ["2024-02-30T12:00:00Z"]),
     ({"type": "string", "format": "uuid"}, ["123e4567-e89b-12d3-a456-426614174000"], ["123e4567"]),
-    ({"type": "string", "format": "email"}, ["a.b@example.com"], ["a@", "@b", "a b@c"]),
+    (
+        {"type": "string", "format": "email"},
+        ["a.b@example.com", "m4.van.dijk@vu.nl", "first.last@my-company.co.uk"],
+        ["a@", "@b", "a b@c", "a..b@c"],
+    ),
     ({"type": "string", "format": "ipv4"}, ["192.168.0.255"], ["256.1.1.1", "1.2.3"]),
     ({"type": "string", "format": "ipv6"}, ["::1", "fe80::1:2", "1:2:3:4:5:6:7:8"], ["1:2", ":::"]),
     (
         {"type": "string", "format": "uri"},
-        ["https://example.com/a?b=c#d", "mailto:a@b.de"],
-        ["example", "http://a b"],
+        [
+            "https://example.com/a?b=c#d",
+            "mailto:a@b.de",
+            "file:///path/to/landing-page-of-the-tests.js",
+            "https://example.com/" + "long-path/" * 20 + "%C3%A9t%C3%A9",
+            "ecdsa-koblitz-pubkey:14RZvYazz9H2DC2skBfpPVxax54g4yabxe",
+        ],
+        ["example", "http://a b", "http://a%2"],
     ),
+    ({"type": "string", "format": "iri"}, ["https://exämple.com/ä"], ["not-an-iri"]),
     ({"type": "string", "format": "hostname"}, ["a-b.example.com"], ["-a", "a..b"]),
     ({"type": "integer"}, [0, -7, 10**17], [1.5, "1"]),
     (
@@ -243,6 +256,32 @@ CASES: list[tuple[Any, list[Any], list[Any]]] = [
         [{"a": 1}, {"a": 1, "b": "x"}],
         [{"b": "x"}, {"a": "x"}],
     ),
+    (
+        {"type": "array", "not": {"items": {"not": {"const": "x"}}}, "items": {"enum": ["x", "y"]}},
+        [["x"], ["y", "x"]],
+        [[], ["y"]],
+    ),
+    (
+        {"type": "array", "not": {"contains": {"const": 1}}, "items": {"enum": [1, 2]}},
+        [[], [2, 2]],
+        [[1], [2, 1]],
+    ),
+    ({"oneOf": [{"type": "string"}, {"instanceof": "RegExp"}]}, [1, None], ["a"]),
+    (
+        {
+            "oneOf": [
+                {"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"]},
+                {"type": "object", "properties": {"b": {"type": "null"}}, "required": ["b"]},
+            ]
+        },
+        [{"a": None}, {"b": None}],
+        [{}, {"a": None, "b": None}],
+    ),
+    (
+        {"enum": [f"name {n}" for n in range(3000)], "type": "string", "maxLength": 8},
+        ["name 0", "name 999"],
+        ["name 1000", "name"],
+    ),
     ({"not": {"type": ["string", "object", "array", "null"]}}, [1, True], ["a", None]),
     (
         {"type": "string", "not": {"enum": ["a", "bc"]}, "maxLength": 4},
@@ -358,6 +397,60 @@ def test_a_checked_keyword_is_named_and_fails_in_parse() -> None:
     assert [finding.keyword for finding in grammar.checked] == ["uniqueItems"]
     with pytest.raises(InputError, match="uniqueItems"):
         grammar.parse('["a","a"]')
+
+
+@pytest.mark.parametrize("length", [65, 100, 300, 1024])
+def test_long_strings_meet_their_length(decoder: RandomDecoder, length: int) -> None:
+    compiled = decoder.compile(json_grammar({"type": "string", "maxLength": length}))
+    lines = ("fifteen chars x\n" * 80)[: length // 2 // 16 * 16]
+    for text in ("a" * length, "é" * length, lines, '"' * (length // 16), "a" * (length - 1)):
+        assert decoder.accepts(compiled, json_text(text)), text
+    for text in ("a" * (length + 1), "é" * (length + 1), "\n" * (length + 1)):
+        assert not decoder.accepts(compiled, json_text(text)), text
+
+
+def test_long_strings_meet_their_least_length(decoder: RandomDecoder) -> None:
+    compiled = decoder.compile(json_grammar({"type": "string", "minLength": 200}))
+    for text in ("a" * 200, "a\n" * 100, "\n" * 200, "a" * 1024):
+        assert decoder.accepts(compiled, json_text(text)), text
+    for text in ("a" * 199, "\n" * 199, "a" * 1025):
+        assert not decoder.accepts(compiled, json_text(text)), text
+
+
+def test_a_schema_that_asks_for_more_than_the_limits_is_met(decoder: RandomDecoder) -> None:
+    schema = {"type": "string", "pattern": "[a-z]{162}"}
+    compiled = decoder.compile(json_grammar(schema, limits=Limits(string_length=48)))
+    assert decoder.accepts(compiled, json_text("a" * 162))
+
+
+def test_a_format_that_no_grammar_says_is_checked() -> None:
+    grammar = json_grammar({"type": "string", "format": "regex"})
+    assert [finding.keyword for finding in grammar.checked] == ["format"]
+    assert grammar.parse('"a+"') == "a+"
+    with pytest.raises(InputError, match="format"):
+        grammar.parse('"*"')
+
+
+def test_overlaps_within_overlaps_end(decoder: RandomDecoder) -> None:
+    value = {"oneOf": [{"type": "string"}, {"type": "object", "maxProperties": 1, "$ref": "#"}]}
+    schema = {
+        "type": "object",
+        "oneOf": [
+            {"properties": {"a": value}, "required": ["a"], "$ref": "#/$defs/other"},
+            {"properties": {"b": value}, "required": ["b"]},
+        ],
+        "$defs": {"other": {"oneOf": [{"required": ["a"]}, {"$ref": "#"}]}},
+    }
+    assert decoder.accepts(decoder.compile(json_grammar(schema)), '{"b":"x"}')
+
+
+def test_depth_gives_way_to_the_number_of_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = {"anyOf": [{"type": "null"}, {"$ref": "#"}]}
+    schema = {"type": "object", "properties": {f"p{n}": child for n in range(4)}}
+    monkeypatch.setattr("ragkit.llm.grammar.rules._MAX_RULES", 30)
+    assert 0 < json_grammar(schema, limits=Limits(depth=6)).limits.depth < 6
+    with pytest.raises(InputError, match="too large"):
+        json_grammar({"type": "object", "required": [f"p{n}" for n in range(30)]})
 
 
 def test_limits_bound_what_the_schema_does_not(decoder: RandomDecoder) -> None:
