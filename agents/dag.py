@@ -92,13 +92,13 @@ def _graph(planning: Planning) -> Graph:
     async def work(state: RewooState) -> Update:
         return await _work(parts, state)
 
-    def approve(state: RewooState) -> Update:
+    async def approve(state: RewooState) -> Update:
         return approval_node(parts, state)
 
     async def solve(state: RewooState) -> Update:
         return await _solve(parts, state)
 
-    def after_work(state: RewooState) -> str:
+    async def after_work(state: RewooState) -> str:
         return _after_work(planning, state)
 
     graph = agent_graph(RewooState)
@@ -114,7 +114,7 @@ def _graph(planning: Planning) -> Graph:
     return graph
 
 
-def _after_plan(state: RewooState) -> str:
+async def _after_plan(state: RewooState) -> str:
     if state.get("stopped_by", "finished") != "finished":
         return "solve"
     return "plan" if state.get("problem") else "work"
@@ -129,7 +129,7 @@ def _after_work(planning: Planning, state: RewooState) -> str:
     return "plan" if lost(state.get("plan", [])) and again else "solve"
 
 
-def _after_approval(state: RewooState) -> str:
+async def _after_approval(state: RewooState) -> str:
     return "approve" if waits(state) else "work"
 
 

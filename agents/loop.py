@@ -153,7 +153,7 @@ def loop_graph(loop: Loop) -> Graph:
     async def act(state: AgentState) -> Update:
         return await (loop.act(state) if loop.act else _act(loop, state))
 
-    def approve(state: AgentState) -> Update:
+    async def approve(state: AgentState) -> Update:
         return approval_node(parts, state)
 
     async def close(state: AgentState) -> Update:
@@ -172,7 +172,7 @@ def loop_graph(loop: Loop) -> Graph:
     return graph
 
 
-def _after_model(state: AgentState) -> str:
+async def _after_model(state: AgentState) -> str:
     if state.get("stopped_by", "finished") != "finished":
         return "answer"
     calls = state.get("calls", [])
@@ -183,7 +183,7 @@ def _after_model(state: AgentState) -> str:
     return "answer" if state.get("ended_by") else "model"
 
 
-def _after_tools(state: AgentState) -> str:
+async def _after_tools(state: AgentState) -> str:
     if waits(state):
         return "approve"
     if state.get("ended_by") or state.get("stopped_by", "finished") != "finished":
@@ -191,7 +191,7 @@ def _after_tools(state: AgentState) -> str:
     return "model"
 
 
-def _after_approval(state: AgentState) -> str:
+async def _after_approval(state: AgentState) -> str:
     return "approve" if waits(state) else "tools"
 
 

@@ -199,5 +199,9 @@ def finished(graph: Graph, parts: Parts, *, pattern: str, options: AgentOptions)
 
 
 def agent_graph(state: type[Any]) -> Graph:
-    """An empty graph over a state that extends `AgentState`."""
+    """An empty graph over a state that extends `AgentState`.
+
+    Its nodes and routes are best coroutines, even those that wait for nothing: LangGraph runs
+    others in a thread, which costs more than they do.
+    """
     return AgentGraph(state, input_schema=AgentInput, output_schema=AgentOutput)

@@ -133,22 +133,22 @@ def _graph(planning: Planner) -> Graph:
     async def plan(state: PlanState) -> Update:
         return await _plan(planning, state)
 
-    def dispatch(state: PlanState) -> Update:
+    async def dispatch(state: PlanState) -> Update:
         return _dispatch(planning, state)
 
     async def execute(state: AgentState) -> Update:
         return await _execute(planning, state)
 
-    def collect(state: PlanState) -> Update:
+    async def collect(state: PlanState) -> Update:
         return _collect(state)
 
     async def solve(state: PlanState) -> Update:
         return await _solve(parts, state)
 
-    def send(state: PlanState) -> list[Send] | str:
+    async def send(state: PlanState) -> list[Send] | str:
         return _sends(planning, state)
 
-    def after_collect(state: PlanState) -> str:
+    async def after_collect(state: PlanState) -> str:
         return _after_collect(planning, state)
 
     graph = agent_graph(PlanState)
@@ -166,7 +166,7 @@ def _graph(planning: Planner) -> Graph:
     return graph
 
 
-def _after_plan(state: PlanState) -> str:
+async def _after_plan(state: PlanState) -> str:
     if state.get("stopped_by", "finished") != "finished":
         return "solve"
     return "plan" if state.get("problem") else "dispatch"

@@ -92,7 +92,7 @@ def _graph(agent: Agent, parts: Parts, criteria: list[str], revisions: int) -> G
     grammar = critique_grammar(len(criteria))
     rubric = "\n".join(f"{number}. {text}" for number, text in enumerate(criteria, 1))
 
-    def begin(state: ReflectState) -> Update:
+    async def begin(state: ReflectState) -> Update:
         fresh = {"draft": "", "best": "", "met": -1, "advice": "", "revisions": 0}
         return {**start(parts, state), **fresh}
 
@@ -105,18 +105,18 @@ def _graph(agent: Agent, parts: Parts, criteria: list[str], revisions: int) -> G
     async def revise(state: ReflectState) -> Update:
         return await _revise(parts, state)
 
-    def close(state: ReflectState) -> Update:
+    async def close(state: ReflectState) -> Update:
         stopped = state.get("stopped_by", "finished")
         text = state.get("best") or state.get("draft", "")
         return ended(Draft(state), state, text=text, stopped_by=stopped)
 
-    def after_critique(state: ReflectState) -> str:
+    async def after_critique(state: ReflectState) -> str:
         good = state.get("met", 0) == len(criteria)
         over = state.get("revisions", 0) >= revisions
         stopped = state.get("stopped_by", "finished") != "finished"
         return "close" if good or over or stopped else "revise"
 
-    def after_revision(state: ReflectState) -> str:
+    async def after_revision(state: ReflectState) -> str:
         return "critique" if state.get("stopped_by", "finished") == "finished" else "close"
 
     graph = agent_graph(ReflectState)

@@ -114,10 +114,10 @@ def tree_of_thought(
     async def think(state: TreeState) -> Update:
         return await _think(parts, state, width=width, keep=keep)
 
-    def begin(state: TreeState) -> Update:
+    async def begin(state: TreeState) -> Update:
         return {**start(parts, state), "paths": [[]], "depth": 0}
 
-    def deep_enough(state: TreeState) -> str:
+    async def deep_enough(state: TreeState) -> str:
         stopped = state.get("stopped_by", "finished") != "finished"
         return "conclude" if stopped or state.get("depth", 0) >= depth else "think"
 

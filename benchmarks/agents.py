@@ -14,10 +14,14 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Unpack
+from typing import Any, TypedDict, Unpack
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.constants import END, START
+from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
+    StateGraph,
+)
 
 from benchmarks.report import Row, publish
 from ragkit.agents import SQLiteJournal, approve, react, resume, rewoo, run
@@ -80,6 +84,44 @@ async def per_step(steps: int, options: AgentOptions, *, runs: int) -> float:
     return statistics.median(times[2:])
 
 
+class Count(TypedDict):
+    """The state of the bare graph."""
+
+    n: int
+
+
+async def bare_step(steps: int, *, runs: int) -> float:
+    """Median milliseconds of two nodes of a LangGraph graph that do nothing, for comparison."""
+
+    async def one(state: Count) -> Count:
+        return state
+
+    async def two(state: Count) -> Count:
+        return {"n": state["n"] + 1}
+
+    async def route(state: Count) -> str:
+        return "one" if state["n"] < steps else END
+
+    async def on(state: Count) -> str:
+        return "two"
+
+    # `Any`: the types of LangGraph's methods are only partly known.
+    graph: Any = StateGraph(Count)
+    graph.add_node("one", one)
+    graph.add_node("two", two)
+    graph.add_edge(START, "one")
+    graph.add_conditional_edges("one", on, ["two"])
+    graph.add_conditional_edges("two", route, ["one", END])
+    compiled = graph.compile().with_config(recursion_limit=4 * steps)
+    times: list[float] = []
+    for _ in range(runs + 2):
+        started = time.perf_counter()
+        async for _ in compiled.astream({"n": 0}, stream_mode=["custom", "values"], subgraphs=True):
+            pass
+        times.append((time.perf_counter() - started) / steps * 1000)
+    return statistics.median(times[2:])
+
+
 async def slow_plan() -> float:
     """Seconds of a plan whose independent tools take half a second each."""
 
@@ -124,6 +166,8 @@ async def measured(runs: int) -> list[Row]:
     def add(what: str, value: float, unit: str) -> None:
         rows.append({"what": what, "value": value, "unit": unit})
 
+    bare = await bare_step(14, runs=runs)
+    add("two empty nodes of LangGraph itself, 14 rounds", bare, "ms")
     for steps in (5, 14):
         plain = await per_step(steps, AgentOptions(), runs=runs)
         add(f"step of ReAct, {steps} steps, no checkpoints", plain, "ms")
