@@ -1,5 +1,6 @@
 """What is installed, reachable and missing, each with the command that mends it."""
 
+import asyncio
 import platform
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -13,6 +14,8 @@ import httpx
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.settings import Settings
 from ragkit.index.open import MEMORY, identity_for, open_index
+from ragkit.llm.grammar import choice_grammar
+from ragkit.llm.open import open_llm
 from ragkit.models.embedding import embedder as embedder_for
 from ragkit.models.packaged import MINILM, verified_folder
 
@@ -24,6 +27,7 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "vllm": ("vllm",),
 }
 _REQUIRED = {"", "local"}
+_LLM_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,7 @@ async def _parts(settings: Settings) -> AsyncIterator[Check]:
     else:
         yield Check(name="embedder", status="ok", detail=settings.embedder.model)
     yield _reranker(settings)
+    yield await _llm(settings)
     yield await _index(settings)
     yield _disk(settings)
 
@@ -92,6 +97,31 @@ def _reranker(settings: Settings) -> Check:
             fix="RAGKIT_RERANKER__MODEL=cross-encoder:<folder or hub name>",
         )
     return Check(name="reranker", status="ok", detail=settings.reranker.model)
+
+
+async def _llm(settings: Settings) -> Check:
+    if settings.llm.model is None:
+        return Check(
+            name="llm",
+            status="off",
+            detail="no model is set, so agents have none and answers are quotes",
+            fix="RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000",
+        )
+    try:
+        async with asyncio.timeout(_LLM_S):
+            llm = open_llm(settings.llm)
+            reply = await llm.complete("Say yes.", grammar=choice_grammar(["yes"]))
+            context = await llm.context_tokens()
+            await llm.close()
+    except TimeoutError:
+        detail = f"{settings.llm.model!r} did not answer in {_LLM_S} s"
+        return Check(name="llm", status="failed", detail=detail, fix="Look at the server's log")
+    except RagkitError as error:
+        fix = "docker compose up -d vllm"
+        return Check(name="llm", status="failed", detail=str(error), fix=fix)
+    seconds = reply.timings.total_s
+    detail = f"{llm.model}: decodes under grammars, context of {context} tokens, {seconds:.2f} s"
+    return Check(name="llm", status="ok", detail=detail)
 
 
 async def _index(settings: Settings) -> Check:

@@ -1,5 +1,6 @@
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from ragkit import RAG, Settings
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import EmbedderSettings
+from ragkit.llm import LocalLLM
 from ragkit.models.embedding import embedder
+from ragkit.testing.vllm_server import Server, missing, serving, write_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -28,6 +31,46 @@ def shared_data() -> Path:
 def minilm() -> Embedder:
     """The packaged embedding model."""
     return embedder(EmbedderSettings())
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model with random weights and its tokenizer."""
+    return write_model(tmp_path_factory.mktemp("llm") / "model")
+
+
+@pytest.fixture(scope="session")
+def local_llm(random_model: Path) -> LocalLLM:
+    """The random model in this process."""
+    return LocalLLM(random_model)
+
+
+@pytest.fixture(scope="session")
+def vllm_server(random_model: Path) -> Iterator[Server]:
+    """A real vLLM server on the CPU, with the random model.
+
+    RAGKIT_TEST_VLLM_URL names one that runs already, as `make vllm` starts it.
+    """
+    if url := os.environ.get("RAGKIT_TEST_VLLM_URL"):
+        yield Server(url=url, model="random")
+        return
+    if reason := missing():
+        warnings.warn(f"NO TEST AGAINST A REAL vLLM SERVER: {reason}", stacklevel=1)
+        pytest.skip(reason)
+    with serving(random_model.parent) as server:
+        yield server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the server's log where a test with it fails."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("vllm_server")
+    if server is not None and report.failed:
+        report.sections.append(("vLLM's log", server.tail()))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -181,6 +181,23 @@ def test_doctor_names_what_is_missing_and_the_remedy() -> None:
     assert checks["index"]["status"] == "missing"
     assert checks["index"]["fix"].startswith("ragkit ingest")
     assert checks["reranker"]["status"] == "off"
+    assert checks["llm"]["status"] == "off"
+
+
+def test_doctor_says_whether_the_llm_answers(
+    monkeypatch: pytest.MonkeyPatch, random_model: Path
+) -> None:
+    for model, status in (
+        (f"local:{random_model}", "ok"),
+        ("vllm:http://127.0.0.1:9", "failed"),
+        ("magic:x", "failed"),
+    ):
+        monkeypatch.setenv("RAGKIT_LLM__MODEL", model)
+        result = _run("doctor", "--json")
+        checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+        assert checks["llm"]["status"] == status, checks["llm"]
+        assert result.exit_code == (status == "failed")
+    assert "'magic:x'" in checks["llm"]["detail"]
 
 
 @pytest.mark.usefixtures("_ingested")

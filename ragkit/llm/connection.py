@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -136,7 +136,7 @@ class Connection:
 
 
 @contextlib.contextmanager
-def _translated(url: str) -> Iterator[None]:
+def _translated(url: str) -> Generator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.StreamError) as error:

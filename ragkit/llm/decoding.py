@@ -71,16 +71,16 @@ class _Row:
         self._logprobs: list[TokenLogprob] = []
         self._stop_texts = tuple(job.options.get("stop", ()))
         self._sent = 0
-        self._text = ""
+        self._text: str = ""
 
     def step(self, logits: torch.Tensor) -> None:
         """Choose a token from masked logits `[vocabulary]`."""
-        if (top := self.job.options.get("logprobs")) is not None:
-            plain = torch.log_softmax(logits, dim=-1)
+        top = self.job.options.get("logprobs")
+        plain = None if top is None else torch.log_softmax(logits, dim=-1)
         token = self._sampler.choose(logits, self.ids)
         if self.matcher is not None and not self.matcher.accept_token(token):
             raise AssertionError(f"The grammar refused token {token}, which its mask allowed.")
-        if top is not None:
+        if plain is not None and top is not None:
             self._logprobs.append(self._logprob(plain, token, top))
         if token in self._loaded.stops:
             self.finish = "stop"
@@ -102,15 +102,17 @@ class _Row:
         )
 
     def _decoded(self) -> str:
-        text: str = self._loaded.tokenizer.decode(
-            self.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        return str(
+            self._loaded.tokenizer.decode(
+                self.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
         )
-        return text
 
     def _end_at_stop_text(self) -> None:
         found = [place for stop in self._stop_texts if (place := self._text.find(stop)) >= 0]
         if found:
-            self._text, self.finish = self._text[: min(found)], "stop"
+            self._text = self._text[: min(found)]
+            self.finish = "stop"
 
     def _send(self) -> None:
         """Send what can change no more: no half characters, and nothing that may begin a stop."""

@@ -1,5 +1,6 @@
 """A model in this process: loading it, and the thread that decodes for it batch by batch."""
 
+import importlib.util
 import queue
 import threading
 import time
@@ -43,7 +44,7 @@ class Engine:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _loaded: "Loaded | None" = None
     _info: "xgrammar.TokenizerInfo | None" = None
-    _jobs: "queue.SimpleQueue[Job | None]" = field(default_factory=queue.SimpleQueue)
+    _jobs: "queue.SimpleQueue[Job | None]" = field(default_factory=lambda: queue.SimpleQueue())
     _thread: threading.Thread | None = None
 
     def context(self) -> int:
@@ -156,15 +157,17 @@ def _load(name: str, device: str | None, dtype: str) -> "Loaded":
     try:
         import torch
         import transformers
-        import xgrammar  # noqa: F401  # missing is better said before the weights are read
 
         from ragkit.llm.decoding import Loaded
     except ImportError as error:
         raise MissingExtraError(error.name or "transformers", extra="local") from error
+    if importlib.util.find_spec("xgrammar") is None:  # better said before the weights are read
+        raise MissingExtraError("xgrammar", extra="local")
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(name)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        untyped: Any = transformers
+        tokenizer = untyped.AutoTokenizer.from_pretrained(name)
+        model = untyped.AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
     except (OSError, ValueError) as error:
         missing = "" if Path(name).exists() else " It is no folder here, and cannot be downloaded."
         raise ConfigError(f"The model {name!r} cannot be loaded.{missing} ({error})") from error
@@ -179,11 +182,9 @@ def _load(name: str, device: str | None, dtype: str) -> "Loaded":
 
 def _stops(model: Any, tokenizer: Any) -> frozenset[int]:
     """The tokens that end a reply, by the generation settings and the tokenizer."""
-    found = model.generation_config.eos_token_id
-    several = found if isinstance(found, list) else [found]
-    stops = frozenset(
-        int(token) for token in (*several, tokenizer.eos_token_id) if token is not None
-    )
+    found: Any = model.generation_config.eos_token_id
+    several: tuple[int | None, ...] = (found,) if isinstance(found, int) else tuple(found or ())
+    stops = frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)
     if not stops:
         raise ConfigError(f"The model {model.name_or_path!r} has no token that ends a reply.")
     return stops

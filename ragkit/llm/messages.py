@@ -6,7 +6,7 @@ from typing import get_args
 from ragkit.core.errors import InputError
 from ragkit.core.types import Conversation, Message, Role
 
-_ROLES: tuple[Role, ...] = get_args(Role)
+_ROLES: Mapping[str, Role] = {role: role for role in get_args(Role)}
 _BYTES_PER_TOKEN = 3
 _TOKENS_PER_MESSAGE = 8
 
@@ -34,7 +34,7 @@ def _message(position: int, item: str | Message | Mapping[str, str]) -> Message:
     if not isinstance(item, Mapping) or not {"role", "content"} <= item.keys():
         raise InputError(f"Message {position} lacks role or content: {item!r}")
     role, content = item["role"], item["content"]
-    known = next((name for name in _ROLES if name == role), None)
+    known = _ROLES.get(role)
     if known is None:
         raise InputError(f"Message {position} has role {role!r}; use one of {', '.join(_ROLES)}.")
     if not isinstance(content, str):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Unpack
 
@@ -122,14 +122,13 @@ async def self_consistency(
         raise InputError(f"samples is at least 1, got {samples!r}.")
     first = options.get("seed") or 0
     options.setdefault("temperature", 0.7)
-    replies = await asyncio.gather(
-        *(
-            llm.complete(
-                messages, grammar=grammar, **CallOptions(**{**options, "seed": first + place})
-            )
-            for place in range(samples)
-        )
-    )
+
+    def ask(place: int) -> Coroutine[Any, Any, Reply]:
+        own = options.copy()
+        own["seed"] = first + place
+        return llm.complete(messages, grammar=grammar, **own)
+
+    replies = await asyncio.gather(*(ask(place) for place in range(samples)))
     values = [grammar.parse(reply.text) for reply in replies]
     keys = [_key(value) if key is None else key(value) for value in values]
     winner, count = Counter(keys).most_common(1)[0]

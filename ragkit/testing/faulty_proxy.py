@@ -13,7 +13,7 @@ Fault: TypeAlias = Literal[
     "none", "500", "429", "503", "stall", "cut", "early end", "garbage", "html", "no grammar"
 ]
 """`stall`, `cut`, `early end` and `garbage` come after some events of a stream; `cut` is in the
-middle of one. `html` is a page instead of a stream; `no grammar` hides the grammar from the server."""
+middle of one. `html` is a page instead of a stream; `no grammar` hides the grammar."""
 
 _EVENTS = 4
 _LINE = b"\r\n"
@@ -32,7 +32,7 @@ class FaultyProxy:
     def __init__(self, upstream: str, fault: Fault | Callable[[int], Fault] = "none") -> None:
         """Stand before `upstream`; a function gets the number of the completion, from 0."""
         self._upstream = upstream
-        self._fault = fault
+        self._fault = _each(fault)
         self.retry_after = "0"
         self.open = 0
         self.asked = 0
@@ -58,7 +58,7 @@ class FaultyProxy:
 
     def set(self, fault: Fault | Callable[[int], Fault]) -> None:
         """Break things another way from now on."""
-        self._fault = fault
+        self._fault = _each(fault)
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -100,7 +100,7 @@ class FaultyProxy:
         body = await reader.readexactly(length)
         fault: Fault = "none"
         if path.endswith("/completions"):
-            fault = self._fault(self.asked) if callable(self._fault) else self._fault
+            fault = self._fault(self.asked)
             self.asked += 1
         if fault in {"500", "429", "503"}:
             await self._refuse(writer, int(fault))
@@ -169,6 +169,13 @@ class FaultyProxy:
         else:
             writer.write(b"0\r\n\r\n")
         return False
+
+
+def _each(fault: Fault | Callable[[int], Fault]) -> Callable[[int], Fault]:
+    if callable(fault):
+        return fault
+    always: Fault = fault
+    return lambda _: always
 
 
 async def _until_gone(

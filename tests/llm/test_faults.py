@@ -88,11 +88,16 @@ async def test_a_killed_server_breaks_the_call_and_refuses_the_next(
     llm: VLLM, proxy: FaultyProxy
 ) -> None:
     partial = ""
-    with pytest.raises(ProviderError) as broken:
+
+    async def read() -> None:
+        nonlocal partial
         async with aclosing(llm.stream("x", max_tokens=1000)) as deltas:
             async for delta in deltas:
                 partial += delta.text
                 await proxy.kill()
+
+    with pytest.raises(ProviderError) as broken:
+        await read()
     assert broken.value.failure == "broken_stream"
     assert broken.value.partial.startswith(partial)
     with pytest.raises(ProviderError, match="Start it") as refused:

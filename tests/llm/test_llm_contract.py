@@ -1,7 +1,6 @@
 """The contract of `LLM`, over every implementation and every wrapper."""
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 

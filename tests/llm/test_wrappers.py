@@ -41,6 +41,10 @@ def failure(*, retryable: bool = True, retry_after_s: float | None = None) -> Pr
     return ProviderError("no", provider="test", retryable=retryable, retry_after_s=retry_after_s)
 
 
+def saying(text: str) -> ScriptedLLM:
+    return ScriptedLLM(lambda _: text, model=text)
+
+
 class Failing(ScriptedLLM):
     """Fails with the given errors in turn, before or after a first piece, then replies."""
 
@@ -201,8 +205,9 @@ async def test_a_call_beyond_a_minutes_worth_is_refused_for_good() -> None:
 
 
 async def test_requests_are_counted_too_and_a_call_may_wait() -> None:
-    llm = RateLimit(ScriptedLLM(lambda _: "x"), Rates(requests=600), wait_s=1)
-    llm._limits.of("")[0].level = 1
+    limits = RateLimits(Rates(requests=600))
+    llm = RateLimit(ScriptedLLM(lambda _: "x"), limits, wait_s=1)
+    limits.of("")[0].level = 1
     started = time.monotonic()
     await llm.complete("x")
     await llm.complete("x")
@@ -258,9 +263,7 @@ async def test_a_router_follows_its_rule_and_names_what_it_does_not_know() -> No
     def rule(messages: tuple[Message, ...]) -> str:
         return messages[-1].content
 
-    router = Router(
-        {name: ScriptedLLM(lambda _, name=name: name, model=name) for name in "ab"}, rule
-    )
+    router = Router({name: saying(name) for name in "ab"}, rule)
     assert (await router.complete("b")).model == "b"
     with pytest.raises(InputError, match="'a', 'b'"):
         await router.complete("c")
@@ -277,7 +280,7 @@ async def test_a_classifier_chooses_under_a_grammar_of_the_routes() -> None:
 
 
 async def test_a_cascade_escalates_until_a_reply_stands_and_charges_for_all() -> None:
-    llms = [ScriptedLLM(lambda _, text=text: text, model=text) for text in ("no", "yes", "late")]
+    llms = [saying(text) for text in ("no", "yes", "late")]
     cascade = Cascade(llms, lambda reply: reply.text == "yes")
     reply = await cascade.complete("x")
     assert (reply.text, reply.model) == ("yes", "yes")

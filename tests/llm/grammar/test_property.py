@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -22,6 +22,11 @@ COUNT = int(os.environ.get("RAGKIT_GRAMMAR_SCHEMAS", "120"))
 LIMITS = Limits(string_length=24, items=3, map_entries=2, undeclared=1, key_length=8)
 CHECKER = format_checker()
 NAMES = st.sampled_from(["a", "b", "name", "é", "x y", 'q"', ""])
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-99, 99), st.text(max_size=4)),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(NAMES, inner, max_size=2)),
+    max_leaves=4,
+)
 
 
 def strings() -> st.SearchStrategy[dict[str, Any]]:
@@ -51,17 +56,14 @@ def numbers(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         width = draw(st.integers(2, 3000))
         schema[draw(st.sampled_from(["maximum", "exclusiveMaximum"]))] = low + width
-    if draw(st.booleans()) and schema["type"] == "integer":
-        schema["multipleOf"] = draw(st.sampled_from([1, 2, 3, 5, 10, 7]))
+    if draw(st.booleans()):
+        steps = [1, 2, 3, 5, 10, 7] if schema["type"] == "integer" else [1, 0.5, 0.25, 2.5, 3]
+        schema["multipleOf"] = draw(st.sampled_from(steps))
     return schema
 
 
 def leaves() -> st.SearchStrategy[Any]:
-    enums = st.lists(
-        st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.text(max_size=3)),
-        min_size=1,
-        max_size=4,
-    )
+    enums = st.lists(JSON, min_size=1, max_size=4)
     fixed = st.sampled_from(
         [
             {},
@@ -69,9 +71,18 @@ def leaves() -> st.SearchStrategy[Any]:
             {"type": "boolean"},
             {"type": ["string", "null"]},
             {"type": "object"},
+            {"$ref": "#"},
+            {"$ref": "#/$defs/tree"},
+            {"type": "string", "minLength": 70, "maxLength": 110},
         ]
     )
-    return st.one_of(strings(), numbers(), fixed, enums.map(lambda values: {"enum": values}))
+    return st.one_of(
+        strings(),
+        numbers(),
+        fixed,
+        enums.map(lambda values: {"enum": values}),
+        JSON.map(lambda value: {"const": value}),
+    )
 
 
 @st.composite
@@ -84,8 +95,16 @@ def objects(draw: st.DrawFn, children: st.SearchStrategy[Any]) -> dict[str, Any]
     if draw(st.booleans()):
         schema["additionalProperties"] = draw(st.one_of(st.booleans(), children))
     if draw(st.booleans()):
-        schema["minProperties"] = draw(st.integers(0, 1))
+        schema["minProperties"] = draw(st.integers(0, 2))
+    if draw(st.integers(0, 3)) == 0:
+        schema["maxProperties"] = draw(st.integers(1, 3))
+    if draw(st.integers(0, 3)) == 0:
+        schema["propertyNames"] = draw(
+            st.sampled_from([{"maxLength": 4}, {"pattern": "^[a-z]"}, {"enum": ["a", "b", "é"]}])
+        )
     dependent: bool = draw(st.booleans())
+    if names and draw(st.integers(0, 3)) == 0:
+        schema["dependentSchemas"] = {draw(st.sampled_from(names)): draw(children)}
     if names and dependent:
         schema["dependentRequired"] = {draw(st.sampled_from(names)): [draw(st.sampled_from(names))]}
     if draw(st.integers(0, 4)) == 0:
@@ -103,6 +122,11 @@ def arrays(draw: st.DrawFn, children: st.SearchStrategy[Any]) -> dict[str, Any]:
         schema["prefixItems"] = draw(st.lists(children, min_size=1, max_size=2))
     if draw(st.integers(0, 3)) == 0:
         schema["contains"] = draw(children)
+        if draw(st.booleans()):
+            schema["minContains"] = draw(st.integers(0, 2))
+            schema["maxContains"] = schema["minContains"] + draw(st.integers(0, 1))
+    if draw(st.integers(0, 3)) == 0:
+        schema["uniqueItems"] = True
     return schema
 
 
@@ -114,6 +138,8 @@ def combined(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         several.map(lambda found: {"anyOf": found}),
         several.map(lambda found: {"oneOf": found}),
         st.lists(children, min_size=1, max_size=2).map(lambda found: {"allOf": found}),
+        st.tuples(objects(children), several).map(lambda t: {**t[0], "anyOf": t[1]}),
+        st.tuples(children, children).map(lambda t: {"allOf": [t[0]], "not": t[1]}),
         children.map(lambda found: {"not": found}),
         st.tuples(children, children, children).map(
             lambda t: {"if": t[0], "then": t[1], "else": t[2]}
@@ -121,7 +147,14 @@ def combined(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-SCHEMAS = st.recursive(leaves(), combined, max_leaves=6)
+TREE = {
+    "type": "object",
+    "properties": {"é": {"type": "integer"}, "next": {"$ref": "#/$defs/tree"}},
+    "additionalProperties": False,
+}
+SCHEMAS = st.recursive(leaves(), combined, max_leaves=6).map(
+    lambda schema: {**schema, "$defs": {"tree": TREE}}
+)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +179,7 @@ def test_random_decoding_gives_valid_instances(
     try:
         grammar = json_grammar(schema, limits=LIMITS)
     except InputError:
-        return
+        reject()  # contradictory or refused; only accepted schemas count
     compiled = decoder.compile(grammar)
     validator: Any = Draft202012Validator(schema, format_checker=CHECKER)
     for offset in range(2):
