@@ -96,15 +96,15 @@ def _measure(options: argparse.Namespace, known: set[tuple[str, str]]) -> Iterat
     for case in list(cases(options.data / "function_calling"))[:: options.every]:
         if (f"calls: {case.group}", case.name) not in known:
             yield _call(case, decoder)
-    for family, row in _rows(options.data / "json_schemas", options.every):
+    for family, row in rows(options.data / "json_schemas", options.every):
         if (family, row["name"]) not in known:
             record = Record(family=family, name=row["name"])
             _schema(record, row, limits, decoder, options.random_decode)
             yield record
 
 
-def _rows(folder: Path, every: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Family and row, as (name, schema, tests)."""
+def rows(folder: Path, every: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Family and schema: `name`, `schema` and `tests`, each with `data` and `valid`."""
     for family in FAMILIES:
         with gzip.open(folder / f"{family}.instances.jsonl.gz", "rt") as lines:
             for line in list(lines)[::every]:
@@ -286,8 +286,8 @@ def _publish(records: list[Record]) -> None:
     for record in records:
         groups.setdefault(record.family, []).append(record)
     real = [record for record in records if record.family in FAMILIES]
-    rows = [_row(name, found) for name, found in {**groups, "real schemas": real}.items() if found]
-    publish("grammar_coverage", rows, note=NOTE)
+    table = [_row(name, found) for name, found in {**groups, "real schemas": real}.items() if found]
+    publish("grammar_coverage", table, note=NOTE)
     for record in records:
         for problem in [record.refusal, *record.problems]:
             if problem and record.family != SUITE:
@@ -296,7 +296,7 @@ def _publish(records: list[Record]) -> None:
 
 NOTE = (
     "valid and invalid: instances that come with the schemas; beyond: accepted under wider "
-    "limits; caught: rejected by the grammar or by parse. Times with a vocabulary of bytes."
+    "limits; caught: rejected by the grammar or by parse; decoded: random replies."
 )
 
 
@@ -315,20 +315,11 @@ def _row(name: str, records: list[Record]) -> Row:
         "decoded": _total(taken, "decoded"),
         "decoded valid": _total(taken, "decoded_valid"),
     }
-    times = {
-        f"{what} p{share} ms": _quantile([getattr(r, f"{what}_ms") for r in taken], share)
-        for what in ("build", "compile")
-        for share in (50, 99)
-    }
-    return {"set": name, **counts, **times}
+    return {"set": name, **counts}
 
 
 def _total(records: Iterable[Record], name: str) -> int:
     return sum(getattr(record, name) for record in records)
-
-
-def _quantile(values: list[float], share: int) -> float:
-    return round(sorted(values)[share * (len(values) - 1) // 100], 1) if values else 0.0
 
 
 if __name__ == "__main__":

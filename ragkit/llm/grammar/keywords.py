@@ -56,7 +56,7 @@ _ASSERTIONS: dict[str, tuple[Treatment, str]] = {
     "if": ("enforced", "where it can be negated keyword by keyword, else checked"),
     "then": ("enforced", ""),
     "else": ("enforced", ""),
-    "$ref": ("enforced", "within the document; recursion up to Limits.depth"),
+    "$ref": ("enforced", "within the document; recursion up to Limits.depth, not in place"),
     "$dynamicRef": ("refused", "its target depends on the path of evaluation"),
     "$recursiveRef": ("refused", "its target depends on the path of evaluation"),
     "unevaluatedProperties": ("refused", "what is evaluated depends on the instance"),
@@ -95,6 +95,11 @@ CHILD_LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 """Keywords whose value is a list of schemas."""
 CHILD_MAP = frozenset({"properties", "patternProperties", "dependentSchemas"})
 """Keywords whose value maps names to schemas."""
+
+IN_PLACE = frozenset(
+    {"$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"}
+)
+"""Keywords whose schemas hold for the same value."""
 
 
 def is_assertion(keyword: str) -> bool:

@@ -1,17 +1,25 @@
 """Where a schema refers back to itself, so that nesting can be counted and bounded."""
 
-from ragkit.llm.grammar.source import Source, children
+from collections.abc import Iterator
+
+from ragkit.llm.grammar.keywords import IN_PLACE
+from ragkit.llm.grammar.source import Source, UnsupportedSchemaError, children
 
 
 class Recursion:
     """The heads of a schema's cycles, and which schemas lead to one."""
 
     def __init__(self, source: Source, root: str = "") -> None:
-        """Walk all schemas that can be reached from the root."""
+        """Walk all schemas that can be reached from the root.
+
+        Raises:
+            UnsupportedSchemaError: A schema refers to itself for the same value, which never ends.
+        """
         self._source = source
         self.heads: set[str] = set()
         self._order: list[str] = []
         self._walk(root)
+        self._refuse_loops()
         self.leads = self._leading()
 
     def _walk(self, root: str) -> None:
@@ -31,6 +39,20 @@ class Recursion:
             elif child not in done:
                 active.add(child)
                 stack.append((child, list(children(self._source.keywords(child)))))
+
+    def _refuse_loops(self) -> None:
+        inside = {pointer: set(self._in_place(pointer)) for pointer in self._order}
+        while ended := [pointer for pointer, found in inside.items() if not found & inside.keys()]:
+            for pointer in ended:
+                del inside[pointer]
+        for pointer in inside:
+            reason = "it leads back to itself for the same value"
+            raise UnsupportedSchemaError(pointer, "$ref", reason)
+
+    def _in_place(self, pointer: str) -> Iterator[str]:
+        keywords = self._source.keywords(pointer)
+        if not isinstance(keywords, bool):
+            yield from children({k: v for k, v in keywords.items() if k in IN_PLACE})
 
     def _leading(self) -> set[str]:
         found = set(self.heads)

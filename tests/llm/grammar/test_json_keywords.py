@@ -432,16 +432,34 @@ def test_a_format_that_no_grammar_says_is_checked() -> None:
 
 
 def test_overlaps_within_overlaps_end(decoder: RandomDecoder) -> None:
-    value = {"oneOf": [{"type": "string"}, {"type": "object", "maxProperties": 1, "$ref": "#"}]}
+    resource = {"oneOf": [{"$ref": "#/$defs/leaf"}, {"$ref": "#/$defs/map"}]}
+    leaf = {"oneOf": [{"type": "string"}, {"type": "object", "required": ["x"]}]}
     schema = {
-        "type": "object",
-        "oneOf": [
-            {"properties": {"a": value}, "required": ["a"], "$ref": "#/$defs/other"},
-            {"properties": {"b": value}, "required": ["b"]},
-        ],
-        "$defs": {"other": {"oneOf": [{"required": ["a"]}, {"$ref": "#"}]}},
+        "$ref": "#/$defs/resource",
+        "$defs": {
+            "resource": resource,
+            "leaf": leaf,
+            "map": {"type": "object", "additionalProperties": {"$ref": "#/$defs/resource"}},
+        },
     }
-    assert decoder.accepts(decoder.compile(json_grammar(schema)), '{"b":"x"}')
+    grammar = json_grammar(schema)
+    assert decoder.accepts(decoder.compile(grammar), '"x"')
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"not": {"$ref": "#"}},
+        {"anyOf": [{"type": "string"}, {"$ref": "#"}]},
+        {
+            "properties": {"a": {"$ref": "#/$defs/b"}},
+            "$defs": {"b": {"allOf": [{"$ref": "#/$defs/b"}]}},
+        },
+    ],
+)
+def test_a_schema_that_never_ends_is_refused(schema: Any) -> None:
+    with pytest.raises(InputError, match="leads back to itself"):
+        json_grammar(schema)
 
 
 def test_depth_gives_way_to_the_number_of_rules(monkeypatch: pytest.MonkeyPatch) -> None:
