@@ -81,10 +81,10 @@ def _graph(planning: Planning) -> Graph:
     parts = planning.parts
 
     async def begin(state: RewooState) -> Update:
-        update: Update = {**start(parts, state), "plan": [], "replans": 0, "problem": ""}
+        update: Update = {**start(state), "plan": [], "replans": 0, "problem": ""}
         draft = Draft(cast("RewooState", {**state, **update}))
         chosen = await choose_tools(parts, draft, state)
-        return {**update, **draft.update(chosen=chosen)}
+        return {**update, **draft.first(chosen=chosen)}
 
     async def plan(state: RewooState) -> Update:
         return await _plan(planning, state)

@@ -196,12 +196,13 @@ async def _after_approval(state: AgentState) -> str:
 
 
 async def _begin(loop: Loop, state: AgentState) -> Update:
-    update = start(loop.parts, state)
+    update = start(state)
     fresh = cast("AgentState", {**state, **update})
     draft = Draft(fresh)
     chosen = await choose_tools(loop.parts, draft, fresh)
     messages = await _first_messages(loop, draft, {**fresh, "chosen": chosen})
-    return {**update, **draft.update(chosen=chosen, messages=draft.keep_messages(messages))}
+    kept = draft.keep_messages(messages)
+    return {**update, **draft.first(chosen=chosen, messages=kept)}
 
 
 async def _first_messages(loop: Loop, draft: Draft, state: AgentState) -> list[Message]:

@@ -124,11 +124,11 @@ def _graph(planning: Planner) -> Graph:
     parts = planning.parts
 
     async def begin(state: PlanState) -> Update:
-        update: Update = {**start(parts, state), "tasks": [], "replans": 0, "problem": ""}
-        update["wave"] = Overwrite([])
+        update: Update = {**start(state), "tasks": [], "replans": 0, "problem": ""}
         draft = Draft(cast("PlanState", {**state, **update}))
+        update["wave"] = Overwrite([])
         chosen = await choose_tools(parts, draft, state)
-        return {**update, **draft.update(chosen=chosen)}
+        return {**update, **draft.first(chosen=chosen)}
 
     async def plan(state: PlanState) -> Update:
         return await _plan(planning, state)

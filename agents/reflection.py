@@ -1,7 +1,7 @@
 """Reflection: an answer is judged against a rubric, and revised while it falls short."""
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from langgraph.constants import END, START
 
@@ -94,7 +94,9 @@ def _graph(agent: Agent, parts: Parts, criteria: list[str], revisions: int) -> G
 
     async def begin(state: ReflectState) -> Update:
         fresh = {"draft": "", "best": "", "met": -1, "advice": "", "revisions": 0}
-        return {**start(parts, state), **fresh}
+        update = start(state)
+        draft = Draft(cast("ReflectState", {**state, **update}))
+        return {**update, **fresh, **draft.first()}
 
     async def attempt(state: ReflectState) -> Update:
         return await _attempt(agent, parts, state, revisions)

@@ -36,7 +36,7 @@ def self_consistency(llm: LLM, *, samples: int = 5, **options: Unpack[AgentOptio
     grammar = _object(reasoning={"type": "string"}, answer={"type": "string", "minLength": 1})
 
     async def sample(state: AgentState) -> Update:
-        fresh = start(parts, state)
+        fresh = start(state)
         draft = Draft(cast("AgentState", {**state, **fresh}))
         question = Question(
             name="consistent",
@@ -55,10 +55,10 @@ def self_consistency(llm: LLM, *, samples: int = 5, **options: Unpack[AgentOptio
         if not text:
             reason = said.stopped_by or "model"
             text = without_model([], f"stopped by {reason}")
-            return {**fresh, **ended(draft, state, text=text, stopped_by=reason)}
+            return {**fresh, **draft.first(**ended(draft, state, text=text, stopped_by=reason))}
         note = draft.keep(f"{count} of {samples} replies say: {text}")
         draft.add(Record(id=f"{said.step}.1", kind="note", name="vote", result=note))
-        return {**fresh, **ended(draft, state, text=text, stopped_by="finished")}
+        return {**fresh, **draft.first(**ended(draft, state, text=text, stopped_by="finished"))}
 
     graph = agent_graph(AgentState)
     graph.add_node("sample", sample)
@@ -115,7 +115,9 @@ def tree_of_thought(
         return await _think(parts, state, width=width, keep=keep)
 
     async def begin(state: TreeState) -> Update:
-        return {**start(parts, state), "paths": [[]], "depth": 0}
+        update = start(state)
+        draft = Draft(cast("TreeState", {**state, **update}))
+        return {**update, "paths": [[]], "depth": 0, **draft.first()}
 
     async def deep_enough(state: TreeState) -> str:
         stopped = state.get("stopped_by", "finished") != "finished"

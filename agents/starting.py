@@ -15,8 +15,8 @@ from ragkit.core.protocols import Tool
 _NESTED = "|"
 
 
-def start(parts: Parts, state: AgentState) -> Update:
-    """The update that begins a run."""
+def start(state: AgentState) -> Update:
+    """The state that a run begins with; `Draft.first` makes the node's update of it."""
     inherited = state.get("inherited")
     ordinal = state.get("ordinal", 0) + 1
     return {

@@ -6,9 +6,14 @@ tools are JSON texts, so that no number or key is beyond a checkpointer's format
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal, NotRequired, Required, TypeAlias, TypedDict, cast
+from typing import Annotated, Any, Literal, NotRequired, Required, TypeAlias, TypedDict, cast
+
+from langgraph.channels.delta import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
+    DeltaChannel,
+)
+from langgraph.types import Overwrite
 
 from ragkit.agents.budget import Amount, Spent, nothing_spent
 from ragkit.core.types import Citation, Json, Message, Role
@@ -88,14 +93,29 @@ class AgentOutput(TypedDict, total=False):
     ended_by: dict[str, str]
 
 
+def _with_texts(before: dict[str, str], writes: Sequence[dict[str, str]]) -> dict[str, str]:
+    after = dict(before)
+    for write in writes:
+        after.update(write)
+    return after
+
+
+def _with_records(before: list[Record], writes: Sequence[list[Record]]) -> list[Record]:
+    return [*before, *(record for write in writes for record in write)]
+
+
 class AgentState(AgentInput, AgentOutput, total=False):
     """What all agents keep between two nodes.
+
+    Of `trace` and `texts`, a node writes and a checkpoint keeps only what is new.
 
     `run` names the run for good, `path` is the step of the parent agent, `fence` the mark around
     untrusted text, and `tainted` says whether such text is in the context. `turns` are earlier
     questions of the same thread with their answers.
     """
 
+    trace: Annotated[list[Record], DeltaChannel(_with_records)]
+    texts: Annotated[dict[str, str], DeltaChannel(_with_texts)]
     run: str
     path: str
     fence: str
@@ -167,7 +187,8 @@ class Draft:
         self.path = state.get("path", "")
         self.fence = state.get("fence", "")
         self.run = state.get("run", "")
-        self.changes: Update = {}
+        self._known = frozenset(self.texts)
+        self._recorded = len(self.trace)
 
     def keep(self, text: str) -> str:
         """Keep a text; its name."""
@@ -197,5 +218,14 @@ class Draft:
 
     def update(self, **changes: Any) -> Update:
         """The node's update."""
-        mine = {"texts": self.texts, "trace": self.trace, "spent": self.spent}
-        return {**mine, **self.changes, **changes}
+        mine: Update = {
+            "texts": {name: text for name, text in self.texts.items() if name not in self._known},
+            "trace": self.trace[self._recorded :],
+            "spent": self.spent,
+        }
+        return {**mine, **changes}
+
+    def first(self, **changes: Any) -> Update:
+        """The update of the node that begins a run: nothing of an earlier one stays."""
+        fresh = {"texts": Overwrite(self.texts), "trace": Overwrite(self.trace)}
+        return {**self.update(**changes), **fresh}

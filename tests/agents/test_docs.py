@@ -17,7 +17,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 def reply(call: ScriptedCall) -> str:
     if len(call.messages) > 2:
         return says_action("", ("finish", {"answer": "Three."}))
-    if "- order:" in call.messages[0].content:
+    if "- order:" in call.prompt:
         return says_action("", ("order", {"item": "lamp", "pieces": 2}))
     return says_action("", ("stock", {"item": "lamp"}))
 

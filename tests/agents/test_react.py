@@ -372,6 +372,20 @@ async def test_checkpoints_of_sqlite_bring_a_run_back_without_a_warning(
     assert not caplog.records
 
 
+async def test_checkpoints_do_not_keep_a_document_again_at_each_step(tmp_path: Path) -> None:
+    replies = [says_action("", ("a", {"text": f"number {n}"})) for n in range(8)]
+    tool = RecordingTool(name="a", does=lambda given: f"MARK {given['text']} " + "words " * 200)
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "c.db")) as saver:
+        llm = ScriptedLLM([*replies, finish("ok")])
+        agent = react(llm, [tool], checkpointer=saver)
+        assert (await run(agent, "Q", thread="t")).answer == "ok"
+        state = await agent.aget_state({"configurable": {"thread_id": "t"}})
+        assert len(state.values["trace"]) == 17
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    # Once as the result, once within the message that showed it, and perhaps a page left behind.
+    assert 1 <= kept.count(b"MARK number 0") <= 4
+
+
 async def test_the_trace_reads_as_a_tree_and_as_json() -> None:
     llm = ScriptedLLM([says_action("Look.", ("a", {"text": "x"})), finish("ok")])
     result = await run(react(llm, [RecordingTool(name="a")]), "Q")
