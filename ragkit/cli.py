@@ -1,4 +1,4 @@
-"""The command line: `ragkit ingest | search | ask | eval | verify | doctor`.
+"""The command line: `ragkit ingest | search | ask | agent | eval | verify | doctor`.
 
 Exit status: 0 when all went well, 1 for an error, 2 for a wrong call, 3 when an ingestion finished
 but some documents failed, 4 when `verify` found faults.
@@ -16,7 +16,7 @@ import typer
 from ragkit import console
 from ragkit.core.errors import ConfigError, RagkitError
 from ragkit.core.settings import Settings
-from ragkit.core.types import DEFAULT_TENANT
+from ragkit.core.types import DEFAULT_TENANT, Pattern
 from ragkit.doctor import examine
 from ragkit.evaluate import default_stages, evaluate_dataset
 from ragkit.evaluation.datasets import load_beir
@@ -165,6 +165,44 @@ def ask(
     else:
         console.show_answer(query, answer)
         console.show_reranking(reranked=reranked)
+
+
+@app.command()
+@_reporting
+def agent(
+    question: str,
+    *,
+    pattern: Annotated[Pattern, typer.Option("--pattern", help="How it works.")] = "react",
+    tools: Annotated[
+        str,
+        typer.Option(
+            "--tools",
+            help="Of search_documents, calculator, python, sql=FILE, http_get=HOST+HOST.",
+        ),
+    ] = "search_documents,calculator",
+    llm: Annotated[
+        str | None,
+        typer.Option("--llm", help="vllm:URL, vllm:URL#MODEL or local:FOLDER.", metavar="LLM"),
+    ] = None,
+    budget: Annotated[
+        str, typer.Option("--budget", help="Limits: steps=8,tokens=20000,seconds=60,cost=1.")
+    ] = "",
+    index: Index = None,
+    tenant: Tenant = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Have an agent work on a question with tools; shows each step as it happens."""
+    from ragkit.agent import run_agent  # imports langgraph: seconds that no other command waits
+
+    settings = _settings(config, index, tenant)
+    if llm is not None:
+        chosen = settings.llm.model_copy(update={"model": llm})
+        settings = settings.model_copy(update={"llm": chosen})
+    events = run_agent(settings, question, pattern=pattern, tools=tools, budget=budget)
+    result = asyncio.run(console.follow(events, quiet=as_json))
+    if as_json:
+        console.print_json({"question": question, "pattern": pattern, **result})
 
 
 @app.command("eval")

@@ -1,10 +1,11 @@
 """How results look in a terminal, and as JSON."""
 
 import json
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic_core import to_jsonable_python
 from rich.console import Console
@@ -21,9 +22,13 @@ from ragkit.evaluation.metrics import MEASURES
 from ragkit.ingest.report import IngestReport
 from ragkit.retrieval.hybrid import Explanation, Hits
 
+if TYPE_CHECKING:
+    from ragkit.agents.events import Event
+
 NO_RERANKER = (
     "rerank: off, no reranker is set (RAGKIT_RERANKER__MODEL=cross-encoder:<folder or hub name>)"
 )
+_SHOWN = 200
 _STATUS_STYLES = {"ok": "green", "off": "dim", "missing": "yellow", "failed": "red"}
 
 out = Console(highlight=False)
@@ -233,6 +238,51 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, object]:
             for stage, result in evaluation.stages.items()
         },
     }
+
+
+async def follow(events: "AsyncGenerator[Event]", *, quiet: bool) -> dict[str, object]:
+    """Show an agent's events as they come; gives the fields of its result."""
+    from ragkit.agents.events import Finished
+
+    result: dict[str, object] = {}
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Finished):
+                result = asdict(event.result)
+            if not quiet:
+                show_event(event)
+    return result
+
+
+def show_event(event: "Event") -> None:
+    """Show one event of an agent: thoughts and the answer flow, the rest is a line each."""
+    from ragkit.agents import events as kinds
+
+    match event:
+        case kinds.Thought(text=text) | kinds.AnswerText(text=text):
+            out.print(text, end="", markup=False, style="dim", soft_wrap=True)
+        case kinds.Planned(steps=steps):
+            lines = (f"\n  {label}: {what}" for label, what in steps)
+            out.print("plan" + "".join(lines), markup=False)
+        case kinds.Called(step=step, tool=tool, arguments=arguments):
+            given = json.dumps(to_jsonable_python(arguments), ensure_ascii=False)
+            out.print(f"\n{step} {tool} {given}", markup=False, style="cyan", soft_wrap=True)
+        case kinds.Observed(step=step, tool=tool, text=text, failed=failed):
+            shown = " ".join(text.split())[:_SHOWN]
+            style = "red" if failed else "green"
+            out.print(f"{step} {tool} -> {shown}", markup=False, style=style, soft_wrap=True)
+        case kinds.Asked(step=step, tool=tool, reason=reason):
+            out.print(f"{step} {tool} waits for approval: {reason}", markup=False, style="yellow")
+        case kinds.Noticed(step=step, text=text):
+            out.print(f"{step} {text}", markup=False, style="yellow", soft_wrap=True)
+        case kinds.Finished(result=result):
+            out.print(f"\n{result.answer}", markup=False, soft_wrap=True)
+            for number, citation in enumerate(result.citations, 1):
+                out.print(f"[{number}] {citation.uri}", markup=False, style="dim")
+            used = result.usage.prompt + result.usage.completion
+            out.print(f"{result.stopped_by}, {len(result.steps)} steps, {used} tokens", style="dim")
+        case kinds.Used():
+            pass
 
 
 def show_checks(checks: Sequence[Check]) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 from ragkit.cli import app
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import EmbedderSettings
+from ragkit.testing.vllm_server import Server
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +203,44 @@ def test_doctor_says_whether_the_llm_answers(
 
 
 @pytest.mark.usefixtures("_ingested")
+@pytest.mark.parametrize("pattern", ["react", "rewoo", "plan"])
+def test_an_agent_works_on_a_real_server(pattern: str, vllm_server: Server) -> None:
+    arguments = ["agent", "What is 2 + 3?", "--pattern", pattern, "--budget", "steps=4,seconds=60"]
+    result = _run(*arguments, "--llm", f"vllm:{vllm_server.url}", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["pattern"] == pattern
+    assert found["stopped_by"] in {"finished", "steps", "tokens", "seconds", "repeats", "context"}
+    assert {"answer", "citations", "steps", "usage", "cost"} <= found.keys()
+    assert len([step for step in found["steps"] if step["kind"] == "model"]) <= 4
+    assert not any(step["error"] for step in found["steps"])
+
+
+def test_an_agent_shows_its_steps(random_model: Path) -> None:
+    arguments = ["agent", "2 + 3?", "--tools", "calculator", "--budget", "steps=2,tokens=4000"]
+    result = _run(*arguments, "--llm", f"local:{random_model}")
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"(finished|steps|tokens|seconds), \d+ steps, \d+ tokens", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--tools", "magic"], "no tool 'magic'"),
+        (["--tools", "sql"], "sql=FILE"),
+        (["--budget", "patience=3"], "no limit 'patience'"),
+        (["--budget", "steps=many"], "'many'"),
+        ([], "No LLM is set"),
+    ],
+)
+def test_an_agent_that_cannot_be_made_says_why(arguments: list[str], named: str) -> None:
+    llm = ["--llm", "local:nothing"] if arguments else []
+    result = _run("agent", "x", *arguments, *llm)
+    assert result.exit_code == 1
+    assert named in result.stderr
+
+
+@pytest.mark.usefixtures("_ingested")
 def test_doctor_tells_an_index_of_another_model_from_a_missing_one() -> None:
     Path("ragkit.toml").write_text("[index]\nsearch_dimensions = 64\n")
     checks = {check["name"]: check for check in _json("doctor")["checks"]}
@@ -218,5 +258,5 @@ def test_doctor_notices_a_server_that_does_not_answer() -> None:
 def test_the_installed_command_runs() -> None:
     command = Path(sys.executable).with_name("ragkit")
     done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
-    for name in ("ingest", "search", "ask", "eval", "verify", "doctor"):
+    for name in ("ingest", "search", "ask", "agent", "eval", "verify", "doctor"):
         assert name in done.stdout

@@ -20,6 +20,8 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Task: TypeAlias = Literal["query", "passage"]
 Permission: TypeAlias = Literal["read", "write", "approve"]
 """What a tool may do: look, change something outside, or act only when a person agreed."""
+Pattern: TypeAlias = Literal["react", "rewoo", "plan"]
+"""How an agent works."""
 Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
 """A JSON value."""
 
