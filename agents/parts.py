@@ -14,6 +14,7 @@ from ragkit.agents.budget import Amount, Budget, Price, amount_of, held_for_answ
 from ragkit.agents.journal import Journal, MemoryJournal
 from ragkit.agents.prompting import Prompts
 from ragkit.agents.state import AgentInput, AgentOutput, AgentState
+from ragkit.agents.tools.selection import FEW, PackagedSelector
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, CallOptions, Tool
 from ragkit.core.types import Conversation, Message
@@ -59,7 +60,8 @@ class AgentOptions(TypedDict, total=False):
         observation_chars: Characters of one result in a prompt, at most.
         parallel: Calls of tools at the same time, at most.
         decoding: How the model decodes, such as temperature and seed.
-        select: Chooses among the tools for each question.
+        select: Chooses among the tools for each question; where left out, more than 15 are chosen
+            from with the packaged embedding model. None offers them all.
         name: The graph's name.
     """
 
@@ -129,6 +131,8 @@ class Parts:
         }
         given["budget"] = options.get("budget") or Budget()
         given["journal"] = options.get("journal") or MemoryJournal()
+        if len(tools) > FEW:
+            given.setdefault("select", PackagedSelector())
         price = options.get("price")
         given["price"] = price.of if isinstance(price, TokenPrice) else price
         return cls(

@@ -1,5 +1,6 @@
 """`ToolSelector`: of many tools, those that are likely to serve a question."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,9 +8,12 @@ import numpy as np
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Embedder, Tool
+from ragkit.core.settings import EmbedderSettings
 from ragkit.core.types import FloatArray
+from ragkit.models.embedding import embedder
 
-_FEW = 15
+FEW = 15
+"""More tools than these are chosen from for each question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,7 @@ class ToolSelector:
     """
 
     def __init__(
-        self, embedder: Embedder, *, k: int = _FEW, keep: Collection[str] = ("finish",)
+        self, embedder: Embedder, *, k: int = FEW, keep: Collection[str] = ("finish",)
     ) -> None:
         """Choose how many.
 
@@ -75,6 +79,24 @@ class ToolSelector:
             vectors = await self._embedder.embed(new, on_truncated=_pass)
             self._vectors.update(zip(new, vectors, strict=True))
         return np.stack([self._vectors[text] for text in texts])
+
+
+class PackagedSelector:
+    """A `ToolSelector` with the packaged embedding model, loaded when it is first asked."""
+
+    def __init__(self) -> None:
+        """Loads nothing yet."""
+        self._selector: ToolSelector | None = None
+
+    async def __call__(self, question: str, tools: Sequence[Tool]) -> Sequence[Tool]:
+        """The likeliest tools for a question.
+
+        Raises:
+            MissingExtraError: The model is not installed.
+        """
+        if self._selector is None:
+            self._selector = ToolSelector(await asyncio.to_thread(embedder, EmbedderSettings()))
+        return await self._selector(question, tools)
 
 
 def _text(tool: Tool) -> str:

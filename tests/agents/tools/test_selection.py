@@ -1,9 +1,11 @@
 import pytest
 
+from ragkit.agents import react, run
 from ragkit.agents.tools import FunctionTool, ToolSelector, finish, tool
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Embedder, Tool
 from ragkit.testing.embedder import HashEmbedder
+from ragkit.testing.llm import ScriptedLLM
 
 
 def make(name: str, description: str) -> Tool:
@@ -17,6 +19,7 @@ def many(count: int) -> list[Tool]:
     return [make(f"chore_{number}", f"Perform chore {number}.") for number in range(count)]
 
 
+DONE = '{"thought":"","calls":[{"tool":"finish","arguments":{"answer":"Long."}}]}'
 RIVER = make("river_length", "Tell the length of a river.")
 
 
@@ -67,3 +70,15 @@ async def test_a_model_finds_tools_by_meaning(minilm: Embedder) -> None:
 def test_no_tool_at_all_is_refused() -> None:
     with pytest.raises(InputError, match="choose one tool at least"):
         ToolSelector(HashEmbedder(), k=0)
+
+
+async def test_an_agent_of_many_tools_chooses_and_says_so_unless_told_not_to() -> None:
+    llm = ScriptedLLM(lambda _: DONE)
+    tools = [*many(20), RIVER]
+    result = await run(react(llm, tools), "How long is the river Volga?")
+    notes = [step.result for step in result.steps if step.kind == "note"]
+    assert len(notes) == 1
+    assert notes[0].startswith("15 of 21 tools were chosen")
+    assert "river_length" in notes[0]
+    everything = await run(react(llm, tools, select=None), "How long is the river Volga?")
+    assert not [step for step in everything.steps if step.kind == "note"]
