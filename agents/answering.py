@@ -19,6 +19,7 @@ TURN_CHARS = 4000
 _CHARS_PER_TOKEN = 3
 _LEAST_EVIDENCE = 200
 _SHOWN_CHARS = 2000
+_SHARE_OF_CONTEXT = 3
 _WHY: Mapping[StoppedBy, str] = {
     "steps": "the steps of its budget are used up",
     "tokens": "the tokens of its budget are used up",
@@ -157,6 +158,16 @@ def fit_evidence(parts: Parts, evidence: Evidence, *, tokens: int, fence: str) -
         characters = characters * 2 // 3
 
 
+def cut_to(parts: Parts, texts: Sequence[str], tokens: int) -> list[str]:
+    """Texts trimmed to so many tokens together, by the agent's own count."""
+    characters = min(sum(map(len, texts)), tokens * _CHARS_PER_TOKEN)
+    while True:
+        cut = shared_out(texts, characters)
+        if characters <= 0 or _count(parts, "".join(cut)) <= tokens:
+            return cut
+        characters = characters * 2 // 3
+
+
 def _count(parts: Parts, text: str) -> int:
     return parts.count_tokens([Message(role="user", content=text)]) if text else 0
 
@@ -167,10 +178,16 @@ def earlier(state: AgentState) -> str:
     return f"Earlier in this conversation:\n{text}\n\n" if text else ""
 
 
-def first_question(parts: Parts, draft: Draft, state: AgentState) -> Message:
+async def evidence_room(parts: Parts) -> int:
+    """Tokens that results may take in a prompt: a third of the model's context at most."""
+    return min(parts.evidence_tokens, await parts.llm.context_tokens() // _SHARE_OF_CONTEXT)
+
+
+async def first_question(parts: Parts, draft: Draft, state: AgentState) -> Message:
     """The question as an agent is asked it first, with what is known from before."""
+    room = await evidence_room(parts)
     background = evidence_of(Draft({"question": ""}), background_of(state))
-    shown = fit_evidence(parts, background, tokens=parts.evidence_tokens, fence=draft.fence)
+    shown = fit_evidence(parts, background, tokens=room, fence=draft.fence)
     return parts.prompts.user(
         "question",
         turns=earlier(state),

@@ -11,7 +11,14 @@ from typing import Unpack, cast
 from langgraph.constants import END, START
 
 from ragkit.agents import answering
-from ragkit.agents.answering import answer, background_of, earlier, first_question, fit_evidence
+from ragkit.agents.answering import (
+    answer,
+    background_of,
+    earlier,
+    evidence_room,
+    first_question,
+    fit_evidence,
+)
 from ragkit.agents.approval import approval_node, waits
 from ragkit.agents.asking import Question, Said, ask
 from ragkit.agents.budget import described, left_of, minus
@@ -143,7 +150,7 @@ async def _plan(planning: Planning, state: RewooState) -> Update:
     if labels:
         tools.append(_evidence_control(labels))
     left = minus(left_of(parts.limits(state), draft.spent), parts.held(state))
-    messages = _messages(parts, draft, state)
+    messages = await _messages(parts, draft, state)
     room = min(parts.reply_tokens, left.tokens - parts.count_tokens(messages))
     room = min(room, await parts.llm.context_tokens() - parts.count_tokens(messages))
     said = await ask(
@@ -219,16 +226,16 @@ def _fitted(grammar: Grammar[Plan], room: int) -> Grammar[Plan] | None:
         return None
 
 
-def _messages(parts: Parts, draft: Draft, state: RewooState) -> list[Message]:
+async def _messages(parts: Parts, draft: Draft, state: RewooState) -> list[Message]:
     system = parts.prompts.system("rewoo", tools=tool_list(tools_of(parts, state)))
     again = state.get("plan") or state.get("problem")
-    return [system, (_replan if again else first_question)(parts, draft, state)]
+    return [system, await (_replan if again else first_question)(parts, draft, state)]
 
 
-def _replan(parts: Parts, draft: Draft, state: RewooState) -> Message:
+async def _replan(parts: Parts, draft: Draft, state: RewooState) -> Message:
     """What was planned, what came of it and what failed."""
     evidence, failures = _evidence(draft, state), _failures(draft, state)
-    tokens, fence = parts.evidence_tokens, draft.fence
+    tokens, fence = await evidence_room(parts), draft.fence
     return parts.prompts.user(
         "replan",
         turns=earlier(state),

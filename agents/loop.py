@@ -11,7 +11,15 @@ from typing import Literal, Unpack, cast
 from langgraph.constants import END, START
 
 from ragkit.agents import answering, window
-from ragkit.agents.answering import answer, background_of, ended, evidence_of, first_question
+from ragkit.agents.answering import (
+    answer,
+    background_of,
+    cut_to,
+    ended,
+    evidence_of,
+    evidence_room,
+    first_question,
+)
 from ragkit.agents.approval import approval_node, waits
 from ragkit.agents.asking import Question, Said, ask, show_thoughts
 from ragkit.agents.budget import described, left_of, minus
@@ -208,13 +216,13 @@ async def _begin(loop: Loop, state: AgentState) -> Update:
 async def _first_messages(loop: Loop, draft: Draft, state: AgentState) -> list[Message]:
     parts = loop.parts
     offered = [*tools_of(parts, state), *loop.controls.values()]
-    question = first_question(parts, draft, state)
+    question = await first_question(parts, draft, state)
     return [parts.prompts.system(loop.system, tools=tool_list(offered)), question]
 
 
 async def _think(loop: Loop, state: AgentState) -> Update:
     parts, draft = loop.parts, Draft(state)
-    messages = _conversation(loop, draft, state)
+    messages = _conversation(loop, draft, state, await evidence_room(parts))
     context = await parts.llm.context_tokens()
     window = loop.window_tokens or context // _SHARE_OF_CONTEXT
     messages = await _within(loop, draft, state, messages, window)
@@ -288,27 +296,31 @@ async def _act(loop: Loop, state: AgentState) -> Update:
     return draft.update(**changes)
 
 
-def _conversation(loop: Loop, draft: Draft, state: AgentState) -> list[Message]:
+def _conversation(loop: Loop, draft: Draft, state: AgentState, tokens: int) -> list[Message]:
     """The messages so far, and the results of the latest calls as one more."""
     messages = [message_of(role, draft.texts[text]) for role, text in state.get("messages", [])]
     calls = state.get("calls", [])
     if not calls:
         return messages
     left = left_of(loop.parts.limits(state), draft.spent)
-    observations = "\n".join(_observation(draft, call) for call in calls)
+    results = [draft.texts.get(call.get("result", ""), "") for call in calls]
+    shown = cut_to(loop.parts, results, tokens)
+    observations = "\n".join(
+        _observation(draft, call, text) for call, text in zip(calls, shown, strict=True)
+    )
     return [
         *messages,
         loop.parts.prompts.user("observations", observations=observations, left=described(left)),
     ]
 
 
-def _observation(draft: Draft, call: Call) -> str:
+def _observation(draft: Draft, call: Call, text: str) -> str:
     notice = call.get("notice", "")
     if "result" not in call:
         return notice
     state = " failed" if call.get("failed") else ""
     label = f"{call['id']} {call['tool']}{state}"
-    shown = fenced(draft.texts[call.get("result", "")], fence=draft.fence, label=label)
+    shown = fenced(text, fence=draft.fence, label=label)
     return f"{shown}\n{notice}" if notice else shown
 
 

@@ -12,7 +12,7 @@ from langgraph.constants import END, START
 from langgraph.types import Overwrite, Send
 
 from ragkit.agents import answering, window
-from ragkit.agents.answering import answer, ended, first_question, fit_evidence
+from ragkit.agents.answering import answer, ended, evidence_room, first_question, fit_evidence
 from ragkit.agents.asking import Question, ask
 from ragkit.agents.budget import added, described, left_of, minus, nothing_spent, share, worked
 from ragkit.agents.events import Planned, emit
@@ -192,7 +192,7 @@ async def _plan(planning: Planner, state: PlanState) -> Update:
         draft,
         Question(
             name="planner",
-            messages=_messages(parts, draft, state),
+            messages=await _messages(parts, draft, state),
             grammar=task_grammar(planning.max_steps, done, len(before) + 1),
             left=minus(left_of(parts.limits(state), draft.spent), parts.held(state)),
             reply=parts.reply_tokens,
@@ -211,12 +211,12 @@ async def _plan(planning: Planner, state: PlanState) -> Update:
     return draft.update(tasks=tasks, problem="", replans=replans, tainted=tainted)
 
 
-def _messages(parts: Parts, draft: Draft, state: PlanState) -> list[Message]:
+async def _messages(parts: Parts, draft: Draft, state: PlanState) -> list[Message]:
     system = parts.prompts.system("planner", tools=tool_list(tools_of(parts, state)))
     tasks, problem = state.get("tasks", []), state.get("problem", "")
     if not tasks and not problem:
-        return [system, first_question(parts, draft, state)]
-    tokens, fence = parts.evidence_tokens, draft.fence
+        return [system, await first_question(parts, draft, state)]
+    tokens, fence = await evidence_room(parts), draft.fence
     results, failures = results_of(draft, tasks), failures_of(draft, tasks, problem)
     again = parts.prompts.user(
         "planner_again",

@@ -5,7 +5,7 @@ from typing import Any, Unpack, cast
 
 from langgraph.constants import END, START
 
-from ragkit.agents.answering import ended, evidence_of, fit_evidence
+from ragkit.agents.answering import ended, evidence_of, evidence_room, fit_evidence
 from ragkit.agents.asking import Question, Said, ask, show_answer
 from ragkit.agents.budget import Amount, left_of, minus
 from ragkit.agents.handover import Task, hand_over
@@ -165,7 +165,7 @@ async def _critique(
     text = state.get("draft", "")
     messages = [
         parts.prompts.system("critique", rubric=rubric),
-        parts.prompts.user("judged", **_places(parts, draft, state)),
+        parts.prompts.user("judged", **await _places(parts, draft, state)),
     ]
     said = await ask(
         parts,
@@ -197,7 +197,7 @@ async def _revise(parts: Parts, state: ReflectState) -> Update:
     advice = fenced(state.get("advice", ""), fence=draft.fence, label="critique")
     messages = [
         parts.prompts.system("revise"),
-        parts.prompts.user("missed", **_places(parts, draft, state), critique=advice),
+        parts.prompts.user("missed", **await _places(parts, draft, state), critique=advice),
     ]
     said: Said[object] = await ask(
         parts,
@@ -216,10 +216,10 @@ async def _revise(parts: Parts, state: ReflectState) -> Update:
     return draft.update(draft=said.text.strip(), revisions=revised)
 
 
-def _places(parts: Parts, draft: Draft, state: ReflectState) -> dict[str, str]:
+async def _places(parts: Parts, draft: Draft, state: ReflectState) -> dict[str, str]:
     """What both prompts show: the question, the evidence and the answer, the latter two as data."""
     evidence = evidence_of(draft)
-    shown = fit_evidence(parts, evidence, tokens=parts.evidence_tokens, fence=draft.fence)
+    shown = fit_evidence(parts, evidence, tokens=await evidence_room(parts), fence=draft.fence)
     return {
         "fence": draft.fence,
         "question": state["question"],

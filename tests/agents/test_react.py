@@ -372,6 +372,15 @@ async def test_checkpoints_of_sqlite_bring_a_run_back_without_a_warning(
     assert not caplog.records
 
 
+async def test_a_result_larger_than_the_context_is_shown_in_part_and_the_run_goes_on() -> None:
+    llm = ScriptedLLM([says_action("", ("a", {"text": "x"})), finish("ok")], context=8000)
+    tool = RecordingTool(name="a", does=lambda _: "begin " + "x" * 15_000 + " end")
+    result = await run(react(llm, [tool], count_tokens=count_bytes), "Q")
+    assert (result.answer, result.stopped_by) == ("ok", "finished")
+    assert "begin" in llm.calls[1].prompt
+    assert "[... trimmed ...]" in llm.calls[1].prompt
+
+
 async def test_checkpoints_do_not_keep_a_document_again_at_each_step(tmp_path: Path) -> None:
     replies = [says_action("", ("a", {"text": f"number {n}"})) for n in range(8)]
     tool = RecordingTool(name="a", does=lambda given: f"MARK {given['text']} " + "words " * 200)
