@@ -50,6 +50,7 @@ bench: setup ## measure: search, ingestion, memory, start-up
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.ingestion
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.memory
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.startup
+	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.agents
 
 vllm: setup $(VLLM) ## start a vLLM server on this CPU with a small random model, on port 8000
 	$(BIN)/python -m ragkit.testing.vllm_server
