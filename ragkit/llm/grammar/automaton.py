@@ -12,7 +12,7 @@ from ragkit.llm.grammar.pattern import UNBOUNDED, Constraint
 
 State: TypeAlias = tuple[frozenset[int], ...]
 _MAX_NODES = 6000
-_MAX_STATES = 800
+_MAX_STATES = 1500
 
 
 class TooLargeError(ValueError):
