@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import get_args
+from typing import Any, get_args
 
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, stream
 from ragkit.agents.events import Event
@@ -23,6 +23,7 @@ PATTERNS: Mapping[str, Callable[..., Agent]] = {
     "plan": plan_and_execute,
 }
 DEFAULT_TOOLS = "search_documents,calculator"
+_WHOLE = {"steps", "tokens"}
 _WITHOUT_ARGUMENT: Mapping[str, Callable[[], Tool]] = {
     "calculator": calculator,
     "python": python,
@@ -102,14 +103,13 @@ def budget_of(text: str) -> Budget:
         InputError: A limit is no number above 0.
     """
     known = {limit.name: limit for limit in dataclasses.fields(Budget)}
-    given: dict[str, float] = {}
+    given: dict[str, Any] = {}  # Any: whole numbers and others
     for part in filter(None, text.replace(" ", "").split(",")):
         name, _, value = part.partition("=")
         if name not in known:
             raise ConfigError(f"There is no limit {name!r}; there are {', '.join(known)}.")
         try:
-            given[name] = float(value)
+            given[name] = int(value) if name in _WHOLE else float(value)
         except ValueError as error:
             raise InputError(f"The limit {name!r} is a number, got {value!r}.") from error
-    whole = {name: int(given[name]) for name in ("steps", "tokens") if name in given}
-    return dataclasses.replace(Budget(), **{**given, **whole})
+    return dataclasses.replace(Budget(), **given)

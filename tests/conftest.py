@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ragkit import RAG, Settings
 from ragkit.core.protocols import Embedder
@@ -13,6 +14,8 @@ from ragkit.models.embedding import embedder
 from ragkit.testing.vllm_server import Server, missing, serving, write_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+settings.register_profile("suite", deadline=None)  # speed is measured in benchmarks
+settings.load_profile("suite")
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "examples" / "corpus"
