@@ -28,7 +28,7 @@ class Patience:
         total_s: For the whole call.
     """
 
-    connect_s: float = 5.0
+    connect_s: float = 15.0
     first_token_s: float = 120.0
     stall_s: float = 30.0
     total_s: float = 600.0

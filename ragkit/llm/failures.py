@@ -26,7 +26,9 @@ def transport_failure(error: httpx.HTTPError | httpx.StreamError, url: str) -> P
     """The error for a call that got no answer, or only a part of it."""
     failure: Failure = "broken_stream"
     said = f"{url} dropped the connection"
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+    if isinstance(error, httpx.ConnectTimeout):
+        failure, said = "timeout", f"{url} took too long to connect"
+    elif isinstance(error, httpx.ConnectError):
         failure, said = "refused", f"No server answers at {url}. Start it, or mend the base URL"
     elif isinstance(error, httpx.TimeoutException):
         failure, said = "timeout", f"{url} was too slow"
