@@ -6,7 +6,7 @@ Everything is bounded, so the longest text of an expression is a finite sum. The
 
 import functools
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -231,7 +231,37 @@ def _literal_char(char: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _class(ranges: Ranges) -> str:
-    return f"[{''.join(map(_range, ranges))}]"
+    """A class whose ranges are each one range in every byte of their UTF-8.
+
+    xgrammar before 0.2.8 reads others wrongly: U+0080 to U+D7FF has a dead end after the byte
+    0xED, and lets overlong sequences through after 0xE0.
+    """
+    parts = (part for low, high in ranges for part in uniform(low, high))
+    return f"[{''.join(map(_range, parts))}]"
+
+
+def uniform(low: int, high: int) -> Iterator[tuple[int, int]]:
+    """The range in parts that have the same number of bytes and one range in each of them."""
+    cut = next((end for end in _LAST_OF_LENGTH if low <= end < high), None)
+    for bits in (6, 12, 18) if cut is None and high > _ASCII else ():
+        mask = (1 << bits) - 1
+        if low & ~mask == high & ~mask:
+            break
+        if low & mask:
+            cut = low | mask
+            break
+        if high & mask != mask:
+            cut = (high & ~mask) - 1
+            break
+    if cut is None:
+        yield low, high
+    else:
+        yield from uniform(low, cut)
+        yield from uniform(cut + 1, high)
+
+
+_ASCII = 0x7F
+_LAST_OF_LENGTH = (_ASCII, 0x7FF, 0xFFFF)
 
 
 def _range(span: tuple[int, int]) -> str:
