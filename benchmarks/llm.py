@@ -47,7 +47,7 @@ async def measure(url: str, repeats: int) -> None:
     async with VLLM(url) as llm, VLLM(url, extra={"min_tokens": TOKENS}) as endless:
         publish(
             "llm_grammar",
-            [await grammar_row(endless, at_once, repeats) for at_once in AT_ONCE],
+            [await grammar_row(llm, endless, at_once, repeats) for at_once in AT_ONCE],
             note=f"milliseconds per decoded token, median of {repeats}; {TOKENS} tokens a reply",
         )
         publish(
@@ -57,7 +57,7 @@ async def measure(url: str, repeats: int) -> None:
         )
 
 
-async def grammar_row(llm: VLLM, at_once: int, repeats: int) -> dict[str, float]:
+async def grammar_row(llm: VLLM, endless: VLLM, at_once: int, repeats: int) -> dict[str, float]:
     """Time per token, free and under grammars that allow as many tokens."""
     kinds: dict[str, Grammar[Any] | None] = {
         "free": None,
