@@ -3,6 +3,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import settings
 
@@ -61,6 +62,11 @@ def vllm_server(random_model: Path) -> Iterator[Server]:
         warnings.warn(f"NO TEST AGAINST A REAL vLLM SERVER: {reason}", stacklevel=1)
         pytest.skip(reason)
     with serving(random_model.parent) as server:
+        # The first tokens of a server's life take long, for it compiles its sampler.
+        asked = [{"role": "user", "content": "x"}]
+        body = {"model": server.model, "messages": asked, "max_tokens": 4, "temperature": 1.0}
+        url = f"{server.url}/v1/chat/completions"
+        httpx.post(url, json=body, timeout=240).raise_for_status()
         yield server
 
 
