@@ -1,7 +1,8 @@
 """Agents: LangGraph graphs whose calls of tools are valid by construction, under a budget."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ragkit.core.exports import lazy_exports
 
 if TYPE_CHECKING:
     from ragkit.agents.approval import Pending, approve, edit, refuse
@@ -33,7 +34,6 @@ _EXPORTS = {
     "ragkit.agents.teams": ("Member", "team"),
     "ragkit.agents.tools": ("IdempotencyKey", "ToolSelector", "tool"),
 }
-_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
     "AgentResult",
@@ -65,16 +65,4 @@ __all__ = [
     "tree_of_thought",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import an exported name when it is first used (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ragkit.agents' has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """The exported names."""
-    return list(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,7 +1,8 @@
 """ragkit: retrieval-augmented generation and agents on models that you host yourself."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ragkit.core.exports import lazy_exports
 
 if TYPE_CHECKING:
     from ragkit.core.errors import (
@@ -37,7 +38,6 @@ _EXPORTS = {
     "ragkit.core.types": ("Answer", "Chunk", "Citation", "Document", "Hit"),
     "ragkit.sdk": ("RAG", "AsyncRAG"),
 }
-_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
     "RAG",
@@ -59,16 +59,4 @@ __all__ = [
     "ToolError",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import an exported name when it is first used (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ragkit' has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """The exported names."""
-    return [*__all__, "__version__"]
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS, others=("__version__",))

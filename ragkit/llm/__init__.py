@@ -1,7 +1,8 @@
 """Language models, and the grammars that their machine-read replies are decoded under."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ragkit.core.exports import lazy_exports
 
 if TYPE_CHECKING:
     from ragkit.core.protocols import LLM, CallOptions
@@ -18,29 +19,20 @@ if TYPE_CHECKING:
     from ragkit.llm.routing import Cascade, Router
     from ragkit.llm.vllm import VLLM
 
-_HOMES = {
-    "LLM": "ragkit.core.protocols",
-    "VLLM": "ragkit.llm.vllm",
-    "Cache": "ragkit.llm.cache",
-    "CallOptions": "ragkit.core.protocols",
-    "Cascade": "ragkit.llm.routing",
-    "CircuitBreaker": "ragkit.llm.breaker",
-    "Concurrency": "ragkit.llm.concurrency",
-    "Delta": "ragkit.core.types",
-    "LocalLLM": "ragkit.llm.local",
-    "Message": "ragkit.core.types",
-    "Metered": "ragkit.llm.cost",
-    "Price": "ragkit.llm.cost",
-    "Prompt": "ragkit.llm.prompting",
-    "RateLimit": "ragkit.llm.rates",
-    "Rates": "ragkit.llm.rates",
-    "Reply": "ragkit.core.types",
-    "Retry": "ragkit.llm.retry",
-    "Router": "ragkit.llm.routing",
-    "SelfConsistent": "ragkit.llm.prompting",
-    "open_llm": "ragkit.llm.open",
-    "self_consistency": "ragkit.llm.prompting",
-    "with_reasoning": "ragkit.llm.prompting",
+_EXPORTS = {
+    "ragkit.core.protocols": ("LLM", "CallOptions"),
+    "ragkit.core.types": ("Delta", "Message", "Reply"),
+    "ragkit.llm.breaker": ("CircuitBreaker",),
+    "ragkit.llm.cache": ("Cache",),
+    "ragkit.llm.concurrency": ("Concurrency",),
+    "ragkit.llm.cost": ("Metered", "Price"),
+    "ragkit.llm.local": ("LocalLLM",),
+    "ragkit.llm.open": ("open_llm",),
+    "ragkit.llm.prompting": ("Prompt", "SelfConsistent", "self_consistency", "with_reasoning"),
+    "ragkit.llm.rates": ("RateLimit", "Rates"),
+    "ragkit.llm.retry": ("Retry",),
+    "ragkit.llm.routing": ("Cascade", "Router"),
+    "ragkit.llm.vllm": ("VLLM",),
 }
 
 __all__ = [
@@ -68,16 +60,4 @@ __all__ = [
     "with_reasoning",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import an exported name when it is first used (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ragkit.llm' has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """The exported names."""
-    return list(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
