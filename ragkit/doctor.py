@@ -14,8 +14,6 @@ import httpx
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.settings import Settings
 from ragkit.index.open import MEMORY, identity_for, open_index
-from ragkit.llm.grammar import choice_grammar
-from ragkit.llm.open import open_llm
 from ragkit.models.embedding import embedder as embedder_for
 from ragkit.models.packaged import MINILM, verified_folder
 
@@ -109,6 +107,9 @@ async def _llm(settings: Settings) -> Check:
             detail="no model is set, so agents have none and answers are quotes",
             fix="RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000",
         )
+    from ragkit.llm.grammar import choice_grammar  # with its compiler: only where one is asked
+    from ragkit.llm.open import open_llm
+
     try:
         async with asyncio.timeout(_LLM_S):
             llm = open_llm(settings.llm)

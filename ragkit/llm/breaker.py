@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Unpack
 
 from ragkit.core.errors import ProviderError
@@ -46,8 +47,9 @@ class CircuitBreaker(Wrapper):
         """
         self._admit()
         try:
-            async for delta in super().stream(messages, grammar=grammar, **options):
-                yield delta
+            async with aclosing(self.inner.stream(messages, grammar=grammar, **options)) as deltas:
+                async for delta in deltas:
+                    yield delta
         except ProviderError as error:
             if error.retryable:
                 self._failed += 1

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator, MutableMapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Unpack
 
@@ -74,8 +75,9 @@ class Cache(Wrapper):
     ) -> AsyncGenerator[Delta]:
         """See `LLM.stream`; what comes from the cache comes in one piece."""
         if not self._keeps(options):
-            async for delta in super().stream(messages, grammar=grammar, **options):
-                yield delta
+            async with aclosing(self.inner.stream(messages, grammar=grammar, **options)) as deltas:
+                async for delta in deltas:
+                    yield delta
             return
         reply = await self.complete(messages, grammar=grammar, **options)
         yield Delta(text=reply.text)

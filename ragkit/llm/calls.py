@@ -70,15 +70,3 @@ class Wrapper(Streamed):
     async def close(self) -> None:
         """Close the wrapped LLM."""
         await self.inner.close()
-
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`."""
-        async with aclosing(self.inner.stream(messages, grammar=grammar, **options)) as deltas:
-            async for delta in deltas:
-                yield delta

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Unpack
 
@@ -164,8 +165,9 @@ class SelfConsistent(Wrapper):
     ) -> AsyncGenerator[Delta]:
         """See `LLM.stream`; under a grammar the text comes in one piece."""
         if grammar is None:
-            async for delta in super().stream(messages, grammar=None, **options):
-                yield delta
+            async with aclosing(self.inner.stream(messages, **options)) as deltas:
+                async for delta in deltas:
+                    yield delta
             return
         vote = await self_consistency(
             self.inner, messages, grammar, samples=self._samples, **options

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Unpack
@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from ragkit.core.errors import ConfigError, InputError, ProviderError
-from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
 from ragkit.core.settings import LLMSettings
 from ragkit.core.types import Conversation, Delta, Message, Usage
 from ragkit.llm import (
@@ -175,6 +175,46 @@ async def test_an_abandoned_stream_gives_its_slot_back() -> None:
         await anext(deltas)
         assert llm.running == 1
     assert llm.running == 0
+
+
+class Closing(ScriptedLLM):
+    """Notes when its stream is closed."""
+
+    closed = False
+
+    async def stream(
+        self,
+        messages: Conversation,
+        *,
+        grammar: ReplyGrammar[object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncGenerator[Delta]:
+        try:
+            yield Delta(text="piece")
+            yield Delta(text="another")
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        Cache,
+        CircuitBreaker,
+        Metered,
+        Retry,
+        SelfConsistent,
+        lambda llm: Concurrency(llm, limit=1),
+        lambda llm: RateLimit(llm, Rates()),
+        lambda llm: Router({"one": llm}, lambda _: "one"),
+    ],
+)
+async def test_closing_a_stream_closes_what_it_wraps_at_once(wrap: Callable[[LLM], LLM]) -> None:
+    inner = Closing([])
+    deltas = wrap(inner).stream("x")
+    await anext(deltas)
+    await deltas.aclose()
+    assert inner.closed
 
 
 async def test_tokens_are_reserved_and_what_was_not_used_is_put_back() -> None:
