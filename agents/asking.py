@@ -8,12 +8,12 @@ from typing import Generic, TypeAlias, TypeVar
 
 from ragkit.agents.budget import Amount, Grant, Limit, grant, settled
 from ragkit.agents.events import AnswerText, Event, Thought, Used, emit
-from ragkit.agents.fields import FieldReader, Path
 from ragkit.agents.parts import Parts
 from ragkit.agents.state import Draft, Record, StoppedBy
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
 from ragkit.core.types import Message, Reply, Usage
+from ragkit.llm.fields import FieldReader, Path
 
 T = TypeVar("T")
 Show: TypeAlias = Callable[[Path, str], Event | None]

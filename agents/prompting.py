@@ -3,21 +3,15 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 from ragkit.agents.state import clean, dumped
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Message
+from ragkit.llm.prompting import prompt_file
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 TRIMMED = "\n[... trimmed ...]\n"
-
-
-@cache
-def _file(name: str) -> str:
-    return (files("ragkit.agents") / "prompts" / f"{name}.md").read_text(encoding="utf-8").strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +32,7 @@ class Prompts:
             ConfigError: A replacement has a name that this agent does not use, or a place that
                 the file does not have.
         """
-        texts = {name: _file(name) for name in names}
+        texts = {name: prompt_file("ragkit.agents", name) for name in names}
         for name, text in (replaced or {}).items():
             if name not in texts:
                 known = ", ".join(sorted(texts))

@@ -11,7 +11,7 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
 
 from ragkit.core.protocols import Answerer
 from ragkit.core.types import DEFAULT_TENANT, Answer, Hit
-from ragkit.retrieval.hybrid import HybridRetriever
+from ragkit.retrieval.retriever import Retriever
 
 
 class AnswerState(TypedDict):
@@ -23,7 +23,7 @@ class AnswerState(TypedDict):
 
 
 def answer_graph(
-    retriever: HybridRetriever,
+    retriever: Retriever,
     answerer: Answerer,
     *,
     tenant: str = DEFAULT_TENANT,

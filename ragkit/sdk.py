@@ -2,16 +2,26 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from ragkit.core.errors import ConfigError
 from ragkit.core.filters import Filter
-from ragkit.core.protocols import Answerer, Embedder, Index, OnProgress, Reranker
+from ragkit.core.protocols import (
+    LLM,
+    Answerer,
+    Embedder,
+    Index,
+    OnProgress,
+    Reranker,
+    StreamingAnswerer,
+)
 from ragkit.core.settings import Settings
 from ragkit.core.sync import run_sync
-from ragkit.core.types import Answer, Document, DocumentRecord, Metadata
+from ragkit.core.types import Answer, AnswerDelta, Document, DocumentRecord, Metadata
 from ragkit.index.integrity import Fault, repair, verify
 from ragkit.index.open import identity_for, open_index
 from ragkit.ingest.chunkers.recursive import chunker_for
@@ -21,6 +31,7 @@ from ragkit.ingest.sources import from_documents, from_paths
 from ragkit.models.embedding import embedder as embedder_for
 from ragkit.models.reranking import reranker as reranker_for
 from ragkit.rag.extractive import ExtractiveAnswerer
+from ragkit.retrieval.build import wrapped
 from ragkit.retrieval.context import Passage, build_context
 from ragkit.retrieval.hybrid import Hits, HybridRetriever
 
@@ -32,7 +43,7 @@ class AsyncRAG:
     """Documents in, cited answers out.
 
     Every part comes from `settings` unless it is given. Nothing is opened or loaded before it is
-    needed; `close` (or `async with`) releases the index.
+    needed; `close` (or `async with`) releases the index, and a model that it opened.
     """
 
     def __init__(
@@ -43,6 +54,7 @@ class AsyncRAG:
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
         answerer: Answerer | None = None,
+        llm: LLM | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
         """Choose the parts. `index` is a folder, a Qdrant URL or `":memory:"`."""
@@ -53,6 +65,8 @@ class AsyncRAG:
         self._given_embedder = embedder
         self._given_reranker = reranker
         self._given_answerer = answerer
+        self._given_llm = llm
+        self._own_llm: LLM | None = None
         self._on_progress = on_progress
         self._opening = asyncio.Lock()
         self._index: Index | None = None
@@ -68,13 +82,32 @@ class AsyncRAG:
         return self._given_reranker or reranker_for(self.settings.reranker)
 
     @functools.cached_property
+    def llm(self) -> LLM | None:
+        """The language model in use, None where none is set."""
+        if self._given_llm is not None or self.settings.llm.model is None:
+            return self._given_llm
+        from ragkit.llm.open import open_llm  # with the compiler of grammars
+
+        self._own_llm = open_llm(self.settings.llm)
+        return self._own_llm
+
+    @functools.cached_property
     def answerer(self) -> Answerer:
         """The answerer in use."""
-        return self._given_answerer or ExtractiveAnswerer(
-            self.embedder,
-            settings=self.settings.answer,
-            language=self.settings.index.language,
-        )
+        if self._given_answerer is not None:
+            return self._given_answerer
+        config, language = self.settings.answer, self.settings.index.language
+        if config.mode == "extractive":
+            return ExtractiveAnswerer(self.embedder, settings=config, language=language)
+        if self.llm is None:
+            raise ConfigError(
+                "answer.mode is 'generative', which needs a language model, and none is set. Set "
+                "llm.model (RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000, or --llm)."
+            )
+        from ragkit.rag.generative import GenerativeAnswerer  # with the compiler of grammars
+
+        ends = self.settings.retrieval.best_at_the_ends
+        return GenerativeAnswerer(self.llm, settings=config, language=language, ends=ends)
 
     async def ingest(
         self,
@@ -120,14 +153,24 @@ class AsyncRAG:
         tenant: str | None = None,
         explain: bool = False,
     ) -> Hits:
-        """The `k` chunks that fit the query best; see `HybridRetriever.search`."""
-        retriever = HybridRetriever(
-            index=await self.index(),
+        """The `k` chunks that fit the query best; see `HybridRetriever.search`.
+
+        The transformation and the choices after retrieval are those of `settings.retrieval`.
+
+        Raises:
+            ConfigError: A transformation needs a language model, and none is set.
+        """
+        index = await self.index()
+        hybrid = HybridRetriever(
+            index=index,
             embedder=self.embedder,
             reranker=self.reranker,
             settings=self.settings.retrieval,
             rerank_depth=self.settings.reranker.depth,
         )
+        config = self.settings.retrieval
+        llm = self.llm if config.transform is not None else None
+        retriever = wrapped(hybrid, config, index=index, embedder=self.embedder, llm=llm)
         return await retriever.search(
             query, k=k, where=where, tenant=tenant or self.settings.tenant, explain=explain
         )
@@ -140,14 +183,20 @@ class AsyncRAG:
         where: Filter | str | None = None,
         tenant: str | None = None,
     ) -> list[Passage]:
-        """The passages to show a language model, in order: merged, packed, best first and last.
+        """The passages to show a language model, in order: merged, packed, best first.
 
-        They hold at most `settings.retrieval.context_tokens` of the embedder's tokens.
+        With `settings.retrieval.best_at_the_ends` the best stand first and last. They hold at most
+        `settings.retrieval.context_tokens` of the embedder's tokens.
         """
         hits = await self.search(query, k=k, where=where, tenant=tenant)
         count = self.embedder.tokenizer.token_starts
-        budget = self.settings.retrieval.context_tokens
-        return build_context(hits, budget=budget, count=lambda text: len(count(text)))
+        config = self.settings.retrieval
+        return build_context(
+            hits,
+            budget=config.context_tokens,
+            count=lambda text: len(count(text)),
+            ends=config.best_at_the_ends,
+        )
 
     async def ask(
         self,
@@ -160,6 +209,26 @@ class AsyncRAG:
         """Answer a question with verbatim citations, or abstain."""
         hits = await self.search(question, k=k, where=where, tenant=tenant)
         return await self.answerer.answer(question, hits)
+
+    async def ask_stream(
+        self,
+        question: str,
+        *,
+        k: int | None = None,
+        where: Filter | str | None = None,
+        tenant: str | None = None,
+    ) -> AsyncGenerator[AnswerDelta]:
+        """`ask`, with the text as it is written and the whole answer last.
+
+        An answerer that does not write, as the extractive one, gives the whole only.
+        """
+        hits = await self.search(question, k=k, where=where, tenant=tenant)
+        if not isinstance(self.answerer, StreamingAnswerer):
+            yield AnswerDelta(text="", answer=await self.answerer.answer(question, hits))
+            return
+        async with aclosing(self.answerer.stream(question, hits)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def documents(self, *, tenant: str | None = None) -> list[DocumentRecord]:
         """The documents in the index."""
@@ -193,10 +262,12 @@ class AsyncRAG:
             return self._index
 
     async def close(self) -> None:
-        """Release the index."""
+        """Release the index, and the language model where it is not a given one."""
         if self._index is not None:
             await self._index.close()
             self._index = None
+        if self._own_llm is not None:
+            await self._own_llm.close()
 
     async def __aenter__(self) -> Self:
         """Enter without opening anything."""
@@ -236,6 +307,7 @@ class RAG:
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
         answerer: Answerer | None = None,
+        llm: LLM | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
         """Choose the parts. `index` is a folder, a Qdrant URL or `":memory:"`."""
@@ -245,6 +317,7 @@ class RAG:
             embedder=embedder,
             reranker=reranker,
             answerer=answerer,
+            llm=llm,
             on_progress=on_progress,
         )
 

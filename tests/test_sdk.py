@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ragkit import RAG, AsyncRAG, Settings
-from ragkit.core.protocols import Embedder
-from ragkit.core.settings import RetrievalSettings
+from ragkit import RAG, AsyncRAG, ConfigError, Settings
+from ragkit.core.protocols import LLM, Embedder
+from ragkit.core.settings import AnswerSettings, LLMSettings, RetrievalSettings
 from ragkit.testing.embedder import HashEmbedder
+from ragkit.testing.llm import ScriptedLLM
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,87 @@ def test_a_context_stays_within_its_budget(minilm: Embedder) -> None:
         passages = rag.context("rivers")
     tokens = [len(minilm.tokenizer.token_starts(passage.text)) for passage in passages]
     assert 200 < sum(tokens) <= 500
+
+
+VOLGA = (
+    '{"quotes":[{"passage":"1","quote":"The longest river of Europe is the Volga."}],'
+    '"sufficient":true,"answer":"It is the Volga.","citations":["1"]}'
+)
+GENERATIVE = Settings(answer=AnswerSettings(mode="generative"))
+
+
+async def test_a_language_model_answers_where_the_settings_say_so() -> None:
+    llm = ScriptedLLM([VOLGA])
+    async with AsyncRAG(GENERATIVE, embedder=HashEmbedder(dimensions=64), llm=llm) as rag:
+        await rag.ingest("docs")
+        answer = await rag.ask("What is the longest river of Europe?")
+    assert answer.text == "It is the Volga."
+    assert answer.citations[0].quote == "The longest river of Europe is the Volga."
+    assert answer.citations[0].uri == "docs/river.md"
+
+
+async def test_an_answer_can_be_read_while_it_is_written() -> None:
+    llm = ScriptedLLM([VOLGA])
+    async with AsyncRAG(GENERATIVE, embedder=HashEmbedder(dimensions=64), llm=llm) as rag:
+        await rag.ingest("docs")
+        deltas = [delta async for delta in rag.ask_stream("What is the longest river?")]
+    assert len(deltas) > 2
+    assert "".join(delta.text for delta in deltas) == "It is the Volga."
+    assert deltas[-1].answer is not None
+
+
+async def test_an_extractive_answer_comes_whole_at_the_end_of_its_stream(minilm: Embedder) -> None:
+    async with AsyncRAG(embedder=minilm, llm=ScriptedLLM([])) as rag:
+        await rag.ingest("docs")
+        (delta,) = [delta async for delta in rag.ask_stream("What is the longest river of Europe?")]
+    assert delta.text == ""
+    assert delta.answer is not None
+    assert "Volga" in delta.answer.text
+
+
+def test_a_query_is_transformed_where_the_settings_say_so() -> None:
+    llm = ScriptedLLM(['{"passages":["The Volga is long."]}'])
+    settings = Settings(retrieval=RetrievalSettings(transform="hyde"))
+    with RAG(settings, index=":memory:", embedder=HashEmbedder(dimensions=64), llm=llm) as rag:
+        rag.ingest("docs")
+        hits = rag.search("river", explain=True)
+    assert hits.explanation is not None
+    assert hits.explanation.transformations[0].written == ("The Volga is long.",)
+
+
+def test_what_needs_a_language_model_says_which_setting_is_missing() -> None:
+    transform = Settings(retrieval=RetrievalSettings(transform="multi_query"))
+    with RAG(transform, index=":memory:", embedder=HashEmbedder(dimensions=64)) as rag:
+        rag.ingest("docs")
+        with pytest.raises(ConfigError, match=r"'multi_query'.*Set llm\.model"):
+            rag.search("river")
+    with RAG(GENERATIVE, index=":memory:", embedder=HashEmbedder(dimensions=64)) as rag:
+        rag.ingest("docs")
+        with pytest.raises(ConfigError, match=r"'generative'.*Set llm\.model"):
+            rag.ask("river")
+
+
+async def test_a_given_language_model_stays_open_and_an_own_one_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Closing(ScriptedLLM):
+        closed = False
+
+        async def close(self) -> None:
+            self.closed = True
+
+    given, own = Closing([]), Closing([])
+
+    def opened(_: LLMSettings) -> LLM:
+        return own
+
+    monkeypatch.setattr("ragkit.llm.open.open_llm", opened)
+    settings = Settings(llm=LLMSettings(model="local:somewhere"))
+    async with AsyncRAG(settings, llm=given) as rag:
+        assert rag.llm is given
+    async with AsyncRAG(settings) as rag:
+        assert rag.llm is own
+    assert (given.closed, own.closed) == (False, True)
 
 
 def test_settings_are_taken_as_given() -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from ragkit.core.errors import InputError
-from ragkit.core.types import FieldType, Metadata, MetadataValue
+from ragkit.core.types import Chunk, FieldType, Metadata, MetadataValue
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -191,6 +191,15 @@ def matches(where: Filter, metadata: Metadata, fields: Mapping[str, FieldType]) 
     values = value if isinstance(value, tuple) else (value,)
     # A value stored before the field was declared may have another type: no condition holds.
     return any(_holds(where, convert, convert(item)) for item in values if has_type(item, kind))
+
+
+def passes(chunk: Chunk, where: Filter | None, fields: Mapping[str, FieldType]) -> bool:
+    """Whether a filter lets a chunk through."""
+    if where is None:
+        return True
+    declared = {k: value for k, value in chunk.metadata.items() if k not in BUILT_IN_FIELDS}
+    page: Metadata = {} if chunk.page is None else {"page": chunk.page}
+    return matches(where, {**declared, "uri": chunk.uri, "title": chunk.title, **page}, fields)
 
 
 def _same(value: Scalar) -> Scalar:

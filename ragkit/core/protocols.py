@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, TypedDict, TypeVar, Unpack
+from typing import Protocol, Self, TypedDict, TypeVar, Unpack, runtime_checkable
 
 from ragkit.core.filters import Filter
 from ragkit.core.types import (
     DEFAULT_TENANT,
     Answer,
+    AnswerDelta,
     Chunk,
     Conversation,
     Delta,
@@ -174,6 +175,10 @@ class Index(Protocol):
         """The tenant's chunks with these ids, in that order; unknown ids are left out."""
         ...
 
+    async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
+        """All chunks of the tenant's documents at these uris, in no order."""
+        ...
+
     async def commit(self, entries: Sequence[Entry]) -> None:
         """Store documents: new chunks, then their records, then the old generation's deletion.
 
@@ -322,6 +327,18 @@ class Answerer(Protocol):
 
     async def answer(self, question: str, hits: Sequence[Hit]) -> Answer:
         """Answer with verbatim citations from `hits`."""
+        ...
+
+
+@runtime_checkable
+class StreamingAnswerer(Answerer, Protocol):
+    """An answerer whose text can be read while it is written."""
+
+    def stream(self, question: str, hits: Sequence[Hit]) -> AsyncGenerator[AnswerDelta]:
+        """The answer's text piece by piece, then the whole answer.
+
+        Closing the iterator ends the work.
+        """
         ...
 
 

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from ragkit.core.errors import ConfigError
-from ragkit.core.types import DEFAULT_TENANT, FieldType
+from ragkit.core.types import DEFAULT_TENANT, FieldType, TransformName
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -48,11 +48,14 @@ class IndexSettings(_Section):
 class EmbedderSettings(_Section):
     """`model` is `"packaged:all-minilm-l6-v2"` or `"sentence-transformers:<folder or hub name>"`.
 
-    `dimensions` keeps a Matryoshka prefix of each vector; `dtype` is the arithmetic of the forward
-    pass (`auto`: bfloat16 autocast where the CPU has it, else float32).
+    `rotation` is a file made by `ragkit train matryoshka`, which puts most of what a vector says
+    into its first dimensions and keeps all similarities (`auto`: the packaged model's own, none for
+    others). `dimensions` keeps a Matryoshka prefix of each vector; `dtype` is the arithmetic of the
+    forward pass (`auto`: bfloat16 autocast where the CPU has it, else float32).
     """
 
     model: str = "packaged:all-minilm-l6-v2"
+    rotation: str | None = "auto"
     dimensions: Positive | None = None
     query_prompt: str | None = None
     passage_prompt: str | None = None
@@ -83,7 +86,10 @@ class IngestSettings(_Section):
 class RetrievalSettings(_Section):
     """`depth` is what each leg returns; `rrf_k` and the weights shape reciprocal rank fusion.
 
-    With `drop_duplicates`, a chunk whose text equals that of a better one is left out.
+    With `drop_duplicates`, a chunk whose text equals that of a better one is left out. `transform`
+    is what is made of a query first; `mmr_lambda` turns maximal marginal relevance on, over so
+    many candidates; `neighbours` is how many chunks before and after each hit come with it;
+    `best_at_the_ends` orders passages for a language model.
     """
 
     k: Positive = 5
@@ -92,12 +98,21 @@ class RetrievalSettings(_Section):
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
     bm25_weight: Annotated[float, Field(ge=0)] = 1.0
     drop_duplicates: bool = True
+    transform: TransformName | None = None
+    mmr_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
+    mmr_candidates: Positive = 20
+    neighbours: Annotated[int, Field(ge=0)] = 0
+    best_at_the_ends: bool = False
     context_tokens: Positive = 1500
 
 
 class AnswerSettings(_Section):
-    """`threshold` is the confidence, 0 to 1, below which the answerer abstains."""
+    """`mode` is by verbatim sentences, or by the language model that is set.
 
+    `threshold` is the confidence, 0 to 1, below which the extractive answerer abstains.
+    """
+
+    mode: Literal["extractive", "generative"] = "extractive"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     max_quotes: Positive = 3
 

@@ -22,6 +22,8 @@ Permission: TypeAlias = Literal["read", "write", "approve"]
 """What a tool may do: look, change something outside, or act only when a person agreed."""
 Pattern: TypeAlias = Literal["react", "rewoo", "plan"]
 """How an agent works."""
+TransformName: TypeAlias = Literal["multi_query", "hyde", "step_back", "decompose", "feedback"]
+"""What is made of a query before it is searched for."""
 Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
 """A JSON value."""
 
@@ -225,7 +227,9 @@ class Answer:
     """An answer with its evidence.
 
     `confidence` is the estimated probability, 0 to 1, that the passages hold the answer; an
-    answer below the threshold is `abstained` and has neither text of its own nor citations.
+    answer below the threshold is `abstained` and has neither text of its own nor citations. A
+    language model's own verdict is 1 or 0. `left_out` are the ids of those hits that did not fit
+    the model's context.
     """
 
     text: str
@@ -235,10 +239,19 @@ class Answer:
     hits: tuple[Hit, ...]
     usage: Usage
     timings: Timings
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The answer's text."""
         return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerDelta:
+    """A piece of an answer's text as it comes; the last one has no text and the whole `answer`."""
+
+    text: str
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

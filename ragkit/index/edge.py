@@ -172,6 +172,21 @@ class EdgeIndex:
         payloads = {str(point.id): point.payload for point in found}
         return layout.read_chunks(ids, payloads, tenant=tenant)
 
+    async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
+        """All chunks of the tenant's documents at these uris, in no order."""
+        return await self._run(self._chunks_of, list(uris), tenant)
+
+    def _chunks_of(self, uris: list[str], tenant: str) -> list[Chunk]:
+        points, _ = self._shard.scroll(
+            qe.ScrollRequest(
+                filter=_of_documents(uris, tenant),
+                limit=_EVERYTHING,
+                with_payload=True,
+                with_vector=False,
+            )
+        )
+        return [layout.read_chunk(str(point.id), point.payload) for point in points]
+
     async def commit(self, entries: Sequence[Entry]) -> None:
         """Store documents: new chunks, then their records, then the old generation's deletion."""
         await self._run(self._commit, entries)
@@ -215,9 +230,7 @@ class EdgeIndex:
         _check_space(self._path, 0, for_what="a deletion")
         ids: list[qe.PointId] = [layout.record_id(uri, tenant=tenant) for uri in uris]
         self._shard.update(qe.UpdateOperation.delete_points(ids))
-        self._delete(
-            qe.Filter(must=[_is("kind", "chunk"), _is("tenant", tenant), _among("uri", uris)])
-        )
+        self._delete(_of_documents(uris, tenant))
 
     async def records(self, *, tenant: str | None = DEFAULT_TENANT) -> list[DocumentRecord]:
         """The manifest, of one tenant or (None) of all."""
@@ -456,6 +469,10 @@ def _is(key: str, value: str) -> qe.FieldCondition:
 
 def _among(key: str, values: Sequence[str]) -> qe.FieldCondition:
     return qe.FieldCondition(key=key, match=qe.MatchAny(any=list(values)))
+
+
+def _of_documents(uris: Sequence[str], tenant: str) -> qe.Filter:
+    return qe.Filter(must=[_is("kind", "chunk"), _is("tenant", tenant), _among("uri", uris)])
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 from rank_bm25 import BM25Okapi
 
 from ragkit.core.errors import InputError
-from ragkit.core.filters import BUILT_IN_FIELDS, Filter, matches
+from ragkit.core.filters import passes
 from ragkit.core.protocols import Entry, LegQuery, Legs
 from ragkit.core.text import terms
 from ragkit.core.types import (
@@ -18,7 +18,6 @@ from ragkit.core.types import (
     FieldType,
     FloatArray,
     IndexIdentity,
-    Metadata,
 )
 from ragkit.index.layout import check_entries, check_fields, check_leg_query
 
@@ -64,7 +63,7 @@ class MemoryIndex:
         stored = list(self._chunks.get(query.tenant, {}).values())
         if not stored:
             return Legs(chunks={})
-        allowed = np.array([_passes(item.chunk, query.where, self._fields) for item in stored])
+        allowed = np.array([passes(item.chunk, query.where, self._fields) for item in stored])
         dense = _dense(stored, query.vector) if query.vector is not None else None
         bm25 = self._bm25(stored, query) if query.text is not None else None
         legs = [_top(stored, scores, allowed, query.depth) for scores in (dense, bm25)]
@@ -92,6 +91,13 @@ class MemoryIndex:
         self._check_open()
         stored = self._chunks.get(tenant, {})
         return [stored[item].chunk for item in ids if item in stored]
+
+    async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
+        """All chunks of the tenant's documents at these uris, in no order."""
+        self._check_open()
+        wanted = set(uris)
+        stored = self._chunks.get(tenant, {}).values()
+        return [item.chunk for item in stored if item.chunk.uri in wanted]
 
     async def commit(self, entries: Sequence[Entry]) -> None:
         """Store documents: new chunks, then their records, then the old generation's deletion."""
@@ -168,14 +174,6 @@ class MemoryIndex:
     def _check_open(self) -> None:
         if self._closed:
             raise InputError("The index in memory is closed.")
-
-
-def _passes(chunk: Chunk, where: Filter | None, fields: Mapping[str, FieldType]) -> bool:
-    if where is None:
-        return True
-    declared = {k: value for k, value in chunk.metadata.items() if k not in BUILT_IN_FIELDS}
-    page: Metadata = {} if chunk.page is None else {"page": chunk.page}
-    return matches(where, {**declared, "uri": chunk.uri, "title": chunk.title, **page}, fields)
 
 
 def _dense(stored: Sequence[_Stored], vector: FloatArray) -> FloatArray:

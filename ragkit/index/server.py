@@ -131,6 +131,13 @@ class QdrantIndex:
             payloads.update((str(point.id), point.payload) for point in found)
         return layout.read_chunks(ids, payloads, tenant=tenant)
 
+    async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
+        """All chunks of the tenant's documents at these uris, in no order."""
+        found: list[models.Record] = []
+        for page in points.pages(uris, _PAGE):
+            found += await self._scrolled(points.chunks_of(page, tenant=tenant))
+        return [layout.read_chunk(str(point.id), point.payload) for point in found]
+
     async def commit(self, entries: Sequence[Entry]) -> None:
         """Store documents: new chunks, then their records, then the old generation's deletion."""
         identity, _ = self._connected()
@@ -159,20 +166,25 @@ class QdrantIndex:
         conditions = [points.equals("kind", "record")]
         if tenant is not None:
             conditions.append(points.equals("tenant", tenant))
-        records: list[DocumentRecord] = []
+        found = await self._scrolled(models.Filter(must=list[models.Condition](conditions)))
+        return [layout.read_record(point.payload) for point in found]
+
+    async def _scrolled(self, condition: models.Filter) -> list[models.Record]:
+        """All points that meet the condition."""
+        found: list[models.Record] = []
         following = None
         while True:
             page, following = await self._call(
                 self._client.scroll,
                 self._name,
-                scroll_filter=models.Filter(must=list[models.Condition](conditions)),
+                scroll_filter=condition,
                 limit=_PAGE,
                 offset=following,
                 with_payload=True,
             )
-            records += [layout.read_record(point.payload) for point in page]
+            found += page
             if following is None:
-                return records
+                return found
 
     async def generations(self) -> Mapping[str, int]:
         """Number of stored chunks of every generation, over all tenants."""

@@ -2,10 +2,12 @@
 
 import asyncio
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, Generic, TypeVar, Unpack
 
 from pydantic import BaseModel, Field, create_model
@@ -17,6 +19,12 @@ from ragkit.llm.calls import Wrapper
 from ragkit.llm.cost import total_usage
 
 T = TypeVar("T")
+
+
+@functools.cache
+def prompt_file(package: str, name: str) -> str:
+    """The text of `prompts/<name>.md` beside a package's modules."""
+    return (files(package) / "prompts" / f"{name}.md").read_text(encoding="utf-8").strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

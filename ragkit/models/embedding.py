@@ -1,6 +1,7 @@
 """Embedders: sentence-transformers models of any folder or hub name, and the packaged one."""
 
 import asyncio
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,15 @@ from ragkit.core.errors import ConfigError, MissingExtraError, ProviderError
 from ragkit.core.protocols import Embedder, Tokenizer
 from ragkit.core.settings import EmbedderSettings
 from ragkit.core.types import FloatArray, Task
-from ragkit.models.packaged import PackagedModel, file_sha256, packaged_model, verified_folder
+from ragkit.models.matryoshka import load_rotation
+from ragkit.models.packaged import (
+    ROTATIONS,
+    PackagedModel,
+    file_sha256,
+    packaged_model,
+    verified_folder,
+    verified_weights,
+)
 from ragkit.models.tokens import ModelTokenizer
 
 logger = logging.getLogger(__name__)
@@ -47,7 +56,6 @@ class _Model(Protocol):
         prompt: str | None,
         batch_size: int,
         normalize_embeddings: bool,
-        truncate_dim: int | None,
         show_progress_bar: bool,
     ) -> FloatArray: ...
 
@@ -66,8 +74,9 @@ class _Facts:
 class SentenceTransformerEmbedder:
     """A sentence-transformers model, loaded when first needed.
 
-    With `dimensions` set, vectors are cut to that Matryoshka prefix and scaled to unit length
-    (Kusupati et al. 2022, arXiv:2205.13147).
+    Vectors are turned by the rotation, if there is one (`ragkit.models.matryoshka`). With
+    `dimensions` set, they are cut to that Matryoshka prefix and scaled to unit length (Kusupati et
+    al. 2022, arXiv:2205.13147).
     """
 
     def __init__(self, settings: EmbedderSettings) -> None:
@@ -78,8 +87,11 @@ class SentenceTransformerEmbedder:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Model name and revision."""
-        return self._facts.name, self._facts.revision
+        """Model name and revision; a rotation is part of the revision."""
+        name, revision = self._facts.name, self._facts.revision
+        if self._rotation is not None:
+            revision += f"+{hashlib.sha256(self._rotation.tobytes()).hexdigest()[:8]}"
+        return name, revision
 
     @property
     def dimensions(self) -> int:
@@ -121,10 +133,18 @@ class SentenceTransformerEmbedder:
                 prompt=self.prompts[task] or None,
                 batch_size=self._settings.batch_size,
                 normalize_embeddings=True,
-                truncate_dim=self._settings.dimensions,
                 show_progress_bar=False,
             )
-        return np.asarray(vectors, dtype=np.float32)
+        return self._prefix(np.asarray(vectors, dtype=np.float32))
+
+    def _prefix(self, vectors: FloatArray) -> FloatArray:
+        if self._rotation is not None:
+            vectors = vectors @ self._rotation
+        if self._settings.dimensions is None:
+            return vectors
+        short = vectors[:, : self._settings.dimensions]
+        scaled: FloatArray = short / np.linalg.norm(short, axis=1, keepdims=True).clip(1e-12)
+        return scaled
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         import torch
@@ -148,6 +168,16 @@ class SentenceTransformerEmbedder:
                 f"{facts.dimensions}."
             )
         return facts
+
+    @cached_property
+    def _rotation(self) -> FloatArray | None:
+        chosen = self._settings.rotation
+        if chosen == "auto":
+            known = ROTATIONS.get(self._name) if self._provider == "packaged" else None
+            file = None if known is None else verified_weights(known)
+        else:
+            file = None if chosen is None else Path(chosen)
+        return None if file is None else load_rotation(file, dimensions=self._facts.dimensions)
 
     @cached_property
     def _model(self) -> _Model:

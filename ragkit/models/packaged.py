@@ -1,7 +1,9 @@
-"""The embedding model that comes with the `local` extra, so that everything works offline.
+"""The models that come with ragkit or its `local` extra, so that everything works offline.
 
-all-MiniLM-L6-v2 (Wang et al. 2020, fine-tuned by the sentence-transformers project; Apache-2.0):
-384 dimensions, 256 tokens. Its weights are checked against the hash of the published file.
+The embedder is all-MiniLM-L6-v2 (Wang et al. 2020, fine-tuned by the sentence-transformers project;
+Apache-2.0): 384 dimensions, 256 tokens. Its weights are checked against the hash of the published
+file. What was trained for ragkit is in `weights/`, each file with its hash here and its card in
+`README.md` there.
 """
 
 import functools
@@ -28,6 +30,24 @@ MINILM = PackagedModel(
     dimensions=384,
     max_tokens=256,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagedWeights:
+    """A file in `weights/`."""
+
+    file: str
+    sha256: str
+
+
+WEIGHTS = Path(__file__).parent / "weights"
+ROTATIONS = {
+    MINILM.name: PackagedWeights(
+        file="all-minilm-l6-v2-rotation.npy",
+        sha256="4a6a64368238d214ee7923ea35f4470261840aa3d606fb8f5df284e0e861c556",
+    )
+}
+CROSS_ENCODER = PackagedWeights(file="minilm-reader.onnx", sha256="")
 PACKAGED = {MINILM.name: MINILM}
 
 
@@ -36,6 +56,23 @@ def packaged_model(name: str) -> PackagedModel:
     if name not in PACKAGED:
         raise ConfigError(f"No packaged model {name!r}; there is {', '.join(PACKAGED)}.")
     return PACKAGED[name]
+
+
+@functools.cache
+def verified_weights(weights: PackagedWeights) -> Path:
+    """A file that came with ragkit, once it has the expected hash.
+
+    Raises:
+        ConfigError: The file is missing or was changed.
+    """
+    path = WEIGHTS / weights.file
+    found = file_sha256(path) if path.is_file() else "missing"
+    if found != weights.sha256:
+        raise ConfigError(
+            f"ragkit's weights {weights.file!r} are not those it was released with (SHA-256 "
+            f"{found}, expected {weights.sha256}): pip install --force-reinstall ragkit"
+        )
+    return path
 
 
 def packaged_folder() -> Path:

@@ -1,19 +1,15 @@
 """Answers without a language model: the sentences that answer best, verbatim, or abstention."""
 
 import math
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
-from ragkit.core.text import sentences, terms
-from ragkit.core.types import Answer, Citation, Hit, Timings, Usage
-
-_LONGEST_HEADING = 12
-_ENDS_PARAGRAPH = re.compile(r"(\A|\n[ \t]*\n)[ \t]*\Z")
-_STARTS_PARAGRAPH = re.compile(r"[ \t]*(\Z|\n[ \t]*(\n|\Z))")
+from ragkit.core.text import terms
+from ragkit.core.types import Answer, Hit, Timings, Usage
+from ragkit.rag.quotable import citation, quotable
 
 NEARLY_AS_GOOD = 0.5
 """How far below the best score, in log-odds, a sentence is quoted too."""
@@ -115,7 +111,7 @@ class ExtractiveAnswerer:
         chosen = [] if abstained else self._choose(ranked)
         return Answer(
             text=ABSTENTION if abstained else " ".join(item.quote for item in chosen),
-            citations=tuple(_citation(item) for item in chosen),
+            citations=tuple(citation(item.hit.chunk, item.start, item.end) for item in chosen),
             abstained=abstained,
             confidence=confidence,
             hits=tuple(hits),
@@ -125,7 +121,9 @@ class ExtractiveAnswerer:
 
     async def candidates(self, question: str, hits: Sequence[Hit]) -> list[Candidate]:
         """Every sentence of the hits, best first."""
-        spans = [(hit, start, end) for hit in hits for start, end in self._sentences(hit)]
+        spans = [
+            (hit, start, end) for hit in hits for start, end in quotable(hit.chunk, self._language)
+        ]
         if not spans:
             return []
         bare = [hit.chunk.text[start:end] for hit, start, end in spans]
@@ -154,15 +152,6 @@ class ExtractiveAnswerer:
         ]
         return sorted(found, key=lambda item: -item.score)
 
-    def _sentences(self, hit: Hit) -> list[tuple[int, int]]:
-        text, headings = hit.chunk.text, {*hit.chunk.heading_path, hit.chunk.title}
-        return [
-            (start, end)
-            for sentence in sentences(text, language=self._language)
-            for start, end in _rows(text, *sentence)
-            if text[start:end].strip("#=- \n") not in headings and not _is_heading(text, start, end)
-        ]
-
     def _coverage(self, asked: set[str], text: str) -> float:
         found = asked & set(terms(text, language=self._language))
         return len(found) / len(asked) if asked else 0.0
@@ -175,38 +164,3 @@ class ExtractiveAnswerer:
             if near and len(chosen) < self._settings.max_quotes:
                 chosen.setdefault(item.quote, item)
         return list(chosen.values())
-
-
-def _rows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """A sentence itself, or the rows of a table, without rules between them."""
-    if "|" not in text[start:end]:
-        yield start, end
-        return
-    for line in text[start:end].split("\n"):
-        row = line.strip()
-        if row.strip("|-: "):
-            first = start + line.index(row)
-            yield first, first + len(row)
-        start += len(line) + 1
-
-
-def _is_heading(text: str, start: int, end: int) -> bool:
-    """Whether a sentence is marked as a heading, or stands alone, short and without an end mark."""
-    sentence = text[start:end]
-    if sentence.startswith("#") or sentence.endswith(("\n---", "\n===")):
-        return True
-    alone = _ENDS_PARAGRAPH.search(text[:start]) and _STARTS_PARAGRAPH.match(text[end:])
-    is_row = sentence[0] in "-*+" or "|" in sentence
-    short = len(sentence.split()) <= _LONGEST_HEADING
-    return bool(alone) and short and sentence[-1].isalnum() and not is_row
-
-
-def _citation(candidate: Candidate) -> Citation:
-    chunk = candidate.hit.chunk
-    return Citation(
-        chunk_id=chunk.id,
-        uri=chunk.uri,
-        quote=candidate.quote,
-        start=chunk.start + candidate.start,
-        end=chunk.start + candidate.end,
-    )

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from ragkit.core.types import Hit
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +50,8 @@ def pack(passages: Sequence[Passage], *, budget: int, count: Callable[[str], int
     return packed
 
 
-def best_at_the_ends(passages: Sequence[Passage]) -> list[Passage]:
-    """Reorder passages, best first, so that the best stand first and last.
+def best_at_the_ends(passages: Sequence[T]) -> list[T]:
+    """Reorder what is given best first, so that the best stand first and last.
 
     Models use the middle of a long context least (Liu et al. 2023, arXiv:2307.03172).
     """
@@ -56,10 +59,14 @@ def best_at_the_ends(passages: Sequence[Passage]) -> list[Passage]:
 
 
 def build_context(
-    hits: Sequence[Hit], *, budget: int, count: Callable[[str], int]
+    hits: Sequence[Hit], *, budget: int, count: Callable[[str], int], ends: bool = False
 ) -> list[Passage]:
-    """Merge, pack and order hits into the passages that a model is shown."""
-    return best_at_the_ends(pack(merge_neighbours(hits), budget=budget, count=count))
+    """Merge, pack and order hits into the passages that a model is shown.
+
+    The best comes first; with `ends`, see `best_at_the_ends`.
+    """
+    packed = pack(merge_neighbours(hits), budget=budget, count=count)
+    return best_at_the_ends(packed) if ends else packed
 
 
 def _passage(hit: Hit) -> Passage:

@@ -3,27 +3,51 @@
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self, TypeAlias
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.filters import Filter, parse_filter
 from ragkit.core.protocols import Embedder, Index, LegQuery, Legs, Reranker
 from ragkit.core.settings import RetrievalSettings
-from ragkit.core.types import DEFAULT_TENANT, Chunk, FloatArray, Hit, StageRank
+from ragkit.core.types import DEFAULT_TENANT, Chunk, FloatArray, Hit, StageRank, Usage
+from ragkit.retrieval.candidates import reranked, text_key
 from ragkit.retrieval.fusion import reciprocal_rank_fusion
-from ragkit.retrieval.query import check_query
+from ragkit.retrieval.query import Query, as_query
 
 Leg: TypeAlias = Literal["dense", "bm25"]
 BOTH: tuple[Leg, ...] = ("dense", "bm25")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transformation:
+    """What was made of a query before it was searched for, and what that took.
+
+    Attributes:
+        name: Of the transformation.
+        written: What a model wrote: queries, or passages that could answer.
+        calls: Number of calls of a model.
+        usage: Their tokens.
+        seconds: From the query to what was made of it.
+        note: Why the query was searched for as it is, where it was.
+    """
+
+    name: str
+    written: tuple[str, ...] = ()
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """All that a search did: every candidate of every stage, what was dropped, and the time taken.
 
-    `stages` maps dense, bm25, fusion and rerank to `(chunk id, rank, score)` in order of rank;
-    `duplicates` maps each chunk that was dropped to the one kept in its place.
+    `stages` maps dense, bm25, fusion, rerank and whatever is wrapped around them to `(chunk id,
+    rank, score)` in order of rank; `duplicates` maps each chunk that was dropped to the one kept
+    in its place. With transformations, `searches` explains the search for each query, the
+    original first: `stages` has its stages, `seconds` the sums of all.
     """
 
     query: str
@@ -33,6 +57,8 @@ class Explanation:
     stages: Mapping[str, Sequence[tuple[str, int, float]]]
     duplicates: Mapping[str, str]
     seconds: Mapping[str, float]
+    transformations: tuple[Transformation, ...] = ()
+    searches: tuple["Explanation", ...] = ()
 
 
 class Hits(list[Hit]):
@@ -48,7 +74,7 @@ class Hits(list[Hit]):
 class _Run:
     """One search as it goes: what each stage ranked, what was dropped, how long it took."""
 
-    query: str
+    query: Query
     stages: dict[str, Sequence[tuple[str, float]]] = field(
         default_factory=dict[str, Sequence[tuple[str, float]]]
     )
@@ -81,9 +107,13 @@ class HybridRetriever:
     settings: RetrievalSettings = field(default_factory=RetrievalSettings)
     rerank_depth: int = 50
 
+    def unreranked(self) -> Self:
+        """The same without its reranker."""
+        return replace(self, reranker=None)
+
     async def search(
         self,
-        query: str,
+        query: str | Query,
         *,
         k: int | None = None,
         where: Filter | str | None = None,
@@ -94,7 +124,7 @@ class HybridRetriever:
         """The `k` best chunks, each with its rank and score in every stage.
 
         Args:
-            query: A question or some words.
+            query: A question or some words, or a `Query` with a vector of its own.
             k: How many hits; `settings.k` where None.
             where: A filter, or an expression such as `year >= 2020 and lang == "en"`.
             tenant: Whose chunks are searched; those of others are never seen.
@@ -104,12 +134,12 @@ class HybridRetriever:
         Raises:
             InputError: The query or the filter cannot be used.
         """
-        run = _Run(query=check_query(query))
+        run = _Run(query=as_query(query))
         condition = parse_filter(where) if isinstance(where, str) else where
         vector = await self._embed(run) if "dense" in legs else None
         request = LegQuery(
             vector=vector,
-            text=run.query if "bm25" in legs else None,
+            text=run.query.text if "bm25" in legs else None,
             depth=self.settings.depth,
             where=condition,
             tenant=tenant,
@@ -121,10 +151,12 @@ class HybridRetriever:
         return Hits(hits, self._explain(run, condition, tenant) if explain else None)
 
     async def _embed(self, run: _Run) -> FloatArray:
+        if run.query.vector is not None:
+            return run.query.vector
         if self.embedder is None:
             raise ConfigError("This index has no vectors, and dense search was asked for.")
         with run.timed("embed"):
-            vectors = await self.embedder.embed([run.query], task="query")
+            vectors = await self.embedder.embed([run.query.text], task="query")
         vector: FloatArray = vectors[0]
         return vector
 
@@ -151,10 +183,8 @@ class HybridRetriever:
             candidates = await self._unique(ranked, found, tenant, wanted, run)
         if self.reranker is not None and candidates:
             with run.timed("rerank"):
-                texts = [f"{chunk.header}\n\n{chunk.text}".strip() for chunk, _ in candidates]
-                scores = await self.reranker.rerank(run.query, texts)
-            pairs = [(chunk, float(s)) for (chunk, _), s in zip(candidates, scores, strict=True)]
-            candidates = sorted(pairs, key=lambda pair: -pair[1])
+                chunks = [chunk for chunk, _ in candidates]
+                candidates = await reranked(self.reranker, run.query.text, chunks)
             run.stages["rerank"] = [(chunk.id, score) for chunk, score in candidates]
         best = candidates[:k]
         traces = run.traces(chunk.id for chunk, _ in best)
@@ -170,15 +200,12 @@ class HybridRetriever:
             page = dict(ranked[first : first + wanted])
             first += wanted
             for chunk in await self._chunks(list(page), found, tenant):
-                key = self._same_text_key(chunk)
+                key = text_key(chunk) if self.settings.drop_duplicates else chunk.id
                 if key in kept:
                     run.duplicates[chunk.id] = kept[key][0].id
                 elif len(kept) < wanted:
                     kept[key] = (chunk, page[chunk.id])
         return list(kept.values())
-
-    def _same_text_key(self, chunk: Chunk) -> str:
-        return " ".join(chunk.text.split()) if self.settings.drop_duplicates else chunk.id
 
     async def _chunks(self, ids: Sequence[str], found: Legs, tenant: str) -> list[Chunk]:
         missing = [item for item in ids if item not in found.chunks]
@@ -189,8 +216,8 @@ class HybridRetriever:
     def _explain(self, run: _Run, where: Filter | None, tenant: str) -> Explanation:
         prompt = "" if self.embedder is None else self.embedder.prompts["query"]
         return Explanation(
-            query=run.query,
-            embedded=prompt + run.query,
+            query=run.query.text,
+            embedded=run.query.source or prompt + run.query.text,
             where=where,
             tenant=tenant,
             stages={

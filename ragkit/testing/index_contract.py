@@ -52,6 +52,8 @@ class IndexContract(StorageContract):
         assert await find(index, "wolf") == {"dense": [], "bm25": []}
         assert await index.fetch([stable_id("chunk", "none")]) == []
         assert await index.fetch([]) == []
+        assert await index.chunks([]) == []
+        assert await index.chunks(["none"]) == []
         assert await index.records() == []
         assert await index.records(tenant=None) == []
         assert await index.generations() == {}
@@ -70,6 +72,7 @@ class IndexContract(StorageContract):
         for call in (
             index.search(LegQuery(text="wolf", depth=1)),
             index.fetch([entry.chunks[0].id]),
+            index.chunks(["a"]),
             index.commit([entry]),
             index.delete(["a"]),
             index.records(),

@@ -110,6 +110,25 @@ class StorageContract(IndexFixtures):
         await index.commit([await make_entry("a", "wolf")])
         assert await index.fetch([record_id("a", tenant=DEFAULT_TENANT), IDENTITY_ID]) == []
 
+    async def test_the_chunks_of_documents_are_all_there_and_no_others(self, index: Index) -> None:
+        texts = [f"wolf {number}" for number in range(300)]
+        entries = [
+            await make_entry("a", *texts),
+            await make_entry("b", "sheep"),
+            await make_entry("c", "cat"),
+            await make_entry("a", "wolf of yours", tenant="you"),
+        ]
+        await index.commit(entries[:3])
+        await index.commit(entries[3:])
+        found = await index.chunks(["c", "a", "none"])
+        assert sorted(chunk.id for chunk in found) == sorted(
+            chunk.id for entry in (entries[0], entries[2]) for chunk in entry.chunks
+        )
+        (yours,) = await index.chunks(["a", "b"], tenant="you")
+        assert yours == entries[3].chunks[0]
+        await index.commit([await make_entry("a", "a new wolf")])
+        assert [chunk.text for chunk in await index.chunks(["a"])] == ["a new wolf"]
+
     async def test_records_are_those_committed(self, index: Index) -> None:
         entries = [await make_entry(uri, "wolf", "sheep") for uri in ("a", "b")]
         await index.commit(entries)

@@ -144,6 +144,34 @@ def test_only_sentences_of_the_passages_can_be_quoted(decoder: RandomDecoder) ->
     assert not decoder.accepts(compiled, quoted % ("Snow is white.", "c"))
 
 
+def test_a_sentence_that_is_too_long_is_quoted_in_lines_or_words(decoder: RandomDecoder) -> None:
+    table = "| river | length |\n| Volga | 3531 km |\n| Danube, the second one | 2850 km |"
+    text = f"{table}\n\n{'x' * 30} end."
+    grammar = quote_grammar({"a": text}, limits=SMALL)
+    found: set[str] = set()
+    for reply in replies(decoder, grammar, 60):
+        for quote in grammar.parse(reply).quotes:
+            assert text[quote.start : quote.end] == quote.text
+            assert len(quote.text) <= SMALL.string_length
+            found.add(quote.text)
+    parts = {"| river | length |", "| Volga | 3531 km |", "| Danube, the second one", "| 2850 km |"}
+    assert found == {*parts, "end."}
+
+
+def test_a_reply_under_tightened_limits_is_read_by_the_grammar_as_it_was() -> None:
+    text = "A long sentence of many words that does not fit any limit that is as tight as this."
+    grammar = quote_grammar({"a": text})
+    tight = quote_grammar({"a": text}, limits=Limits(string_length=32))
+    said = (
+        '{"quotes":[{"passage":"a","quote":"A long sentence of many words"}],'
+        '"sufficient":true,"answer":"x","citations":["a"]}'
+    )
+    assert tight.parse(said) == grammar.parse(said)
+    assert grammar.parse(said).quotes[0].end == 29
+    with pytest.raises(InputError, match="no sentence of passage 'a'"):
+        grammar.parse(said.replace("of many words", "of many"))
+
+
 def test_each_tool_has_its_own_arguments(decoder: RandomDecoder) -> None:
     grammar = action_grammar([SEARCH, CLOCK], max_calls=2, limits=SMALL)
     for reply in replies(decoder, grammar, 20):

@@ -1,0 +1,159 @@
+"""Orthogonal maps that put what tells texts apart into the first dimensions of their embeddings.
+
+A rotation leaves all cosine similarities of whole vectors as they are, so it can be added to any
+embedder without loss; it only decides what the prefixes hold (Kusupati et al. 2022,
+arXiv:2205.13147, learn the same by training the whole network). `fit_rotation` starts from the
+principal components (Pearson 1901) and then moves them so that queries rank passages by their
+prefixes as they do by whole vectors.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ragkit.core.errors import ConfigError, InputError, MissingExtraError
+from ragkit.core.types import FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PREFIXES = (32, 64, 128, 256)
+FILE_NAME = "rotation.npy"
+_TEMPERATURE = 0.05
+_QUERIES, _PASSAGES = 256, 1024
+_ORTHOGONAL = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """Embeddings of one set of texts: `queries` `[m, d]` and `passages` `[n, d]`, unit rows."""
+
+    queries: FloatArray
+    passages: FloatArray
+
+
+def load_rotation(file: Path, *, dimensions: int) -> FloatArray:
+    """An orthogonal float32 matrix `[dimensions, dimensions]`; a vector is multiplied from left.
+
+    Raises:
+        ConfigError: The file is missing, or does not hold such a matrix.
+    """
+    try:
+        matrix = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"The rotation {str(file)!r} cannot be read: {error}. "
+            "Make one with `ragkit train matryoshka`."
+        ) from error
+    if matrix.shape != (dimensions, dimensions):
+        raise ConfigError(
+            f"The rotation {str(file)!r} has the shape {matrix.shape}, and the embedder's vectors "
+            f"have {dimensions} dimensions: train one for this embedder."
+        )
+    if not np.allclose(matrix @ matrix.T, np.eye(dimensions), atol=_ORTHOGONAL):
+        raise ConfigError(
+            f"The matrix in {str(file)!r} is not orthogonal: it would change similarities."
+        )
+    return np.asarray(matrix, dtype=np.float32)
+
+
+def principal_rotation(vectors: FloatArray) -> FloatArray:
+    """The rotation `[d, d]` whose prefixes hold the most of the vectors' second moments."""
+    data = vectors.astype(np.float64)
+    _, components = np.linalg.eigh(data.T @ data)
+    return np.ascontiguousarray(components[:, ::-1], dtype=np.float32)
+
+
+def fit_rotation(
+    sets: Sequence[Texts],
+    *,
+    prefixes: Sequence[int] = PREFIXES,
+    steps: int = 1500,
+    rate: float = 2e-3,
+    seed: int = 0,
+    on_step: Callable[[int, float], None] | None = None,
+) -> FloatArray:
+    """Learn a rotation `[d, d]` on texts that are like those to be searched.
+
+    Every step takes queries and passages of one set and lowers the divergence of the prefixes'
+    ranking from that of whole vectors, with the map kept orthogonal by construction: it is the
+    principal components times the exponential of a skew-symmetric matrix.
+
+    Args:
+        sets: Embeddings; the queries of a set are ranked against its passages.
+        prefixes: Dimensions that searches will use.
+        steps: Updates; 0 gives the principal components.
+        rate: Learning rate of Adam, which falls to zero.
+        seed: Of the draws.
+        on_step: Called with the step and its loss.
+
+    Raises:
+        InputError: There are too few texts.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", extra="local") from error
+    _check(sets, prefixes)
+    start = torch.from_numpy(
+        principal_rotation(np.concatenate([np.concatenate([s.queries, s.passages]) for s in sets]))
+    )
+    skew = torch.zeros_like(start, requires_grad=True)
+    optimizer = torch.optim.Adam([skew], lr=rate)
+    draw = np.random.default_rng(seed)
+    sizes = np.sqrt([len(item.queries) for item in sets])
+    for step in range(steps):
+        for part in optimizer.param_groups:
+            part["lr"] = rate * (1 - step / steps)
+        chosen = sets[int(draw.choice(len(sets), p=sizes / sizes.sum()))]
+        queries = torch.from_numpy(_sample(chosen.queries, _QUERIES, draw))
+        passages = torch.from_numpy(_sample(chosen.passages, _PASSAGES, draw))
+        turned = start @ torch.linalg.matrix_exp(skew - skew.T)
+        loss = _divergence(queries, passages, turned, prefixes)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        optimizer.step()
+        if on_step is not None:
+            on_step(step, float(loss))
+    with torch.no_grad():
+        turned = start.double() @ torch.linalg.matrix_exp((skew - skew.T).double())
+        left, _, right = torch.linalg.svd(turned)
+        matrix: FloatArray = (left @ right).float().numpy()
+        return matrix
+
+
+def _divergence(
+    queries: "Tensor", passages: "Tensor", turned: "Tensor", prefixes: Sequence[int]
+) -> "Tensor":
+    from torch.nn.functional import kl_div, log_softmax, normalize
+
+    whole = log_softmax(queries @ passages.T / _TEMPERATURE, dim=1)
+    near, far = queries @ turned, passages @ turned
+    total = queries.new_zeros(())
+    for size in prefixes:
+        cosines = normalize(near[:, :size]) @ normalize(far[:, :size]).T
+        found = log_softmax(cosines / _TEMPERATURE, dim=1)
+        total = total + kl_div(found, whole, log_target=True, reduction="batchmean")
+    return total
+
+
+def _sample(rows: FloatArray, count: int, draw: np.random.Generator) -> FloatArray:
+    chosen = draw.choice(len(rows), size=min(count, len(rows)), replace=False)
+    picked: FloatArray = rows[chosen]
+    return picked
+
+
+def _check(sets: Sequence[Texts], prefixes: Sequence[int]) -> None:
+    if not sets:
+        raise InputError("No texts to learn a rotation from.")
+    dimensions = sets[0].passages.shape[1]
+    count = sum(len(item.queries) + len(item.passages) for item in sets)
+    if count < dimensions:
+        raise InputError(
+            f"{count} texts are too few to learn {dimensions} dimensions from: give some thousands."
+        )
+    if bad := [size for size in prefixes if not 0 < size < dimensions]:
+        raise InputError(f"Prefixes must be between 1 and {dimensions - 1}, got {bad}.")

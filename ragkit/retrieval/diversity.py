@@ -1,0 +1,121 @@
+"""Maximal marginal relevance: hits that say something new (Carbonell & Goldstein, SIGIR 1998)."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ragkit.core.filters import Filter
+from ragkit.core.protocols import Embedder
+from ragkit.core.types import DEFAULT_TENANT, FloatArray, Hit, StageRank
+from ragkit.retrieval.candidates import candidate_text
+from ragkit.retrieval.hybrid import BOTH, Hits, Leg
+from ragkit.retrieval.query import Query
+from ragkit.retrieval.retriever import Wrapper
+
+STAGE = "mmr"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diverse(Wrapper):
+    """Chooses among the first `candidates` hits those that are relevant and unlike each other.
+
+    Each next hit is the one with the most `relevance_weight * relevance - (1 - relevance_weight) *
+    similarity`. Relevance is the hit's score, scaled to 0 for the worst candidate and 1 for the
+    best; similarity is the greatest cosine to a hit that was chosen before, 0 at least.
+
+    Attributes:
+        embedder: Measures likeness; the candidates are embedded again for every search.
+        relevance_weight: Lambda, 0 to 1; at 1 nothing changes.
+        candidates: How many hits there are to choose from.
+    """
+
+    embedder: Embedder
+    relevance_weight: float = 0.7
+    candidates: int = 20
+
+    async def search(
+        self,
+        query: str | Query,
+        *,
+        k: int | None = None,
+        where: Filter | str | None = None,
+        tenant: str = DEFAULT_TENANT,
+        legs: Sequence[Leg] = BOTH,
+        explain: bool = False,
+    ) -> Hits:
+        """See `HybridRetriever.search`; the stage `mmr` has the chosen hits."""
+        wanted = k or self.settings.k
+        found = await self.inner.search(
+            query,
+            k=max(wanted, self.candidates),
+            where=where,
+            tenant=tenant,
+            legs=legs,
+            explain=explain,
+        )
+        started = time.perf_counter()
+        hits = await self._chosen(found, wanted)
+        if found.explanation is None:
+            return Hits(hits)
+        ranked = [(hit.chunk.id, *hit.trace[STAGE]) for hit in hits]
+        before = found.explanation
+        explanation = replace(
+            before,
+            stages={**before.stages, STAGE: ranked},
+            seconds={**before.seconds, STAGE: time.perf_counter() - started},
+        )
+        return Hits(hits, explanation)
+
+    async def _chosen(self, found: Sequence[Hit], wanted: int) -> list[Hit]:
+        if not found:
+            return []
+        vectors = await self.embedder.embed([candidate_text(hit.chunk) for hit in found])
+        scores = np.array([hit.score for hit in found], dtype=np.float32)
+        order = maximal_marginal_relevance(
+            scaled(scores), vectors @ vectors.T, weight=self.relevance_weight, k=wanted
+        )
+        return [
+            replace(
+                found[place],
+                score=score,
+                trace={**found[place].trace, STAGE: StageRank(rank, score)},
+            )
+            for rank, (place, score) in enumerate(order, start=1)
+        ]
+
+
+def scaled(scores: FloatArray) -> FloatArray:
+    """Scores between 0 for the least and 1 for the greatest; all 1 where they are equal."""
+    low, high = scores.min(), scores.max()
+    if high <= low:
+        return np.ones_like(scores)
+    result: FloatArray = (scores - low) / (high - low)
+    return result
+
+
+def maximal_marginal_relevance(
+    relevance: FloatArray, similarity: FloatArray, *, weight: float, k: int
+) -> list[tuple[int, float]]:
+    """Choose `k` items greedily.
+
+    Args:
+        relevance: Of each item, `[n]`.
+        similarity: Of each pair, `[n, n]`.
+        weight: Lambda, of relevance against dissimilarity.
+        k: How many to choose.
+
+    Returns:
+        `(item, marginal relevance)` in the order of choice; the second never rises.
+    """
+    nearest = np.zeros_like(relevance)
+    left = list(range(len(relevance)))
+    chosen: list[tuple[int, float]] = []
+    while left and len(chosen) < k:
+        values = weight * relevance[left] - (1 - weight) * nearest[left]
+        best = int(np.argmax(values))
+        item = left.pop(best)
+        chosen.append((item, float(values[best])))
+        nearest = np.maximum(nearest, similarity[item])
+    return chosen
