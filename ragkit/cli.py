@@ -1,31 +1,23 @@
 """The command line: `ragkit ingest | search | ask | agent | eval | verify | doctor`.
 
-Exit status: 0 when all went well, 1 for an error, 2 for a wrong call, 3 when an ingestion finished
-but some documents failed, 4 when `verify` found faults.
+Exit status: 0 when all went well, 1 for an error or a value under `--fail-under`, 2 for a wrong
+call, 3 when an ingestion finished but some documents failed, 4 when `verify` found faults.
 """
 
 import asyncio
-import functools
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn, ParamSpec, get_args
+from typing import Annotated
 
 import typer
 
-from ragkit import console
-from ragkit.core.errors import ConfigError, RagkitError
+from ragkit import console, eval_cli, train_cli
+from ragkit.commands import Config, Json, reporting
 from ragkit.core.settings import Settings
-from ragkit.core.types import DEFAULT_TENANT, Pattern
+from ragkit.core.types import DEFAULT_TENANT, Pattern, TransformName
 from ragkit.doctor import examine
-from ragkit.evaluate import default_stages, evaluate_dataset
-from ragkit.evaluation.datasets import load_beir
-from ragkit.evaluation.retrieval import Stage
-from ragkit.sdk import RAG
+from ragkit.sdk import RAG, AsyncRAG
 
 FAILED_DOCUMENTS, FAULTS_FOUND = 3, 4
-
-P = ParamSpec("P")
 
 app = typer.Typer(
     name="ragkit",
@@ -40,15 +32,23 @@ Index = Annotated[
     typer.Option("--index", help="Folder or Qdrant URL of the index.", metavar="DIR|URL"),
 ]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose documents.")]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings file instead of ./ragkit.toml.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 K = Annotated[int | None, typer.Option("--k", min=1, help="How many hits.")]
 Where = Annotated[
     str | None,
     typer.Option("--where", help='Filter, such as: year >= 2020 and lang in ["en", "de"]'),
 ]
+Transform = Annotated[
+    TransformName | None,
+    typer.Option("--transform", help="What is made of the query before it is searched for."),
+]
+LLMName = Annotated[
+    str | None,
+    typer.Option("--llm", help="vllm:URL, vllm:URL#MODEL or local:FOLDER.", metavar="LLM"),
+]
+
+
+app.add_typer(eval_cli.app, name="eval")
+app.add_typer(train_cli.app, name="train")
 
 
 def main() -> None:
@@ -56,44 +56,30 @@ def main() -> None:
     app()
 
 
-def _reporting(command: Callable[P, int | None]) -> Callable[P, None]:
-    """Show ragkit's errors as one line (or JSON) and turn results into exit statuses."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            status = command(*args, **kwargs)
-        except RagkitError as error:
-            _fail(error, as_json=bool(kwargs.get("as_json")))
-        except KeyboardInterrupt:
-            sys.exit(130)
-        sys.exit(status or 0)
-
-    return run
-
-
-def _fail(error: RagkitError, *, as_json: bool) -> NoReturn:
-    kind = type(error).__name__
-    if as_json:
-        console.print_json({"error": {"type": kind, "message": str(error)}})
-    else:
-        console.err.print(f"{kind}: {error}", style="red", markup=False, soft_wrap=True)
-    sys.exit(1)
-
-
-def _settings(config: Path | None, index: str | None, tenant: str | None) -> Settings:
+def _settings(
+    config: Path | None,
+    index: str | None,
+    tenant: str | None,
+    *,
+    transform: TransformName | None = None,
+    llm: str | None = None,
+) -> Settings:
     settings = Settings.load(config)
     location = index or settings.index.location
+    chosen = transform or settings.retrieval.transform
+    model = llm or settings.llm.model
     return settings.model_copy(
         update={
             "index": settings.index.model_copy(update={"location": location}),
+            "retrieval": settings.retrieval.model_copy(update={"transform": chosen}),
+            "llm": settings.llm.model_copy(update={"model": model}),
             "tenant": tenant or settings.tenant,
         }
     )
 
 
 @app.command()
-@_reporting
+@reporting
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     *,
@@ -121,20 +107,22 @@ def ingest(
 
 
 @app.command()
-@_reporting
+@reporting
 def search(
     query: str,
     *,
     k: K = None,
     where: Where = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show every stage.")] = False,
+    transform: Transform = None,
+    llm: LLMName = None,
     index: Index = None,
     tenant: Tenant = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Find the passages that fit a query best."""
-    with RAG(_settings(config, index, tenant)) as rag:
+    with RAG(_settings(config, index, tenant, transform=transform, llm=llm)) as rag:
         hits = rag.search(query, k=k, where=where, explain=explain)
         reranked = rag.asynchronous.reranker is not None
     if as_json:
@@ -145,30 +133,44 @@ def search(
 
 
 @app.command()
-@_reporting
+@reporting
 def ask(
     query: str,
     *,
     k: K = None,
     where: Where = None,
+    transform: Transform = None,
+    llm: LLMName = None,
     index: Index = None,
     tenant: Tenant = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Answer a question with verbatim quotes, or say that the documents don't."""
-    with RAG(_settings(config, index, tenant)) as rag:
-        answer = rag.ask(query, k=k, where=where)
-        reranked = rag.asynchronous.reranker is not None
-    if as_json:
-        console.print_json(console.answer_json(query, answer))
-    else:
-        console.show_answer(query, answer)
-        console.show_reranking(reranked=reranked)
+    """Answer a question with verbatim quotes, or say that the documents don't.
+
+    With --llm, the language model writes the answer from quotes of its own choice.
+    """
+    settings = _settings(config, index, tenant, transform=transform, llm=llm)
+    if llm is not None:
+        by_model = settings.answer.model_copy(update={"mode": "generative"})
+        settings = settings.model_copy(update={"answer": by_model})
+    asyncio.run(_ask(AsyncRAG(settings), query, k=k, where=where, as_json=as_json))
+
+
+async def _ask(
+    rag: AsyncRAG, query: str, *, k: int | None, where: str | None, as_json: bool
+) -> None:
+    async with rag:
+        if as_json:
+            answer = await rag.ask(query, k=k, where=where)
+            console.print_json(console.answer_json(query, answer))
+        else:
+            await console.follow_answer(query, rag.ask_stream(query, k=k, where=where))
+            console.show_reranking(reranked=rag.reranker is not None)
 
 
 @app.command()
-@_reporting
+@reporting
 def agent(
     question: str,
     *,
@@ -180,10 +182,7 @@ def agent(
             help="Of search_documents, calculator, python, sql=FILE, http_get=HOST+HOST.",
         ),
     ] = "search_documents,calculator",
-    llm: Annotated[
-        str | None,
-        typer.Option("--llm", help="vllm:URL, vllm:URL#MODEL or local:FOLDER.", metavar="LLM"),
-    ] = None,
+    llm: LLMName = None,
     budget: Annotated[
         str, typer.Option("--budget", help="Limits: steps=8,tokens=20000,seconds=60,cost=1.")
     ] = "",
@@ -195,52 +194,15 @@ def agent(
     """Have an agent work on a question with tools; shows each step as it happens."""
     from ragkit.agent import run_agent  # imports langgraph: seconds that no other command waits
 
-    settings = _settings(config, index, tenant)
-    if llm is not None:
-        chosen = settings.llm.model_copy(update={"model": llm})
-        settings = settings.model_copy(update={"llm": chosen})
+    settings = _settings(config, index, tenant, llm=llm)
     events = run_agent(settings, question, pattern=pattern, tools=tools, budget=budget)
     result = asyncio.run(console.follow(events, quiet=as_json))
     if as_json:
         console.print_json({"question": question, "pattern": pattern, **result})
 
 
-@app.command("eval")
-@_reporting
-def evaluate(
-    dataset_dir: Annotated[Path, typer.Argument(help="Folder in the layout of BEIR.")],
-    *,
-    stages: Annotated[
-        str | None, typer.Option("--stages", help="Of bm25,dense,hybrid,rerank.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="First N queries.")] = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Measure retrieval on judged data: nDCG@10, recall@100, MRR@10 and latency of each stage."""
-    settings = Settings.load(config)
-    chosen = _stages(stages) if stages else default_stages(settings)
-    dataset = load_beir(dataset_dir).limited(limit)
-    with console.progress(quiet=as_json) as on_progress:
-        job = evaluate_dataset(settings, dataset, chosen, on_progress=on_progress)
-        evaluation = asyncio.run(job)
-    if as_json:
-        console.print_json(console.evaluation_json(evaluation))
-        return
-    console.show_evaluation(evaluation)
-    console.show_reranking(reranked="rerank" in chosen)
-
-
-def _stages(names: str) -> tuple[Stage, ...]:
-    known: tuple[Stage, ...] = get_args(Stage)
-    wanted = [name.strip() for name in names.split(",")]
-    if unknown := [name for name in wanted if name not in known]:
-        raise ConfigError(f"Unknown stage {unknown[0]!r}; there are {', '.join(known)}.")
-    return tuple(stage for stage in known if stage in wanted)
-
-
 @app.command()
-@_reporting
+@reporting
 def verify(
     *,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what is found.")] = False,
@@ -261,7 +223,7 @@ def verify(
 
 
 @app.command()
-@_reporting
+@reporting
 def doctor(*, index: Index = None, config: Config = None, as_json: Json = False) -> int:
     """Show what is installed, reachable and missing, each with the command that mends it."""
     checks = asyncio.run(examine(_settings(config, index, DEFAULT_TENANT)))

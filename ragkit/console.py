@@ -15,10 +15,8 @@ from rich.table import Table
 
 from ragkit.core.protocols import OnProgress
 from ragkit.core.protocols import Progress as Step
-from ragkit.core.types import Answer, Citation, Hit
+from ragkit.core.types import Answer, AnswerDelta, Citation, Hit
 from ragkit.doctor import Check
-from ragkit.evaluate import Evaluation
-from ragkit.evaluation.metrics import MEASURES
 from ragkit.ingest.report import IngestReport
 from ragkit.retrieval.hybrid import Explanation, Hits
 
@@ -72,6 +70,7 @@ def answer_json(question: str, answer: Answer) -> dict[str, object]:
         "confidence": answer.confidence,
         "citations": citations,
         "hits": list(hits.values()),
+        "left_out": answer.left_out,
         "usage": answer.usage,
         "timings": answer.timings,
     }
@@ -137,11 +136,37 @@ def show_report(report: IngestReport) -> None:
 def show_answer(question: str, answer: Answer) -> None:
     """An answer, then each quote with its source and the ranks of its passage."""
     out.print(f"[bold cyan]{escape(question)}")
+    out.print(_answer_text(answer))
+    _show_evidence(answer)
+
+
+async def follow_answer(question: str, deltas: AsyncGenerator[AnswerDelta]) -> None:
+    """Show an answer while it is written, then as `show_answer` does."""
+    streamed = False
+    out.print(f"[bold cyan]{escape(question)}")
+    async with aclosing(deltas):
+        async for delta in deltas:
+            if delta.text:
+                out.print(delta.text, end="", markup=False, style="bold", soft_wrap=True)
+                streamed = True
+            if delta.answer is not None:
+                out.print("" if streamed else _answer_text(delta.answer))
+                _show_evidence(delta.answer)
+
+
+def _answer_text(answer: Answer) -> str:
     style = "yellow" if answer.abstained else "bold"
-    out.print(f"[{style}]{escape(answer.text)}[/] [dim](confidence {answer.confidence:.2f})")
+    return f"[{style}]{escape(answer.text)}[/] [dim](confidence {answer.confidence:.2f})"
+
+
+def _show_evidence(answer: Answer) -> None:
+    """Each quote with its source and the ranks of its passage."""
     hits = {hit.chunk.id: hit for hit in answer.hits}
     for number, citation in enumerate(answer.citations, start=1):
         _show_citation(number, citation, hits[citation.chunk_id])
+    if answer.left_out:
+        count = f"{len(answer.left_out)} of {len(answer.hits)} passages"
+        out.print(f"[yellow]{count} did not fit the model's context and were left out")
 
 
 def _show_citation(number: int, citation: Citation, hit: Hit) -> None:
@@ -198,46 +223,12 @@ def show_explanation(explanation: Explanation) -> None:
     out.print(f"text embedded: {escape(repr(explanation.embedded))}")
     out.print(f"filter: {escape(str(explanation.where))}; tenant: {escape(explanation.tenant)}")
     out.print(f"time: {times}")
-
-
-def show_evaluation(evaluation: Evaluation) -> None:
-    """Measures of each stage with their intervals."""
-    table = Table(
-        title=f"{evaluation.dataset}: {evaluation.queries} queries, {evaluation.documents} "
-        f"documents, {evaluation.chunks} chunks (95% bootstrap intervals)",
-        title_justify="left",
-    )
-    for column in ("stage", *MEASURES, "p50 ms", "p95 ms"):
-        table.add_column(column)
-    for stage, result in evaluation.stages.items():
-        cells = [
-            f"{estimate.value:.3f} [dim]{estimate.low:.3f}-{estimate.high:.3f}"
-            for estimate in result.measures.values()
-        ]
-        table.add_row(stage, *cells, f"{result.p50_ms:.1f}", f"{result.p95_ms:.1f}")
-    out.print(table)
-    for stage, result in evaluation.stages.items():
-        for query, reason in result.failed.items():
-            out.print(f"[red]{stage}: query {escape(query)} failed:[/] {escape(reason)}")
-
-
-def evaluation_json(evaluation: Evaluation) -> dict[str, object]:
-    """The evaluation with each stage's measures beside its latencies."""
-    return {
-        "dataset": evaluation.dataset,
-        "documents": evaluation.documents,
-        "chunks": evaluation.chunks,
-        "queries": evaluation.queries,
-        "stages": {
-            stage: {
-                **result.measures,
-                "p50_ms": result.p50_ms,
-                "p95_ms": result.p95_ms,
-                "failed": result.failed,
-            }
-            for stage, result in evaluation.stages.items()
-        },
-    }
+    for part in explanation.transformations:
+        tokens = part.usage.prompt + part.usage.completion
+        cost = f"{part.calls} calls, {tokens} tokens, {part.seconds * 1000:.1f} ms"
+        out.print(f"{part.name}: {cost} {escape(part.note)}")
+        for text in part.written:
+            out.print(f"  {escape(repr(text))}")
 
 
 async def follow(events: "AsyncGenerator[Event]", *, quiet: bool) -> dict[str, object]:

@@ -12,6 +12,7 @@ from ragkit.core.protocols import Embedder
 from ragkit.core.settings import EmbedderSettings
 from ragkit.llm import LocalLLM
 from ragkit.models.embedding import embedder
+from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.vllm_server import Server, missing, serving, write_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -90,6 +91,17 @@ def corpus_rag(tmp_path_factory: pytest.TempPathFactory, minilm: Embedder) -> It
         report = rag.ingest(CORPUS)
         assert report.ok, report.failed
         yield rag
+
+
+@pytest.fixture
+def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK and evaluations embed with the double, which takes no time."""
+
+    def given(settings: EmbedderSettings) -> Embedder:
+        return HashEmbedder()
+
+    monkeypatch.setattr("ragkit.sdk.embedder_for", given)
+    monkeypatch.setattr("ragkit.evaluate.embedder_for", given)
 
 
 @pytest.fixture

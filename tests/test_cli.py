@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ragkit.cli import app
-from ragkit.core.protocols import Embedder
-from ragkit.core.settings import EmbedderSettings
+from ragkit.core.protocols import LLM, Embedder
+from ragkit.core.settings import EmbedderSettings, LLMSettings
+from ragkit.testing.llm import ScriptedLLM
 from ragkit.testing.vllm_server import Server
 
 
@@ -127,6 +128,78 @@ def test_ask_as_json_carries_citations_with_offsets() -> None:
 def test_ask_says_when_the_documents_do_not_answer() -> None:
     answer = _json("ask", "Who composed the opera Tosca?")
     assert (answer["abstained"], answer["citations"]) == (True, [])
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replies of the model that `--llm` names, whatever its name; to be filled by a test."""
+    replies: list[str] = []
+
+    def opened(_: LLMSettings) -> LLM:
+        return ScriptedLLM(iter(replies))
+
+    monkeypatch.setattr("ragkit.llm.open.open_llm", opened)
+    return replies
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_ask_with_a_model_shows_its_answer_and_the_quotes(scripted: list[str]) -> None:
+    said = (
+        '{"quotes":[{"passage":"1","quote":"The longest river of Europe is the Volga."}],'
+        '"sufficient":true,"answer":"The [bold]Volga[/bold], 3531 km.","citations":["1"]}'
+    )
+    scripted += [said, said]
+    result = _run("ask", "What is the longest river?", "--llm", "local:x", "--k", "1")
+    assert result.exit_code == 0, result.stderr
+    assert "The [bold]Volga[/bold], 3531 km.\n" in result.stdout
+    assert '"The longest river of Europe is the Volga."' in result.stdout
+    assert "docs/river.md" in result.stdout
+    answer = _json("ask", "What is the longest river?", "--llm", "local:x", "--k", "1")
+    assert answer["answer"] == "The [bold]Volga[/bold], 3531 km."
+    assert answer["citations"][0]["uri"] == "docs/river.md"
+    assert answer["left_out"] == []
+    assert answer["usage"]["completion"] > 0
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_ask_with_a_model_says_when_the_documents_do_not_answer(scripted: list[str]) -> None:
+    scripted.append('{"quotes":[],"sufficient":false,"answer":"","citations":[]}')
+    result = _run("ask", "Who composed the opera Tosca?", "--llm", "local:x")
+    assert "The documents do not answer this." in result.stdout
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_search_transforms_the_query_and_explains_what_that_took(scripted: list[str]) -> None:
+    scripted += ['{"queries":["Lake Victoria"]}'] * 2
+    arguments = ("search", "longest river", "--transform", "multi_query", "--llm", "local:x")
+    result = _run(*arguments, "--explain")
+    assert "multi_query: 1 calls" in result.stdout
+    assert "'Lake Victoria'" in result.stdout
+    found = _json(*arguments, "--explain")
+    assert found["hits"][0]["trace"]["multi_query"]["rank"] == 1
+    assert found["explanation"]["transformations"][0]["written"] == ["Lake Victoria"]
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_a_transformation_without_a_model_is_one_line_that_names_the_setting() -> None:
+    for command in ("search", "ask"):
+        result = _run(command, "river", "--transform", "hyde")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("ConfigError: The transformation 'hyde' needs a language")
+        assert "llm.model" in result.stderr
+    assert _run("search", "river", "--transform", "feedback").exit_code == 0
+    assert _run("search", "river", "--transform", "magic").exit_code == 2
+
+
+@pytest.mark.usefixtures("_ingested")
+def test_ask_streams_from_a_real_server(vllm_server: Server) -> None:
+    llm = f"vllm:{vllm_server.url}"
+    arguments = ("ask", "Longest river?", "--llm", llm, "--transform", "decompose")
+    result = _run(*arguments)
+    assert result.exit_code == 0, result.stderr
+    answer = _json(*arguments)
+    assert answer["usage"]["completion"] > 0
+    assert answer["abstained"] == (answer["citations"] == [])
 
 
 @pytest.mark.parametrize("query", ["", "???", "x" * 100_000])

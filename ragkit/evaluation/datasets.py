@@ -3,7 +3,9 @@
 import csv
 import gzip
 import hashlib
-from collections.abc import Iterator, Mapping
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -12,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
+from ragkit.evaluation.finished import digest
 
 _Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 _Id = Annotated[str, BeforeValidator(str)]
@@ -29,6 +32,7 @@ class _CorpusLine(_Line):
 
 
 M = TypeVar("M", bound=_Line)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +44,46 @@ class RetrievalDataset:
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
 
-    def limited(self, limit: int | None) -> "RetrievalDataset":
-        """The same with the first `limit` judged queries only; the corpus stays whole."""
-        kept = list(self.queries)[:limit]
+    def limited(self, limit: int | None, *, seed: int | None = None) -> "RetrievalDataset":
+        """The same with `limit` of the judged queries; the corpus stays whole.
+
+        They are the first ones, or with a seed a random sample, in their order.
+        """
+        kept = sampled(list(self.queries), limit, seed)
         return RetrievalDataset(
             name=self.name,
             documents=self.documents,
             queries={query: self.queries[query] for query in kept},
             qrels={query: self.qrels[query] for query in kept},
         )
+
+    @property
+    def corpus_digest(self) -> str:
+        """A digest of the documents, in whatever order."""
+        return documents_digest(self.documents)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """A digest of each query and its judgements, by query id."""
+        return {
+            query: digest(text, json.dumps(sorted(self.qrels[query].items())))[:16]
+            for query, text in self.queries.items()
+        }
+
+
+def sampled(items: Sequence[T], limit: int | None, seed: int | None) -> list[T]:
+    """The first `limit` items, or with a seed a random sample of them, in their order."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    if seed is None:
+        return list(items[:limit])
+    chosen = random.Random(seed).sample(range(len(items)), limit)
+    return [items[position] for position in sorted(chosen)]
+
+
+def documents_digest(documents: Iterable[Document]) -> str:
+    """A digest of documents, in whatever order."""
+    return digest(*sorted(f"{item.uri} {item.content_hash}" for item in documents))
 
 
 def load_beir(folder: Path, *, split: str = "test") -> RetrievalDataset:
@@ -77,6 +112,41 @@ def load_beir(folder: Path, *, split: str = "test") -> RetrievalDataset:
         queries={query: text for query, text in queries.items() if query in judged},
         qrels=judged,
     )
+
+
+def write_beir(dataset: RetrievalDataset, folder: Path) -> None:
+    """Write a data set as `load_beir` reads it.
+
+    Raises:
+        InputError: There is something at the path, or it cannot be written.
+    """
+    documents = ({"_id": d.uri, "title": d.title, "text": d.text} for d in dataset.documents)
+    queries = ({"_id": query, "text": text} for query, text in dataset.queries.items())
+    judged = [
+        f"{query}\t{document}\t{value}\n"
+        for query, judgements in dataset.qrels.items()
+        for document, value in judgements.items()
+    ]
+    check_new(folder)
+    try:
+        (folder / "qrels").mkdir(parents=True)
+        (folder / "corpus.jsonl").write_text(_json_lines(documents), encoding="utf-8")
+        (folder / "queries.jsonl").write_text(_json_lines(queries), encoding="utf-8")
+        (folder / "qrels/test.tsv").write_text(
+            "query-id\tcorpus-id\tscore\n" + "".join(judged), encoding="utf-8"
+        )
+    except OSError as error:
+        raise InputError(f"{str(folder)!r} cannot be written: {error.strerror or error}") from error
+
+
+def check_new(folder: Path) -> None:
+    """Raise `InputError` where there is something at this path already."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise InputError(f"There is something at {str(folder)!r}: name a new folder for the set.")
+
+
+def _json_lines(items: Iterable[Mapping[str, str]]) -> str:
+    return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
 
 
 def _file(folder: Path, name: str) -> Path:

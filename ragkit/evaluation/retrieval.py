@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-import numpy as np
+from pydantic import TypeAdapter
 
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import OnProgress, Progress, Reranker
 from ragkit.evaluation.datasets import RetrievalDataset
-from ragkit.evaluation.metrics import Estimate, estimate, per_query
+from ragkit.evaluation.failures import READ, retrieval_failures
+from ragkit.evaluation.finished import Finished, nothing_finished
+from ragkit.evaluation.metrics import per_query
+from ragkit.evaluation.results import StageResult, summarised
 from ragkit.retrieval.hybrid import BOTH, HybridRetriever, Leg
 
 Stage: TypeAlias = Literal["bm25", "dense", "hybrid", "rerank"]
@@ -25,14 +28,14 @@ DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageResult:
-    """A stage's measures with intervals, and its latency from query to ranked hits."""
+class _Ranked:
+    """What a query gave: document ids, best first, and the time it took."""
 
-    measures: Mapping[str, Estimate]
-    p50_ms: float
-    p95_ms: float
-    failed: Mapping[str, str]
-    """Query id and reason for each query that could not be run; it scores 0."""
+    documents: list[str]
+    seconds: float
+
+
+_RANKED = TypeAdapter(_Ranked)
 
 
 def check_stages(stages: Sequence[Stage], reranker: Reranker | None) -> None:
@@ -50,12 +53,14 @@ async def evaluate(
     stages: Sequence[Stage],
     *,
     seed: int = 0,
+    finished: Finished | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[Stage, StageResult]:
     """Measure each stage over all judged queries, one query at a time.
 
     Chunks count for their document, which is ranked where its best chunk is. Twice as many chunks
-    as documents are taken from each leg, so that long documents leave room for others.
+    as documents are taken from each leg, so that long documents leave room for others. Queries
+    that `finished` holds are not run again.
     """
     check_stages(stages, retriever.reranker)
     settings = retriever.settings.model_copy(
@@ -65,38 +70,59 @@ async def evaluate(
     results: dict[Stage, StageResult] = {}
     for stage in stages:
         staged = deep if stage == "rerank" else replace(deep, reranker=None)
-        results[stage] = await _run(staged, dataset, stage, seed, on_progress)
+        run = _Run(retriever=staged, stage=stage, finished=finished or nothing_finished())
+        ranked, failed = await run.all(dataset.queries, on_progress)
+        results[stage] = _result(dataset, ranked, failed, seed)
     return results
 
 
-async def _run(
-    retriever: HybridRetriever,
-    dataset: RetrievalDataset,
-    stage: Stage,
-    seed: int,
-    on_progress: OnProgress | None,
-) -> StageResult:
-    rankings: dict[str, list[str]] = {}
-    failed: dict[str, str] = {}
-    seconds: list[float] = []
-    for done, (query_id, text) in enumerate(dataset.queries.items()):
-        if on_progress is not None:
-            on_progress(Progress(phase=stage, done=done, total=len(dataset.queries)))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One stage over the queries."""
+
+    retriever: HybridRetriever
+    stage: Stage
+    finished: Finished
+
+    async def all(
+        self, queries: Mapping[str, str], on_progress: OnProgress | None
+    ) -> tuple[dict[str, _Ranked], dict[str, str]]:
+        ranked: dict[str, _Ranked] = {}
+        failed: dict[str, str] = {}
+        for done, (query_id, text) in enumerate(queries.items()):
+            if on_progress is not None:
+                on_progress(Progress(phase=self.stage, done=done, total=len(queries)))
+            try:
+                ranked[query_id] = await self.one(text)
+            except InputError as error:
+                failed[query_id] = str(error)
+        return ranked, failed
+
+    async def one(self, text: str) -> _Ranked:
+        if (kept := self.finished.get(self.stage, text)) is not None:
+            return _RANKED.validate_json(kept)
         started = time.perf_counter()
-        try:
-            hits = await retriever.search(text, k=2 * DEPTH, legs=STAGES[stage])
-        except InputError as error:
-            failed[query_id] = str(error)
-            continue
-        seconds.append(time.perf_counter() - started)
-        rankings[query_id] = list(dict.fromkeys(hit.chunk.uri for hit in hits))[:DEPTH]
+        hits = await self.retriever.search(text, k=2 * DEPTH, legs=STAGES[self.stage])
+        seconds = time.perf_counter() - started
+        documents = list(dict.fromkeys(hit.chunk.uri for hit in hits))[:DEPTH]
+        ranked = _Ranked(documents=documents, seconds=seconds)
+        self.finished.keep(self.stage, text, value=_RANKED.dump_json(ranked))
+        return ranked
+
+
+def _result(
+    dataset: RetrievalDataset, ranked: Mapping[str, _Ranked], failed: Mapping[str, str], seed: int
+) -> StageResult:
+    rankings = {query: item.documents for query, item in ranked.items()}
     values = per_query(dataset.qrels, rankings)
-    p50, p95 = np.percentile(seconds, [50, 95]) * 1000 if seconds else (0.0, 0.0)
+    seconds = [item.seconds for item in ranked.values()]
+    measures, p50, p95 = summarised(values, seconds, seed=seed)
     return StageResult(
-        measures={
-            name: estimate(list(scores.values()), seed=seed) for name, scores in values.items()
-        },
-        p50_ms=float(p50),
-        p95_ms=float(p95),
+        measures=measures,
+        p50_ms=p50,
+        p95_ms=p95,
         failed=failed,
+        per_query=values,
+        failures=retrieval_failures(dataset.qrels, rankings, dataset.queries),
+        outputs={query: ranking[:READ] for query, ranking in rankings.items()},
     )

@@ -1,0 +1,64 @@
+"""Least values that a run must reach, for continuous integration: `hybrid:ndcg@10=0.45`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ragkit.core.errors import ConfigError
+from ragkit.evaluation.metrics import Estimate
+from ragkit.evaluation.results import LOWER_IS_BETTER, StageResult
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """The least mean of a measure; of the last stage where none is named."""
+
+    stage: str | None
+    measure: str
+    least: float
+
+
+def parse_threshold(text: str) -> Threshold:
+    """Read `[stage:]measure=value`.
+
+    Raises:
+        ConfigError: It is not of this form, or lower values of the measure are better.
+    """
+    name, _, value = text.partition("=")
+    stage, colon, measure = name.strip().rpartition(":")
+    try:
+        least = float(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"{text!r} is no threshold: write ndcg@10=0.45, or hybrid:ndcg@10=0.45 for one stage."
+        ) from error
+    if measure in LOWER_IS_BETTER:
+        raise ConfigError(
+            f"Lower values of {measure!r} are better, so it cannot fall under a least."
+        )
+    return Threshold(stage=stage if colon else None, measure=measure, least=least)
+
+
+def shortfall(threshold: Threshold, stages: Mapping[str, StageResult]) -> str | None:
+    """What fell short, in words; None where the threshold is reached.
+
+    Raises:
+        ConfigError: The stage or the measure was not measured.
+    """
+    stage = threshold.stage or list(stages)[-1]
+    measures: Mapping[str, Estimate] = _known(stages, stage, "stage").measures
+    found = _known(measures, threshold.measure, f"measure of {stage}")
+    if found.value >= threshold.least:
+        return None
+    return (
+        f"{stage}: {threshold.measure} is {found.value:.4f} ({found.low:.4f} to {found.high:.4f}), "
+        f"below {threshold.least:g}"
+    )
+
+
+def _known(found: Mapping[str, T], name: str, what: str) -> T:
+    if name not in found:
+        raise ConfigError(f"No {what} is called {name!r}; there are {', '.join(found)}.")
+    return found[name]

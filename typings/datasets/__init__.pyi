@@ -1,0 +1,6 @@
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+class Dataset:
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Sequence[Any]]) -> Self: ...
