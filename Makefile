@@ -3,11 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VLLM := .venv-vllm
+EVAL_DATA ?= ../shared/data/beir
 export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all setup fmt lint types test demo bench vllm crash clean help
+.PHONY: all setup fmt lint types test demo bench eval vllm crash clean help
 
 all: fmt lint types test demo bench ## what CI runs
 
@@ -51,6 +52,9 @@ bench: setup ## measure: search, ingestion, memory, start-up
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.memory
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.startup
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.agents
+
+eval: setup ## the table of retrieval, every stage on every judged set under EVAL_DATA
+	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.retrieval_quality $(EVAL_DATA)
 
 vllm: setup $(VLLM) ## start a vLLM server on this CPU with a small random model, on port 8000
 	$(BIN)/python -m ragkit.testing.vllm_server

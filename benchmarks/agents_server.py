@@ -3,7 +3,8 @@
 Run: python -m benchmarks.agents_server [--runs 100] [--url URL]
 
 Six tools, and a budget of steps, tokens and seconds. A call is valid if its arguments are an
-instance of the tool's schema, by the jsonschema library. For comparison, LangGraph's prebuilt
+instance of the tool's schema, by the jsonschema library. A planned step whose results do not fit
+its argument is not made: its tool is never called. For comparison, LangGraph's prebuilt
 ReAct agent with LangChain's chat model for OpenAI-compatible servers (pip install
 langchain-openai), with the same tools and as many steps.
 """
@@ -33,6 +34,7 @@ from ragkit.testing.vllm_server import missing, serving
 
 BUDGET = Budget(steps=5, tokens=12_000, seconds=120)
 AT_ONCE = 16
+NOT_MADE = "The results do not fit"
 TOOL_PARSER = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 QUESTIONS = ("What is 17 * 23?", "Who sells lamps?", "How warm is it in Oslo?", "Convert 5 miles.")
 
@@ -80,6 +82,7 @@ class Figures:
     exceptions: int = 0
     calls: int = 0
     invalid_calls: int = 0
+    not_made: int = 0
     tokens: int = 0
     seconds: float = 0.0
     ends: Counter[str] = field(default_factory=Counter[str])
@@ -168,7 +171,11 @@ def ours(make: Callable[[int], Agent]) -> Run:
         figures.tokens += used
         figures.ends[result.stopped_by] += 1
         for step in result.steps:
-            if step.kind == "tool":
+            if step.kind != "tool":
+                continue
+            if step.failed and step.result.startswith(NOT_MADE):
+                figures.not_made += 1
+            else:
                 check(step.name, step.arguments, figures)
 
     return once
@@ -244,6 +251,7 @@ def row(name: str, figures: Figures) -> dict[str, str | int | float]:
         "exceptions": figures.exceptions,
         "calls": figures.calls,
         "invalid calls": figures.invalid_calls,
+        "steps not made": figures.not_made,
         "mean tokens": figures.tokens / max(figures.runs, 1),
         "seconds": figures.seconds,
         "ended by": ", ".join(f"{k} {v}" for k, v in figures.ends.most_common()),

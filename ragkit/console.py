@@ -23,9 +23,7 @@ from ragkit.retrieval.hybrid import Explanation, Hits
 if TYPE_CHECKING:
     from ragkit.agents.events import Event
 
-NO_RERANKER = (
-    "rerank: off, no reranker is set (RAGKIT_RERANKER__MODEL=cross-encoder:<folder or hub name>)"
-)
+NO_RERANKER = "rerank: off, no reranker is set (RAGKIT_RERANKER__MODEL=packaged:minilm-reader)"
 _SHOWN = 200
 _STATUS_STYLES = {"ok": "green", "off": "dim", "missing": "yellow", "failed": "red"}
 

@@ -14,8 +14,9 @@ import httpx
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.settings import Settings
 from ragkit.index.open import MEMORY, identity_for, open_index
+from ragkit.models.cross_encoder import PACKAGED_READER
 from ragkit.models.embedding import embedder as embedder_for
-from ragkit.models.packaged import MINILM, verified_folder
+from ragkit.models.packaged import CROSS_ENCODER, MINILM, verified_folder, verified_weights
 
 Status: TypeAlias = Literal["ok", "off", "missing", "failed"]
 
@@ -89,13 +90,19 @@ def _packaged_model() -> Check:
 
 
 def _reranker(settings: Settings) -> Check:
-    if settings.reranker.model is None:
+    if not settings.reranker.model:
         return Check(
             name="reranker",
             status="off",
             detail="no model is set, so hits are not reranked",
-            fix="RAGKIT_RERANKER__MODEL=cross-encoder:<folder or hub name>",
+            fix=f"RAGKIT_RERANKER__MODEL={PACKAGED_READER}",
         )
+    if settings.reranker.model == PACKAGED_READER:
+        try:
+            verified_weights(CROSS_ENCODER)
+        except RagkitError as error:
+            fix = "pip install --force-reinstall ragkit"
+            return Check(name="reranker", status="failed", detail=str(error), fix=fix)
     return Check(name="reranker", status="ok", detail=settings.reranker.model)
 
 

@@ -28,9 +28,11 @@ from ragkit.ingest.chunkers.recursive import chunker_for
 from ragkit.ingest.pipeline import Pipeline
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import from_documents, from_paths
+from ragkit.models.cross_encoder import packaged_cross_encoder
 from ragkit.models.embedding import embedder as embedder_for
 from ragkit.models.reranking import reranker as reranker_for
 from ragkit.rag.extractive import ExtractiveAnswerer
+from ragkit.rag.reader import ReaderAnswerer
 from ragkit.retrieval.build import wrapped
 from ragkit.retrieval.context import Passage, build_context
 from ragkit.retrieval.hybrid import Hits, HybridRetriever
@@ -97,6 +99,8 @@ class AsyncRAG:
         if self._given_answerer is not None:
             return self._given_answerer
         config, language = self.settings.answer, self.settings.index.language
+        if config.mode == "reader":
+            return ReaderAnswerer(packaged_cross_encoder(), settings=config, language=language)
         if config.mode == "extractive":
             return ExtractiveAnswerer(self.embedder, settings=config, language=language)
         if self.llm is None:

@@ -182,7 +182,10 @@ def train_embedder(
             SentenceTransformerTrainer,
             SentenceTransformerTrainingArguments,
         )
-        from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
+        from sentence_transformers.sentence_transformer.losses import (
+            MatryoshkaLoss,
+            MultipleNegativesRankingLoss,
+        )
     except ImportError as error:
         raise MissingExtraError("datasets", extra="train") from error
     model = SentenceTransformer(_source(settings), device=settings.embedder.device)

@@ -65,7 +65,10 @@ class EmbedderSettings(_Section):
 
 
 class RerankerSettings(_Section):
-    """`model` is `"cross-encoder:<folder or hub name>"`, or None for no reranking."""
+    """`model` is `"packaged:minilm-reader"`, `"cross-encoder:<folder or hub name>"` or empty.
+
+    Where it is empty, hits are not reranked.
+    """
 
     model: str | None = None
     depth: Positive = 50
@@ -86,6 +89,8 @@ class IngestSettings(_Section):
 class RetrievalSettings(_Section):
     """`depth` is what each leg returns; `rrf_k` and the weights shape reciprocal rank fusion.
 
+    `rerank_weight` is the reranker's share in the final order; the rest is the fused score's.
+
     With `drop_duplicates`, a chunk whose text equals that of a better one is left out. `transform`
     is what is made of a query first; `mmr_lambda` turns maximal marginal relevance on, over so
     many candidates; `neighbours` is how many chunks before and after each hit come with it;
@@ -97,6 +102,7 @@ class RetrievalSettings(_Section):
     rrf_k: Positive = 60
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
     bm25_weight: Annotated[float, Field(ge=0)] = 1.0
+    rerank_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
     drop_duplicates: bool = True
     transform: TransformName | None = None
     mmr_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -107,12 +113,13 @@ class RetrievalSettings(_Section):
 
 
 class AnswerSettings(_Section):
-    """`mode` is by verbatim sentences, or by the language model that is set.
+    """Answers are sentences, spans that the packaged reader finds, or a language model's.
 
-    `threshold` is the confidence, 0 to 1, below which the extractive answerer abstains.
+    `mode` says which: `extractive`, `reader` or `generative`, which takes the model of `llm.model`.
+    `threshold` is the confidence, 0 to 1, below which the first two abstain.
     """
 
-    mode: Literal["extractive", "generative"] = "extractive"
+    mode: Literal["extractive", "reader", "generative"] = "extractive"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     max_quotes: Positive = 3
 

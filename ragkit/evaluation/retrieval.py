@@ -43,7 +43,8 @@ def check_stages(stages: Sequence[Stage], reranker: Reranker | None) -> None:
     if "rerank" in stages and reranker is None:
         raise ConfigError(
             "No reranker is set for the stage 'rerank': set reranker.model to "
-            "'cross-encoder:<folder or hub name>' (RAGKIT_RERANKER__MODEL)."
+            "'packaged:minilm-reader' or 'cross-encoder:<folder or hub name>' "
+            "(RAGKIT_RERANKER__MODEL)."
         )
 
 

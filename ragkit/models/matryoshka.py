@@ -72,7 +72,7 @@ def fit_rotation(
     *,
     prefixes: Sequence[int] = PREFIXES,
     steps: int = 1500,
-    rate: float = 2e-3,
+    rate: float = 2e-4,
     seed: int = 0,
     on_step: Callable[[int, float], None] | None = None,
 ) -> FloatArray:
@@ -117,7 +117,7 @@ def fit_rotation(
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         optimizer.step()
         if on_step is not None:
-            on_step(step, float(loss))
+            on_step(step, loss.item())
     with torch.no_grad():
         turned = start.double() @ torch.linalg.matrix_exp((skew - skew.T).double())
         left, _, right = torch.linalg.svd(turned)
@@ -155,5 +155,6 @@ def _check(sets: Sequence[Texts], prefixes: Sequence[int]) -> None:
         raise InputError(
             f"{count} texts are too few to learn {dimensions} dimensions from: give some thousands."
         )
-    if bad := [size for size in prefixes if not 0 < size < dimensions]:
+    bad = [size for size in prefixes if not 0 < size < dimensions]
+    if bad or not prefixes:
         raise InputError(f"Prefixes must be between 1 and {dimensions - 1}, got {bad}.")

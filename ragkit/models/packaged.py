@@ -44,10 +44,13 @@ WEIGHTS = Path(__file__).parent / "weights"
 ROTATIONS = {
     MINILM.name: PackagedWeights(
         file="all-minilm-l6-v2-rotation.npy",
-        sha256="4a6a64368238d214ee7923ea35f4470261840aa3d606fb8f5df284e0e861c556",
+        sha256="0bfead8ebadf7156a81566320a0265cf5724c9af2c1435d0c6dbe66d61b2b43e",
     )
 }
-CROSS_ENCODER = PackagedWeights(file="minilm-reader.onnx", sha256="")
+CROSS_ENCODER = PackagedWeights(
+    file="minilm-reader.onnx",
+    sha256="1c70d3509cc193b2a8e7fcbd6db4dc386f56c69cc3174b3f9e15720251bedeb6",
+)
 PACKAGED = {MINILM.name: MINILM}
 
 

@@ -12,6 +12,11 @@ from ragkit.core.errors import ConfigError, MissingExtraError, ProviderError
 from ragkit.core.protocols import Reranker
 from ragkit.core.settings import RerankerSettings
 from ragkit.core.types import FloatArray
+from ragkit.models.cross_encoder import (
+    PACKAGED_READER,
+    CrossEncoderModel,
+    packaged_cross_encoder,
+)
 
 
 class _Model(Protocol):
@@ -69,13 +74,29 @@ class CrossEncoderReranker:
         return model
 
 
+class PackagedReranker:
+    """The packaged cross-encoder as a reranker."""
+
+    def __init__(self, model: CrossEncoderModel) -> None:
+        """Use a network, which may be the reader's too."""
+        self._model = model
+
+    async def rerank(self, query: str, passages: Sequence[str]) -> FloatArray:
+        """Relevance of each passage as a logit, float32 `[n]`, higher is better."""
+        readings = await asyncio.to_thread(self._model.read, query, passages)
+        return np.array([reading.relevance for reading in readings], dtype=np.float32)
+
+
 def reranker(settings: RerankerSettings) -> Reranker | None:
-    """The reranker that `settings.model` names, or None where none is set."""
-    if settings.model is None:
+    """The reranker that `settings.model` names, or None where it is empty."""
+    if not settings.model:
         return None
+    if settings.model == PACKAGED_READER:
+        return PackagedReranker(packaged_cross_encoder())
     provider, _, name = settings.model.partition(":")
     if provider != "cross-encoder" or not name:
         raise ConfigError(
-            f"Unknown reranker {settings.model!r}: write 'cross-encoder:<folder or hub name>'."
+            f"Unknown reranker {settings.model!r}: write {PACKAGED_READER!r} or "
+            "'cross-encoder:<folder or hub name>'."
         )
     return CrossEncoderReranker(name, batch_size=settings.batch_size, device=settings.device)

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ragkit.core.protocols import Reranker
-from ragkit.core.types import Chunk
+from ragkit.core.types import Chunk, FloatArray
 
 
 def candidate_text(chunk: Chunk) -> str:
@@ -17,9 +19,23 @@ def text_key(chunk: Chunk) -> str:
 
 
 async def reranked(
-    reranker: Reranker, query: str, chunks: Sequence[Chunk]
+    reranker: Reranker, query: str, candidates: Sequence[tuple[Chunk, float]], *, weight: float
 ) -> list[tuple[Chunk, float]]:
-    """The chunks by the reranker's scores, best first."""
+    """The candidates by the reranker's scores, best first.
+
+    With a `weight` below 1, the rest goes to the scores that they come with; both are standardised
+    over the candidates before they are added.
+    """
+    chunks = [chunk for chunk, _ in candidates]
     scores = await reranker.rerank(query, [candidate_text(chunk) for chunk in chunks])
+    if weight < 1:
+        before = np.array([score for _, score in candidates])
+        scores = weight * _standard(scores) + (1 - weight) * _standard(before)
     pairs = [(chunk, float(score)) for chunk, score in zip(chunks, scores, strict=True)]
     return sorted(pairs, key=lambda pair: -pair[1])
+
+
+def _standard(scores: FloatArray) -> FloatArray:
+    """Scores with mean 0 and deviation 1, or all 0 where they are equal."""
+    deviation = scores.std()
+    return (scores - scores.mean()) / (deviation if deviation > 0 else 1.0)

@@ -183,8 +183,12 @@ class HybridRetriever:
             candidates = await self._unique(ranked, found, tenant, wanted, run)
         if self.reranker is not None and candidates:
             with run.timed("rerank"):
-                chunks = [chunk for chunk, _ in candidates]
-                candidates = await reranked(self.reranker, run.query.text, chunks)
+                candidates = await reranked(
+                    self.reranker,
+                    run.query.text,
+                    candidates,
+                    weight=self.settings.rerank_weight,
+                )
             run.stages["rerank"] = [(chunk.id, score) for chunk, score in candidates]
         best = candidates[:k]
         traces = run.traces(chunk.id for chunk, _ in best)

@@ -100,8 +100,12 @@ class Transformed(Wrapper):
         ranked = run.fuse(self.settings)
         if self.reranker is not None and ranked:
             started = time.perf_counter()
-            chunks = [chunk for chunk, _ in ranked[: max(wanted, self.rerank_depth)]]
-            ranked = await reranked(self.reranker, run.query.text, chunks)
+            ranked = await reranked(
+                self.reranker,
+                run.query.text,
+                ranked[: max(wanted, self.rerank_depth)],
+                weight=self.settings.rerank_weight,
+            )
             run.seconds["rerank"] = time.perf_counter() - started
             run.add("rerank", ranked)
         return [run.hit(chunk, score) for chunk, score in ranked[:wanted]]

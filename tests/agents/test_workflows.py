@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ragkit import RAG
-from ragkit.agents import approve, refuse, resume, run
+from ragkit.agents import Budget, approve, refuse, resume, run
 from ragkit.agents.parts import AgentOptions
+from ragkit.llm import VLLM
 from ragkit.testing.agents import says_action
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
+from ragkit.testing.vllm_server import Server
 
 FOLDER = Path(__file__).parents[2] / "examples" / "workflows"
 NAMES = ("research", "analyst", "support")
@@ -118,3 +121,38 @@ async def test_the_support_desk_waits_for_a_person_before_it_pays_or_writes(
     outcomes = {step.name: (step.failed, step.result) for step in result.steps if step.arguments}
     assert outcomes["refund"][1].startswith("Refunded 12.50 for order 7 (once, by the key t:1:2.1:")
     assert outcomes["send_mail"] == (True, "A person refused this: call instead")
+
+
+@pytest.fixture
+async def llm(vllm_server: Server) -> AsyncIterator[VLLM]:
+    async with VLLM(vllm_server.url) as client:
+        yield client
+
+
+@pytest.mark.slow
+async def test_the_research_assistant_ends_on_a_real_server(llm: VLLM, corpus_rag: RAG) -> None:
+    agent = workflow("research").research_assistant(llm, corpus_rag.asynchronous)
+    result = await run(agent, "Who designed the Scottish Parliament building?")
+    assert result.answer
+
+
+@pytest.mark.slow
+async def test_the_analyst_ends_on_a_real_server(llm: VLLM, tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE sales (month TEXT, cents INTEGER)")
+    database.close()
+    result = await run(workflow("analyst").data_analyst(llm, path), "What did we sell in May?")
+    assert result.answer
+
+
+@pytest.mark.slow
+async def test_on_a_real_server_nothing_that_is_refused_is_done(llm: VLLM, corpus_rag: RAG) -> None:
+    options = AgentOptions(checkpointer=InMemorySaver(), budget=Budget(steps=8, seconds=200))
+    desk = workflow("support").support_desk(llm, corpus_rag.asynchronous, options)
+    result = await run(desk, "My order 7 is broken.")
+    while result.pending:
+        result = await resume(desk, result.thread, refuse("no"))
+    assert result.answer
+    done = [step for step in result.steps if step.name == "refund" and not step.failed]
+    assert done == []

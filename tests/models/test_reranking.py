@@ -7,7 +7,7 @@ import pytest
 from ragkit import ConfigError, ProviderError
 from ragkit.core.settings import RerankerSettings
 from ragkit.models.packaged import packaged_folder
-from ragkit.models.reranking import CrossEncoderReranker, reranker
+from ragkit.models.reranking import CrossEncoderReranker, PackagedReranker, reranker
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,11 @@ async def test_a_model_that_is_not_there_is_named_with_the_setting() -> None:
 
 
 def test_the_setting_chooses() -> None:
+    assert reranker(RerankerSettings(model=None)) is None
+    assert reranker(RerankerSettings(model="")) is None
     assert reranker(RerankerSettings()) is None
+    packaged = reranker(RerankerSettings(model="packaged:minilm-reader"))
+    assert isinstance(packaged, PackagedReranker)
     chosen = reranker(RerankerSettings(model="cross-encoder:some/model"))
     assert isinstance(chosen, CrossEncoderReranker)
     for bad in ("some/model", "cross-encoder:", "magic:model"):

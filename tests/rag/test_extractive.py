@@ -1,30 +1,9 @@
-import json
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 
-from ragkit import RAG
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
-from ragkit.core.types import Answer, Chunk, Hit
-from ragkit.ingest.loaders import loader_for
+from ragkit.core.types import Chunk, Hit
 from ragkit.rag.extractive import ABSTENTION, ExtractiveAnswerer
-
-CORPUS = Path(__file__).parents[2] / "examples" / "corpus"
-
-
-@dataclass(frozen=True)
-class Question:
-    question: str
-    answers: tuple[str, ...]
-    kind: str
-
-
-def _questions() -> list[Question]:
-    lines = (CORPUS / "questions.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    return [Question(row["question"], tuple(row["answers"]), row["kind"]) for row in rows]
 
 
 def _hit(text: str, *, uri: str = "doc", start: int = 0) -> Hit:
@@ -83,38 +62,3 @@ async def test_the_threshold_decides(minilm: Embedder) -> None:
     hit = _hit("The longest river of Europe is the Volga.")
     strict = ExtractiveAnswerer(minilm, settings=AnswerSettings(threshold=1.0))
     assert (await strict.answer("What is the longest river of Europe?", [hit])).abstained
-
-
-@pytest.fixture(scope="module")
-def asked(corpus_rag: RAG) -> list[tuple[Question, Answer]]:
-    """Every question of the corpus with its answer."""
-    return [(item, corpus_rag.ask(item.question)) for item in _questions()]
-
-
-@pytest.mark.slow
-def test_every_quote_over_the_corpus_is_found_at_its_offsets(
-    asked: list[tuple[Question, Answer]],
-) -> None:
-    citations = [citation for _, answer in asked for citation in answer.citations]
-    texts: dict[str, str] = {}
-    for citation in citations:
-        if citation.uri not in texts:
-            path = Path(citation.uri)
-            texts[citation.uri] = loader_for(path.name).load(path.read_bytes(), uri="x").text
-        assert texts[citation.uri][citation.start : citation.end] == citation.quote
-    assert len(citations) >= 60
-
-
-@pytest.mark.slow
-def test_answers_over_the_corpus_are_right_more_often_than_not(
-    asked: list[tuple[Question, Answer]],
-) -> None:
-    def of(kind: str) -> list[tuple[Question, Answer]]:
-        return [(item, answer) for item, answer in asked if item.kind == kind]
-
-    answered = [(item, answer) for item, answer in of("answerable") if not answer.abstained]
-    right = [any(gold in answer.text for gold in item.answers) for item, answer in answered]
-    assert sum(right) / len(right) > 0.6
-    assert len(answered) / len(of("answerable")) > 0.8
-    off_topic = [answer.abstained for _, answer in of("off-topic")]
-    assert sum(off_topic) / len(off_topic) > 0.7

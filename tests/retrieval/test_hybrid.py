@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from ragkit import AsyncRAG, ConfigError, Document, InputError, Settings
@@ -80,6 +82,19 @@ async def test_a_reranker_decides_the_order_and_is_traced(rag: AsyncRAG) -> None
     assert hits[0].chunk.uri == "horse" or len(hits[0].chunk.text) <= len(hits[1].chunk.text)
     assert [hit.trace["rerank"].rank for hit in hits] == [1, 2]
     assert hits[0].score == hits[0].trace["rerank"].score
+
+
+async def test_the_fused_score_has_the_share_that_the_reranker_has_not(rag: AsyncRAG) -> None:
+    retriever = await _retriever(rag, reranker=_Lengths())
+    orders = {}
+    for weight in (0.0, 0.5, 1.0):
+        settings = retriever.settings.model_copy(update={"rerank_weight": weight})
+        hits = await replace(retriever, settings=settings).search("zebra stripes", k=3)
+        orders[weight] = [hit.chunk.id for hit in hits]
+    plain = await replace(retriever, reranker=None).search("zebra stripes", k=3)
+    assert orders[0.0] == [hit.chunk.id for hit in plain]
+    assert orders[1.0] != orders[0.0]
+    assert sorted(orders[0.5]) == sorted(orders[1.0])
 
 
 async def test_one_leg_alone(rag: AsyncRAG) -> None:

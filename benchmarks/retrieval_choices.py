@@ -1,0 +1,202 @@
+"""What the defaults of hybrid search and reranking follow from: every choice on judged sets.
+
+Run: python -m benchmarks.retrieval_choices FOLDER [--sets a,b] [--limit 100] [--seed 0]
+
+FOLDER holds data sets in the layout of BEIR. Both legs and the packaged reranker are asked once
+for each query; fusion constants, weights, depths and blends are then computed from what they said.
+A row is a choice, with its mean nDCG@10 over the sets, the worst set's loss against the better leg,
+and the number of sets that lose.
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import publish
+from benchmarks.retrieval_quality import MEASURE, SEARCHED, folders
+from benchmarks.retrieval_sets import CACHE, prepared
+from ragkit.core.protocols import LegQuery
+from ragkit.core.settings import RerankerSettings
+from ragkit.evaluation.metrics import per_query
+from ragkit.models.cross_encoder import PACKAGED_READER
+from ragkit.models.matryoshka import load_rotation
+from ragkit.models.packaged import CROSS_ENCODER, MINILM, ROTATIONS, verified_weights
+from ragkit.models.reranking import reranker
+from ragkit.retrieval.candidates import candidate_text
+from ragkit.retrieval.fusion import reciprocal_rank_fusion
+
+_DEPTH = 100
+_READ = 50
+_K = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What both legs and the reranker said of a query; chunks by id."""
+
+    dense: Mapping[str, float]
+    bm25: Mapping[str, float]
+    relevance: Mapping[str, float]
+    uris: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Set:
+    """A judged set and what was said of its queries."""
+
+    qrels: Mapping[str, Mapping[str, int]]
+    asked: Mapping[str, Asked]
+
+
+Rank = Callable[[Asked], Sequence[str]]
+
+
+def main() -> None:
+    """Ask or read what was asked before, then compare the choices."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--sets", help="names, separated by commas; all in the folder otherwise")
+    parser.add_argument("--limit", type=int, default=100, help="queries of each set")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    names = (
+        options.sets.split(",") if options.sets else sorted(p.name for p in folders(options.folder))
+    )
+    sets = {name: load(options.folder / name, options.limit, options.seed) for name in names}
+    legs = {
+        name: max(mean(one, lambda a: by(a.bm25)), mean(one, lambda a: by(a.dense)))
+        for name, one in sets.items()
+    }
+    rows = []
+    for name, rank in choices():
+        values = {key: mean(one, rank) for key, one in sets.items()}
+        gains = [values[key] - legs[key] for key in sets]
+        rows.append(
+            {
+                "choice": name,
+                "nDCG@10": float(np.mean(list(values.values()))),
+                "worst against the better leg": min(gains),
+                "sets that lose": sum(gain < 0 for gain in gains),
+            }
+        )
+    publish(
+        "retrieval_choices", rows, note=f"{len(sets)} sets, up to {options.limit} queries of each"
+    )
+
+
+def choices() -> Iterator[tuple[str, Rank]]:
+    """Every choice, by name."""
+    yield "BM25", lambda a: by(a.bm25)
+    yield "dense", lambda a: by(a.dense)
+    for k in (5, 10, 20, 60, 120):
+        yield f"RRF k={k}", lambda a, k=k: [x for x, _ in fused(a, k=k)]
+    for weight in (0.7, 1.4, 2.0):
+        yield f"RRF k={_K}, BM25 x {weight}", lambda a, w=weight: [x for x, _ in fused(a, weight=w)]
+    for depth in (20, 50):
+        yield f"RRF k={_K}, depth {depth}", lambda a, d=depth: [x for x, _ in fused(a, depth=d)]
+    for share in (0.3, 0.5, 0.7):
+        yield f"scores, {share} dense", lambda a, s=share: convex(a, s)
+    for read in (10, 20, 50):
+        yield f"rerank {read}", lambda a, r=read: blended(a, read=r, share=1.0)
+    for share in (0.3, 0.5, 0.7, 0.85):
+        yield f"rerank {_READ}, {share} of it", lambda a, s=share: blended(a, read=_READ, share=s)
+
+
+def by(scores: Mapping[str, float]) -> list[str]:
+    """Ids, best first."""
+    return sorted(scores, key=lambda item: -scores[item])
+
+
+def fused(
+    asked: Asked, *, k: int = _K, weight: float = 1.0, depth: int = _DEPTH
+) -> list[tuple[str, float]]:
+    """Reciprocal rank fusion."""
+    legs = {"dense": by(asked.dense)[:depth], "bm25": by(asked.bm25)[:depth]}
+    return reciprocal_rank_fusion(legs, k=k, weights={"dense": 1.0, "bm25": weight})
+
+
+def convex(asked: Asked, share: float) -> list[str]:
+    """A weighted sum of both legs' scores, each scaled to 0..1 (Bruch et al. 2023)."""
+    total: dict[str, float] = {}
+    for scores, weight in ((asked.dense, share), (asked.bm25, 1 - share)):
+        low, high = min(scores.values(), default=0.0), max(scores.values(), default=1.0)
+        for item, score in scores.items():
+            total[item] = total.get(item, 0.0) + weight * (score - low) / max(high - low, 1e-9)
+    return by(total)
+
+
+def blended(asked: Asked, *, read: int, share: float) -> list[str]:
+    """The first `read` of hybrid by relevance and fused score, each standardised; then the rest."""
+    order = fused(asked)
+    first = [(item, score) for item, score in order[:read] if item in asked.relevance]
+    if not first:
+        return [item for item, _ in order]
+    relevance = standard([asked.relevance[item] for item, _ in first])
+    scores = standard([score for _, score in first])
+    mixed = share * relevance + (1 - share) * scores
+    best = [first[at][0] for at in np.argsort(-mixed, kind="stable")]
+    return best + [item for item, _ in order if item not in set(best)]
+
+
+def standard(values: Sequence[float]) -> Any:
+    """Values with mean 0 and deviation 1."""
+    data = np.asarray(values)
+    return (data - data.mean()) / (data.std() + 1e-9)
+
+
+def mean(one: Set, rank: Rank) -> float:
+    """Mean nDCG@10 over the queries."""
+    rankings = {
+        query: list(dict.fromkeys(asked.uris[item] for item in rank(asked)))
+        for query, asked in one.asked.items()
+    }
+    return float(np.mean(list(per_query(one.qrels, rankings)[MEASURE].values())))
+
+
+def load(folder: Path, limit: int, seed: int) -> Set:
+    """What was said of a set, from the file of an earlier run if there is one."""
+    weights = f"{ROTATIONS[MINILM.name].sha256[:8]}-{CROSS_ENCODER.sha256[:8]}"
+    file = CACHE / "choices" / f"{folder.name}-{limit}-{seed}-{weights}.json"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asyncio.run(ask(folder, limit, seed))), encoding="utf-8")
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    print(folder.name, len(kept["asked"]), flush=True)
+    return Set(qrels=kept["qrels"], asked={q: Asked(**a) for q, a in kept["asked"].items()})
+
+
+async def ask(folder: Path, limit: int, seed: int) -> dict[str, Any]:
+    """Ask both legs and the reranker of every query."""
+    rotation = load_rotation(verified_weights(ROTATIONS[MINILM.name]), dimensions=MINILM.dimensions)
+    judge = reranker(RerankerSettings(model=PACKAGED_READER))
+    if judge is None:
+        raise SystemExit("No reranker is packaged.")
+    given: dict[str, Any] = {"limit": limit, "seed": seed, "search_dimensions": SEARCHED}
+    async with prepared(folder, rotation=rotation, **given) as made:
+        asked: dict[str, Any] = {}
+        for query_id, text in made.dataset.queries.items():
+            vector = (await made.embedder.embed([text], task="query"))[0]
+            legs = await made.index.search(LegQuery(vector=vector, text=text, depth=_DEPTH))
+            ids = list(dict.fromkeys(item for leg in (legs.dense, legs.bm25) for item, _ in leg))
+            chunks = {chunk.id: chunk for chunk in await made.index.fetch(ids)}
+            one = Asked(
+                dense=dict(legs.dense),
+                bm25=dict(legs.bm25),
+                relevance={},
+                uris={item: chunk.uri for item, chunk in chunks.items()},
+            )
+            best = [item for item, _ in fused(one)][:_READ]
+            scores = await judge.rerank(text, [candidate_text(chunks[item]) for item in best])
+            relevance = dict(zip(best, scores.tolist(), strict=True))
+            asked[query_id] = {**asdict(one), "relevance": relevance}
+        return {"qrels": made.dataset.qrels, "asked": asked}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Fit how sure `ragkit.rag.reader` is of an answer, on SQuAD articles kept from training.
+
+    python -m training.calibrate_reader WEIGHTS.onnx squad-train-part-v1.1.json squad-dev-v1.1.json
+
+Paragraphs are ingested and questions on them asked through reranked hybrid search. A third of the
+questions is answerable; from the hits of another third, passages with the answer are taken away
+(near passages); the last third is about articles that are not in the index. Weights are fitted on
+the first file's articles that training left out, and measured on the second file.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+
+from ragkit import AsyncRAG, Document, Settings
+from ragkit.core.settings import AnswerSettings, RerankerSettings
+from ragkit.evaluation.qa import f1, holds
+from ragkit.models.cross_encoder import CrossEncoderModel
+from ragkit.models.reranking import PackagedReranker
+from ragkit.rag.reader import Found, ReaderAnswerer, Weights
+from ragkit.retrieval.hybrid import Hits
+from training.questions import Question, held_out, squad
+
+FALSE_ABSTENTION = 0.10
+"""Share of answerable questions that the threshold may turn away, where it is fitted."""
+_ARTICLES = 6
+_RIGHT = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question of a kind, with the spans found; `scores[i]` is the F1 of `found[i]`."""
+
+    kind: str
+    found: tuple[Found, ...]
+    scores: tuple[float, ...]
+
+
+async def ask(
+    model: CrossEncoderModel, known: Sequence[Question], other: Sequence[Question], *, count: int
+) -> list[Asked]:
+    """Ask `count` questions of each kind; `other` are about what is not in the index."""
+    draw = random.Random(0)
+    settings = Settings(reranker=RerankerSettings(depth=20))
+    reranker = PackagedReranker(model)
+    reader = ReaderAnswerer(model, settings=AnswerSettings())
+    asked: list[Asked] = []
+    with TemporaryDirectory() as folder:
+        async with AsyncRAG(settings, index=Path(folder) / "index", reranker=reranker) as rag:
+            await rag.ingest(*{document(item).uri: document(item) for item in known}.values())
+            sampled = draw.sample(list(known), 2 * count)
+            kinds = [("answerable", item) for item in sampled[:count]]
+            kinds += [("near", item) for item in sampled[count:]]
+            kinds += [("absent", item) for item in draw.sample(list(other), count)]
+            for kind, item in kinds:
+                gold: Sequence[str] | None = item.answers
+                hits = await rag.search(item.query, k=10 if kind == "near" else 5)
+                if kind == "near":
+                    hits = Hits(
+                        [hit for hit in hits if not holds(hit.chunk.text, item.answers)][:5]
+                    )
+                found = await reader.candidates(item.query, hits)
+                gold = gold if kind == "answerable" else None
+                scores = [0.0 if gold is None else f1(one.text, gold) for one in found]
+                if found:
+                    asked.append(Asked(kind=kind, found=tuple(found), scores=tuple(scores)))
+    return asked
+
+
+def document(item: Question) -> Document:
+    """A paragraph as a document."""
+    digest = hashlib.sha256(f"{item.title}\n{item.text}".encode()).hexdigest()
+    return Document(uri=digest[:24], title=item.title, text=item.text, content_hash=digest)
+
+
+def fit_ranking(asked: Sequence[Asked]) -> Weights:
+    """Weights that put a right span before the others of its question (conditional logit)."""
+    groups = [
+        (np.array([features(one) for one in item.found]), np.array(item.scores) > _RIGHT)
+        for item in asked
+        if any(score > _RIGHT for score in item.scores)
+    ]
+
+    def loss(weights: np.ndarray) -> float:
+        total = 0.0
+        for rows, right in groups:
+            scores = rows @ weights
+            total += float(np.logaddexp.reduce(scores) - np.logaddexp.reduce(scores[right]))
+        return total + 0.01 * float(weights @ weights)
+
+    span, relevance = minimize(loss, np.array([0.5, 0.5])).x
+    return Weights(span=round(float(span), 3), relevance=round(float(relevance), 3))
+
+
+def fit_confidence(asked: Sequence[Asked], ranking: Weights) -> Weights:
+    """Weights of the best span that tell whether the hits hold an answer at all.
+
+    The bias is moved so that a threshold of 0.5 turns away `FALSE_ABSTENTION` of the answerable.
+    """
+    rows = np.array([features(best(item, ranking)) for item in asked])
+    known = np.array([item.kind == "answerable" for item in asked])
+    model = LogisticRegression(C=10).fit(rows, known)
+    span, relevance = (round(float(value), 3) for value in model.coef_[0])
+    scores = rows @ np.array([span, relevance])
+    bias = -float(np.quantile(scores[known], FALSE_ABSTENTION))
+    return Weights(span=span, relevance=relevance, bias=round(bias, 3))
+
+
+def features(found: Found) -> tuple[float, float]:
+    """What weights apply to."""
+    return found.reading.score, found.reading.relevance
+
+
+def best(item: Asked, ranking: Weights) -> Found:
+    """The span that is ranked first."""
+    return max(item.found, key=lambda one: ranking.score(one.reading))
+
+
+def measure(asked: Sequence[Asked], ranking: Weights, confidence: Weights) -> dict[str, float]:
+    """F1 of the best span, and how often each kind of question is turned away."""
+    figures: dict[str, float] = {}
+    for kind in ("answerable", "near", "absent"):
+        group = [item for item in asked if item.kind == kind]
+        away = [confidence.score(best(item, ranking).reading) < 0 for item in group]
+        figures[f"abstains, {kind}"] = float(np.mean(away))
+    known = [item for item in asked if item.kind == "answerable"]
+    first = [item.scores[item.found.index(best(item, ranking))] for item in known]
+    figures["F1"] = float(np.mean(first))
+    figures["F1 of the best of five"] = float(np.mean([max(item.scores) for item in known]))
+    return figures
+
+
+def main() -> None:
+    """Fit on articles kept from training, measure on the development file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("train", type=Path)
+    parser.add_argument("test", type=Path)
+    parser.add_argument("--count", type=int, default=200, help="questions of each kind")
+    options = parser.parse_args()
+    model = CrossEncoderModel(options.weights)
+    train = list(squad(options.train))
+    kept = held_out({item.title for item in train})
+    inside = [item for item in train if item.title in kept]
+    outside = [item for item in train if item.title not in kept]
+    asked = asyncio.run(ask(model, inside, outside, count=options.count))
+    ranking = fit_ranking(asked)
+    confidence = fit_confidence(asked, ranking)
+    print(f"RANKING = {ranking}\nCONFIDENCE = {confidence}")
+    test = list(squad(options.test))
+    titles = sorted({item.title for item in test})
+    chosen = set(random.Random(1).sample(titles, _ARTICLES))
+    found = asyncio.run(
+        ask(
+            model,
+            [item for item in test if item.title in chosen],
+            [item for item in test if item.title not in chosen],
+            count=options.count,
+        )
+    )
+    for name, group in (("kept from training", asked), ("development", found)):
+        shown = "  ".join(
+            f"{key} {value:.3f}" for key, value in measure(group, ranking, confidence).items()
+        )
+        print(f"{name:20}{shown}")
+
+
+if __name__ == "__main__":
+    main()
