@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -176,6 +177,7 @@ def train_embedder(
     if len(rows) < 2:
         raise InputError(f"{str(pairs)!r} has {len(rows)} pairs; at least 2 are needed.")
     try:
+        import torch
         from datasets import Dataset
         from sentence_transformers import (
             SentenceTransformer,
@@ -191,7 +193,7 @@ def train_embedder(
     model = SentenceTransformer(_source(settings), device=settings.embedder.device)
     whole = model.get_embedding_dimension() or 0
     sizes = [whole, *(size for size in reversed(PREFIXES) if size < whole)]
-    trainer = SentenceTransformerTrainer(
+    trainer: Any = SentenceTransformerTrainer(  # `Any`: it is only partly typed
         model=model,
         args=SentenceTransformerTrainingArguments(
             output_dir=str(out / "checkpoints"),
@@ -201,6 +203,7 @@ def train_embedder(
             warmup_steps=0.1,
             seed=given.seed,
             save_strategy="no",
+            dataloader_pin_memory=torch.cuda.is_available(),
             report_to="none",
             disable_tqdm=True,
             logging_strategy="no",

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from ragkit import InputError, Settings
 from ragkit.cli import app
 from ragkit.core.settings import EmbedderSettings
+from ragkit.core.types import FloatArray
 from ragkit.models.embedding import SentenceTransformerEmbedder
 from ragkit.models.matryoshka import load_rotation
 from ragkit.models.packaged import packaged_folder
@@ -86,7 +87,7 @@ def test_a_line_that_is_no_pair_is_named(tmp_path: Path) -> None:
 
 
 def test_the_share_of_neighbours_that_a_prefix_keeps() -> None:
-    passages = np.eye(20, dtype=np.float32)
-    queries = passages[:1] + passages[1:2] / 2
+    passages: FloatArray = np.eye(20, dtype=np.float32)
+    queries: FloatArray = (passages[:1] + passages[1:2] / 2).astype(np.float32)
     assert neighbours_kept(queries, passages, 20) == 1.0
     assert neighbours_kept(passages[10:11], passages, 5) < 1.0

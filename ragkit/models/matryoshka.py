@@ -10,7 +10,7 @@ prefixes as they do by whole vectors.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -94,9 +94,10 @@ def fit_rotation(
         InputError: There are too few texts.
     """
     try:
-        import torch
+        import torch as library
     except ImportError as error:
         raise MissingExtraError("torch", extra="local") from error
+    torch: Any = library  # `Any`: its functions are only partly typed
     _check(sets, prefixes)
     start = torch.from_numpy(
         principal_rotation(np.concatenate([np.concatenate([s.queries, s.passages]) for s in sets]))
@@ -112,9 +113,9 @@ def fit_rotation(
         queries = torch.from_numpy(_sample(chosen.queries, _QUERIES, draw))
         passages = torch.from_numpy(_sample(chosen.passages, _PASSAGES, draw))
         turned = start @ torch.linalg.matrix_exp(skew - skew.T)
-        loss = _divergence(queries, passages, turned, prefixes)
+        loss: Any = _divergence(queries, passages, turned, prefixes)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        loss.backward()
         optimizer.step()
         if on_step is not None:
             on_step(step, loss.item())

@@ -37,5 +37,6 @@ async def reranked(
 
 def _standard(scores: FloatArray) -> FloatArray:
     """Scores with mean 0 and deviation 1, or all 0 where they are equal."""
-    deviation = scores.std()
-    return (scores - scores.mean()) / (deviation if deviation > 0 else 1.0)
+    spread = float(scores.std())
+    standard: FloatArray = (scores - scores.mean()) / (spread if spread > 0 else 1.0)
+    return standard

@@ -67,15 +67,14 @@ def _team(llm: LLM) -> Agent:
     return team(llm, members, budget=BUDGET)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        _reflecting,
-        _team,
-        lambda llm: self_consistency(llm, samples=3, budget=BUDGET),
-        lambda llm: tree_of_thought(llm, width=2, keep=1, depth=2, budget=BUDGET),
-    ],
-    ids=["reflect", "team", "self_consistency", "tree_of_thought"],
-)
-async def test_it_ends_well(make: Callable[[LLM], Agent], llm: VLLM) -> None:
-    _well_formed(await run(make(llm), "Can we ship 40 pumps?"))
+MADE: dict[str, Callable[[LLM], Agent]] = {
+    "reflect": _reflecting,
+    "team": _team,
+    "self_consistency": lambda llm: self_consistency(llm, samples=3, budget=BUDGET),
+    "tree_of_thought": lambda llm: tree_of_thought(llm, width=2, keep=1, depth=2, budget=BUDGET),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+async def test_it_ends_well(name: str, llm: VLLM) -> None:
+    _well_formed(await run(MADE[name](llm), "Can we ship 40 pumps?"))

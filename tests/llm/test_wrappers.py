@@ -196,19 +196,19 @@ class Closing(ScriptedLLM):
             self.closed = True
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        Cache,
-        CircuitBreaker,
-        Metered,
-        Retry,
-        SelfConsistent,
-        lambda llm: Concurrency(llm, limit=1),
-        lambda llm: RateLimit(llm, Rates()),
-        lambda llm: Router({"one": llm}, lambda _: "one"),
-    ],
-)
+WRAPS: list[Callable[[LLM], LLM]] = [
+    Cache,
+    CircuitBreaker,
+    Metered,
+    Retry,
+    SelfConsistent,
+    lambda llm: Concurrency(llm, limit=1),
+    lambda llm: RateLimit(llm, Rates()),
+    lambda llm: Router({"one": llm}, lambda _: "one"),
+]
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
 async def test_closing_a_stream_closes_what_it_wraps_at_once(wrap: Callable[[LLM], LLM]) -> None:
     inner = Closing([])
     deltas = wrap(inner).stream("x")

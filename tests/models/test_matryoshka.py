@@ -1,6 +1,8 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from ragkit import ConfigError, InputError
@@ -10,11 +12,12 @@ from ragkit.models.embedding import SentenceTransformerEmbedder
 from ragkit.models.matryoshka import Texts, fit_rotation, load_rotation, principal_rotation
 
 SIZE = 48
+UNITS: FloatArray = np.eye(SIZE, dtype=np.float32)
 
 
-def _unit(rows: FloatArray) -> FloatArray:
-    scaled: FloatArray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return scaled.astype(np.float32)
+def _unit(rows: npt.NDArray[Any]) -> FloatArray:
+    scaled: FloatArray = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +33,10 @@ def texts() -> Texts:
 
 def _kept(texts: Texts, matrix: FloatArray, prefix: int) -> float:
     """Share of queries whose nearest passage by whole vectors is nearest by the prefix."""
-    whole = (texts.queries @ texts.passages.T).argmax(axis=1)
+    whole: list[int] = (texts.queries @ texts.passages.T).argmax(axis=1).tolist()
     near, far = _unit((texts.queries @ matrix)[:, :prefix]), (texts.passages @ matrix)[:, :prefix]
-    return float(np.mean((near @ _unit(far).T).argmax(axis=1) == whole))
+    found: list[int] = (near @ _unit(far).T).argmax(axis=1).tolist()
+    return sum(a == b for a, b in zip(found, whole, strict=True)) / len(whole)
 
 
 @pytest.mark.parametrize("steps", [0, 60])
@@ -44,7 +48,7 @@ def test_whole_vectors_keep_their_similarities(texts: Texts, steps: int) -> None
 
 
 def test_prefixes_keep_more_than_before(texts: Texts) -> None:
-    plain = _kept(texts, np.eye(SIZE, dtype=np.float32), 8)
+    plain = _kept(texts, UNITS, 8)
     components = _kept(texts, fit_rotation([texts], prefixes=(8, 16), steps=0), 8)
     learnt = _kept(texts, fit_rotation([texts], prefixes=(8, 16), steps=150), 8)
     assert plain < components <= learnt
@@ -59,8 +63,8 @@ def test_the_same_seed_gives_the_same_rotation(texts: Texts) -> None:
     ("sets", "prefixes", "message"),
     [
         ([], (8,), "No texts"),
-        ([Texts(queries=np.eye(SIZE)[:3], passages=np.eye(SIZE)[:3])], (8,), "6 texts are too few"),
-        ([Texts(queries=np.eye(SIZE), passages=np.eye(SIZE))], (8, 48), r"got \[48\]"),
+        ([Texts(queries=UNITS[:3], passages=UNITS[:3])], (8,), "6 texts are too few"),
+        ([Texts(queries=UNITS, passages=UNITS)], (8, 48), r"got \[48\]"),
     ],
 )
 def test_what_cannot_be_learnt_from_is_refused(

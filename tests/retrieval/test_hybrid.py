@@ -86,7 +86,7 @@ async def test_a_reranker_decides_the_order_and_is_traced(rag: AsyncRAG) -> None
 
 async def test_the_fused_score_has_the_share_that_the_reranker_has_not(rag: AsyncRAG) -> None:
     retriever = await _retriever(rag, reranker=_Lengths())
-    orders = {}
+    orders: dict[float, list[str]] = {}
     for weight in (0.0, 0.5, 1.0):
         settings = retriever.settings.model_copy(update={"rerank_weight": weight})
         hits = await replace(retriever, settings=settings).search("zebra stripes", k=3)
