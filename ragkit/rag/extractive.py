@@ -1,21 +1,18 @@
 """Answers without a language model: the sentences that answer best, verbatim, or abstention."""
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.text import terms
-from ragkit.core.types import Answer, Hit, Timings, Usage
+from ragkit.core.types import Citation, Hit
 from ragkit.rag.quotable import citation, quotable
+from ragkit.rag.verbatim import VerbatimAnswerer, probability
 
 NEARLY_AS_GOOD = 0.5
 """How far below the best score, in log-odds, a sentence is quoted too."""
-
-ABSTENTION = "The documents do not answer this."
-
 
 FEATURES = ("similarity", "in_context", "coverage", "context_coverage", "passage")
 
@@ -84,10 +81,10 @@ class Candidate:
     @property
     def confidence(self) -> float:
         """Estimated probability that the documents answer the question, if this is the best."""
-        return 1 / (1 + math.exp(-CONFIDENCE.score(self.features)))
+        return probability(CONFIDENCE.score(self.features))
 
 
-class ExtractiveAnswerer:
+class ExtractiveAnswerer(VerbatimAnswerer[Candidate]):
     """Answers with up to `max_quotes` verbatim sentences of the hits.
 
     Abstains where the best candidate's confidence is below `settings.threshold`; weights and
@@ -98,26 +95,8 @@ class ExtractiveAnswerer:
         self, embedder: Embedder, *, settings: AnswerSettings, language: str = "english"
     ) -> None:
         """Use the embedder that the index was built with."""
+        super().__init__(settings, language)
         self._embedder = embedder
-        self._settings = settings
-        self._language = language
-
-    async def answer(self, question: str, hits: Sequence[Hit]) -> Answer:
-        """Answer with verbatim citations from `hits`."""
-        started = time.perf_counter()
-        ranked = await self.candidates(question, hits)
-        confidence = ranked[0].confidence if ranked else 0.0
-        abstained = confidence < self._settings.threshold
-        chosen = [] if abstained else self._choose(ranked)
-        return Answer(
-            text=ABSTENTION if abstained else " ".join(item.quote for item in chosen),
-            citations=tuple(citation(item.hit.chunk, item.start, item.end) for item in chosen),
-            abstained=abstained,
-            confidence=confidence,
-            hits=tuple(hits),
-            usage=Usage(),
-            timings=Timings(total_s=time.perf_counter() - started),
-        )
 
     async def candidates(self, question: str, hits: Sequence[Hit]) -> list[Candidate]:
         """Every sentence of the hits, best first."""
@@ -164,3 +143,9 @@ class ExtractiveAnswerer:
             if near and len(chosen) < self._settings.max_quotes:
                 chosen.setdefault(item.quote, item)
         return list(chosen.values())
+
+    def _text(self, chosen: Sequence[Candidate]) -> str:
+        return " ".join(item.quote for item in chosen)
+
+    def _citation(self, item: Candidate) -> Citation:
+        return citation(item.hit.chunk, item.start, item.end)

@@ -15,8 +15,8 @@ from ragkit.llm.grammar.grammar import Grammar
 from ragkit.llm.grammar.quotes import Evidence, quote_grammar
 from ragkit.llm.messages import estimated_tokens
 from ragkit.llm.prompting import Prompt, explain, prompt_file
-from ragkit.rag.extractive import ABSTENTION
 from ragkit.rag.passages import Shown
+from ragkit.rag.verbatim import ABSTENTION
 from ragkit.retrieval.context import merge_neighbours
 
 _SHARES = 2

@@ -1,17 +1,15 @@
 """Short answers without a language model: the span of a passage that answers, or abstention."""
 
 import asyncio
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ragkit.core.settings import AnswerSettings
-from ragkit.core.types import Answer, Citation, Hit, Timings, Usage
+from ragkit.core.types import Citation, Hit
 from ragkit.models.cross_encoder import CrossEncoderModel, Reading
-from ragkit.rag.extractive import ABSTENTION
 from ragkit.rag.quotable import citation, quotable
+from ragkit.rag.verbatim import VerbatimAnswerer, probability
 
 
 class Weights(NamedTuple):
@@ -54,10 +52,10 @@ class Found:
     @property
     def confidence(self) -> float:
         """Estimated probability that the hits answer the question, if this is the best span."""
-        return 1 / (1 + math.exp(-CONFIDENCE.score(self.reading)))
+        return probability(CONFIDENCE.score(self.reading))
 
 
-class ReaderAnswerer:
+class ReaderAnswerer(VerbatimAnswerer[Found]):
     """Answers with the best span of all hits, cited by the sentences that hold it.
 
     Abstains where the span's confidence is below `settings.threshold`. The same words found in
@@ -72,26 +70,8 @@ class ReaderAnswerer:
         language: str = "english",
     ) -> None:
         """Use a network, which may be the reranker's too."""
+        super().__init__(settings, language)
         self._model = model
-        self._settings = settings
-        self._language = language
-
-    async def answer(self, question: str, hits: Sequence[Hit]) -> Answer:
-        """Answer with verbatim citations from `hits`."""
-        started = time.perf_counter()
-        ranked = await self.candidates(question, hits)
-        confidence = ranked[0].confidence if ranked else 0.0
-        abstained = confidence < self._settings.threshold
-        chosen = [] if abstained else self._agreeing(ranked)
-        return Answer(
-            text=ABSTENTION if abstained else chosen[0].text,
-            citations=tuple(map(self._citation, chosen)),
-            abstained=abstained,
-            confidence=confidence,
-            hits=tuple(hits),
-            usage=Usage(),
-            timings=Timings(total_s=time.perf_counter() - started),
-        )
 
     async def candidates(self, question: str, hits: Sequence[Hit]) -> list[Found]:
         """The best span of every hit, best first."""
@@ -105,19 +85,19 @@ class ReaderAnswerer:
         ]
         return sorted(found, key=lambda item: -item.score)
 
-    def _agreeing(self, ranked: Sequence[Found]) -> list[Found]:
-        best = ranked[0]
-        words = best.text.casefold().split()
-        return [
-            item
-            for item in ranked
-            if item is best
-            or (item.text.casefold().split() == words and item.score >= best.score - NEARLY_AS_GOOD)
-        ][: self._settings.max_quotes]
+    def _choose(self, ranked: Sequence[Found]) -> list[Found]:
+        words, least = ranked[0].text.casefold().split(), ranked[0].score - NEARLY_AS_GOOD
+        agreeing = [
+            item for item in ranked if item.text.casefold().split() == words and item.score >= least
+        ]
+        return agreeing[: self._settings.max_quotes]
 
-    def _citation(self, found: Found) -> Citation:
+    def _text(self, chosen: Sequence[Found]) -> str:
+        return chosen[0].text
+
+    def _citation(self, item: Found) -> Citation:
         """The sentences that the span touches, or the span where it stands in none of them."""
-        chunk, start, end = found.hit.chunk, found.reading.start, found.reading.end
+        chunk, start, end = item.hit.chunk, item.reading.start, item.reading.end
         touched = [
             (first, last)
             for first, last in quotable(chunk, self._language)

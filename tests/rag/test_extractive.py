@@ -3,7 +3,8 @@ import pytest
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Chunk, Hit
-from ragkit.rag.extractive import ABSTENTION, ExtractiveAnswerer
+from ragkit.rag.extractive import ExtractiveAnswerer
+from ragkit.rag.verbatim import ABSTENTION
 
 
 def _hit(text: str, *, uri: str = "doc", start: int = 0) -> Hit:

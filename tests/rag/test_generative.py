@@ -12,8 +12,9 @@ from ragkit.core.protocols import LLM, Answerer, StreamingAnswerer
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Answer, AnswerDelta, Chunk, Hit
 from ragkit.llm import VLLM
-from ragkit.rag.extractive import ABSTENTION, ExtractiveAnswerer
+from ragkit.rag.extractive import ExtractiveAnswerer
 from ragkit.rag.generative import GenerativeAnswerer
+from ragkit.rag.verbatim import ABSTENTION
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
 from ragkit.testing.vllm_server import Server

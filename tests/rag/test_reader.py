@@ -4,8 +4,8 @@ from ragkit import AsyncRAG, Settings
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Chunk, Hit
 from ragkit.models.cross_encoder import packaged_cross_encoder
-from ragkit.rag.extractive import ABSTENTION
 from ragkit.rag.reader import ReaderAnswerer
+from ragkit.rag.verbatim import ABSTENTION
 
 RIVERS = "Cats sleep a lot. The longest river of Europe is the Volga. Dogs bark."
 QUESTION = "What is the longest river of Europe?"
@@ -45,6 +45,10 @@ async def test_what_no_passage_answers_is_not_answered() -> None:
         answer = await answerer.answer(question, hits)
         assert (answer.text, answer.citations, answer.abstained) == (ABSTENTION, (), True)
         assert answer.confidence < 0.5
+
+
+async def test_without_hits_it_abstains_whatever_the_threshold(answerer: ReaderAnswerer) -> None:
+    assert (await answerer.answer(QUESTION, [])).abstained
 
 
 async def test_a_table_is_cited_by_its_row(answerer: ReaderAnswerer) -> None:
