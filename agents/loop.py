@@ -345,6 +345,9 @@ def grammar_of(loop: Loop, tools: Sequence[Tool]) -> Grammar[Action]:
     if key not in loop.grammars:
         while len(loop.grammars) >= _CACHED:
             loop.grammars.pop(next(iter(loop.grammars)))
-        specs = specs_of([*tools, *loop.controls.values()])
-        loop.grammars[key] = action_grammar(specs, max_calls=loop.max_calls)
+        loop.grammars[key] = action_grammar(
+            specs_of(tools),
+            ending=specs_of(list(loop.controls.values())),
+            max_calls=loop.max_calls,
+        )
     return loop.grammars[key]

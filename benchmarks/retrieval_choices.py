@@ -19,21 +19,27 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import publish
-from benchmarks.retrieval_quality import MEASURE, SEARCHED, folders
-from benchmarks.retrieval_sets import CACHE, prepared
+from benchmarks.retrieval_quality import MEASURE
+from benchmarks.retrieval_sets import (
+    CACHE,
+    SEARCHED,
+    WEIGHTS,
+    chosen,
+    packaged_rotation,
+    prepared,
+)
 from ragkit.core.protocols import LegQuery
-from ragkit.core.settings import RerankerSettings
+from ragkit.core.settings import RerankerSettings, RetrievalSettings
 from ragkit.evaluation.metrics import per_query
 from ragkit.models.cross_encoder import PACKAGED_READER
-from ragkit.models.matryoshka import load_rotation
-from ragkit.models.packaged import CROSS_ENCODER, MINILM, ROTATIONS, verified_weights
 from ragkit.models.reranking import reranker
-from ragkit.retrieval.candidates import candidate_text
-from ragkit.retrieval.fusion import reciprocal_rank_fusion
+from ragkit.retrieval.candidates import candidate_text, standardised
+from ragkit.retrieval.fusion import reciprocal_rank_fusion, score_fusion
 
 _DEPTH = 100
 _READ = 50
 _K = 60
+_BM25 = RetrievalSettings().bm25_weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +71,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=100, help="queries of each set")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    names = (
-        options.sets.split(",") if options.sets else sorted(p.name for p in folders(options.folder))
-    )
-    sets = {name: load(options.folder / name, options.limit, options.seed) for name in names}
+    folders = chosen(options.folder, options.sets)
+    sets = {folder.name: load(folder, options.limit, options.seed) for folder in folders}
     legs = {
         name: max(mean(one, lambda a: by(a.bm25)), mean(one, lambda a: by(a.dense)))
         for name, one in sets.items()
@@ -100,12 +104,12 @@ def choices() -> Iterator[tuple[str, Rank]]:
         yield f"RRF k={_K}, BM25 x {weight}", lambda a, w=weight: [x for x, _ in fused(a, weight=w)]
     for depth in (20, 50):
         yield f"RRF k={_K}, depth {depth}", lambda a, d=depth: [x for x, _ in fused(a, depth=d)]
-    for share in (0.3, 0.5, 0.7):
-        yield f"scores, {share} dense", lambda a, s=share: convex(a, s)
+    for weight in (0.5, 1.0, 1.2, 1.5, 2.0):
+        yield f"scores, BM25 x {weight}", lambda a, w=weight: [x for x, _ in scored(a, weight=w)]
+    yield "scores, depth 50", lambda a: [x for x, _ in scored(a, depth=50)]
     for read in (10, 20, 50):
-        yield f"rerank {read}", lambda a, r=read: blended(a, read=r, share=1.0)
-    for share in (0.3, 0.5, 0.7, 0.85):
-        yield f"rerank {_READ}, {share} of it", lambda a, s=share: blended(a, read=_READ, share=s)
+        for share in (0.2, 0.3, 0.5, 1.0):
+            yield f"rerank {read}, {share} of it", lambda a, r=read, s=share: blended(a, r, s)
 
 
 def by(scores: Mapping[str, float]) -> list[str]:
@@ -121,33 +125,28 @@ def fused(
     return reciprocal_rank_fusion(legs, k=k, weights={"dense": 1.0, "bm25": weight})
 
 
-def convex(asked: Asked, share: float) -> list[str]:
-    """A weighted sum of both legs' scores, each scaled to 0..1 (Bruch et al. 2023)."""
-    total: dict[str, float] = {}
-    for scores, weight in ((asked.dense, share), (asked.bm25, 1 - share)):
-        low, high = min(scores.values(), default=0.0), max(scores.values(), default=1.0)
-        for item, score in scores.items():
-            total[item] = total.get(item, 0.0) + weight * (score - low) / max(high - low, 1e-9)
-    return by(total)
+def scored(asked: Asked, *, weight: float = _BM25, depth: int = _DEPTH) -> list[tuple[str, float]]:
+    """Fusion of scores."""
+    legs = {"dense": first(asked.dense, depth), "bm25": first(asked.bm25, depth)}
+    return score_fusion(legs, weights={"dense": 1.0, "bm25": weight})
 
 
-def blended(asked: Asked, *, read: int, share: float) -> list[str]:
+def first(scores: Mapping[str, float], depth: int) -> list[tuple[str, float]]:
+    """The best of a leg, best first."""
+    return [(item, scores[item]) for item in by(scores)[:depth]]
+
+
+def blended(asked: Asked, read: int, share: float) -> list[str]:
     """The first `read` of hybrid by relevance and fused score, each standardised; then the rest."""
-    order = fused(asked)
-    first = [(item, score) for item, score in order[:read] if item in asked.relevance]
-    if not first:
+    order = scored(asked)
+    judged = [(item, score) for item, score in order[:read] if item in asked.relevance]
+    if not judged:
         return [item for item, _ in order]
-    relevance = standard([asked.relevance[item] for item, _ in first])
-    scores = standard([score for _, score in first])
+    relevance = standardised(np.array([asked.relevance[item] for item, _ in judged]))
+    scores = standardised(np.array([score for _, score in judged]))
     mixed = share * relevance + (1 - share) * scores
-    best = [first[at][0] for at in np.argsort(-mixed, kind="stable")]
+    best = [judged[at][0] for at in np.argsort(-mixed, kind="stable")]
     return best + [item for item, _ in order if item not in set(best)]
-
-
-def standard(values: Sequence[float]) -> Any:
-    """Values with mean 0 and deviation 1."""
-    data = np.asarray(values)
-    return (data - data.mean()) / (data.std() + 1e-9)
 
 
 def mean(one: Set, rank: Rank) -> float:
@@ -161,8 +160,7 @@ def mean(one: Set, rank: Rank) -> float:
 
 def load(folder: Path, limit: int, seed: int) -> Set:
     """What was said of a set, from the file of an earlier run if there is one."""
-    weights = f"{ROTATIONS[MINILM.name].sha256[:8]}-{CROSS_ENCODER.sha256[:8]}"
-    file = CACHE / "choices" / f"{folder.name}-{limit}-{seed}-{weights}.json"
+    file = CACHE / "choices" / f"{folder.name}-{limit}-{seed}-{WEIGHTS}.json"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(asyncio.run(ask(folder, limit, seed))), encoding="utf-8")
@@ -173,12 +171,11 @@ def load(folder: Path, limit: int, seed: int) -> Set:
 
 async def ask(folder: Path, limit: int, seed: int) -> dict[str, Any]:
     """Ask both legs and the reranker of every query."""
-    rotation = load_rotation(verified_weights(ROTATIONS[MINILM.name]), dimensions=MINILM.dimensions)
     judge = reranker(RerankerSettings(model=PACKAGED_READER))
     if judge is None:
         raise SystemExit("No reranker is packaged.")
     given: dict[str, Any] = {"limit": limit, "seed": seed, "search_dimensions": SEARCHED}
-    async with prepared(folder, rotation=rotation, **given) as made:
+    async with prepared(folder, rotation=packaged_rotation(), **given) as made:
         asked: dict[str, Any] = {}
         for query_id, text in made.dataset.queries.items():
             vector = (await made.embedder.embed([text], task="query"))[0]
@@ -191,7 +188,7 @@ async def ask(folder: Path, limit: int, seed: int) -> dict[str, Any]:
                 relevance={},
                 uris={item: chunk.uri for item, chunk in chunks.items()},
             )
-            best = [item for item, _ in fused(one)][:_READ]
+            best = [item for item, _ in scored(one)][:_READ]
             scores = await judge.rerank(text, [candidate_text(chunks[item]) for item in best])
             relevance = dict(zip(best, scores.tolist(), strict=True))
             asked[query_id] = {**asdict(one), "relevance": relevance}

@@ -6,8 +6,9 @@ FOLDER holds data sets in the layout of BEIR. Each is ingested as `RAG.ingest` w
 are kept under `.ragkit/benchmarks`, and a set that is finished is not run again without `--fresh`.
 Rows: BM25; dense search by whole vectors and by their prefixes, without and with the packaged
 rotation (exact, so that nothing but the vectors decides); the index's own dense leg in two stages
-(the prefix, then whole vectors); hybrid; hybrid and reranked. Latency is from the query's text to
-ranked hits, of the stages that the index runs.
+(the prefix, then whole vectors); hybrid by scores, and by reciprocal ranks; hybrid with
+pseudo-relevance feedback, with maximal marginal relevance, and reranked. Latency is from a query's
+vector to ranked hits, of the stages that the index runs; texts embedded before are not again.
 """
 
 import argparse
@@ -15,35 +16,39 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.report import publish
-from benchmarks.retrieval_sets import CACHE, Prepared, prepared
+from benchmarks.retrieval_sets import (
+    CACHE,
+    SEARCHED,
+    WEIGHTS,
+    Prepared,
+    chosen,
+    packaged_rotation,
+    prepared,
+)
 from ragkit.core.errors import InputError
 from ragkit.core.settings import RerankerSettings, RetrievalSettings
 from ragkit.evaluation.dense import exact_rankings
 from ragkit.evaluation.metrics import estimate, per_query
 from ragkit.evaluation.stats import compare
 from ragkit.models.cross_encoder import PACKAGED_READER
-from ragkit.models.matryoshka import load_rotation
-from ragkit.models.packaged import CROSS_ENCODER, MINILM, ROTATIONS, verified_weights
 from ragkit.models.reranking import reranker
-from ragkit.retrieval.hybrid import HybridRetriever, Leg
+from ragkit.retrieval.diversity import Diverse
+from ragkit.retrieval.feedback import Feedback
+from ragkit.retrieval.hybrid import BOTH, HybridRetriever, Leg
+from ragkit.retrieval.retriever import Retriever
 
 MEASURE = "ndcg@10"
 PREFIXES = (128, 64)
-SEARCHED = 64
 _DEPTH = 200
 _DOCUMENTS = 100
-LEGS: Mapping[str, tuple[Leg, ...]] = {
-    "BM25": ("bm25",),
-    "two-stage 64": ("dense",),
-    "hybrid": ("dense", "bm25"),
-    "hybrid + rerank": ("dense", "bm25"),
-}
+_READ = 50
 
 
 def main() -> None:
@@ -55,15 +60,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fresh", action="store_true", help="measure finished sets again")
     options = parser.parse_args()
-    names = (
-        options.sets.split(",") if options.sets else sorted(p.name for p in folders(options.folder))
-    )
     found: dict[str, dict[str, Any]] = {}
-    for name in names:
-        weights = f"{ROTATIONS[MINILM.name].sha256[:8]}-{CROSS_ENCODER.sha256[:8]}"
-        done = CACHE / "quality" / f"{name}-{options.limit}-{options.seed}-{weights}.json"
+    for folder in chosen(options.folder, options.sets):
+        name = folder.name
+        done = CACHE / "quality" / f"{name}-{options.limit}-{options.seed}-{WEIGHTS}.json"
         if options.fresh or not done.is_file():
-            values = asyncio.run(measure(options.folder / name, options.limit, options.seed))
+            values = asyncio.run(measure(folder, options.limit, options.seed))
             done.parent.mkdir(parents=True, exist_ok=True)
             done.write_text(json.dumps(values), encoding="utf-8")
         found[name] = json.loads(done.read_text(encoding="utf-8"))
@@ -74,20 +76,9 @@ def main() -> None:
     show(found, options.limit)
 
 
-def folders(folder: Path) -> list[Path]:
-    """The data sets in a folder."""
-    sets = [path for path in folder.iterdir() if (path / "qrels").is_dir()]
-    if not sets:
-        raise SystemExit(
-            f"No data set in {str(folder)!r}: one has corpus.jsonl and qrels/test.tsv."
-        )
-    return sets
-
-
 async def measure(folder: Path, limit: int, seed: int) -> dict[str, Any]:
     """Values of each query and median milliseconds, by row of the table."""
-    known = ROTATIONS[MINILM.name]
-    rotation = load_rotation(verified_weights(known), dimensions=MINILM.dimensions)
+    rotation = packaged_rotation()
     given: dict[str, Any] = {"limit": limit, "seed": seed, "search_dimensions": SEARCHED}
     async with prepared(folder, rotation=rotation, **given) as made:
         rankings, times = await staged(made)
@@ -118,15 +109,21 @@ async def staged(
     """Rankings and milliseconds of the stages that the index runs."""
     settings = RetrievalSettings(depth=_DEPTH, drop_duplicates=False)
     plain = HybridRetriever(index=made.index, embedder=made.embedder, settings=settings)
-    part = RerankerSettings(model=PACKAGED_READER)
-    better = HybridRetriever(
-        index=made.index, embedder=made.embedder, settings=settings, reranker=reranker(part)
-    )
-    rankings: dict[str, dict[str, list[str]]] = {row: {} for row in LEGS}
-    times: dict[str, list[float]] = {row: [] for row in LEGS}
+    ranks = settings.model_copy(update={"fusion": "rrf", "bm25_weight": 1.0})
+    judge = reranker(RerankerSettings(model=PACKAGED_READER))
+    retrievers: Mapping[str, tuple[Retriever, int, tuple[Leg, ...]]] = {
+        "BM25": (plain, _DEPTH, ("bm25",)),
+        "two-stage 64": (plain, _DEPTH, ("dense",)),
+        "hybrid": (plain, _DEPTH, BOTH),
+        "RRF": (replace(plain, settings=ranks), _DEPTH, BOTH),
+        "hybrid + feedback": (Feedback(inner=plain, embedder=made.embedder), _DEPTH, BOTH),
+        "hybrid + MMR 0.7": (Diverse(inner=plain, embedder=made.embedder), _READ, BOTH),
+        "hybrid + rerank": (replace(plain, reranker=judge), _READ, BOTH),
+    }
+    rankings: dict[str, dict[str, list[str]]] = {row: {} for row in retrievers}
+    times: dict[str, list[float]] = {row: [] for row in retrievers}
     for query_id, text in made.dataset.queries.items():
-        for row, legs in LEGS.items():
-            retriever, k = (better, 50) if row == "hybrid + rerank" else (plain, _DEPTH)
+        for row, (retriever, k, legs) in retrievers.items():
             started = time.perf_counter()
             try:
                 hits = await retriever.search(text, k=k, legs=legs)
@@ -165,9 +162,14 @@ def show(found: Mapping[str, Mapping[str, Any]], limit: int) -> None:
         name for name, r in found.items() if mean(r, "hybrid") >= max(mean(r, leg) for leg in legs)
     ]
     print(f"hybrid is at least the better leg on {len(wins)} of {len(found)} sets")
-    for name, result in found.items():
-        verdict = compare(result["values"]["hybrid"], result["values"]["hybrid + rerank"]).verdict
-        print(f"{name}: rerank against hybrid: {verdict}")
+    for row in [row for row in first["values"] if row.startswith("hybrid +")]:
+        verdicts = [
+            f"{name} {compare(r['values']['hybrid'], r['values'][row]).verdict}"
+            for name, r in found.items()
+        ]
+        print(
+            f"{row} against hybrid: {means[row] / means['hybrid'] - 1:+.1%}; {', '.join(verdicts)}"
+        )
     for size in PREFIXES:
         for row in (f"dense {size} plain", f"dense {size}"):
             print(f"{row} keeps {kept(found, row):.3f} of dense 384")

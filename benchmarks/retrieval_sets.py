@@ -11,14 +11,36 @@ import numpy as np
 from ragkit.core.protocols import Index, Tokenizer
 from ragkit.core.settings import EmbedderSettings, IndexSettings, Settings
 from ragkit.core.types import Chunk, FloatArray, Task
+from ragkit.evaluate import index_dataset
 from ragkit.evaluation.datasets import RetrievalDataset, load_beir
 from ragkit.index.open import identity_for, open_index
 from ragkit.ingest.chunkers.recursive import chunker_for
 from ragkit.ingest.pipeline import Pipeline, passage_text
-from ragkit.ingest.sources import from_documents
 from ragkit.models.embedding import embedder
+from ragkit.models.matryoshka import load_rotation
+from ragkit.models.packaged import CROSS_ENCODER, MINILM, ROTATIONS, verified_weights
 
 CACHE = Path(".ragkit/benchmarks")
+SEARCHED = 64
+WEIGHTS = f"{ROTATIONS[MINILM.name].sha256[:8]}-{CROSS_ENCODER.sha256[:8]}"
+"""What figures of the packaged weights are kept under."""
+
+
+def chosen(folder: Path, sets: str | None) -> list[Path]:
+    """The data sets in a folder, or those named, separated by commas."""
+    if sets:
+        return [folder / name for name in sets.split(",")]
+    found = sorted(path for path in folder.iterdir() if (path / "qrels").is_dir())
+    if not found:
+        raise SystemExit(
+            f"No data set in {str(folder)!r}: one has corpus.jsonl and qrels/test.tsv."
+        )
+    return found
+
+
+def packaged_rotation() -> FloatArray:
+    """The packaged model's own."""
+    return load_rotation(verified_weights(ROTATIONS[MINILM.name]), dimensions=MINILM.dimensions)
 
 
 class Kept:
@@ -122,9 +144,7 @@ async def prepared(
     index = await open_index(stored.model_copy(update={"location": place}), identity)
     try:
         pipeline = Pipeline(index=index, chunker=chunker, embedder=kept, batch_chunks=512)
-        report = await pipeline.run(from_documents(dataset.documents), sync=True)
-        if report.failed:
-            raise SystemExit(f"{dataset.name}: {report.failed[0]}")
+        await index_dataset(pipeline, dataset)
         yield Prepared(
             dataset=dataset,
             index=index,

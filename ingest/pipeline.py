@@ -11,6 +11,7 @@ import numpy as np
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.filters import has_type
 from ragkit.core.protocols import Chunker, Embedder, Entry, Index, OnProgress, Progress, Tokenizer
+from ragkit.core.text import is_unicode, may_exceed
 from ragkit.core.types import (
     DEFAULT_TENANT,
     Chunk,
@@ -98,7 +99,7 @@ class Pipeline:
         if old and (old.content_hash, old.pipeline) == (content_hash, pipeline):
             return None
         document = load()
-        self._check_metadata(document)
+        self._check(document)
         chunks = tuple(self.chunker.chunk(document, tenant=self.tenant))
         record = DocumentRecord(
             uri=source.uri,
@@ -111,7 +112,12 @@ class Pipeline:
         )
         return Entry(record=record, chunks=chunks, vectors=None)
 
-    def _check_metadata(self, document: Document) -> None:
+    def _check(self, document: Document) -> None:
+        if not is_unicode(document.title + document.text):
+            raise InputError(
+                f"{document.uri!r} has half of a surrogate pair in its text or title, which is no "
+                "character: decode it with errors='replace'."
+            )
         for name, kind in self.index.fields.items():
             value = document.metadata.get(name)
             if value is not None and not has_type(value, kind):
@@ -191,8 +197,7 @@ class Pipeline:
 def passage_text(chunk: Chunk, tokenizer: Tokenizer) -> str:
     """What is embedded of a chunk: its header, cut to its share of the window, and its text."""
     header = chunk.header
-    # A token is a character at least, so short headers need no count.
-    if len(header) > HEADER_TOKENS:
+    if may_exceed(header, HEADER_TOKENS):
         starts = tokenizer.token_starts(header)
         header = header[: starts[HEADER_TOKENS]] if len(starts) > HEADER_TOKENS else header
     return f"{header}\n\n{chunk.text}" if header else chunk.text

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ragkit.core.errors import InputError
+from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.protocols import Loader
 from ragkit.core.types import Document, Metadata
 from ragkit.ingest.loaders import LOADERS, loader_for
@@ -46,6 +46,17 @@ class Found:
             failed=self.failed + other.failed,
             roots=self.roots + other.roots,
         )
+
+    def documents(self) -> tuple[list[Document], list[Failure]]:
+        """All documents, loaded, and what could not be."""
+        documents, failed = list[Document](), list(self.failed)
+        for source in self.sources:
+            try:
+                _, load = source.open()
+                documents.append(load())
+            except RagkitError as error:
+                failed.append(Failure(uri=source.uri, reason=str(error)))
+        return documents, failed
 
     def covers(self, uri: str) -> bool:
         """Whether a uri lies under the paths that were searched."""

@@ -27,8 +27,8 @@ NO_RERANKER = "rerank: off, no reranker is set (RAGKIT_RERANKER__MODEL=packaged:
 _SHOWN = 200
 _STATUS_STYLES = {"ok": "green", "off": "dim", "missing": "yellow", "failed": "red"}
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(value: object) -> None:

@@ -18,9 +18,12 @@ from ragkit.ingest.pipeline import Pipeline
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import from_documents
 from ragkit.llm.cache import FileReplies
+from ragkit.llm.open import open_llm
 from ragkit.models.embedding import embedder as embedder_for
 from ragkit.models.reranking import reranker as reranker_for
+from ragkit.retrieval.build import transformed
 from ragkit.retrieval.hybrid import HybridRetriever
+from ragkit.retrieval.retriever import Retriever
 
 EVALUATION_FOLDER = Path(".ragkit/eval")
 FINISHED_FILE = EVALUATION_FOLDER / "finished.sqlite"
@@ -46,6 +49,8 @@ async def evaluate_dataset(
     The index stays under `.ragkit/eval`, so a second run only searches. Vectors are made only if
     a stage uses them. Finished queries are kept there too, by all that decides them (documents,
     settings, models, code), so that a killed run goes on where it was; `fresh` runs them anew.
+    The stages `hybrid` and `rerank` have the transformation of the settings. What chooses among a
+    few hits, maximal marginal relevance and neighbours, has no part in rankings of 100 documents.
     """
     reranker = reranker_for(settings.reranker) if "rerank" in stages else None
     check_stages(stages, reranker)
@@ -54,11 +59,17 @@ async def evaluate_dataset(
     indexed = None if lexical else embedder
     chunker = chunker_for(settings, embedder.tokenizer)
     identity = identity_for(indexed, settings.index)
-    digest = hashlib.sha256(repr((astuple(identity), chunker.identity)).encode()).hexdigest()
+    built = (astuple(identity), chunker.identity, settings.index.quantization)
+    digest = hashlib.sha256(repr(built).encode()).hexdigest()
     location = str(EVALUATION_FOLDER / f"{dataset.name}-{digest[:12]}")
     corpus = dataset.corpus_digest
     index = await open_index(settings.index.model_copy(update={"location": location}), identity)
-    store = FileReplies(FINISHED_FILE)
+    store, name = FileReplies(FINISHED_FILE), settings.retrieval.transform
+    llm = open_llm(settings.llm) if name is not None and settings.llm.model else None
+
+    def transform(inner: Retriever) -> Retriever:
+        return inner if name is None else transformed(name, inner, llm=llm, embedder=embedder)
+
     try:
         pipeline = Pipeline(
             index=index,
@@ -67,7 +78,7 @@ async def evaluate_dataset(
             batch_chunks=settings.ingest.batch_chunks,
             on_progress=on_progress,
         )
-        _check(await pipeline.run(from_documents(dataset.documents), sync=True), dataset)
+        await index_dataset(pipeline, dataset)
         retriever = HybridRetriever(
             index=index,
             embedder=indexed,
@@ -78,12 +89,20 @@ async def evaluate_dataset(
         decided = f"{setup_digest(settings)} {digest} {corpus}"
         finished = Finished(store, identity=decided, fresh=fresh)
         results = await evaluate(
-            retriever, dataset, stages, seed=seed, finished=finished, on_progress=on_progress
+            retriever,
+            dataset,
+            stages,
+            transform=transform,
+            seed=seed,
+            finished=finished,
+            on_progress=on_progress,
         )
         chunks = sum(record.chunks for record in await index.records())
     finally:
         store.close()
         await index.close()
+        if llm is not None:
+            await llm.close()
     return Evaluation(
         dataset=dataset.name,
         corpus=corpus,
@@ -97,10 +116,24 @@ async def evaluate_dataset(
     )
 
 
-def _check(report: IngestReport, dataset: RetrievalDataset) -> None:
+async def index_dataset(pipeline: Pipeline, dataset: RetrievalDataset) -> None:
+    """Have the index hold the documents of a data set, and no others.
+
+    Raises:
+        InputError: A document could not be ingested.
+    """
+    check_indexed(await pipeline.run(from_documents(dataset.documents)), dataset.name)
+    known = {record.uri for record in await pipeline.index.records(tenant=pipeline.tenant)}
+    gone = known - {document.uri for document in dataset.documents}
+    if gone:
+        await pipeline.index.delete(sorted(gone), tenant=pipeline.tenant)
+
+
+def check_indexed(report: IngestReport, dataset: str) -> None:
+    """Raise `InputError` if a document of a data set could not be ingested."""
     if report.failed:
         first = report.failed[0]
         raise InputError(
-            f"{len(report.failed)} documents of {dataset.name!r} were not indexed; the first is "
+            f"{len(report.failed)} documents of {dataset!r} were not indexed; the first is "
             f"{first.uri!r}: {first.reason}"
         )

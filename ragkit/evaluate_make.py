@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ragkit.core.errors import InputError, RagkitError
+from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, OnProgress
 from ragkit.core.settings import Settings
 from ragkit.core.types import Document
@@ -13,7 +13,7 @@ from ragkit.evaluate import REPLIES_FILE
 from ragkit.evaluation.finished import digest
 from ragkit.evaluation.making import Made, Search, Section, by_llm, from_headings, make_set
 from ragkit.ingest.loaders import heading_text
-from ragkit.ingest.sources import Found, from_paths
+from ragkit.ingest.sources import from_paths
 from ragkit.llm.cache import Cache, FileReplies
 from ragkit.llm.open import open_llm
 from ragkit.sdk import AsyncRAG
@@ -54,7 +54,8 @@ async def make_from_files(
     found = from_paths(
         paths, encoding=settings.ingest.encoding, max_bytes=settings.ingest.max_file_mb * 2**20
     )
-    documents, unread = _documents(found)
+    documents, failed = found.documents()
+    unread = [f"{failure.uri}: {failure.reason}" for failure in failed]
     sections = [
         section for document in documents for section in sections_of(document, headed=options.llm)
     ]
@@ -102,18 +103,6 @@ def _section(
         uri=f"{document.uri}#{start}", title=title, text=text, content_hash=digest(title, text)
     )
     yield Section(document=part, path=names)
-
-
-def _documents(found: Found) -> tuple[list[Document], list[str]]:
-    documents: list[Document] = []
-    unread = [f"{failure.uri}: {failure.reason}" for failure in found.failed]
-    for source in found.sources:
-        try:
-            _, load = source.open()
-            documents.append(load())
-        except RagkitError as error:
-            unread.append(f"{source.uri}: {error}")
-    return documents, unread
 
 
 async def _made(

@@ -3,14 +3,13 @@
 import dataclasses
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-from ragkit.core.errors import InputError
 from ragkit.core.protocols import OnProgress
 from ragkit.core.settings import Settings
 from ragkit.core.types import Chunk, Document, Hit, stable_id
-from ragkit.evaluate import EVALUATION_FOLDER, FINISHED_FILE, REPLIES_FILE
+from ragkit.evaluate import EVALUATION_FOLDER, FINISHED_FILE, REPLIES_FILE, check_indexed
 from ragkit.evaluation.finished import Finished, digest, setup_digest
 from ragkit.evaluation.judge import Judge, judged
 from ragkit.evaluation.qa import Ask, Asked, Evidence, Given, evaluate_qa
@@ -45,7 +44,9 @@ async def measure_answers(  # noqa: PLR0913  # one argument for each choice of a
     corpus = dataset.corpus_digest
     rag = _rag(settings, dataset, corpus, on_progress)
     store = FileReplies(FINISHED_FILE)
-    identity = digest(setup_digest(settings), STAGE, given, corpus, judge or "")
+    judging = settings.llm.model_copy(update={"model": judge})
+    judged_by = setup_digest(settings.model_copy(update={"llm": judging})) if judge else ""
+    identity = digest(setup_digest(settings), STAGE, given, corpus, judged_by)
     ask = _from_search(rag) if given == "search" else _from_paragraph(rag, dataset)
     try:
         chunks = 0
@@ -106,19 +107,14 @@ def _rag(
 ) -> AsyncRAG:
     embedder = AsyncRAG(settings).embedder
     identity = dataclasses.asdict(identity_for(embedder, settings.index))
-    built = digest(json.dumps(identity), settings.ingest.model_dump_json(), corpus)
+    stored = (settings.ingest.model_dump_json(), settings.index.quantization, corpus)
+    built = digest(json.dumps(identity), *stored)
     location = EVALUATION_FOLDER / f"{dataset.name}-{built[:12]}"
     return AsyncRAG(settings, index=location, embedder=embedder, on_progress=on_progress)
 
 
 async def _ingest(rag: AsyncRAG, dataset: QuestionSet) -> None:
-    report = await rag.ingest(*dataset.paragraphs.values())
-    if report.failed:
-        first = report.failed[0]
-        raise InputError(
-            f"{len(report.failed)} paragraphs of {dataset.name!r} were not indexed; the first is "
-            f"{first.uri!r}: {first.reason}"
-        )
+    check_indexed(await rag.ingest(*dataset.paragraphs.values()), dataset.name)
 
 
 def _from_paragraph(rag: AsyncRAG, dataset: QuestionSet) -> Ask:
@@ -149,13 +145,14 @@ def _from_search(rag: AsyncRAG) -> Ask:
         started = time.perf_counter()
         answer = await rag.ask(item.question)
         seconds = time.perf_counter() - started
-        evidence = await _evidence(rag, item, answer.hits)
+        shown = [hit for hit in answer.hits if hit.chunk.id not in answer.left_out]
+        evidence = await _evidence(rag, item, shown)
         return Asked(answer=answer, seconds=seconds, evidence=evidence)
 
     return ask
 
 
-async def _evidence(rag: AsyncRAG, item: Item, hits: tuple[Hit, ...]) -> Evidence:
+async def _evidence(rag: AsyncRAG, item: Item, hits: Sequence[Hit]) -> Evidence:
     if not item.gold or any(_has_answer(hit.chunk, item) for hit in hits):
         return "given"
     explanation = (await rag.search(item.question, explain=True)).explanation

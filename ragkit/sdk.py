@@ -70,7 +70,7 @@ class AsyncRAG:
         self._given_llm = llm
         self._own_llm: LLM | None = None
         self._on_progress = on_progress
-        self._opening = asyncio.Lock()
+        self._opening, self._writing = asyncio.Lock(), asyncio.Lock()
         self._index: Index | None = None
 
     @functools.cached_property
@@ -100,7 +100,8 @@ class AsyncRAG:
             return self._given_answerer
         config, language = self.settings.answer, self.settings.index.language
         if config.mode == "reader":
-            return ReaderAnswerer(packaged_cross_encoder(), settings=config, language=language)
+            network = packaged_cross_encoder()
+            return ReaderAnswerer(network, self.embedder, settings=config, language=language)
         if config.mode == "extractive":
             return ExtractiveAnswerer(self.embedder, settings=config, language=language)
         if self.llm is None:
@@ -146,7 +147,8 @@ class AsyncRAG:
             batch_chunks=config.batch_chunks,
             on_progress=self._on_progress,
         )
-        return await pipeline.run(files.joined(from_documents(documents)), sync=sync)
+        async with self._writing:  # a run would take what another has half stored for a fault
+            return await pipeline.run(files.joined(from_documents(documents)), sync=sync)
 
     async def search(
         self,
@@ -248,8 +250,9 @@ class AsyncRAG:
 
     async def repair(self) -> list[Fault]:
         """Mend what `verify` finds, and return it."""
-        faults = await self.verify()
-        await repair(await self.index(), faults)
+        async with self._writing:
+            faults = await self.verify()
+            await repair(await self.index(), faults)
         return faults
 
     async def index(self, *, create: bool = False) -> Index:

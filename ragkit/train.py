@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from ragkit.core.errors import InputError, MissingExtraError, RagkitError
+from ragkit.core.errors import InputError, MissingExtraError
 from ragkit.core.protocols import Embedder, OnProgress, Progress
 from ragkit.core.settings import Settings
 from ragkit.core.text import sentences
-from ragkit.core.types import Chunk, FloatArray, Task
+from ragkit.core.types import FloatArray, Task
+from ragkit.core.vectors import unit
+from ragkit.evaluation.datasets import json_lines
 from ragkit.ingest.chunkers.recursive import chunker_for
 from ragkit.ingest.pipeline import passage_text
 from ragkit.ingest.report import Failure
@@ -111,8 +113,14 @@ async def train_rotation(
     Raises:
         InputError: There are too few texts, or a line of `pairs` is wrong.
     """
-    model = embedder_for(settings.embedder.model_copy(update={"rotation": None}))
+    if out.suffix != ".npy":
+        raise InputError(f"A rotation is written to a .npy file, not to {str(out)!r}.")
+    whole = settings.embedder.model_copy(update={"rotation": None, "dimensions": None})
+    model = embedder_for(whole)
     queries, passages, failed = await asyncio.to_thread(_texts, settings, model, examples)
+    if not passages:
+        reason = f" ({failed[0].uri}: {failed[0].reason})" if failed else ""
+        raise InputError(f"No texts to learn from{reason}: give documents, or pairs.")
     random.Random(seed).shuffle(queries)
     near = await _embedded(model, queries, "query", on_progress)
     far = await _embedded(model, passages, "passage", on_progress)
@@ -151,8 +159,7 @@ async def train_rotation(
 def neighbours_kept(queries: FloatArray, passages: FloatArray, dimensions: int) -> float:
     """Share of the 10 nearest passages by whole vectors that the prefix finds too."""
     whole = np.argsort(-(queries @ passages.T), axis=1)[:, :_NEIGHBOURS]
-    short = passages[:, :dimensions]
-    short = short / np.linalg.norm(short, axis=1, keepdims=True).clip(1e-12)
+    short = unit(passages[:, :dimensions])
     found = np.argsort(-(queries[:, :dimensions] @ short.T), axis=1)[:, :_NEIGHBOURS]
     shares = [len(set(a) & set(b)) / len(a) for a, b in zip(whole, found, strict=True)]
     return float(np.mean(shares))
@@ -191,11 +198,14 @@ def train_embedder(
     except ImportError as error:
         raise MissingExtraError("datasets", extra="train") from error
     model = SentenceTransformer(_source(settings), device=settings.embedder.device)
+    known = embedder_for(settings.embedder).prompts
+    prompts = {"anchor": known["query"], "positive": known["passage"]}
     whole = model.get_embedding_dimension() or 0
     sizes = [whole, *(size for size in reversed(PREFIXES) if size < whole)]
     trainer: Any = SentenceTransformerTrainer(  # `Any`: it is only partly typed
         model=model,
         args=SentenceTransformerTrainingArguments(
+            prompts={column: text for column, text in prompts.items() if text},
             output_dir=str(out / "checkpoints"),
             num_train_epochs=given.epochs,
             per_device_train_batch_size=given.batch_size,
@@ -224,19 +234,7 @@ def load_pairs(file: Path) -> list[Pair]:
     Raises:
         InputError: The file cannot be read, or a line is not of this form; it is named.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{str(file)!r} cannot be read: {error}") from error
-    pairs: list[Pair] = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                pairs.append(Pair.model_validate_json(line))
-            except ValidationError as error:
-                first = error.errors()[0]
-                raise InputError(f"{str(file)!r}, line {number}: {first['msg']}") from error
-    return pairs
+    return list(json_lines(file, Pair))
 
 
 def _texts(
@@ -248,14 +246,9 @@ def _texts(
     files = from_paths(
         examples.paths, encoding=config.encoding, max_bytes=config.max_file_mb * 2**20
     )
-    failed = list(files.failed)
+    documents, failed = files.documents()
     chunker = chunker_for(settings, model.tokenizer)
-    chunks: list[Chunk] = []
-    for source in files.sources:
-        try:
-            chunks += chunker.chunk(source.open()[1]())
-        except RagkitError as error:
-            failed.append(Failure(uri=source.uri, reason=str(error)))
+    chunks = [chunk for document in documents for chunk in chunker.chunk(document)]
     passages = {passage_text(chunk, model.tokenizer) for chunk in chunks}
     queries = [row.query for row in rows] or [
         _first_sentence(chunk.text, settings.index.language) for chunk in chunks
@@ -276,14 +269,10 @@ async def _embedded(
         if on_progress is not None:
             on_progress(Progress(phase=f"embed {task}", done=first, total=len(texts)))
         parts.append(await model.embed(texts[first : first + _BATCH], task=task))
-    if not parts:
-        raise InputError("No texts to learn from: give documents, or pairs of query and passage.")
     return np.concatenate(parts)
 
 
 def _write(out: Path, matrix: FloatArray) -> None:
-    if out.suffix != ".npy":
-        raise InputError(f"A rotation is written to a .npy file, not to {str(out)!r}.")
     out.parent.mkdir(parents=True, exist_ok=True)
     np.save(out, matrix)
 

@@ -21,7 +21,8 @@ from sklearn.linear_model import LogisticRegression
 
 from ragkit import AsyncRAG, Document, Settings
 from ragkit.core.settings import AnswerSettings
-from ragkit.rag.extractive import FEATURES, Candidate, ExtractiveAnswerer, Weights
+from ragkit.rag.extractive import Candidate, ExtractiveAnswerer
+from ragkit.rag.features import Features, Linear, names
 
 FALSE_ABSTENTION = 0.10
 """Share of answerable questions that the threshold may turn away, on the training file."""
@@ -108,7 +109,7 @@ def questions_of(articles: list[Article]) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def fit_ranking(asked: list[Asked]) -> Weights:
+def fit_ranking(asked: list[Asked]) -> Linear:
     """Weights that tell sentences with the answer from the others, over answerable questions."""
     rows = [(item, one) for item in asked if item.answers for one in item.candidates]
     features = np.array([astuple(one.features) for _, one in rows])
@@ -117,8 +118,8 @@ def fit_ranking(asked: list[Asked]) -> Weights:
     return weights(model)
 
 
-def fit_confidence(asked: list[Asked], ranking: Weights) -> Weights:
-    """Weights of the best candidate that tell whether a question has an answer at all.
+def fit_confidence(asked: list[Asked], ranking: Linear) -> Linear:
+    """Linear of the best candidate that tell whether a question has an answer at all.
 
     The bias is moved so that a threshold of 0.5 turns away `FALSE_ABSTENTION` of the answerable.
     """
@@ -130,18 +131,19 @@ def fit_confidence(asked: list[Asked], ranking: Weights) -> Weights:
     return weights(model, shift=shift)
 
 
-def weights(model: LogisticRegression, *, shift: float = 0.0) -> Weights:
+def weights(model: LogisticRegression, *, shift: float = 0.0) -> Linear:
     """A fitted model's coefficients by name, rounded."""
-    named = {name: round(float(w), 2) for name, w in zip(FEATURES, model.coef_[0], strict=True)}
-    return Weights(**named, bias=round(float(model.intercept_[0]) - shift, 2))
+    found = zip(names(Features), model.coef_[0], strict=True)
+    named = {name: round(float(weight), 2) for name, weight in found}
+    return Linear(named, bias=round(float(model.intercept_[0]) - shift, 2))
 
 
-def best(item: Asked, ranking: Weights) -> Candidate:
+def best(item: Asked, ranking: Linear) -> Candidate:
     """The candidate that is ranked first."""
     return max(item.candidates, key=lambda one: ranking.score(one.features))
 
 
-def measure(asked: list[Asked], ranking: Weights, confidence: Weights) -> dict[str, float]:
+def measure(asked: list[Asked], ranking: Linear, confidence: Linear) -> dict[str, float]:
     """Hit rates of the first and the first three sentences, and how well abstention works."""
     with_answer = [item for item in asked if item.answers]
     without = [item for item in asked if not item.answers]

@@ -2,7 +2,7 @@
 
     python -m training.calibrate_reader WEIGHTS.onnx squad-train-part-v1.1.json squad-dev-v1.1.json
 
-Paragraphs are ingested and questions on them asked through reranked hybrid search. A third of the
+Paragraphs are ingested and questions on them asked through hybrid search. A third of the
 questions is answerable; from the hits of another third, passages with the answer are taken away
 (near passages); the last third is about articles that are not in the index. Weights are fitted on
 the first file's articles that training left out, and measured on the second file.
@@ -10,10 +10,9 @@ the first file's articles that training left out, and measured on the second fil
 
 import argparse
 import asyncio
-import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,19 +20,20 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from ragkit import AsyncRAG, Document, Settings
-from ragkit.core.settings import AnswerSettings, RerankerSettings
+from ragkit import AsyncRAG, Settings
+from ragkit.core.settings import AnswerSettings
 from ragkit.evaluation.qa import f1, holds
 from ragkit.models.cross_encoder import CrossEncoderModel
-from ragkit.models.reranking import PackagedReranker
-from ragkit.rag.reader import Found, ReaderAnswerer, Weights
+from ragkit.rag.features import Linear, names
+from ragkit.rag.reader import Found, ReaderAnswerer, SpanFeatures
 from ragkit.retrieval.hybrid import Hits
-from training.questions import Question, held_out, squad
+from training.questions import Question, document, held_out, squad
 
 FALSE_ABSTENTION = 0.10
 """Share of answerable questions that the threshold may turn away, where it is fitted."""
 _ARTICLES = 6
 _RIGHT = 0.5
+NAMES = names(SpanFeatures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +50,12 @@ async def ask(
 ) -> list[Asked]:
     """Ask `count` questions of each kind; `other` are about what is not in the index."""
     draw = random.Random(0)
-    settings = Settings(reranker=RerankerSettings(depth=20))
-    reranker = PackagedReranker(model)
-    reader = ReaderAnswerer(model, settings=AnswerSettings())
     asked: list[Asked] = []
     with TemporaryDirectory() as folder:
-        async with AsyncRAG(settings, index=Path(folder) / "index", reranker=reranker) as rag:
-            await rag.ingest(*{document(item).uri: document(item) for item in known}.values())
+        async with AsyncRAG(Settings(), index=Path(folder) / "index") as rag:
+            reader = ReaderAnswerer(model, rag.embedder, settings=AnswerSettings())
+            paragraphs = {(item.title, item.text) for item in known}
+            await rag.ingest(*(document(title, text) for title, text in sorted(paragraphs)))
             sampled = draw.sample(list(known), 2 * count)
             kinds = [("answerable", item) for item in sampled[:count]]
             kinds += [("near", item) for item in sampled[count:]]
@@ -76,16 +75,10 @@ async def ask(
     return asked
 
 
-def document(item: Question) -> Document:
-    """A paragraph as a document."""
-    digest = hashlib.sha256(f"{item.title}\n{item.text}".encode()).hexdigest()
-    return Document(uri=digest[:24], title=item.title, text=item.text, content_hash=digest)
-
-
-def fit_ranking(asked: Sequence[Asked]) -> Weights:
+def fit_ranking(asked: Sequence[Asked]) -> Linear:
     """Weights that put a right span before the others of its question (conditional logit)."""
     groups = [
-        (np.array([features(one) for one in item.found]), np.array(item.scores) > _RIGHT)
+        (np.array([row(one) for one in item.found]), np.array(item.scores) > _RIGHT)
         for item in asked
         if any(score > _RIGHT for score in item.scores)
     ]
@@ -97,40 +90,43 @@ def fit_ranking(asked: Sequence[Asked]) -> Weights:
             total += float(np.logaddexp.reduce(scores) - np.logaddexp.reduce(scores[right]))
         return total + 0.01 * float(weights @ weights)
 
-    span, relevance = minimize(loss, np.array([0.5, 0.5])).x
-    return Weights(span=round(float(span), 3), relevance=round(float(relevance), 3))
+    return linear(minimize(loss, np.zeros(len(NAMES))).x)
 
 
-def fit_confidence(asked: Sequence[Asked], ranking: Weights) -> Weights:
+def fit_confidence(asked: Sequence[Asked], ranking: Linear) -> Linear:
     """Weights of the best span that tell whether the hits hold an answer at all.
 
     The bias is moved so that a threshold of 0.5 turns away `FALSE_ABSTENTION` of the answerable.
     """
-    rows = np.array([features(best(item, ranking)) for item in asked])
+    rows = np.array([row(best(item, ranking)) for item in asked])
     known = np.array([item.kind == "answerable" for item in asked])
-    model = LogisticRegression(C=10).fit(rows, known)
-    span, relevance = (round(float(value), 3) for value in model.coef_[0])
-    scores = rows @ np.array([span, relevance])
-    bias = -float(np.quantile(scores[known], FALSE_ABSTENTION))
-    return Weights(span=span, relevance=relevance, bias=round(bias, 3))
+    model = LogisticRegression(C=10, max_iter=1000).fit(rows, known)
+    scores = rows @ model.coef_[0]
+    return linear(model.coef_[0], bias=-float(np.quantile(scores[known], FALSE_ABSTENTION)))
 
 
-def features(found: Found) -> tuple[float, float]:
+def row(found: Found) -> tuple[float, ...]:
     """What weights apply to."""
-    return found.reading.score, found.reading.relevance
+    return astuple(found.features)
 
 
-def best(item: Asked, ranking: Weights) -> Found:
+def linear(values: np.ndarray, *, bias: float = 0.0) -> Linear:
+    """Weights by name, rounded."""
+    pairs = zip(NAMES, values, strict=True)
+    return Linear({name: round(float(value), 3) for name, value in pairs}, bias=round(bias, 3))
+
+
+def best(item: Asked, ranking: Linear) -> Found:
     """The span that is ranked first."""
-    return max(item.found, key=lambda one: ranking.score(one.reading))
+    return max(item.found, key=lambda one: ranking.score(one.features))
 
 
-def measure(asked: Sequence[Asked], ranking: Weights, confidence: Weights) -> dict[str, float]:
+def measure(asked: Sequence[Asked], ranking: Linear, confidence: Linear) -> dict[str, float]:
     """F1 of the best span, and how often each kind of question is turned away."""
     figures: dict[str, float] = {}
     for kind in ("answerable", "near", "absent"):
         group = [item for item in asked if item.kind == kind]
-        away = [confidence.score(best(item, ranking).reading) < 0 for item in group]
+        away = [confidence.score(best(item, ranking).features) < 0 for item in group]
         figures[f"abstains, {kind}"] = float(np.mean(away))
     known = [item for item in asked if item.kind == "answerable"]
     first = [item.scores[item.found.index(best(item, ranking))] for item in known]

@@ -5,8 +5,9 @@
 Loss of a question: cross-entropy of its passage's relevance against its negatives', a binary
 cross-entropy that keeps relevance on one scale over all questions, and for questions with a span,
 cross-entropies of its first and last token; in a negative, span logits point at [CLS]. Questions
-with a span have one negative, and are read twice more alone in every round. A checkpoint is written
-every few minutes, and `--start` goes on from one.
+with a span are read twice more alone in every round. A checkpoint is written every few minutes, and
+`--start` goes on from one. The network is compiled, which takes a C++ compiler and half a minute
+for each length of input, and then trains half as fast again.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _SEQUENCES = 36
 _ROWS = _SEQUENCES + 2
 _STEP = 32
 _POOL = 40 * _SEQUENCES
+_SHAPES = 32
 _SAVE_S = 240
 _ALONE = 2
 """How often in a round a question with a span is read without negatives."""
@@ -87,10 +89,8 @@ class Encoder:
         if not alone:
             pool = line["negatives"]
             # Half of them from the first few: those are the hardest.
-            wanted = self._negatives if line["answer"] is None else 1
-            count = min(wanted, len(pool))
             hard = pool[:6] if self._draw.random() < 0.5 else pool
-            for text in self._draw.sample(hard, min(count, len(hard))):
+            for text in self._draw.sample(hard, min(self._negatives, len(hard))):
                 body = text.partition("\n\n")[2] if title and not header else text
                 span = (0, 0) if line["answer"] is not None else None
                 pairs.append(self._pair(query, body or text, None, 0, empty=span))
@@ -158,7 +158,9 @@ def batches(pool: list[Group]) -> Iterator[list[Group]]:
         yield batch
 
 
-def loss_of(model: ReaderReranker, batch: Sequence[Group]) -> tuple[torch.Tensor, dict[str, float]]:
+def loss_of(
+    model: Callable[..., tuple[torch.Tensor, torch.Tensor]], batch: Sequence[Group]
+) -> tuple[torch.Tensor, dict[str, float]]:
     """The loss of a batch and its parts."""
     pairs = [pair for group in batch for pair in group.pairs]
     # Few shapes: kernels are compiled, and memory is laid out, for each one anew.
@@ -206,6 +208,8 @@ def train(lines: list[dict[str, Any]], options: argparse.Namespace) -> None:
     if options.start:
         model.load_state_dict(load_file(options.start), strict=True)
     model.train()
+    torch._dynamo.config.recompile_limit = _SHAPES  # noqa: SLF001  # has no other name
+    compiled = torch.compile(model, dynamic=False)
     encoder = Encoder(passage_tokens=options.tokens, negatives=options.negatives, seed=options.seed)
     weights = [item for item in model.parameters() if item.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=options.rate, weight_decay=0.01, fused=True)
@@ -219,7 +223,7 @@ def train(lines: list[dict[str, Any]], options: argparse.Namespace) -> None:
         left = 1 - max(used, done / options.rounds)
         for part in optimizer.param_groups:
             part["lr"] = options.rate * min(1.0, (step + 1) / options.warmup) * left
-        loss, parts = loss_of(model, batch)
+        loss, parts = loss_of(compiled, batch)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)

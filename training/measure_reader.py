@@ -4,13 +4,13 @@ python -m training.measure_reader WEIGHTS.onnx squad-dev-v1.1.json [--limit 1000
 """
 
 import argparse
-import json
 import random
 from pathlib import Path
 
 from ragkit.evaluation.metrics import estimate
 from ragkit.evaluation.qa import exact_match, f1
 from ragkit.models.cross_encoder import CrossEncoderModel
+from training.questions import squad
 
 
 def main() -> None:
@@ -21,19 +21,14 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1000)
     options = parser.parse_args()
     model = CrossEncoderModel(options.weights)
-    asked = [
-        (item["question"], part["context"], [answer["text"] for answer in item["answers"]])
-        for article in json.loads(options.file.read_bytes())["data"]
-        for part in article["paragraphs"]
-        for item in part["qas"]
-    ]
+    asked = list(squad(options.file))
     chosen = random.Random(0).sample(asked, min(options.limit, len(asked)))
     matches, overlaps = [], []
-    for question, context, gold in chosen:
-        reading = model.read(question, [context])[0]
-        found = context[reading.start : reading.end]
-        matches.append(float(exact_match(found, gold)))
-        overlaps.append(f1(found, gold))
+    for item in chosen:
+        reading = model.read(item.query, [item.text])[0]
+        found = item.text[reading.start : reading.end]
+        matches.append(float(exact_match(found, item.answers)))
+        overlaps.append(f1(found, item.answers))
     for name, values in (("EM", matches), ("F1", overlaps)):
         found_mean = estimate(values)
         print(f"{name} {found_mean.value:.3f} ({found_mean.low:.3f} to {found_mean.high:.3f})")

@@ -9,18 +9,17 @@ title and headings, a blank line, the text.
 
 import argparse
 import asyncio
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ragkit import AsyncRAG, Document, Settings
+from ragkit import AsyncRAG, Settings
 from ragkit.core.protocols import Index, LegQuery
 from ragkit.core.types import Chunk, FloatArray
 from ragkit.retrieval.fusion import reciprocal_rank_fusion
-from training.questions import Question, questions
+from training.questions import Question, document, questions
 
 _DEPTH = 30
 
@@ -48,12 +47,6 @@ async def hybrid(index: Index, query: str, vector: FloatArray) -> list[Chunk]:
     for chunk in await index.fetch([item for item in best if item not in known]):
         known[chunk.id] = chunk
     return [known[item] for item in best]
-
-
-def document(title: str, text: str) -> Document:
-    """A passage as a document."""
-    digest = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()
-    return Document(uri=digest[:24], title=title, text=text, content_hash=digest)
 
 
 def line(item: Question, hits: Sequence[Chunk], *, keep: int) -> dict[str, Any]:

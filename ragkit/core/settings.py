@@ -5,6 +5,7 @@ in its variable (`RAGKIT_INDEX__LOCATION`). Building `Settings` reads that file 
 and does nothing else.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -18,9 +19,12 @@ from pydantic_settings import (
 )
 
 from ragkit.core.errors import ConfigError
-from ragkit.core.types import DEFAULT_TENANT, FieldType, TransformName
+from ragkit.core.types import DEFAULT_TENANT, FieldType, Quantization, TransformName
 
 Positive = Annotated[int, Field(gt=0)]
+
+_PREFIX = "RAGKIT_"
+_OF_TESTS = "RAGKIT_TEST_"
 
 
 class _Section(BaseModel):
@@ -31,13 +35,16 @@ class IndexSettings(_Section):
     """Where chunks are stored, and how.
 
     `location` is a folder (Qdrant Edge, in process), an `http(s)://` URL (Qdrant server) or
-    `":memory:"`. `shards` and `replicas` apply when a server collection is created.
+    `":memory:"`. The prefixes of `search_dimensions` that are searched first are quantised: `int8`,
+    `binary` (an eighth of that; weigh the loss by `benchmarks/quantization.py`) or `none`. It
+    applies when an index is created, and so do `shards` and `replicas` of a server's.
     """
 
     location: str = ".ragkit/index"
     collection: str = "ragkit"
     api_key: SecretStr | None = None
     search_dimensions: Positive | None = 128
+    quantization: Quantization = "int8"
     language: str = "english"
     fields: Mapping[str, FieldType] = Field(default_factory=dict[str, FieldType])
     shards: Positive = 1
@@ -71,7 +78,7 @@ class RerankerSettings(_Section):
     """
 
     model: str | None = None
-    depth: Positive = 50
+    depth: Positive = 20
     batch_size: Positive = 32
     device: str | None = None
 
@@ -87,9 +94,11 @@ class IngestSettings(_Section):
 
 
 class RetrievalSettings(_Section):
-    """`depth` is what each leg returns; `rrf_k` and the weights shape reciprocal rank fusion.
+    """`depth` is what each leg returns, or more where more hits are asked for or reranked.
 
-    `rerank_weight` is the reranker's share in the final order; the rest is the fused score's.
+    `fusion` joins the legs by their scores, scaled, or by reciprocal ranks with `rrf_k`, under the
+    weights. `rerank_weight` is the reranker's share in the final order, the rest the fused
+    score's; where left out it is the reranker's own, 0.3 for the packaged one, 1 for others.
 
     With `drop_duplicates`, a chunk whose text equals that of a better one is left out. `transform`
     is what is made of a query first; `mmr_lambda` turns maximal marginal relevance on, over so
@@ -99,10 +108,11 @@ class RetrievalSettings(_Section):
 
     k: Positive = 5
     depth: Positive = 50
+    fusion: Literal["scores", "rrf"] = "scores"
     rrf_k: Positive = 60
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
-    bm25_weight: Annotated[float, Field(ge=0)] = 1.0
-    rerank_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
+    bm25_weight: Annotated[float, Field(ge=0)] = 1.2
+    rerank_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     drop_duplicates: bool = True
     transform: TransformName | None = None
     mmr_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -141,7 +151,7 @@ class Settings(BaseSettings):
     """Everything that can be set, with the defaults that work offline."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RAGKIT_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         toml_file="ragkit.toml",
         extra="forbid",
@@ -170,6 +180,18 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @classmethod
+    def _check_variables(cls) -> None:
+        """Raise `ConfigError` for a `RAGKIT_` variable of no setting."""
+        ours = (name for name in os.environ if name.upper().startswith(_PREFIX))
+        for name in ours:
+            section = name[len(_PREFIX) :].partition("__")[0].lower()
+            if section not in cls.model_fields and not name.startswith(_OF_TESTS):
+                raise ConfigError(
+                    f"{name} is no setting of ragkit: write RAGKIT_SECTION__NAME, with one of the "
+                    f"sections {', '.join(cls.model_fields)}."
+                )
+
+    @classmethod
     def load(cls, file: Path | None = None) -> Self:
         """Read the settings, from the named file instead of `./ragkit.toml` if one is given.
 
@@ -177,6 +199,7 @@ class Settings(BaseSettings):
             ConfigError: A setting is unknown or has a bad value; the message names it.
         """
         try:
+            cls._check_variables()
             if file is None:
                 return cls()
             if not file.is_file():

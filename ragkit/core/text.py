@@ -55,6 +55,20 @@ def sentences(text: str, *, language: str = "english") -> list[tuple[int, int]]:
     return spans
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text has only characters, and no halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def may_exceed(text: str, tokens: int) -> bool:
+    """Whether a text may have more tokens than these; an ASCII token has a character at least."""
+    return len(text) > tokens or not text.isascii()
+
+
 def terms(text: str, *, language: str = "english") -> list[str]:
     """Lower-cased Snowball stems of the words, without English stop words, in order."""
     words = [word for word in _WORD.findall(text.lower()) if word not in _ENGLISH_STOP_WORDS]

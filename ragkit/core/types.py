@@ -14,6 +14,8 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 MetadataValue: TypeAlias = str | int | float | bool | tuple[str, ...]
 Metadata: TypeAlias = Mapping[str, MetadataValue]
+Quantization: TypeAlias = Literal["int8", "binary", "none"]
+"""How the searched prefixes of vectors are kept in memory, beside float16."""
 FieldType: TypeAlias = Literal["keyword", "integer", "float", "bool", "datetime"]
 BlockKind: TypeAlias = Literal["heading", "paragraph", "table", "code", "list"]
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]

@@ -13,7 +13,7 @@ from ragkit.core.types import Usage
 from ragkit.evaluation.failures import counted
 from ragkit.evaluation.finished import Finished, nothing_finished
 from ragkit.evaluation.qa import f1, holds
-from ragkit.evaluation.results import Example, StageResult, summarised
+from ragkit.evaluation.results import Example, StageResult, stage_result
 
 NOT_SOLVED = "not solved"
 
@@ -104,15 +104,13 @@ async def evaluate_agent(
             on_progress(Progress(phase="agent", done=done, total=len(tasks), item=task.id))
         await doing.note(task)
     values = _values(tasks, doing.ran)
-    measures, p50, p95 = summarised(values, [run.seconds for run in doing.ran.values()], seed=seed)
-    return StageResult(
-        measures=measures,
-        p50_ms=p50,
-        p95_ms=p95,
+    return stage_result(
+        values,
+        [run.seconds for run in doing.ran.values()],
         failed=doing.failed,
-        per_query=values,
         failures=counted({NOT_SOLVED: _failures(tasks, doing.ran)}),
         outputs={task: [run.answer] for task, run in doing.ran.items()},
+        seed=seed,
     )
 
 
@@ -130,22 +128,20 @@ class _Doing:
             self.failed[task.id] = str(error)
 
     async def one(self, task: AgentTask) -> _Ran:
-        parts = (task.id, task.question, *task.gold)
-        if (kept := self.finished.get(*parts)) is not None:
-            return _RAN.validate_json(kept)
-        started = time.perf_counter()
-        result = await self.run_agent(task.question)
-        ran = _Ran(
-            success=float(_is_solved(task, result)),
-            f1=f1(result.answer, task.gold) if task.gold else None,
-            tokens=result.usage.prompt + result.usage.completion,
-            steps=len(result.steps),
-            seconds=time.perf_counter() - started,
-            answer=result.answer,
-            stopped_by=result.stopped_by,
-        )
-        self.finished.keep(*parts, value=_RAN.dump_json(ran))
-        return ran
+        async def ran() -> _Ran:
+            started = time.perf_counter()
+            result = await self.run_agent(task.question)
+            return _Ran(
+                success=float(_is_solved(task, result)),
+                f1=f1(result.answer, task.gold) if task.gold else None,
+                tokens=result.usage.prompt + result.usage.completion,
+                steps=len(result.steps),
+                seconds=time.perf_counter() - started,
+                answer=result.answer,
+                stopped_by=result.stopped_by,
+            )
+
+        return await self.finished.once(_RAN, ran, task.id, task.question, *task.gold)
 
 
 def _check(tasks: Sequence[AgentTask]) -> None:

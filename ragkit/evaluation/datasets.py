@@ -31,7 +31,7 @@ class _CorpusLine(_Line):
     title: _Text = ""
 
 
-M = TypeVar("M", bound=_Line)
+M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 
@@ -95,7 +95,7 @@ def load_beir(folder: Path, *, split: str = "test") -> RetrievalDataset:
         InputError: A file is missing, or a line of it is not of this form.
     """
     qrels = _qrels(_file(folder, f"qrels/{split}.tsv"))
-    queries = {item.id: item.text for item in _lines(_file(folder, "queries.jsonl"), _Line)}
+    queries = {item.id: item.text for item in json_lines(_file(folder, "queries.jsonl"), _Line)}
     judged = {
         query: judgements
         for query, judgements in qrels.items()
@@ -104,7 +104,7 @@ def load_beir(folder: Path, *, split: str = "test") -> RetrievalDataset:
     if not judged:
         raise InputError(f"{str(folder)!r} has no query that its qrels/{split}.tsv judges.")
     documents = tuple(
-        _document(item) for item in _lines(_file(folder, "corpus.jsonl"), _CorpusLine)
+        _document(item) for item in json_lines(_file(folder, "corpus.jsonl"), _CorpusLine)
     )
     return RetrievalDataset(
         name=folder.resolve().name,
@@ -168,7 +168,12 @@ def _open_lines(path: Path) -> Iterator[str]:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from error
 
 
-def _lines(path: Path, model: type[M]) -> Iterator[M]:
+def json_lines(path: Path, model: type[M]) -> Iterator[M]:
+    """The lines of a JSONL file, perhaps gzip, as models.
+
+    Raises:
+        InputError: The file cannot be read, or a line, named by its number, is no such model.
+    """
     for number, line in enumerate(_open_lines(path), start=1):
         if not line.strip():
             continue

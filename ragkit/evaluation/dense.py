@@ -6,6 +6,7 @@ import numpy as np
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import FloatArray
+from ragkit.core.vectors import unit
 
 _BLOCK = 256
 """Queries whose scores are in memory at once."""
@@ -38,8 +39,8 @@ def exact_rankings(
         InputError: The shapes do not fit together.
     """
     _check(vectors, query_vectors, ids, dimensions)
-    passages, queries = _unit(vectors[:, :dimensions]), _unit(query_vectors[:, :dimensions])
-    whole = (_unit(vectors), _unit(query_vectors)) if rescore else None
+    passages, queries = unit(vectors[:, :dimensions]), unit(query_vectors[:, :dimensions])
+    whole = (unit(vectors), unit(query_vectors)) if rescore else None
     rankings: list[list[str]] = []
     for first in range(0, len(queries), _BLOCK):
         scores = queries[first : first + _BLOCK] @ passages.T
@@ -66,12 +67,6 @@ def _check(
         )
     if dimensions is not None and not 0 < dimensions <= width:
         raise InputError(f"dimensions is {dimensions}, but the vectors have {width}.")
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: FloatArray = vectors / np.maximum(norms, np.float32(1e-12))
-    return unit
 
 
 def _documents(order: Sequence[int], ids: Sequence[str], depth: int) -> list[str]:

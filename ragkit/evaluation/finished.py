@@ -3,16 +3,21 @@
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
 
 from ragkit.core.settings import Settings
 from ragkit.core.types import Json
 
 _PACKAGE = Path(__file__).parents[1]
-_DECIDING = ("core", "index", "ingest", "llm", "models", "rag", "retrieval")
-"""The parts of ragkit whose code decides what is found and answered."""
+_DECIDING = ("core", "evaluation", "index", "ingest", "llm", "models", "rag", "retrieval")
+"""The parts of ragkit whose code decides what is found and answered, and what is kept of it."""
 _READ_WHOLE = 1 << 20
+
+T = TypeVar("T")
 
 
 class Finished:
@@ -26,16 +31,15 @@ class Finished:
         self._identity = identity
         self._fresh = fresh
 
-    def get(self, *parts: str) -> str | None:
-        """The JSON that was kept under these parts."""
-        return None if self._fresh else self._store.get(self._key(parts))
-
-    def keep(self, *parts: str, value: bytes) -> None:
-        """Keep JSON under these parts."""
-        self._store[self._key(parts)] = value.decode()
-
-    def _key(self, parts: tuple[str, ...]) -> str:
-        return digest(self._identity, *parts)
+    async def once(self, kind: TypeAdapter[T], make: Callable[[], Awaitable[T]], *parts: str) -> T:
+        """What was kept under these parts, or else is made now and kept."""
+        key = digest(self._identity, *parts)
+        kept = None if self._fresh else self._store.get(key)
+        if kept is not None:
+            return kind.validate_json(kept)
+        made = await make()
+        self._store[key] = kind.dump_json(made).decode()
+        return made
 
 
 def nothing_finished() -> Finished:

@@ -135,8 +135,12 @@ async def _needed(
             return True
         if alone is None:
             verdict = None
-        elif supported and others and await _supports(judge, others, claim) is False:
-            return True
+        elif supported and others:
+            without = await _supports(judge, others, claim)
+            if without is False:
+                return True
+            if without is None:
+                verdict = None
     return verdict
 
 

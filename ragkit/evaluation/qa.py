@@ -17,7 +17,7 @@ from ragkit.evaluation.failures import NOT_READ, NOT_RETRIEVED, RANKED_LOW, coun
 from ragkit.evaluation.finished import Finished, nothing_finished
 from ragkit.evaluation.lexical import lexical_support
 from ragkit.evaluation.questions import Item, QuestionSet
-from ragkit.evaluation.results import Example, StageResult, summarised
+from ragkit.evaluation.results import Example, StageResult, stage_result
 
 Given: TypeAlias = Literal["search", "paragraph"]
 """What the answerer is given: the hits of a search over all paragraphs, or the question's own."""
@@ -127,16 +127,13 @@ async def evaluate_qa(
     )
     await run.all(concurrency)
     values = _values(dataset, run.outcomes)
-    seconds = [outcome.seconds for outcome in run.outcomes.values()]
-    measures, p50, p95 = summarised(values, seconds, seed=seed)
-    return StageResult(
-        measures=measures,
-        p50_ms=p50,
-        p95_ms=p95,
+    return stage_result(
+        values,
+        [outcome.seconds for outcome in run.outcomes.values()],
         failed=run.failed,
-        per_query=values,
         failures=counted(_failures(dataset, run.outcomes)),
-        outputs={key: [run.outcomes[key].text] for key in run.outcomes},
+        outputs={key: [outcome.text] for key, outcome in run.outcomes.items()},
+        seed=seed,
     )
 
 
@@ -174,11 +171,11 @@ class _Run:
 
     async def one(self, item: Item) -> Outcome:
         parts = (item.question, item.paragraph, *item.gold)
-        if (kept := self.finished.get(*parts)) is not None:
-            return _OUTCOME.validate_json(kept)
-        outcome = _outcome(self.dataset, await self.ask(item))
-        self.finished.keep(*parts, value=_OUTCOME.dump_json(outcome))
-        return outcome
+
+        async def asked() -> Outcome:
+            return _outcome(self.dataset, await self.ask(item))
+
+        return await self.finished.once(_OUTCOME, asked, *parts)
 
 
 def _outcome(dataset: QuestionSet, asked: Asked) -> Outcome:

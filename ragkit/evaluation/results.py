@@ -90,17 +90,31 @@ class Evaluation:
     seed: int = 0
 
 
-def summarised(
-    per_query: PerQuery, seconds: Sequence[float], *, seed: int = 0
-) -> tuple[dict[str, Estimate], float, float]:
-    """The mean and interval of every measure that has values, and p50 and p95 in milliseconds."""
+def stage_result(
+    per_query: PerQuery,
+    seconds: Sequence[float],
+    *,
+    failed: Mapping[str, str],
+    failures: Mapping[str, Failures],
+    outputs: Mapping[str, Sequence[str]],
+    seed: int = 0,
+) -> StageResult:
+    """With the mean and interval of every measure that has values, and p50 and p95 of the times."""
     measures = {
         name: estimate(list(values.values()), seed=seed)
         for name, values in per_query.items()
         if values
     }
     p50, p95 = np.percentile(seconds, [50, 95]) * 1000 if len(seconds) else (0.0, 0.0)
-    return measures, float(p50), float(p95)
+    return StageResult(
+        measures=measures,
+        p50_ms=float(p50),
+        p95_ms=float(p95),
+        failed=failed,
+        per_query=per_query,
+        failures=failures,
+        outputs=outputs,
+    )
 
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Running the stages of retrieval over a judged data set."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -13,8 +13,9 @@ from ragkit.evaluation.datasets import RetrievalDataset
 from ragkit.evaluation.failures import READ, retrieval_failures
 from ragkit.evaluation.finished import Finished, nothing_finished
 from ragkit.evaluation.metrics import per_query
-from ragkit.evaluation.results import StageResult, summarised
+from ragkit.evaluation.results import StageResult, stage_result
 from ragkit.retrieval.hybrid import BOTH, HybridRetriever, Leg
+from ragkit.retrieval.retriever import Retriever
 
 Stage: TypeAlias = Literal["bm25", "dense", "hybrid", "rerank"]
 STAGES: Mapping[Stage, tuple[Leg, ...]] = {
@@ -48,16 +49,19 @@ def check_stages(stages: Sequence[Stage], reranker: Reranker | None) -> None:
         )
 
 
-async def evaluate(
+async def evaluate(  # noqa: PLR0913  # one argument for each choice of a run
     retriever: HybridRetriever,
     dataset: RetrievalDataset,
     stages: Sequence[Stage],
     *,
+    transform: Callable[[Retriever], Retriever] | None = None,
     seed: int = 0,
     finished: Finished | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[Stage, StageResult]:
     """Measure each stage over all judged queries, one query at a time.
+
+    `transform` puts something around the retriever of the stages `hybrid` and `rerank`.
 
     Chunks count for their document, which is ranked where its best chunk is. Twice as many chunks
     as documents are taken from each leg, so that long documents leave room for others. Queries
@@ -71,7 +75,9 @@ async def evaluate(
     results: dict[Stage, StageResult] = {}
     for stage in stages:
         staged = deep if stage == "rerank" else replace(deep, reranker=None)
-        run = _Run(retriever=staged, stage=stage, finished=finished or nothing_finished())
+        whole = STAGES[stage] == BOTH
+        searching = transform(staged) if transform is not None and whole else staged
+        run = _Run(retriever=searching, stage=stage, finished=finished or nothing_finished())
         ranked, failed = await run.all(dataset.queries, on_progress)
         results[stage] = _result(dataset, ranked, failed, seed)
     return results
@@ -81,7 +87,7 @@ async def evaluate(
 class _Run:
     """One stage over the queries."""
 
-    retriever: HybridRetriever
+    retriever: Retriever
     stage: Stage
     finished: Finished
 
@@ -100,15 +106,14 @@ class _Run:
         return ranked, failed
 
     async def one(self, text: str) -> _Ranked:
-        if (kept := self.finished.get(self.stage, text)) is not None:
-            return _RANKED.validate_json(kept)
-        started = time.perf_counter()
-        hits = await self.retriever.search(text, k=2 * DEPTH, legs=STAGES[self.stage])
-        seconds = time.perf_counter() - started
-        documents = list(dict.fromkeys(hit.chunk.uri for hit in hits))[:DEPTH]
-        ranked = _Ranked(documents=documents, seconds=seconds)
-        self.finished.keep(self.stage, text, value=_RANKED.dump_json(ranked))
-        return ranked
+        async def found() -> _Ranked:
+            started = time.perf_counter()
+            hits = await self.retriever.search(text, k=2 * DEPTH, legs=STAGES[self.stage])
+            seconds = time.perf_counter() - started
+            documents = list(dict.fromkeys(hit.chunk.uri for hit in hits))[:DEPTH]
+            return _Ranked(documents=documents, seconds=seconds)
+
+        return await self.finished.once(_RANKED, found, self.stage, text)
 
 
 def _result(
@@ -116,14 +121,11 @@ def _result(
 ) -> StageResult:
     rankings = {query: item.documents for query, item in ranked.items()}
     values = per_query(dataset.qrels, rankings)
-    seconds = [item.seconds for item in ranked.values()]
-    measures, p50, p95 = summarised(values, seconds, seed=seed)
-    return StageResult(
-        measures=measures,
-        p50_ms=p50,
-        p95_ms=p95,
+    return stage_result(
+        values,
+        [item.seconds for item in ranked.values()],
         failed=failed,
-        per_query=values,
         failures=retrieval_failures(dataset.qrels, rankings, dataset.queries),
         outputs={query: ranking[:READ] for query, ranking in rankings.items()},
+        seed=seed,
     )

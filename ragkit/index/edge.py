@@ -23,6 +23,7 @@ from ragkit.core.types import (
     FieldType,
     FloatArray,
     IndexIdentity,
+    Quantization,
 )
 from ragkit.index import layout
 from ragkit.index.translate import Dialect, translate
@@ -89,8 +90,9 @@ class EdgeIndex:
         *,
         fields: Mapping[str, FieldType] | None = None,
         create: bool = True,
+        quantization: Quantization = "int8",
     ) -> Self:
-        """Open the index in a folder, and create it there if it may be.
+        """Open the index in a folder, and create it there if it may be, quantised so.
 
         Raises:
             InputError: There is no index, and `create` is False.
@@ -98,17 +100,22 @@ class EdgeIndex:
             IndexLocked: It is open elsewhere.
         """
         checked = layout.check_fields(fields or {})
-        return await asyncio.to_thread(cls._open, path, identity, checked, create)
+        config = vectors_config(identity, quantization) if create else None
+        return await asyncio.to_thread(cls._open, path, identity, checked, config)
 
     @classmethod
     def _open(
-        cls, path: Path, identity: IndexIdentity, fields: Mapping[str, FieldType], create: bool
+        cls,
+        path: Path,
+        identity: IndexIdentity,
+        fields: Mapping[str, FieldType],
+        config: qe.EdgeConfig | None,
     ) -> Self:
         with _translated(path):
             if not (path / "edge_config.json").is_file():
-                if not create:
+                if config is None:
                     raise InputError(layout.no_index(str(path)))
-                _create(path, identity, fields)
+                _create(path, identity, fields, config)
             shard = qe.EdgeShard.load(str(path))
             try:
                 stored = _open_identity(shard, path, identity, fields)
@@ -298,18 +305,25 @@ class EdgeIndex:
             raise InputError(f"The index at {str(self._path)!r} is closed.")
 
 
-def _create(path: Path, identity: IndexIdentity, fields: Mapping[str, FieldType]) -> None:
+def _create(
+    path: Path, identity: IndexIdentity, fields: Mapping[str, FieldType], config: qe.EdgeConfig
+) -> None:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{str(path)!r} holds other things: choose an empty or new folder.")
+    path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     _check_space(path.parent, 0, for_what="a new index")
     # Built beside its place and renamed, so that a crash never leaves half an index.
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
     draft.mkdir()
     try:
-        _build(draft, identity, fields)
+        _build(draft, identity, fields, config)
         draft.replace(path)
     except OSError as error:
+        if error.errno in {errno.EBUSY, errno.EXDEV}:
+            raise InputError(
+                f"{str(path)!r} is a mount point or a folder in use: choose a folder inside it."
+            ) from error
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
         # Another process made the index first: whether it fits is checked when it is loaded.
@@ -317,8 +331,10 @@ def _create(path: Path, identity: IndexIdentity, fields: Mapping[str, FieldType]
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _build(draft: Path, identity: IndexIdentity, fields: Mapping[str, FieldType]) -> None:
-    shard = qe.EdgeShard.create(str(draft), _config(identity))
+def _build(
+    draft: Path, identity: IndexIdentity, fields: Mapping[str, FieldType], config: qe.EdgeConfig
+) -> None:
+    shard = qe.EdgeShard.create(str(draft), config)
     try:
         shard.update(qe.UpdateOperation.create_field_index("text", _text_params(identity.language)))
         for key, kind in layout.PAYLOAD_INDEXES.items():
@@ -328,7 +344,16 @@ def _build(draft: Path, identity: IndexIdentity, fields: Mapping[str, FieldType]
         shard.close()
 
 
-def _config(identity: IndexIdentity) -> qe.EdgeConfig:
+_Quantized: TypeAlias = "qe.ScalarQuantizationConfig | qe.BinaryQuantizationConfig | None"
+_QUANTIZATIONS: "Mapping[Quantization, _Quantized]" = {
+    "int8": qe.ScalarQuantizationConfig(type=qe.ScalarType.Int8, quantile=0.99, always_ram=True),
+    "binary": qe.BinaryQuantizationConfig(always_ram=True),
+    "none": None,
+}
+
+
+def vectors_config(identity: IndexIdentity, quantization: Quantization) -> qe.EdgeConfig:
+    """Whole vectors on disk, and the prefixes that are searched, with a graph, in memory."""
     full, prefix = identity.dimensions, identity.search_dimensions
     vectors = {
         layout.FULL: qe.EdgeVectorParams(
@@ -342,9 +367,7 @@ def _config(identity: IndexIdentity) -> qe.EdgeConfig:
             distance=qe.Distance.Cosine,
             datatype=qe.VectorStorageDatatype.Float16,
             hnsw_config=qe.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
-            quantization_config=qe.ScalarQuantizationConfig(
-                type=qe.ScalarType.Int8, quantile=0.99, always_ram=True
-            ),
+            quantization_config=_QUANTIZATIONS[quantization],
         ),
     }
     return qe.EdgeConfig(vectors=vectors)
@@ -406,17 +429,7 @@ def _requests(
 ) -> dict[str, qe.QueryRequest]:
     requests: dict[str, qe.QueryRequest] = {}
     if query.vector is not None:
-        vector = query.vector.tolist()
-        prefetch = qe.Prefetch(
-            limit=query.depth * PREFETCH_FACTOR,
-            query=qe.Query.Nearest(vector[: identity.search_dimensions], using=layout.SEARCH),
-            filter=condition,
-        )
-        requests["dense"] = qe.QueryRequest(
-            limit=query.depth,
-            query=qe.Query.Nearest(vector, using=layout.FULL),
-            prefetches=[prefetch],
-        )
+        requests["dense"] = dense_request(query.vector, identity, query.depth, condition)
     if query.text is not None:
         requests["bm25"] = qe.QueryRequest(
             limit=query.depth,
@@ -427,15 +440,33 @@ def _requests(
     return requests
 
 
+def dense_request(
+    vector: FloatArray, identity: IndexIdentity, depth: int, condition: qe.Filter | None = None
+) -> qe.QueryRequest:
+    """Search by prefix for more than `depth` points, and rescore these by whole vectors."""
+    values = vector.tolist()
+    prefetch = qe.Prefetch(
+        limit=depth * PREFETCH_FACTOR,
+        query=qe.Query.Nearest(values[: identity.search_dimensions], using=layout.SEARCH),
+        filter=condition,
+    )
+    return qe.QueryRequest(
+        limit=depth,
+        query=qe.Query.Nearest(values, using=layout.FULL),
+        prefetches=[prefetch],
+    )
+
+
 def _chunk_points(entry: Entry, identity: IndexIdentity) -> Iterator[qe.Point]:
     record = entry.record
     for position, chunk in enumerate(entry.chunks):
         payload = layout.chunk_payload(chunk, tenant=record.tenant, generation=record.generation)
-        vectors = {} if entry.vectors is None else _named(entry.vectors[position], identity)
+        vectors = {} if entry.vectors is None else named(entry.vectors[position], identity)
         yield qe.Point(chunk.id, vectors, payload)
 
 
-def _named(vector: FloatArray, identity: IndexIdentity) -> "dict[str, qe.NamedVector]":
+def named(vector: FloatArray, identity: IndexIdentity) -> "dict[str, qe.NamedVector]":
+    """A whole vector and its prefix."""
     values = vector.tolist()
     return {layout.FULL: values, layout.SEARCH: values[: identity.search_dimensions]}
 

@@ -57,4 +57,10 @@ async def open_index(
         return await QdrantIndex.open(settings, identity, create=create)
     from ragkit.index.edge import EdgeIndex
 
-    return await EdgeIndex.open(Path(location), identity, fields=settings.fields, create=create)
+    return await EdgeIndex.open(
+        Path(location),
+        identity,
+        fields=settings.fields,
+        create=create,
+        quantization=settings.quantization,
+    )

@@ -13,7 +13,13 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from ragkit.core.errors import ProviderError
 from ragkit.core.filters import BUILT_IN_FIELDS
 from ragkit.core.protocols import Entry, LegQuery, Legs
-from ragkit.core.types import DocumentRecord, FieldType, FloatArray, IndexIdentity
+from ragkit.core.types import (
+    DocumentRecord,
+    FieldType,
+    FloatArray,
+    IndexIdentity,
+    Quantization,
+)
 from ragkit.index import layout
 from ragkit.index.translate import Dialect, translate
 
@@ -56,7 +62,20 @@ DIALECT: Dialect[models.Condition] = Dialect(
 """ragkit's filters as a server's conditions."""
 
 
-def vector_params(identity: IndexIdentity) -> dict[str, models.VectorParams]:
+QUANTIZATIONS: Mapping[Quantization, models.QuantizationConfig | None] = {
+    "int8": models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(
+            type=models.ScalarType.INT8, quantile=0.99, always_ram=True
+        )
+    ),
+    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
+    "none": None,
+}
+
+
+def vector_params(
+    identity: IndexIdentity, quantization: Quantization = "int8"
+) -> dict[str, models.VectorParams]:
     """The named vectors of a collection."""
     return {
         layout.FULL: models.VectorParams(
@@ -71,11 +90,7 @@ def vector_params(identity: IndexIdentity) -> dict[str, models.VectorParams]:
             distance=models.Distance.COSINE,
             datatype=models.Datatype.FLOAT16,
             hnsw_config=models.HnswConfigDiff(m=16, ef_construct=128),
-            quantization_config=models.ScalarQuantization(
-                scalar=models.ScalarQuantizationConfig(
-                    type=models.ScalarType.INT8, quantile=0.99, always_ram=True
-                )
-            ),
+            quantization_config=QUANTIZATIONS[quantization],
         ),
     }
 

@@ -230,7 +230,7 @@ class QdrantIndex:
             await self._call(
                 self._client.create_collection,
                 self._name,
-                vectors_config=points.vector_params(identity),
+                vectors_config=points.vector_params(identity, self._settings.quantization),
                 shard_number=self._settings.shards,
                 replication_factor=self._settings.replicas,
             )

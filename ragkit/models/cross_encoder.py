@@ -90,6 +90,16 @@ class CrossEncoderModel:
             best[window.passage] = reading if known is None else _better(known, reading)
         return [reading for reading in best if reading is not None]
 
+    def relevance(self, query: str, passages: Sequence[str]) -> FloatArray:
+        """Relevance of every passage as a logit, `[n]`: that of its most relevant window."""
+        windows = list(self._windows(passages, [""] * len(passages)))
+        best: FloatArray = np.full(len(passages), -np.inf, dtype=np.float32)
+        head = self._head(query)
+        for batch in _batches(windows, len(head) + 1):
+            (logits,) = self._forward(head, [windows[at].ids for at in batch], ["relevance"])
+            np.maximum.at(best, [windows[at].passage for at in batch], logits)
+        return best
+
     def _windows(self, passages: Sequence[str], headers: Sequence[str]) -> Iterator[_Window]:
         above = [one.ids[:_HEADER_TOKENS] for one in self._encoded(headers)]
         for number, one in enumerate(self._encoded(passages)):
@@ -106,12 +116,11 @@ class CrossEncoderModel:
         return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
     def _read(self, query: str, windows: Sequence[_Window]) -> list[Reading]:
-        asked = self._tokenizer.encode(query, add_special_tokens=False).ids[:_QUERY_TOKENS]
-        first_mark, mark = self._marks
-        head = [first_mark, *asked, mark]
+        head = self._head(query)
         readings: dict[int, Reading] = {}
         for batch in _batches(windows, len(head) + 1):
-            relevance, spans = self._forward(head, [windows[at].ids for at in batch])
+            texts = [windows[at].ids for at in batch]
+            relevance, spans = self._forward(head, texts, ["relevance", "spans"])
             for row, at in enumerate(batch):
                 first = len(head) + windows[at].above
                 start, end, score = _best_span(spans[row], first, len(windows[at].offsets))
@@ -124,10 +133,16 @@ class CrossEncoderModel:
                 )
         return [readings[at] for at in range(len(windows))]
 
+    def _head(self, query: str) -> list[int]:
+        """What stands before every passage."""
+        asked = self._tokenizer.encode(query, add_special_tokens=False).ids[:_QUERY_TOKENS]
+        first, mark = self._marks
+        return [first, *asked, mark]
+
     def _forward(
-        self, head: list[int], texts: Sequence[list[int]]
-    ) -> tuple[FloatArray, FloatArray]:
-        """Relevance `[n]` and span logits `[n, tokens, 2]`."""
+        self, head: list[int], texts: Sequence[list[int]], outputs: Sequence[str]
+    ) -> list[FloatArray]:
+        """What is asked for of `relevance`, `[n]`, and span logits `spans`, `[n, tokens, 2]`."""
         width = len(head) + 1 + max(map(len, texts))
         ids: _IntArray = np.zeros((len(texts), width), dtype=np.int64)
         mask, types = np.zeros_like(ids), np.zeros_like(ids)
@@ -138,8 +153,8 @@ class CrossEncoderModel:
             types[row, len(head) : size] = 1
         given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
         with self._lock:
-            relevance, spans = self._session.run(["relevance", "spans"], given)
-        return np.asarray(relevance, np.float32), np.asarray(spans, np.float32)
+            found = self._session.run(outputs, given)
+        return [np.asarray(one, np.float32) for one in found]
 
     @cached_property
     def _session(self) -> "InferenceSession":

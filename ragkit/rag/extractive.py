@@ -1,61 +1,37 @@
 """Answers without a language model: the sentences that answer best, verbatim, or abstention."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
-from ragkit.core.text import terms
 from ragkit.core.types import Citation, Hit
+from ragkit.rag.features import Features, Linear, sentence_features
 from ragkit.rag.quotable import citation, quotable
 from ragkit.rag.verbatim import VerbatimAnswerer, probability
 
 NEARLY_AS_GOOD = 0.5
 """How far below the best score, in log-odds, a sentence is quoted too."""
 
-FEATURES = ("similarity", "in_context", "coverage", "context_coverage", "passage")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Features:
-    """What speaks for a sentence; each is at most 1.
-
-    `similarity` is the cosine of question and sentence, `in_context` that of question and sentence
-    under its headings, `passage` that of question and whole passage; `coverage` is the share of
-    the question's content words that the sentence has, `context_coverage` that of sentence and
-    headings together.
-    """
-
-    similarity: float
-    in_context: float
-    coverage: float
-    context_coverage: float
-    passage: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights(Features):
-    """A linear score of features."""
-
-    bias: float = 0.0
-
-    def score(self, features: Features) -> float:
-        """The weighted sum."""
-        pairs = ((getattr(self, name), getattr(features, name)) for name in FEATURES)
-        return self.bias + math.fsum(weight * value for weight, value in pairs)
-
-
-RANKING = Weights(
-    similarity=5.14,
-    in_context=1.97,
-    coverage=0.81,
-    context_coverage=1.66,
-    passage=-2.75,
+RANKING = Linear(
+    {
+        "similarity": 5.14,
+        "in_context": 1.97,
+        "coverage": 0.81,
+        "context_coverage": 1.66,
+        "passage": -2.75,
+    },
     bias=-2.57,
 )
-CONFIDENCE = Weights(
-    similarity=6.82, in_context=5.95, coverage=2.63, context_coverage=2.6, passage=3.71, bias=-10.36
+CONFIDENCE = Linear(
+    {
+        "similarity": 6.82,
+        "in_context": 5.95,
+        "coverage": 2.63,
+        "context_coverage": 2.6,
+        "passage": 3.71,
+    },
+    bias=-10.36,
 )
 
 
@@ -103,37 +79,12 @@ class ExtractiveAnswerer(VerbatimAnswerer[Candidate]):
         spans = [
             (hit, start, end) for hit in hits for start, end in quotable(hit.chunk, self._language)
         ]
-        if not spans:
-            return []
-        bare = [hit.chunk.text[start:end] for hit, start, end in spans]
-        headed = [
-            f"{hit.chunk.header}\n\n{text}" for (hit, _, _), text in zip(spans, bare, strict=True)
-        ]
-        texts = [*bare, *headed, *(hit.chunk.text for hit in hits)]
-        query = (await self._embedder.embed([question], task="query"))[0]
-        cosines = [float(value) for value in await self._embedder.embed(texts) @ query]
-        passages = dict(zip((hit.chunk.id for hit in hits), cosines[-len(hits) :], strict=True))
-        asked = set(terms(question, language=self._language))
+        features = await sentence_features(question, spans, self._embedder, language=self._language)
         found = [
-            Candidate(
-                hit=hit,
-                start=start,
-                end=end,
-                features=Features(
-                    similarity=cosines[position],
-                    in_context=cosines[len(spans) + position],
-                    coverage=self._coverage(asked, bare[position]),
-                    context_coverage=self._coverage(asked, headed[position]),
-                    passage=passages[hit.chunk.id],
-                ),
-            )
-            for position, (hit, start, end) in enumerate(spans)
+            Candidate(hit=hit, start=start, end=end, features=one)
+            for (hit, start, end), one in zip(spans, features, strict=True)
         ]
         return sorted(found, key=lambda item: -item.score)
-
-    def _coverage(self, asked: set[str], text: str) -> float:
-        found = asked & set(terms(text, language=self._language))
-        return len(found) / len(asked) if asked else 0.0
 
     def _choose(self, ranked: Sequence[Candidate]) -> list[Candidate]:
         """The best candidate and those nearly as good, each sentence once."""

@@ -92,9 +92,9 @@ class GenerativeAnswerer:
                     async for delta in deltas:
                         yield delta
             except ContextExceeded:  # raised before anything is decoded
-                if len(shown.passages) == 1:
+                if len(shown.held) == 1:
                     raise
-                shown = _without_worst(shown)
+                shown = shown.without_worst()
             else:
                 return
 
@@ -103,11 +103,11 @@ class GenerativeAnswerer:
         return explain(self._messages(question, await self._fitted(question, hits)))
 
     async def _fitted(self, question: str, hits: Sequence[Hit]) -> Shown:
-        """As many of the best passages as are estimated to fit, and at least one."""
+        """As many of the best hits as are estimated to fit, and at least one."""
         room = await self._room()
         shown = Shown(hits=tuple(hits), passages=tuple(merge_neighbours(hits)), ends=self._ends)
-        while len(shown.passages) > 1 and estimated_tokens(self._messages(question, shown)) > room:
-            shown = _without_worst(shown)
+        while len(shown.held) > 1 and estimated_tokens(self._messages(question, shown)) > room:
+            shown = shown.without_worst()
         return shown
 
     async def _room(self) -> int:
@@ -140,9 +140,9 @@ class GenerativeAnswerer:
         texts = {name: passage.text for name, passage in shown.by_id.items()}
         most = self._settings.max_quotes
         grammar = quote_grammar(texts, max_quotes=most, language=self._language)
-        if len(texts) == 1:
+        if len(shown.held) == 1:
             return grammar
-        # Passages give way before the reply does; only the last one cannot.
+        # Hits give way before the reply does; only the last one cannot.
         return _Firm(grammar=grammar.fit(min(room, self._options.get("max_tokens") or room)))
 
 
@@ -169,10 +169,6 @@ class _Firm:
 
     def parse(self, text: str) -> Evidence:
         return self.grammar.parse(text)
-
-
-def _without_worst(shown: Shown) -> Shown:
-    return replace(shown, passages=shown.passages[:-1])
 
 
 def _no_reply(llm: LLM) -> ProviderError:

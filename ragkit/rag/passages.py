@@ -3,11 +3,12 @@
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ragkit.core.types import Citation, Hit
 from ragkit.llm.grammar.quotes import Evidence, Quote
-from ragkit.retrieval.context import Passage, best_at_the_ends
+from ragkit.rag.quotable import citation
+from ragkit.retrieval.context import Passage, best_at_the_ends, merge_neighbours
 
 _CODE_LENGTH = 8
 
@@ -33,10 +34,20 @@ class Shown:
         return {str(number): passage for number, passage in enumerate(ordered, start=1)}
 
     @property
+    def held(self) -> tuple[Hit, ...]:
+        """The hits that a passage holds, best first."""
+        ids = {chunk_id for passage in self.passages for chunk_id in passage.chunk_ids}
+        return tuple(hit for hit in self.hits if hit.chunk.id in ids)
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """Ids of the hits' chunks that no passage holds."""
-        held = {chunk_id for passage in self.passages for chunk_id in passage.chunk_ids}
-        return tuple(hit.chunk.id for hit in self.hits if hit.chunk.id not in held)
+        held = self.held
+        return tuple(hit.chunk.id for hit in self.hits if hit not in held)
+
+    def without_worst(self) -> "Shown":
+        """The same with one hit less in its passages."""
+        return replace(self, passages=tuple(merge_neighbours(self.held[:-1])))
 
     def text(self) -> str:
         """The passages between marks that no passage holds."""
@@ -80,11 +91,8 @@ class Shown:
 
     def _whole(self, passage: Passage) -> Citation:
         chunk = self._hits_of(passage)[0].chunk
-        quote = chunk.text.strip()
-        start = chunk.start + len(chunk.text) - len(chunk.text.lstrip())
-        return Citation(
-            chunk_id=chunk.id, uri=chunk.uri, quote=quote, start=start, end=start + len(quote)
-        )
+        start = len(chunk.text) - len(chunk.text.lstrip())
+        return citation(chunk, start, len(chunk.text.rstrip()))
 
     def _hits_of(self, passage: Passage) -> list[Hit]:
         return [hit for hit in self.hits if hit.chunk.id in passage.chunk_ids]

@@ -2,31 +2,49 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
 
+from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
-from ragkit.core.types import Citation, Hit
+from ragkit.core.types import Chunk, Citation, Hit
 from ragkit.models.cross_encoder import CrossEncoderModel, Reading
+from ragkit.rag.features import Features, Linear, sentence_features
 from ragkit.rag.quotable import citation, quotable
 from ragkit.rag.verbatim import VerbatimAnswerer, probability
 
 
-class Weights(NamedTuple):
-    """A linear score of a reading's span score and relevance."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanFeatures(Features):
+    """What speaks for a span: its sentence's features, and the network's two logits."""
 
     span: float
     relevance: float
-    bias: float = 0.0
-
-    def score(self, reading: Reading) -> float:
-        """The weighted sum."""
-        return self.bias + self.span * reading.score + self.relevance * reading.relevance
 
 
 # Both are fitted by `training/calibrate_reader.py`.
-RANKING = Weights(span=0.555, relevance=-0.62)
-CONFIDENCE = Weights(span=0.187, relevance=0.216, bias=-2.132)
+RANKING = Linear(
+    {
+        "similarity": 0.45,
+        "in_context": 0.589,
+        "coverage": 0.427,
+        "context_coverage": 4.261,
+        "passage": 4.051,
+        "span": 0.175,
+        "relevance": 0.029,
+    }
+)
+CONFIDENCE = Linear(
+    {
+        "similarity": -0.615,
+        "in_context": -0.714,
+        "coverage": 4.209,
+        "context_coverage": -0.948,
+        "passage": 5.409,
+        "span": 0.141,
+        "relevance": -0.129,
+    },
+    bias=-3.435,
+)
 
 NEARLY_AS_GOOD = 1.0
 """How far below the best, by `RANKING`, the same answer in another passage is cited too."""
@@ -34,25 +52,31 @@ NEARLY_AS_GOOD = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A span of a hit that may answer the question."""
+    """A span of a hit that may answer the question: `hit.chunk.text[start:end]`.
+
+    `quote` is where the sentences begin and end that it touches, in the same text.
+    """
 
     hit: Hit
-    reading: Reading
+    start: int
+    end: int
+    quote: tuple[int, int]
+    features: SpanFeatures
 
     @property
     def text(self) -> str:
         """The span, verbatim."""
-        return self.hit.chunk.text[self.reading.start : self.reading.end]
+        return self.hit.chunk.text[self.start : self.end]
 
     @property
     def score(self) -> float:
         """What the spans of a question are ordered by."""
-        return RANKING.score(self.reading)
+        return RANKING.score(self.features)
 
     @property
     def confidence(self) -> float:
         """Estimated probability that the hits answer the question, if this is the best span."""
-        return probability(CONFIDENCE.score(self.reading))
+        return probability(CONFIDENCE.score(self.features))
 
 
 class ReaderAnswerer(VerbatimAnswerer[Found]):
@@ -65,25 +89,51 @@ class ReaderAnswerer(VerbatimAnswerer[Found]):
     def __init__(
         self,
         model: CrossEncoderModel,
+        embedder: Embedder,
         *,
         settings: AnswerSettings,
         language: str = "english",
     ) -> None:
-        """Use a network, which may be the reranker's too."""
+        """Use a network, which may be the reranker's too, and the index's embedder."""
         super().__init__(settings, language)
         self._model = model
+        self._embedder = embedder
 
     async def candidates(self, question: str, hits: Sequence[Hit]) -> list[Found]:
         """The best span of every hit, best first."""
         texts = [hit.chunk.text for hit in hits]
         headers = [hit.chunk.header for hit in hits]
         readings = await asyncio.to_thread(self._model.read, question, texts, headers=headers)
+        spans = [
+            (hit, one, self._quote(hit.chunk, one))
+            for hit, one in zip(hits, readings, strict=True)
+            if one.end > one.start
+        ]
+        quotes = [(hit, *quote) for hit, _, quote in spans]
+        features = await sentence_features(
+            question, quotes, self._embedder, language=self._language
+        )
         found = [
-            Found(hit=hit, reading=reading)
-            for hit, reading in zip(hits, readings, strict=True)
-            if reading.end > reading.start
+            Found(
+                hit=hit,
+                start=one.start,
+                end=one.end,
+                quote=quote,
+                features=SpanFeatures(**asdict(own), span=one.score, relevance=one.relevance),
+            )
+            for (hit, one, quote), own in zip(spans, features, strict=True)
         ]
         return sorted(found, key=lambda item: -item.score)
+
+    def _quote(self, chunk: Chunk, reading: Reading) -> tuple[int, int]:
+        """The sentences that the span touches, or the span where it stands in none of them."""
+        touched = [
+            (first, last)
+            for first, last in quotable(chunk, self._language)
+            if first < reading.end and last > reading.start
+        ]
+        first = min([reading.start, *(first for first, _ in touched)])
+        return first, max([reading.end, *(last for _, last in touched)])
 
     def _choose(self, ranked: Sequence[Found]) -> list[Found]:
         words, least = ranked[0].text.casefold().split(), ranked[0].score - NEARLY_AS_GOOD
@@ -96,13 +146,4 @@ class ReaderAnswerer(VerbatimAnswerer[Found]):
         return chosen[0].text
 
     def _citation(self, item: Found) -> Citation:
-        """The sentences that the span touches, or the span where it stands in none of them."""
-        chunk, start, end = item.hit.chunk, item.reading.start, item.reading.end
-        touched = [
-            (first, last)
-            for first, last in quotable(chunk, self._language)
-            if first < end and last > start
-        ]
-        first = min([start, *(first for first, _ in touched)])
-        last = max([end, *(last for _, last in touched)])
-        return citation(chunk, first, last)
+        return citation(item.hit.chunk, *item.quote)

@@ -1,4 +1,4 @@
-"""The context of an answer: neighbours merged, packed to a budget, best passages outermost."""
+"""The context of an answer: packed to a budget, neighbours merged, best passages outermost."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -38,14 +38,14 @@ def merge_neighbours(hits: Sequence[Hit]) -> list[Passage]:
     return sorted(merged, key=lambda passage: -passage.score)
 
 
-def pack(passages: Sequence[Passage], *, budget: int, count: Callable[[str], int]) -> list[Passage]:
-    """The best passages that fit into `budget` tokens as `count` counts them, best first."""
-    packed: list[Passage] = []
+def pack(hits: Sequence[Hit], *, budget: int, count: Callable[[str], int]) -> list[Hit]:
+    """The best hits that fit into `budget` tokens as `count` counts them, best first."""
+    packed: list[Hit] = []
     left = budget
-    for passage in passages:
-        size = count(passage.text)
+    for hit in hits:
+        size = count(hit.chunk.text)
         if size <= left:
-            packed.append(passage)
+            packed.append(hit)
             left -= size
     return packed
 
@@ -61,12 +61,12 @@ def best_at_the_ends(passages: Sequence[T]) -> list[T]:
 def build_context(
     hits: Sequence[Hit], *, budget: int, count: Callable[[str], int], ends: bool = False
 ) -> list[Passage]:
-    """Merge, pack and order hits into the passages that a model is shown.
+    """Pack hits to the budget, merge them and order the passages that a model is shown.
 
     The best comes first; with `ends`, see `best_at_the_ends`.
     """
-    packed = pack(merge_neighbours(hits), budget=budget, count=count)
-    return best_at_the_ends(packed) if ends else packed
+    passages = merge_neighbours(pack(hits, budget=budget, count=count))
+    return best_at_the_ends(passages) if ends else passages
 
 
 def _passage(hit: Hit) -> Passage:

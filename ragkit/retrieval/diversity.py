@@ -57,16 +57,8 @@ class Diverse(Wrapper):
         )
         started = time.perf_counter()
         hits = await self._chosen(found, wanted)
-        if found.explanation is None:
-            return Hits(hits)
-        ranked = [(hit.chunk.id, *hit.trace[STAGE]) for hit in hits]
-        before = found.explanation
-        explanation = replace(
-            before,
-            stages={**before.stages, STAGE: ranked},
-            seconds={**before.seconds, STAGE: time.perf_counter() - started},
-        )
-        return Hits(hits, explanation)
+        before, seconds = found.explanation, time.perf_counter() - started
+        return Hits(hits, before and before.followed_by(STAGE, hits, seconds))
 
     async def _chosen(self, found: Sequence[Hit], wanted: int) -> list[Hit]:
         if not found:

@@ -11,8 +11,8 @@ from ragkit.core.filters import Filter, parse_filter
 from ragkit.core.protocols import Embedder, Index, LegQuery, Legs, Reranker
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.types import DEFAULT_TENANT, Chunk, FloatArray, Hit, StageRank, Usage
-from ragkit.retrieval.candidates import reranked, text_key
-from ragkit.retrieval.fusion import reciprocal_rank_fusion
+from ragkit.retrieval.candidates import reranked, share_of, text_key
+from ragkit.retrieval.fusion import reciprocal_rank_fusion, score_fusion
 from ragkit.retrieval.query import Query, as_query
 
 Leg: TypeAlias = Literal["dense", "bm25"]
@@ -60,6 +60,15 @@ class Explanation:
     transformations: tuple[Transformation, ...] = ()
     searches: tuple["Explanation", ...] = ()
 
+    def followed_by(self, stage: str, hits: Iterable[Hit], seconds: float) -> "Explanation":
+        """With one more stage: the hits that have its rank and score in their traces."""
+        ranked = [(hit.chunk.id, *hit.trace[stage]) for hit in hits if stage in hit.trace]
+        return replace(
+            self,
+            stages={**self.stages, stage: ranked},
+            seconds={**self.seconds, stage: seconds},
+        )
+
 
 class Hits(list[Hit]):
     """Hits, best first; `explanation` is there when it was asked for."""
@@ -105,7 +114,7 @@ class HybridRetriever:
     embedder: Embedder | None
     reranker: Reranker | None = None
     settings: RetrievalSettings = field(default_factory=RetrievalSettings)
-    rerank_depth: int = 50
+    rerank_depth: int = 20
 
     def unreranked(self) -> Self:
         """The same without its reranker."""
@@ -137,17 +146,18 @@ class HybridRetriever:
         run = _Run(query=as_query(query))
         condition = parse_filter(where) if isinstance(where, str) else where
         vector = await self._embed(run) if "dense" in legs else None
+        wanted = k or self.settings.k
         request = LegQuery(
             vector=vector,
             text=run.query.text if "bm25" in legs else None,
-            depth=self.settings.depth,
+            depth=max(self.settings.depth, wanted, self.rerank_depth if self.reranker else 0),
             where=condition,
             tenant=tenant,
         )
         with run.timed("search"):
             found = await self.index.search(request)
         ranked = self._fuse(found, legs, run)
-        hits = await self._take(ranked, found, tenant, k or self.settings.k, run)
+        hits = await self._take(ranked, found, tenant, wanted, run)
         return Hits(hits, self._explain(run, condition, tenant) if explain else None)
 
     async def _embed(self, run: _Run) -> FloatArray:
@@ -167,11 +177,12 @@ class HybridRetriever:
         if len(legs) == 1:
             return list(ranked[legs[0]])
         with run.timed("fusion"):
-            fused = reciprocal_rank_fusion(
-                {leg: [item for item, _ in ranked[leg]] for leg in legs},
-                k=self.settings.rrf_k,
-                weights={"dense": self.settings.dense_weight, "bm25": self.settings.bm25_weight},
-            )
+            weights = {"dense": self.settings.dense_weight, "bm25": self.settings.bm25_weight}
+            if self.settings.fusion == "scores":
+                fused = score_fusion(ranked, weights=weights)
+            else:
+                ids = {leg: [item for item, _ in pairs] for leg, pairs in ranked.items()}
+                fused = reciprocal_rank_fusion(ids, k=self.settings.rrf_k, weights=weights)
         run.stages["fusion"] = fused
         return fused
 
@@ -187,9 +198,11 @@ class HybridRetriever:
                     self.reranker,
                     run.query.text,
                     candidates,
-                    weight=self.settings.rerank_weight,
+                    depth=self.rerank_depth,
+                    weight=share_of(self.reranker, self.settings),
                 )
-            run.stages["rerank"] = [(chunk.id, score) for chunk, score in candidates]
+            judged = candidates[: self.rerank_depth]
+            run.stages["rerank"] = [(chunk.id, score) for chunk, score in judged]
         best = candidates[:k]
         traces = run.traces(chunk.id for chunk, _ in best)
         return [Hit(chunk=chunk, score=score, trace=traces[chunk.id]) for chunk, score in best]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ragkit.core.filters import Filter, parse_filter, passes
 from ragkit.core.protocols import Index
@@ -47,16 +47,8 @@ class WithNeighbours(Wrapper):
         uris = list(dict.fromkeys(hit.chunk.uri for hit in found))
         chunks = await self.index.chunks(uris, tenant=tenant) if uris else []
         hits = list(self._expanded(found, _in_order(chunks), self._allowed(chunks, where)))
-        if found.explanation is None:
-            return Hits(hits)
-        before = found.explanation
-        added = [(hit.chunk.id, *hit.trace[STAGE]) for hit in hits if STAGE in hit.trace]
-        explanation = replace(
-            before,
-            stages={**before.stages, STAGE: added},
-            seconds={**before.seconds, STAGE: time.perf_counter() - started},
-        )
-        return Hits(hits, explanation)
+        before, seconds = found.explanation, time.perf_counter() - started
+        return Hits(hits, before and before.followed_by(STAGE, hits, seconds))
 
     def _allowed(self, chunks: Sequence[Chunk], where: Filter | str | None) -> set[str]:
         condition = parse_filter(where) if isinstance(where, str) else where

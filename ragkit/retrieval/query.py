@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ragkit.core.errors import InputError
+from ragkit.core.text import is_unicode
 from ragkit.core.types import FloatArray
 
 MAX_QUERY_CHARACTERS = 10_000
@@ -39,11 +40,14 @@ def check_query(query: str) -> str:
     """The query without the white space around it.
 
     Raises:
-        InputError: It is empty, has no letter or digit, or is longer than 10,000 characters.
+        InputError: It is empty, is not Unicode text, has no letter or digit, or is longer than
+            10,000 characters.
     """
     query = query.strip()
     if not query:
         raise InputError("The query is empty: ask a question or give some words.")
+    if not is_unicode(query):
+        raise InputError(f"The query {query[:40]!r} has bytes that are no UTF-8 text.")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise InputError(
             f"The query {query[:40]!r}... has {len(query)} characters, more than "

@@ -10,7 +10,7 @@ from typing import Protocol
 from ragkit.core.filters import Filter
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.types import DEFAULT_TENANT, Chunk, Hit, StageRank, Usage
-from ragkit.retrieval.candidates import reranked, text_key
+from ragkit.retrieval.candidates import reranked, share_of, text_key
 from ragkit.retrieval.fusion import reciprocal_rank_fusion
 from ragkit.retrieval.hybrid import BOTH, Explanation, Hits, Leg, Transformation
 from ragkit.retrieval.query import Query, as_query
@@ -104,10 +104,11 @@ class Transformed(Wrapper):
                 self.reranker,
                 run.query.text,
                 ranked[: max(wanted, self.rerank_depth)],
-                weight=self.settings.rerank_weight,
+                depth=self.rerank_depth,
+                weight=share_of(self.reranker, self.settings),
             )
             run.seconds["rerank"] = time.perf_counter() - started
-            run.add("rerank", ranked)
+            run.add("rerank", ranked[: self.rerank_depth])
         return [run.hit(chunk, score) for chunk, score in ranked[:wanted]]
 
 

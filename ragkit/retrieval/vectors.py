@@ -1,6 +1,4 @@
-"""Vectors of queries, and what is made of them."""
-
-import numpy as np
+"""Vectors of queries."""
 
 from ragkit.core.protocols import Embedder
 from ragkit.core.types import FloatArray
@@ -13,10 +11,3 @@ async def query_vector(query: Query, embedder: Embedder) -> FloatArray:
         return query.vector
     embedded: FloatArray = (await embedder.embed([query.text], task="query"))[0]
     return embedded
-
-
-def unit(vector: FloatArray) -> FloatArray:
-    """The vector at unit length."""
-    length = np.linalg.norm(vector)
-    scaled: FloatArray = (vector / length if length else vector).astype(np.float32)
-    return scaled

@@ -40,6 +40,13 @@ def test_an_unknown_setting_is_named() -> None:
         Settings.load()
 
 
+@pytest.mark.parametrize("name", ["RAGKIT_RETRIEVAL_K", "RAGKIT_RETREIVAL__K", "ragkit_tennant"])
+def test_a_variable_of_no_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(ConfigError, match=f"{name} is no setting"):
+        Settings.load()
+
+
 def test_a_bad_value_is_named_with_what_was_given() -> None:
     Path("ragkit.toml").write_text("[retrieval]\nk = 0\n")
     with pytest.raises(ConfigError, match=r"retrieval\.k: .* got 0"):

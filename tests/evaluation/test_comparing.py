@@ -5,7 +5,7 @@ import pytest
 
 from ragkit import InputError
 from ragkit.evaluation.comparing import compare_runs, parse_pairs
-from ragkit.evaluation.results import Evaluation, Run, StageResult, load_run, save_run, summarised
+from ragkit.evaluation.results import Evaluation, Run, StageResult, load_run, save_run, stage_result
 
 
 def evaluation(
@@ -18,13 +18,11 @@ def evaluation(
     """A run with these values of nDCG@10 by stage and query."""
     results: dict[str, StageResult] = {}
     for stage, values in stages.items():
-        measures, p50, p95 = summarised({"ndcg@10": values}, [0.1])
-        results[stage] = StageResult(
-            measures=measures,
-            p50_ms=p50,
-            p95_ms=p95,
+        results[stage] = stage_result(
+            {"ndcg@10": values},
+            [0.1],
             failed={},
-            per_query={"ndcg@10": values},
+            failures={},
             outputs={query: [f"{stage} gave {query}"] for query in values},
         )
     queries = next(iter(stages.values()))

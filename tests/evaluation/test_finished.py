@@ -1,30 +1,41 @@
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from ragkit import Settings
 from ragkit.core.settings import IndexSettings, RerankerSettings, RetrievalSettings
 from ragkit.evaluation.finished import Finished, setup_digest
 from ragkit.llm.cache import FileReplies
 
+_INT = TypeAdapter(int)
 
-def test_results_are_kept_by_identity_stage_and_query(tmp_path: Path) -> None:
+
+async def _said(finished: Finished, value: int, *parts: str) -> int:
+    """What comes of these parts, being `value` if it is made now."""
+
+    async def make() -> int:
+        return value
+
+    return await finished.once(_INT, make, *parts)
+
+
+async def test_results_are_kept_by_identity_stage_and_query(tmp_path: Path) -> None:
     store = FileReplies(tmp_path / "finished.sqlite")
-    Finished(store, identity="a").keep("bm25", "zebra", value=b"1")
-    assert Finished(store, identity="a").get("bm25", "zebra") == "1"
-    assert Finished(store, identity="b").get("bm25", "zebra") is None
-    assert Finished(store, identity="a").get("dense", "zebra") is None
-    assert Finished(store, identity="a").get("bm25zebra") is None
+    one, other = Finished(store, identity="a"), Finished(store, identity="b")
+    assert await _said(one, 1, "bm25", "zebra") == 1
+    assert await _said(Finished(store, identity="a"), 2, "bm25", "zebra") == 1
+    assert await _said(other, 2, "bm25", "zebra") == 2
+    assert await _said(one, 3, "dense", "zebra") == 3
+    assert await _said(one, 4, "bm25zebra") == 4
     store.close()
 
 
-def test_a_fresh_run_replaces_what_was_kept() -> None:
+async def test_a_fresh_run_replaces_what_was_kept() -> None:
     store: dict[str, str] = {}
-    Finished(store, identity="a").keep("q", value=b"1")
-    fresh = Finished(store, identity="a", fresh=True)
-    assert fresh.get("q") is None
-    fresh.keep("q", value=b"2")
-    assert Finished(store, identity="a").get("q") == "2"
+    await _said(Finished(store, identity="a"), 1, "q")
+    assert await _said(Finished(store, identity="a", fresh=True), 2, "q") == 2
+    assert await _said(Finished(store, identity="a"), 3, "q") == 2
 
 
 def test_the_setup_is_what_decides_results_and_nothing_else() -> None:

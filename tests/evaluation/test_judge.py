@@ -120,6 +120,18 @@ async def test_verdicts_that_depend_on_the_order_do_not_count() -> None:
     assert found.measures == {"undecided": 1.0}
 
 
+async def test_a_quote_of_which_the_others_verdict_is_open_does_not_count() -> None:
+    together = _says(lambda evidence, _: "stripes" in evidence and "sleeps" in evidence)
+
+    def reply(call: ScriptedCall) -> str:
+        evidence = call.prompt.partition("Evidence:\n")[2].partition("\n")[0]
+        return _first_option(call) if evidence == "It sleeps." else together(call)
+
+    found = await judged(_answer("A zebra.", "stripes", "It sleeps."), Judge(ScriptedLLM(reply)))
+    assert found is not None
+    assert found.citation_precision is None
+
+
 async def test_an_answer_without_quotes_has_no_recall_and_no_precision() -> None:
     found = await judged(_answer("It sleeps."), Judge(ScriptedLLM(lambda call: "supported")))
     assert found is not None

@@ -11,23 +11,19 @@ from ragkit.evaluation.results import (
     Evaluation,
     Example,
     Failures,
-    StageResult,
     load_run,
     save_run,
-    summarised,
+    stage_result,
 )
 
 
 def _evaluation() -> Evaluation:
     values = {"q1": 0.0, "q2": 1.0, "q3": 0.25}
-    measures, p50, p95 = summarised({"ndcg@10": values}, [0.1, 0.2])
     example = Example(query="q1", question="<script>x</script>", detail="d1 not in the first 100")
-    result = StageResult(
-        measures=measures,
-        p50_ms=p50,
-        p95_ms=p95,
+    result = stage_result(
+        {"ndcg@10": values},
+        [0.1, 0.2],
         failed={"q9": "The query has no words."},
-        per_query={"ndcg@10": values},
         failures={"not retrieved": Failures(count=7, examples=(example,))},
         outputs={"q1": ["d8"]},
     )

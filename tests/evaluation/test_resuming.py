@@ -58,3 +58,13 @@ async def test_a_changed_document_is_searched_anew(searched: list[str], beir_set
         file.write('{"_id": "d9", "text": "Striped zebra, striped zebra."}\n')
     await evaluate_dataset(SETTINGS, load_beir(beir_set), ["bm25"])
     assert len(searched) == 6
+
+
+async def test_a_document_that_is_gone_is_found_no_more(beir_set: Path) -> None:
+    corpus = beir_set / "corpus.jsonl"
+    lines = corpus.read_text(encoding="utf-8").splitlines()
+    before = await evaluate_dataset(SETTINGS, load_beir(beir_set), ["bm25"])
+    corpus.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
+    after = await evaluate_dataset(SETTINGS, load_beir(beir_set), ["bm25"])
+    assert (before.documents, after.documents) == (len(lines), len(lines) - 1)
+    assert after.chunks < before.chunks

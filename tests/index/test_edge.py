@@ -4,6 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import json
 import logging
 import os
 import shutil
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 import qdrant_edge as qe
@@ -26,7 +27,7 @@ from ragkit.core.errors import (
     ProviderError,
 )
 from ragkit.core.filters import Eq, Range
-from ragkit.core.types import FieldType, IndexIdentity
+from ragkit.core.types import FieldType, IndexIdentity, Quantization
 from ragkit.index import edge
 from ragkit.index.edge import EdgeIndex
 from ragkit.index.integrity import repair, verify
@@ -60,6 +61,21 @@ async def open_and_commit(path: Path, *texts: str) -> EdgeIndex:
     index = await EdgeIndex.open(path, IDENTITY, fields=FIELDS)
     await index.commit([await make_entry("a", *texts)])
     return index
+
+
+@pytest.mark.parametrize("quantization", get_args(Quantization))
+async def test_prefixes_are_quantised_as_the_index_was_created(
+    tmp_path: Path, quantization: Quantization
+) -> None:
+    path = tmp_path / "index"
+    await (await EdgeIndex.open(path, IDENTITY, quantization=quantization)).close()
+    index = await open_and_commit(path, "wolf", "sheep")
+    await index.optimize()
+    assert (await find(index, "wolf"))["bm25"] == ["wolf"]
+    await index.close()
+    stored = json.loads((path / "edge_config.json").read_bytes())["vectors"]["search"]
+    kinds = {"int8": ["scalar"], "binary": ["binary"], "none": []}
+    assert list(stored.get("quantization_config") or {}) == kinds[quantization]
 
 
 # The folder
@@ -403,6 +419,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small tmpfs takes root")
     yield path
     subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+async def test_a_mount_point_is_refused_with_a_way_out(small_disk: Path) -> None:
+    with pytest.raises(InputError, match="choose a folder inside it"):
+        await EdgeIndex.open(small_disk, IDENTITY)
+
+
+async def test_the_working_folder_may_be_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    await (await EdgeIndex.open(Path(), IDENTITY)).close()
+    assert (tmp_path / "here" / "edge_config.json").is_file()
 
 
 async def test_a_disk_that_really_fills_up_keeps_what_was_stored(small_disk: Path) -> None:

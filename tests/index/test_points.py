@@ -104,6 +104,9 @@ def test_vectors_are_laid_out_as_in_the_embedded_store() -> None:
         },
     }
     assert points.vector_params(NO_VECTORS)["full"].size == 1
+    binary = _json(points.vector_params(IDENTITY, "binary")["search"])
+    assert binary["quantization_config"] == {"binary": {"always_ram": True}}
+    assert "quantization_config" not in _json(points.vector_params(IDENTITY, "none")["search"])
 
 
 def test_text_is_analysed_in_the_index_s_language() -> None:

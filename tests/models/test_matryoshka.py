@@ -83,6 +83,12 @@ def test_a_file_that_holds_no_rotation_is_refused(tmp_path: Path, texts: Texts) 
         load_rotation(file, dimensions=SIZE)
     with pytest.raises(ConfigError, match=r"shape \(48, 48\)"):
         load_rotation(file, dimensions=384)
+    file.write_bytes(b"")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_rotation(file, dimensions=SIZE)
+    np.savez(tmp_path / "rotation.npz", np.eye(SIZE))
+    with pytest.raises(ConfigError, match="archive"):
+        load_rotation(tmp_path / "rotation.npz", dimensions=SIZE)
 
 
 async def test_the_packaged_model_is_rotated_and_keeps_its_similarities() -> None:
@@ -93,6 +99,9 @@ async def test_the_packaged_model_is_rotated_and_keeps_its_similarities() -> Non
     assert np.allclose(before @ before.T, after @ after.T, atol=1e-4)
     assert not np.allclose(before, after, atol=1e-2)
     assert plain.identity != rotated.identity
+    for none in ("none", ""):
+        named = SentenceTransformerEmbedder(EmbedderSettings(rotation=none))
+        assert named.identity == plain.identity
 
 
 async def test_a_rotation_of_one_s_own_is_used(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def asked(
     """Every question with its answer."""
     rag = corpus_rag.asynchronous
     config = AnswerSettings()
-    answerer: Answerer = ReaderAnswerer(packaged_cross_encoder(), settings=config)
+    answerer: Answerer = ReaderAnswerer(packaged_cross_encoder(), rag.embedder, settings=config)
     if request.param == "extractive":
         answerer = ExtractiveAnswerer(rag.embedder, settings=config)
     return [(item, asyncio.run(answerer.answer(item.question, hits))) for item, hits in found]

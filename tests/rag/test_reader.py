@@ -1,9 +1,10 @@
 import pytest
 
 from ragkit import AsyncRAG, Settings
-from ragkit.core.settings import AnswerSettings
+from ragkit.core.settings import AnswerSettings, EmbedderSettings
 from ragkit.core.types import Chunk, Hit
 from ragkit.models.cross_encoder import packaged_cross_encoder
+from ragkit.models.embedding import embedder
 from ragkit.rag.reader import ReaderAnswerer
 from ragkit.rag.verbatim import ABSTENTION
 
@@ -18,9 +19,14 @@ def _hit(text: str, *, uri: str = "doc", start: int = 0) -> Hit:
     return Hit(chunk=chunk, score=1.0, trace={})
 
 
+def _reader(*, threshold: float) -> ReaderAnswerer:
+    settings = AnswerSettings(threshold=threshold)
+    return ReaderAnswerer(packaged_cross_encoder(), embedder(EmbedderSettings()), settings=settings)
+
+
 @pytest.fixture
 def answerer() -> ReaderAnswerer:
-    return ReaderAnswerer(packaged_cross_encoder(), settings=AnswerSettings(threshold=0.0))
+    return _reader(threshold=0.0)
 
 
 async def test_the_answer_is_a_span_and_its_sentence_is_quoted(answerer: ReaderAnswerer) -> None:
@@ -39,7 +45,7 @@ async def test_other_passages_that_say_the_same_are_cited_too(answerer: ReaderAn
 
 
 async def test_what_no_passage_answers_is_not_answered() -> None:
-    answerer = ReaderAnswerer(packaged_cross_encoder(), settings=AnswerSettings())
+    answerer = _reader(threshold=0.5)
     question = "Who won the chess final of 1972?"
     for hits in ([], [_hit("Cats sleep a lot.")], [_hit("")]):
         answer = await answerer.answer(question, hits)

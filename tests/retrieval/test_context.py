@@ -33,9 +33,13 @@ def test_a_merged_passage_is_the_documents_text(spans: list[tuple[int, int, floa
 
 
 def test_packing_stays_within_the_budget_and_prefers_the_best() -> None:
-    passages = merge_neighbours([_hit(0, 40, 3), _hit(50, 90, 2), _hit(100, 110, 1)])
-    packed = pack(passages, budget=50, count=len)
-    assert [p.start for p in packed] == [0, 100]
+    hits = [_hit(0, 40, 3), _hit(50, 90, 2), _hit(100, 110, 1)]
+    assert [hit.chunk.start for hit in pack(hits, budget=50, count=len)] == [0, 100]
+
+
+def test_of_hits_that_touch_the_best_that_fit_are_shown() -> None:
+    hits = [_hit(20, 40, 4), _hit(0, 20, 3), _hit(40, 60, 2)]
+    assert [(p.start, p.end) for p in build_context(hits, budget=45, count=len)] == [(0, 40)]
 
 
 def test_the_best_passages_stand_first_and_last() -> None:

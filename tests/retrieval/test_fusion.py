@@ -1,9 +1,35 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.retrieval.fusion import reciprocal_rank_fusion
+from ragkit.retrieval.fusion import reciprocal_rank_fusion, score_fusion
 
 _LEG = st.lists(st.text("abcdefgh", min_size=1, max_size=2), unique=True, max_size=12)
+
+
+def test_scores_of_each_leg_are_scaled_and_averaged() -> None:
+    legs = {"dense": [("a", 0.9), ("b", 0.6), ("c", 0.5)], "bm25": [("c", 12.0), ("b", 2.0)]}
+    fused = dict(score_fusion(legs, weights={"dense": 1.0, "bm25": 3.0}))
+    assert fused == pytest.approx({"a": 0.25, "b": 0.25 * 0.25, "c": 0.75})
+
+
+def test_a_leg_of_one_or_of_equals_counts_in_full() -> None:
+    assert score_fusion({"dense": [("a", 0.1)], "bm25": []}) == [("a", 0.5)]
+    assert score_fusion({"bm25": [("a", 2.0), ("b", 2.0)]}) == [("a", 1.0), ("b", 1.0)]
+    assert score_fusion({"dense": [], "bm25": []}) == []
+
+
+@given(_LEG, _LEG)
+def test_scores_between_0_and_1_for_every_id_once(dense: list[str], bm25: list[str]) -> None:
+    legs = {
+        name: [(item, -float(rank)) for rank, item in enumerate(leg)]
+        for name, leg in (("dense", dense), ("bm25", bm25))
+    }
+    fused = score_fusion(legs)
+    assert sorted(item for item, _ in fused) == sorted({*dense, *bm25})
+    scores = [score for _, score in fused]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
 
 
 def test_the_formula() -> None:

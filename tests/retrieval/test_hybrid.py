@@ -50,7 +50,42 @@ async def test_every_hit_has_its_rank_and_score_in_every_stage(rag: AsyncRAG) ->
     best = hits[0]
     assert best.chunk.uri == "horse"
     assert best.trace["dense"].rank == best.trace["bm25"].rank == best.trace["fusion"].rank == 1
-    assert best.score == best.trace["fusion"].score == pytest.approx(2 / 61)
+    assert best.score == best.trace["fusion"].score == pytest.approx(1.0)
+
+
+async def test_legs_may_be_fused_by_reciprocal_ranks(rag: AsyncRAG) -> None:
+    settings = RetrievalSettings(fusion="rrf", bm25_weight=1.0)
+    hits = await (await _retriever(rag, settings=settings)).search("horse in a green field")
+    assert hits[0].score == pytest.approx(2 / 61)
+
+
+async def test_more_hits_than_the_depth_may_be_asked_for(rag: AsyncRAG) -> None:
+    settings = RetrievalSettings(depth=1, drop_duplicates=False)
+    retriever = await _retriever(rag, settings=settings)
+    assert len(await retriever.search("zebra", k=3, legs=("dense",))) == 3
+    read = replace(retriever, reranker=_Lengths(), rerank_depth=3)
+    hits = await read.search("zebra", k=1, legs=("dense",), explain=True)
+    assert hits.explanation is not None
+    assert len(hits.explanation.stages["rerank"]) == 3
+
+
+async def test_only_the_first_are_reranked_and_the_others_follow(rag: AsyncRAG) -> None:
+    plain = [hit.chunk.id for hit in await (await _retriever(rag)).search("zebra", k=3)]
+    retriever = await _retriever(rag, reranker=_Lengths(), rerank_depth=2)
+    hits = await retriever.search("zebra", k=3)
+    assert {hit.chunk.id for hit in hits[:2]} == {*plain[:2]}
+    assert hits[2].chunk.id == plain[2]
+    assert "rerank" not in hits[2].trace
+    assert hits[1].score >= hits[2].score
+
+
+async def test_a_reranker_has_the_share_that_it_says(rag: AsyncRAG) -> None:
+    class Modest(_Lengths):
+        weight = 0.0
+
+    plain = await (await _retriever(rag)).search("zebra stripes", k=3)
+    hits = await (await _retriever(rag, reranker=Modest())).search("zebra stripes", k=3)
+    assert [hit.chunk.id for hit in hits] == [hit.chunk.id for hit in plain]
 
 
 async def test_a_text_that_is_there_twice_is_shown_once(rag: AsyncRAG) -> None:

@@ -10,6 +10,7 @@ from ragkit.retrieval.query import check_query
         ("", "empty"),
         (" \n\t ", "empty"),
         ("?!... --", "no letter or digit"),
+        ("caf\udce9 hours", "no UTF-8 text"),
         ("word " * 20_000, "100000 characters|99999 characters"),
     ],
 )

@@ -100,6 +100,8 @@ class Arguments:
             if branch.values is not None:
                 yield builder.values(branch, self._left, 0)
             elif shape is not None:
+                if shape.entries:  # these are written as literals only
+                    yield builder.rules.add(self.literal())
                 yield ObjectWriter(replace(shape, entries=()), build, builder.rules).expr()
 
     @property
@@ -130,38 +132,57 @@ def arguments_of(tools: Sequence[ToolSpec], limits: Limits, rules: Rules) -> dic
     """The tools' arguments by name.
 
     Raises:
-        InputError: There are no tools, two have one name, or a schema cannot be honoured.
+        InputError: A schema cannot be honoured.
     """
-    names = [tool.name for tool in tools]
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"Tools need names of their own, at least one; got {names!r}.")
     return {tool.name: Arguments(tool, limits, rules) for tool in tools}
 
 
+def check_names(tools: Sequence[ToolSpec]) -> None:
+    """Raise `InputError` if there are no tools, or two have one name."""
+    names = [tool.name for tool in tools]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"Tools need names of their own, at least one; got {names!r}.")
+
+
 def action_grammar(
-    tools: Sequence[ToolSpec], *, max_calls: int = 4, limits: Limits | None = None
+    tools: Sequence[ToolSpec],
+    *,
+    ending: Sequence[ToolSpec] = (),
+    max_calls: int = 4,
+    limits: Limits | None = None,
 ) -> Grammar[Action]:
     """The grammar of `{"thought": ..., "calls": [{"tool": ..., "arguments": {...}}, ...]}`.
 
-    One to `max_calls` calls; each tool's arguments follow its own schema.
+    One to `max_calls` calls of `tools`, or one of an `ending` tool, which stands alone; each tool's
+    arguments follow its own schema. Strings of an ending call may be `max_calls` times as long.
 
     Raises:
-        InputError: A tool's schema cannot be honoured, or names are missing or repeated.
+        InputError: A tool's schema cannot be honoured, names are missing or repeated, or
+            `max_calls` is below 1.
     """
+    if max_calls < 1:
+        raise InputError(f"max_calls must be at least 1, not {max_calls}.")
     limits, rules = limits or Limits(), Rules()
-    arguments = arguments_of(tools, limits, rules)
-    call = rules.add(_required(alt(_call(a) for a in arguments.values())))
+    check_names([*tools, *ending])
+    longer = replace(limits, string_length=limits.string_length * max_calls)
+    several, alone = arguments_of(tools, limits, rules), arguments_of(ending, longer, rules)
+    call = alt(_call(a) for a in several.values())
+    calls = None
+    if call is not None:
+        call = rules.add(call)
+        calls = seq(call, rep(seq(Lit(","), call), 0, max_calls - 1))
     thought = run(charset.TEXT, 0, limits.string_length, rules)
-    root = seq(
-        Lit('{"thought":"'), thought, Lit('","calls":['), call,
-        rep(seq(Lit(","), call), 0, max_calls - 1), Lit("]}"),
-    )  # fmt: skip
+    turn = alt([calls, *(_call(a) for a in alone.values())])
+    root = seq(Lit('{"thought":"'), thought, Lit('","calls":['), turn, Lit("]}"))
+    arguments = {**several, **alone}
     return assemble(
         _required(root),
         rules,
         limits=limits,
         read=_reader(arguments),
-        rebuild=lambda tighter: action_grammar(tools, max_calls=max_calls, limits=tighter),
+        rebuild=lambda tighter: action_grammar(
+            tools, ending=ending, max_calls=max_calls, limits=tighter
+        ),
         checked=tuple(finding for a in arguments.values() for finding in a.checked),
     )
 
@@ -173,7 +194,7 @@ def _call(arguments: Arguments) -> Expr | None:
 
 def _required(expr: Expr | None) -> Expr:
     if expr is None:
-        raise InputError("No call can be written under these limits; max_calls must be at least 1.")
+        raise InputError("No call can be written under these limits.")
     return expr
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from ragkit.core.errors import InputError
 from ragkit.llm.grammar import charset
-from ragkit.llm.grammar.actions import Arguments, ToolSpec, arguments_of
+from ragkit.llm.grammar.actions import Arguments, ToolSpec, arguments_of, check_names
 from ragkit.llm.grammar.choices import choices
 from ragkit.llm.grammar.expression import NOTHING, Expr, Lit, alt, rep, seq
 from ragkit.llm.grammar.grammar import Grammar, assemble, load_json
@@ -72,6 +72,7 @@ def plan_grammar(
     if max_steps < 1:
         raise InputError(f"A plan needs at least one step, but max_steps is {max_steps!r}.")
     limits, rules = limits or Limits(), Rules()
+    check_names(tools)
     arguments = arguments_of(tools, limits, rules)
     after: Expr | None = NOTHING
     for step in range(max_steps, 0, -1):

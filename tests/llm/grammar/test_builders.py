@@ -186,6 +186,29 @@ def test_each_tool_has_its_own_arguments(decoder: RandomDecoder) -> None:
     assert not decoder.accepts(compiled, call % ("other", "{}"))
 
 
+def test_a_call_that_ends_stands_alone_and_may_say_more(decoder: RandomDecoder) -> None:
+    text = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    end = ToolSpec(name="end", description="", parameters=text)
+    limits = Limits(string_length=32)
+    grammar = action_grammar([SEARCH], ending=[end], max_calls=2, limits=limits)
+    ended = [
+        [call.tool for call in grammar.parse(reply).calls]
+        for reply in replies(decoder, grammar, 20)
+    ]
+    assert ["end"] in ended
+    assert all(tools == ["end"] or "end" not in tools for tools in ended)
+    compiled = decoder.compile(grammar)
+    first = '{"tool":"search","arguments":{"query":"x"}}'
+    last = '{"tool":"end","arguments":{"text":"%s"}}'
+    assert decoder.accepts(compiled, f'{{"thought":"","calls":[{first},{first}]}}')
+    assert not decoder.accepts(compiled, f'{{"thought":"","calls":[{first},{last % "x"}]}}')
+    assert decoder.accepts(compiled, f'{{"thought":"","calls":[{last % (64 * "x")}]}}')
+    assert not decoder.accepts(compiled, f'{{"thought":"","calls":[{last % (65 * "x")}]}}')
+    assert action_grammar([], ending=[end]).parse(
+        '{"thought":"","calls":[{"tool":"end","arguments":{"text":"x"}}]}'
+    )
+
+
 def test_two_hundred_tools_compile(decoder: RandomDecoder) -> None:
     tools = [
         ToolSpec(name=f"tool_{number}", description="", parameters=SEARCH.parameters)
@@ -199,6 +222,10 @@ def test_two_hundred_tools_compile(decoder: RandomDecoder) -> None:
 def test_tools_need_names_of_their_own() -> None:
     with pytest.raises(InputError, match="names of their own"):
         action_grammar([SEARCH, SEARCH])
+    with pytest.raises(InputError, match="names of their own"):
+        action_grammar([SEARCH], ending=[SEARCH])
+    with pytest.raises(InputError, match="max_calls must be at least 1"):
+        action_grammar([SEARCH], ending=[CLOCK], max_calls=0)
     with pytest.raises(InputError, match="at least one step"):
         plan_grammar([SEARCH], 0)
 
@@ -221,6 +248,14 @@ def test_a_step_refers_to_earlier_steps_only(decoder: RandomDecoder) -> None:
     )
     assert not decoder.accepts(compiled, '{"steps":[' + first + "," + second % "#E2" + "]}")
     assert not decoder.accepts(compiled, '{"steps":[' + second.replace("#E2", "#E1") % "#E1" + "]}")
+
+
+def test_a_later_step_may_give_arguments_of_any_name(decoder: RandomDecoder) -> None:
+    free = {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1}
+    tool = ToolSpec(name="free", description="", parameters=free)
+    compiled = decoder.compile(plan_grammar([tool], 2, limits=SMALL))
+    step = '{"id":"#E%d","tool":"free","arguments":{"a":"x"}}'
+    assert decoder.accepts(compiled, '{"steps":[' + step % 1 + "," + step % 2 + "]}")
 
 
 def test_lint_names_the_treatment_of_each_keyword() -> None:

@@ -1,6 +1,6 @@
 """Random decoding never fails: not for made-up schemas, not for whatever bytes are allowed.
 
-RAGKIT_GRAMMAR_SCHEMAS=1000 runs as many schemas.
+RAGKIT_TEST_GRAMMAR_SCHEMAS=1000 runs as many schemas.
 """
 
 import json
@@ -18,7 +18,7 @@ from ragkit.llm.grammar.check import format_checker
 from ragkit.llm.grammar.formats import FORMATS
 from ragkit.llm.grammar.sampling import RandomDecoder
 
-COUNT = int(os.environ.get("RAGKIT_GRAMMAR_SCHEMAS", "120"))
+COUNT = int(os.environ.get("RAGKIT_TEST_GRAMMAR_SCHEMAS", "120"))
 LIMITS = Limits(string_length=24, items=3, map_entries=2, undeclared=1, key_length=8)
 CHECKER = format_checker()
 NAMES = st.sampled_from(["a", "b", "name", "é", "x y", 'q"', ""])

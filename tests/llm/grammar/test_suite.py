@@ -1,7 +1,7 @@
 """Soundness by the JSON Schema test suite: what it calls invalid never comes out of `parse`.
 
 And no over-restriction within reason: most of what it calls valid is in the grammar.
-RAGKIT_GRAMMAR_SCHEMAS=1000 takes all of its cases, else every fourth.
+RAGKIT_TEST_GRAMMAR_SCHEMAS=1000 takes all of its cases, else every fourth.
 """
 
 import json
@@ -20,7 +20,7 @@ SUITE = Path(__file__).parents[3] / "../shared/data/json_schemas/test-suite-draf
 pytestmark = pytest.mark.skipif(not SUITE.is_dir(), reason=f"no JSON Schema test suite at {SUITE}")
 
 
-EVERY = 1 if os.environ.get("RAGKIT_GRAMMAR_SCHEMAS") else 4
+EVERY = 1 if os.environ.get("RAGKIT_TEST_GRAMMAR_SCHEMAS") else 4
 
 
 def _cases() -> list[tuple[str, Any, list[dict[str, Any]]]]:
