@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ragkit import RAG, Settings, console
+from ragkit.core.settings import RerankerSettings
 
 CORPUS = Path(__file__).parent / "corpus"
 QUESTIONS = (
@@ -18,9 +19,13 @@ UNANSWERABLE = "How many actors have played Doctor Who?"
 
 def main() -> None:
     """Ingest, ask what the documents answer, then something that they don't."""
+    settings = Settings.load()
+    if settings.reranker.model is None:
+        reranker = RerankerSettings(model="packaged:minilm-reader")
+        settings = settings.model_copy(update={"reranker": reranker})
     with (
         console.progress(quiet=False) as on_progress,
-        RAG(Settings.load(), index=".ragkit/demo", on_progress=on_progress) as rag,
+        RAG(settings, index=".ragkit/demo", on_progress=on_progress) as rag,
     ):
         console.show_report(rag.ingest(CORPUS, sync=True))
         console.show_reranking(reranked=rag.asynchronous.reranker is not None)

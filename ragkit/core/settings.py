@@ -107,11 +107,11 @@ class RetrievalSettings(_Section):
     """
 
     k: Positive = 5
-    depth: Positive = 50
+    depth: Positive = 100
     fusion: Literal["scores", "rrf"] = "scores"
     rrf_k: Positive = 60
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
-    bm25_weight: Annotated[float, Field(ge=0)] = 1.2
+    bm25_weight: Annotated[float, Field(ge=0)] = 1.5
     rerank_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     drop_duplicates: bool = True
     transform: TransformName | None = None
@@ -123,13 +123,13 @@ class RetrievalSettings(_Section):
 
 
 class AnswerSettings(_Section):
-    """Answers are sentences, spans that the packaged reader finds, or a language model's.
+    """Answers are spans that the packaged reader finds, whole sentences, or a language model's.
 
-    `mode` says which: `extractive`, `reader` or `generative`, which takes the model of `llm.model`.
+    `mode` says which: `reader`, `extractive` or `generative`, which takes the model of `llm.model`.
     `threshold` is the confidence, 0 to 1, below which the first two abstain.
     """
 
-    mode: Literal["extractive", "reader", "generative"] = "extractive"
+    mode: Literal["reader", "extractive", "generative"] = "reader"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     max_quotes: Positive = 3
 

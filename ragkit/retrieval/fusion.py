@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
+FLOORS: Mapping[str, float] = {"bm25": 0.0}
+"""What a leg gives to what it does not find, where that is known."""
+
 
 def score_fusion(
     legs: Mapping[str, Sequence[tuple[str, float]]], *, weights: Mapping[str, float] | None = None
 ) -> list[tuple[str, float]]:
     """Fuse scored lists: the weighted mean of an id's scores, each leg's scaled to 0..1.
 
-    A leg's best has 1 there and its worst 0, as has an id that it does not have
-    (arXiv:2210.11934).
+    A leg's best has 1 there, and an id that it does not have 0, which is where its floor is, or
+    its worst where it has none (arXiv:2210.11934).
 
     Args:
         legs: `(id, score)` of each leg, best first; an id appears at most once in a leg.
@@ -24,7 +27,7 @@ def score_fusion(
     for name, ranked in legs.items():
         if not ranked:
             continue
-        high, low = ranked[0][1], ranked[-1][1]
+        high, low = ranked[0][1], FLOORS.get(name, ranked[-1][1])
         for item, score in ranked:
             scaled = (score - low) / (high - low) if high > low else 1.0
             scores[item] = scores.get(item, 0.0) + given[name] / total * scaled

@@ -159,7 +159,7 @@ async def test_an_interrupted_creation_leaves_no_index(
     with monkeypatch.context() as patch:
         patch.setattr(edge, "_store_fields", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            edge._create(path, IDENTITY, {})
+            edge._create(path, IDENTITY, {}, edge.vectors_config(IDENTITY, "int8"))
     assert list(path.parent.iterdir()) == []
     index = await EdgeIndex.open(path, IDENTITY)
     await index.close()

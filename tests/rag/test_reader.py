@@ -5,6 +5,7 @@ from ragkit.core.settings import AnswerSettings, EmbedderSettings
 from ragkit.core.types import Chunk, Hit
 from ragkit.models.cross_encoder import packaged_cross_encoder
 from ragkit.models.embedding import embedder
+from ragkit.rag.extractive import ExtractiveAnswerer
 from ragkit.rag.reader import ReaderAnswerer
 from ragkit.rag.verbatim import ABSTENTION
 
@@ -64,6 +65,7 @@ async def test_a_table_is_cited_by_its_row(answerer: ReaderAnswerer) -> None:
     assert answer.citations[0].quote in table
 
 
-async def test_the_setting_chooses_it() -> None:
-    rag = AsyncRAG(Settings(answer=AnswerSettings(mode="reader")), index=":memory:")
-    assert isinstance(rag.answerer, ReaderAnswerer)
+async def test_it_answers_unless_the_settings_say_otherwise() -> None:
+    assert isinstance(AsyncRAG(index=":memory:").answerer, ReaderAnswerer)
+    sentences = Settings(answer=AnswerSettings(mode="extractive"))
+    assert isinstance(AsyncRAG(sentences, index=":memory:").answerer, ExtractiveAnswerer)

@@ -10,7 +10,7 @@ _LEG = st.lists(st.text("abcdefgh", min_size=1, max_size=2), unique=True, max_si
 def test_scores_of_each_leg_are_scaled_and_averaged() -> None:
     legs = {"dense": [("a", 0.9), ("b", 0.6), ("c", 0.5)], "bm25": [("c", 12.0), ("b", 2.0)]}
     fused = dict(score_fusion(legs, weights={"dense": 1.0, "bm25": 3.0}))
-    assert fused == pytest.approx({"a": 0.25, "b": 0.25 * 0.25, "c": 0.75})
+    assert fused == pytest.approx({"a": 0.25, "b": 0.25 * 0.25 + 0.75 / 6, "c": 0.75})
 
 
 def test_a_leg_of_one_or_of_equals_counts_in_full() -> None:
@@ -22,7 +22,7 @@ def test_a_leg_of_one_or_of_equals_counts_in_full() -> None:
 @given(_LEG, _LEG)
 def test_scores_between_0_and_1_for_every_id_once(dense: list[str], bm25: list[str]) -> None:
     legs = {
-        name: [(item, -float(rank)) for rank, item in enumerate(leg)]
+        name: [(item, 20.0 - rank) for rank, item in enumerate(leg)]
         for name, leg in (("dense", dense), ("bm25", bm25))
     }
     fused = score_fusion(legs)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,7 @@ TEXTS = {
 class _Lengths:
     """A reranker that likes short passages."""
 
-    async def rerank(self, query: str, passages: list[str]) -> FloatArray:
+    async def rerank(self, query: str, passages: Sequence[str]) -> FloatArray:
         import numpy as np
 
         return np.array([-len(passage) for passage in passages], dtype=np.float32)
