@@ -311,6 +311,8 @@ def _create(
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{str(path)!r} holds other things: choose an empty or new folder.")
     path = path.absolute()
+    if path.resolve() == Path.cwd():
+        raise InputError("The working folder cannot become an index: name a folder in it.")
     path.parent.mkdir(parents=True, exist_ok=True)
     _check_space(path.parent, 0, for_what="a new index")
     # Built beside its place and renamed, so that a crash never leaves half an index.

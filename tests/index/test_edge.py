@@ -426,13 +426,12 @@ async def test_a_mount_point_is_refused_with_a_way_out(small_disk: Path) -> None
         await EdgeIndex.open(small_disk, IDENTITY)
 
 
-async def test_the_working_folder_may_be_the_index(
+async def test_the_working_folder_is_refused_with_a_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    await (await EdgeIndex.open(Path(), IDENTITY)).close()
-    assert (tmp_path / "here" / "edge_config.json").is_file()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="name a folder in it"):
+        await EdgeIndex.open(Path(), IDENTITY)
 
 
 async def test_a_disk_that_really_fills_up_keeps_what_was_stored(small_disk: Path) -> None:
