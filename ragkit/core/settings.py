@@ -35,9 +35,9 @@ class IndexSettings(_Section):
     """Where chunks are stored, and how.
 
     `location` is a folder (Qdrant Edge, in process), an `http(s)://` URL (Qdrant server) or
-    `":memory:"`. The prefixes of `search_dimensions` that are searched first are quantised: `int8`,
-    `binary` (an eighth of that; weigh the loss by `benchmarks/quantization.py`) or `none`. It
-    applies when an index is created, and so do `shards` and `replicas` of a server's.
+    `":memory:"`. The prefixes of `search_dimensions` that are searched first are quantised to
+    `int8`, to `binary`, which finds less (`benchmarks/quantization.py`), or not (`none`). That
+    applies when an index is created, as do `shards` and `replicas` of a server's.
     """
 
     location: str = ".ragkit/index"
