@@ -207,7 +207,8 @@ async def test_a_storm_that_does_not_pass_ends_in_time(proxy: FaultyProxy) -> No
 
 
 async def test_cancelling_frees_the_servers_slot(llm: VLLM, vllm_server: Server) -> None:
-    async with aclosing(llm.stream("x", max_tokens=3000, temperature=1.0, seed=3)) as deltas:
+    long = llm.stream("x", max_tokens=3000, temperature=1.0, seed=3, timeout_s=200)
+    async with aclosing(long) as deltas:
         async for _ in deltas:  # the server counts from time to time
             if await running(vllm_server) == 1:
                 break
