@@ -3,10 +3,10 @@
 Run: python -m benchmarks.agents_server [--runs 100] [--url URL]
 
 Six tools, and a budget of steps, tokens and seconds. A call is valid if its arguments are an
-instance of the tool's schema, by the jsonschema library. A planned step is not made, and its tool never called, if a
-result that it refers to does not fit its argument, or has no such part. For comparison, LangGraph's prebuilt
-ReAct agent with LangChain's chat model for OpenAI-compatible servers (pip install
-langchain-openai), with the same tools and as many steps.
+instance of the tool's schema, by the jsonschema library. A planned step is not made, and its tool
+never called, if a result that it refers to does not fit its argument, or has no such part. For
+comparison, LangGraph's prebuilt ReAct agent with LangChain's chat model for OpenAI-compatible
+servers (pip install langchain-openai), with the same tools and as many steps.
 """
 
 import argparse
