@@ -107,7 +107,7 @@ class RetrievalSettings(_Section):
     """
 
     k: Positive = 5
-    depth: Positive = 100
+    depth: Positive = 50
     fusion: Literal["scores", "rrf"] = "scores"
     rrf_k: Positive = 60
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
