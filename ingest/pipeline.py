@@ -113,7 +113,7 @@ class Pipeline:
         return Entry(record=record, chunks=chunks, vectors=None)
 
     def _check(self, document: Document) -> None:
-        if not is_unicode(document.title + document.text):
+        if not (is_unicode(document.title) and is_unicode(document.text)):
             raise InputError(
                 f"{document.uri!r} has half of a surrogate pair in its text or title, which is no "
                 "character: decode it with errors='replace'."

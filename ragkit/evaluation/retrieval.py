@@ -74,10 +74,10 @@ async def evaluate(  # noqa: PLR0913  # one argument for each choice of a run
     deep = replace(retriever, settings=settings)
     results: dict[Stage, StageResult] = {}
     for stage in stages:
-        staged = deep if stage == "rerank" else replace(deep, reranker=None)
-        whole = STAGES[stage] == BOTH
-        searching = transform(staged) if transform is not None and whole else staged
-        run = _Run(retriever=searching, stage=stage, finished=finished or nothing_finished())
+        staged: Retriever = deep if stage == "rerank" else replace(deep, reranker=None)
+        if transform is not None and STAGES[stage] == BOTH:
+            staged = transform(staged)
+        run = _Run(retriever=staged, stage=stage, finished=finished or nothing_finished())
         ranked, failed = await run.all(dataset.queries, on_progress)
         results[stage] = _result(dataset, ranked, failed, seed)
     return results

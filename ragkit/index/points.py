@@ -62,7 +62,7 @@ DIALECT: Dialect[models.Condition] = Dialect(
 """ragkit's filters as a server's conditions."""
 
 
-QUANTIZATIONS: Mapping[Quantization, models.QuantizationConfig | None] = {
+_QUANTIZATIONS: Mapping[Quantization, models.QuantizationConfig | None] = {
     "int8": models.ScalarQuantization(
         scalar=models.ScalarQuantizationConfig(
             type=models.ScalarType.INT8, quantile=0.99, always_ram=True
@@ -90,7 +90,7 @@ def vector_params(
             distance=models.Distance.COSINE,
             datatype=models.Datatype.FLOAT16,
             hnsw_config=models.HnswConfigDiff(m=16, ef_construct=128),
-            quantization_config=QUANTIZATIONS[quantization],
+            quantization_config=_QUANTIZATIONS[quantization],
         ),
     }
 

@@ -42,8 +42,8 @@ class Shown:
     @property
     def left_out(self) -> tuple[str, ...]:
         """Ids of the hits' chunks that no passage holds."""
-        held = self.held
-        return tuple(hit.chunk.id for hit in self.hits if hit not in held)
+        held = {hit.chunk.id for hit in self.held}
+        return tuple(hit.chunk.id for hit in self.hits if hit.chunk.id not in held)
 
     def without_worst(self) -> "Shown":
         """The same with one hit less in its passages."""

@@ -73,4 +73,4 @@ def test_answers_are_right_more_often_than_not(asked: list[tuple[Question, Answe
     assert sum(right(*pair) for pair in answered) / len(answered) > 0.6
     assert len(answered) / len(of("answerable")) > 0.8
     off_topic = [answer.abstained for _, answer in of("off-topic")]
-    assert sum(off_topic) / len(off_topic) > 0.6
+    assert sum(off_topic) / len(off_topic) > 0.7

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from ragkit.core.errors import InputError
+from ragkit.core.text import is_unicode
 from ragkit.llm.grammar.choices import choices as one_of
 from ragkit.llm.grammar.expression import Expr
 from ragkit.llm.grammar.grammar import Grammar, assemble
@@ -44,10 +45,8 @@ def require_text(text: str) -> None:
     Raises:
         InputError: The text holds one.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{text[:200]!r} holds a lone surrogate, which no reply can.") from error
+    if not is_unicode(text):
+        raise InputError(f"{text[:200]!r} holds a lone surrogate, which no reply can.")
 
 
 def regex_grammar(pattern: str, *, limits: Limits | None = None) -> Grammar[str]:
