@@ -1,12 +1,13 @@
 """Measuring the default pipeline on a judged data set: index it once, run the stages."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import astuple
 from pathlib import Path
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import OnProgress
+from ragkit.core.protocols import Embedder, OnProgress
 from ragkit.core.settings import Settings
 from ragkit.evaluation.datasets import RetrievalDataset
 from ragkit.evaluation.finished import Finished, setup_digest
@@ -64,12 +65,7 @@ async def evaluate_dataset(
     location = str(EVALUATION_FOLDER / f"{dataset.name}-{digest[:12]}")
     corpus = dataset.corpus_digest
     index = await open_index(settings.index.model_copy(update={"location": location}), identity)
-    store, name = FileReplies(FINISHED_FILE), settings.retrieval.transform
-    llm = open_llm(settings.llm) if name is not None and settings.llm.model else None
-
-    def transform(inner: Retriever) -> Retriever:
-        return inner if name is None else transformed(name, inner, llm=llm, embedder=embedder)
-
+    store = FileReplies(FINISHED_FILE)
     try:
         pipeline = Pipeline(
             index=index,
@@ -88,21 +84,20 @@ async def evaluate_dataset(
         )
         decided = f"{setup_digest(settings)} {digest} {corpus}"
         finished = Finished(store, identity=decided, fresh=fresh)
-        results = await evaluate(
-            retriever,
-            dataset,
-            stages,
-            transform=transform,
-            seed=seed,
-            finished=finished,
-            on_progress=on_progress,
-        )
+        async with _transforming(settings, embedder) as transform:
+            results = await evaluate(
+                retriever,
+                dataset,
+                stages,
+                transform=transform,
+                seed=seed,
+                finished=finished,
+                on_progress=on_progress,
+            )
         chunks = sum(record.chunks for record in await index.records())
     finally:
         store.close()
         await index.close()
-        if llm is not None:
-            await llm.close()
     return Evaluation(
         dataset=dataset.name,
         corpus=corpus,
@@ -114,6 +109,23 @@ async def evaluate_dataset(
         fingerprints=dataset.fingerprints,
         seed=seed,
     )
+
+
+@asynccontextmanager
+async def _transforming(
+    settings: Settings, embedder: Embedder
+) -> AsyncGenerator[Callable[[Retriever], Retriever] | None]:
+    """What puts the settings' transformation around a retriever, if there is one."""
+    name = settings.retrieval.transform
+    if name is None:
+        yield None
+        return
+    llm = open_llm(settings.llm) if settings.llm.model else None
+    try:
+        yield lambda inner: transformed(name, inner, llm=llm, embedder=embedder)
+    finally:
+        if llm is not None:
+            await llm.close()
 
 
 async def index_dataset(pipeline: Pipeline, dataset: RetrievalDataset) -> None:

@@ -127,8 +127,9 @@ async def _made(
             )
     if not made.kept:
         raise InputError(
-            f"None of {made.asked} questions on {made.sections} sections could be kept: the "
-            "documents need headings over sections of 20 words or more, or use --llm."
+            f"None of {made.asked} questions on {made.sections} sections could be kept "
+            f"({made.repeated} repeated, {made.unusable} unusable, {made.lost} not found again): "
+            "the documents need headings over sections of 20 words or more, or a better --llm."
         )
     return made
 

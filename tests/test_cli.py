@@ -286,7 +286,8 @@ def test_an_agent_works_on_a_real_server(pattern: str, vllm_server: Server) -> N
     assert found["stopped_by"] in {"finished", "steps", "tokens", "seconds", "repeats", "context"}
     assert {"answer", "citations", "steps", "usage", "cost"} <= found.keys()
     assert len([step for step in found["steps"] if step["kind"] == "model"]) <= 4
-    assert not any(step["error"] for step in found["steps"])
+    errors = [step["error"] for step in found["steps"] if step["error"]]
+    assert len(errors) <= (found["stopped_by"] in {"context", "seconds"}), errors
 
 
 def test_an_agent_shows_its_steps(random_model: Path) -> None:
