@@ -28,7 +28,7 @@ from benchmarks.retrieval_sets import SEARCHED, chosen, packaged_rotation, prepa
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.types import FloatArray, IndexIdentity, Quantization
 from ragkit.core.vectors import unit
-from ragkit.index.edge import dense_request, named, vectors_config
+from ragkit.index.edge_points import dense_request, named, vectors_config
 
 QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int8", "binary")
 _NOISE = 0.3

@@ -26,8 +26,8 @@ from benchmarks.report import Row, milliseconds, publish
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.sync import run_sync
 from ragkit.core.types import FloatArray, IndexIdentity, Task
-from ragkit.index.edge import PREFETCH_FACTOR, EdgeIndex
-from ragkit.index.layout import FULL, SEARCH
+from ragkit.index.edge import EdgeIndex
+from ragkit.index.layout import FULL, PREFETCH_FACTOR, SEARCH
 from ragkit.retrieval.fusion import reciprocal_rank_fusion
 from ragkit.retrieval.hybrid import HybridRetriever
 from ragkit.testing.embedder import HashEmbedder

@@ -5,69 +5,50 @@ import errno
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeVar
 
-import numpy as np
 import qdrant_edge as qe
 
 from ragkit.core.errors import IndexLocked, IndexMismatch, InputError, ProviderError
-from ragkit.core.filters import BUILT_IN_FIELDS, Scalar
+from ragkit.core.filters import BUILT_IN_FIELDS
 from ragkit.core.protocols import Entry, LegQuery, Legs
 from ragkit.core.types import (
     DEFAULT_TENANT,
     Chunk,
     DocumentRecord,
     FieldType,
-    FloatArray,
     IndexIdentity,
     Quantization,
 )
 from ragkit.index import layout
-from ragkit.index.translate import Dialect, translate
+from ragkit.index.edge_points import (
+    DIALECT,
+    FIELD_PARAMS,
+    Condition,
+    among,
+    chunk_points,
+    chunks_of,
+    equals,
+    leg_requests,
+    old_generations,
+    record_point,
+    text_params,
+    vectors_config,
+)
+from ragkit.index.translate import translate
 
 logger = logging.getLogger(__name__)
 
 PROVIDER = "qdrant-edge"
-PREFETCH_FACTOR = 2
-"""Candidates of the prefix search that are rescored in full, as a multiple of `depth`."""
-
 _EVERYTHING = 10**9
 _MIN_FREE_BYTES = 128 * 2**20
 _FETCHED_AT_ONCE = 64
 _UPSERT_POINTS = 500
 
 T = TypeVar("T")
-_Condition: TypeAlias = "qe.ConditionType"
-
-_FIELD_PARAMS: Mapping[FieldType, "Callable[[], qe.PayloadSchemaParams]"] = {
-    "keyword": qe.KeywordIndexParams,
-    "integer": qe.IntegerIndexParams,
-    "float": qe.FloatIndexParams,
-    "bool": qe.BoolIndexParams,
-    "datetime": qe.DatetimeIndexParams,
-}
-
-
-def _equals(key: str, value: Scalar) -> _Condition:
-    # The bindings read a Python bool as an integer; numpy's they read as a bool.
-    exact = cast("bool", np.bool_(value)) if isinstance(value, bool) else value
-    return qe.FieldCondition(key=key, match=qe.MatchValue(value=cast("str | int", exact)))
-
-
-_DIALECT: "Dialect[_Condition]" = Dialect(
-    equals=_equals,
-    any_of=lambda key, values: qe.FieldCondition(
-        key=key, match=qe.MatchAny(any=cast("list[str]", values))
-    ),
-    number_range=lambda key, bounds: qe.FieldCondition(key=key, range=qe.RangeFloat(**bounds)),
-    time_range=lambda key, bounds: qe.FieldCondition(key=key, range=qe.RangeDateTime(**bounds)),
-    combine=lambda must, should, must_not: qe.Filter(
-        must=must or None, should=should or None, must_not=must_not or None
-    ),
-)
 
 
 class EdgeIndex:
@@ -149,9 +130,9 @@ class EdgeIndex:
         return legs
 
     def _ranked(self, query: LegQuery, *, alone: bool) -> Legs:
-        tenant: list[_Condition] = [] if alone else [_is("tenant", query.tenant)]
-        where = [translate(query.where, self._fields, _DIALECT)] if query.where else []
-        requests = _requests(
+        tenant: list[Condition] = [] if alone else [equals("tenant", query.tenant)]
+        where = [translate(query.where, self._fields, DIALECT)] if query.where else []
+        requests = leg_requests(
             query,
             self._identity,
             qe.Filter(must=[*tenant, *where]) if tenant or where else None,
@@ -186,7 +167,7 @@ class EdgeIndex:
     def _chunks_of(self, uris: list[str], tenant: str) -> list[Chunk]:
         points, _ = self._shard.scroll(
             qe.ScrollRequest(
-                filter=_of_documents(uris, tenant),
+                filter=chunks_of(uris, tenant),
                 limit=_EVERYTHING,
                 with_payload=True,
                 with_vector=False,
@@ -204,25 +185,16 @@ class EdgeIndex:
         layout.check_entries(entries, self._identity)
         _check_space(self._path, sum(map(_bytes, entries)), for_what=repr(entries[0].record.uri))
         self._tenants.update(entry.record.tenant for entry in entries)
-        points = [point for entry in entries for point in _chunk_points(entry, self._identity)]
+        points = [point for entry in entries for point in chunk_points(entry, self._identity)]
         for first in range(0, len(points), _UPSERT_POINTS):
             self._upsert(points[first : first + _UPSERT_POINTS])
-        self._upsert([_record_point(entry.record) for entry in entries])
+        self._upsert([record_point(entry.record) for entry in entries])
         for tenant in {entry.record.tenant for entry in entries}:
-            self._drop_old([entry.record for entry in entries if entry.record.tenant == tenant])
+            records = [entry.record for entry in entries if entry.record.tenant == tenant]
+            self._delete(old_generations(records))
 
     def _upsert(self, points: list[qe.Point]) -> None:
         self._shard.update(qe.UpdateOperation.upsert_points(points))
-
-    def _drop_old(self, records: Sequence[DocumentRecord]) -> None:
-        uris = [record.uri for record in records]
-        current = [record.generation for record in records]
-        self._delete(
-            qe.Filter(
-                must=[_is("kind", "chunk"), _is("tenant", records[0].tenant), _among("uri", uris)],
-                must_not=[_among("generation", current)],
-            )
-        )
 
     def _delete(self, condition: qe.Filter) -> None:
         # Even a deletion is written to the log first.
@@ -237,16 +209,16 @@ class EdgeIndex:
         _check_space(self._path, 0, for_what="a deletion")
         ids: list[qe.PointId] = [layout.record_id(uri, tenant=tenant) for uri in uris]
         self._shard.update(qe.UpdateOperation.delete_points(ids))
-        self._delete(_of_documents(uris, tenant))
+        self._delete(chunks_of(uris, tenant))
 
     async def records(self, *, tenant: str | None = DEFAULT_TENANT) -> list[DocumentRecord]:
         """The manifest, of one tenant or (None) of all."""
         return await self._run(self._records, tenant)
 
     def _records(self, tenant: str | None) -> list[DocumentRecord]:
-        must: list[_Condition] = [_is("kind", "record")]
+        must: list[Condition] = [equals("kind", "record")]
         if tenant is not None:
-            must.append(_is("tenant", tenant))
+            must.append(equals("tenant", tenant))
         points, _ = self._shard.scroll(
             qe.ScrollRequest(
                 filter=qe.Filter(must=must),
@@ -269,7 +241,7 @@ class EdgeIndex:
     async def drop_generations(self, generations: Sequence[str]) -> None:
         """Delete all chunks of these generations."""
         if generations:
-            await self._run(self._delete, qe.Filter(must=[_among("generation", generations)]))
+            await self._run(self._delete, qe.Filter(must=[among("generation", generations)]))
 
     async def optimize(self) -> None:
         """Build the HNSW graph and merge segments where the engine finds it worth while."""
@@ -338,7 +310,7 @@ def _build(
 ) -> None:
     shard = qe.EdgeShard.create(str(draft), config)
     try:
-        shard.update(qe.UpdateOperation.create_field_index("text", _text_params(identity.language)))
+        shard.update(qe.UpdateOperation.create_field_index("text", text_params(identity.language)))
         for key, kind in layout.PAYLOAD_INDEXES.items():
             _index_field(shard, key, kind)
         _store_fields(shard, identity, {}, fields)
@@ -346,49 +318,8 @@ def _build(
         shard.close()
 
 
-_Quantized: TypeAlias = "qe.ScalarQuantizationConfig | qe.BinaryQuantizationConfig | None"
-_QUANTIZATIONS: "Mapping[Quantization, _Quantized]" = {
-    "int8": qe.ScalarQuantizationConfig(type=qe.ScalarType.Int8, quantile=0.99, always_ram=True),
-    "binary": qe.BinaryQuantizationConfig(always_ram=True),
-    "none": None,
-}
-
-
-def vectors_config(identity: IndexIdentity, quantization: Quantization) -> qe.EdgeConfig:
-    """Whole vectors on disk, and the prefixes that are searched, with a graph, in memory."""
-    full, prefix = identity.dimensions, identity.search_dimensions
-    vectors = {
-        layout.FULL: qe.EdgeVectorParams(
-            size=max(full, 1),
-            distance=qe.Distance.Cosine,
-            datatype=qe.VectorStorageDatatype.Float16,
-            hnsw_config=qe.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
-        ),
-        layout.SEARCH: qe.EdgeVectorParams(
-            size=max(prefix, 1),
-            distance=qe.Distance.Cosine,
-            datatype=qe.VectorStorageDatatype.Float16,
-            hnsw_config=qe.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
-            quantization_config=_QUANTIZATIONS[quantization],
-        ),
-    }
-    return qe.EdgeConfig(vectors=vectors)
-
-
-def _text_params(language: str) -> qe.TextIndexParams:
-    name = language.capitalize()
-    return qe.TextIndexParams(
-        tokenizer=qe.TokenizerType.Word,
-        lowercase=True,
-        ascii_folding=True,
-        stemmer=qe.SnowballParams(getattr(qe.SnowballLanguage, name)),
-        stopwords=qe.StopwordsSet(languages={getattr(qe.Language, name)}),
-        scoring=True,
-    )
-
-
 def _index_field(shard: qe.EdgeShard, key: str, kind: FieldType) -> None:
-    params = qe.KeywordIndexParams(is_tenant=True) if key == "tenant" else _FIELD_PARAMS[kind]()
+    params = qe.KeywordIndexParams(is_tenant=True) if key == "tenant" else FIELD_PARAMS[kind]()
     shard.update(qe.UpdateOperation.create_field_index(key, params))
 
 
@@ -423,61 +354,6 @@ def _open_identity(
     return identity, merged
 
 
-def _requests(
-    query: LegQuery,
-    identity: IndexIdentity,
-    condition: qe.Filter | None,
-    text_params: qe.SearchParams | None,
-) -> dict[str, qe.QueryRequest]:
-    requests: dict[str, qe.QueryRequest] = {}
-    if query.vector is not None:
-        requests["dense"] = dense_request(query.vector, identity, query.depth, condition)
-    if query.text is not None:
-        requests["bm25"] = qe.QueryRequest(
-            limit=query.depth,
-            query=qe.TextQuery("text", query.text),
-            filter=condition,
-            params=text_params,
-        )
-    return requests
-
-
-def dense_request(
-    vector: FloatArray, identity: IndexIdentity, depth: int, condition: qe.Filter | None = None
-) -> qe.QueryRequest:
-    """Search by prefix for more than `depth` points, and rescore these by whole vectors."""
-    values = vector.tolist()
-    prefetch = qe.Prefetch(
-        limit=depth * PREFETCH_FACTOR,
-        query=qe.Query.Nearest(values[: identity.search_dimensions], using=layout.SEARCH),
-        filter=condition,
-    )
-    return qe.QueryRequest(
-        limit=depth,
-        query=qe.Query.Nearest(values, using=layout.FULL),
-        prefetches=[prefetch],
-    )
-
-
-def _chunk_points(entry: Entry, identity: IndexIdentity) -> Iterator[qe.Point]:
-    record = entry.record
-    for position, chunk in enumerate(entry.chunks):
-        payload = layout.chunk_payload(chunk, tenant=record.tenant, generation=record.generation)
-        vectors = {} if entry.vectors is None else named(entry.vectors[position], identity)
-        yield qe.Point(chunk.id, vectors, payload)
-
-
-def named(vector: FloatArray, identity: IndexIdentity) -> "dict[str, qe.NamedVector]":
-    """A whole vector and its prefix."""
-    values = vector.tolist()
-    return {layout.FULL: values, layout.SEARCH: values[: identity.search_dimensions]}
-
-
-def _record_point(record: DocumentRecord) -> qe.Point:
-    point_id = layout.record_id(record.uri, tenant=record.tenant)
-    return qe.Point(point_id, {}, layout.record_payload(record))
-
-
 def _check_space(path: Path, size: int, *, for_what: str) -> None:
     # The engine maps its files into memory: on a full disk a write would end the process.
     needed = _MIN_FREE_BYTES + size
@@ -494,18 +370,6 @@ def _check_space(path: Path, size: int, *, for_what: str) -> None:
 def _bytes(entry: Entry) -> int:
     vectors = 0 if entry.vectors is None else entry.vectors.nbytes
     return 4 * (vectors + sum(len(chunk.text) for chunk in entry.chunks))
-
-
-def _is(key: str, value: str) -> qe.FieldCondition:
-    return qe.FieldCondition(key=key, match=qe.MatchValue(value=value))
-
-
-def _among(key: str, values: Sequence[str]) -> qe.FieldCondition:
-    return qe.FieldCondition(key=key, match=qe.MatchAny(any=list(values)))
-
-
-def _of_documents(uris: Sequence[str], tenant: str) -> qe.Filter:
-    return qe.Filter(must=[_is("kind", "chunk"), _is("tenant", tenant), _among("uri", uris)])
 
 
 @contextmanager

@@ -37,6 +37,8 @@ Payload = dict[str, Any]
 """JSON as the Qdrant clients take and give it; it is validated where it is read."""
 
 FULL, SEARCH = "full", "search"
+PREFETCH_FACTOR = 2
+"""Candidates of the prefix search that are rescored in full, as a multiple of `depth`."""
 StoredIdentity: TypeAlias = tuple[IndexIdentity, dict[str, FieldType]]
 """What an index was built with, and its filterable fields."""
 

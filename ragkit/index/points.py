@@ -24,8 +24,6 @@ from ragkit.index import layout
 from ragkit.index.translate import Dialect, translate
 
 PROVIDER = "qdrant"
-PREFETCH_FACTOR = 2
-"""Candidates of the prefix search that are rescored in full, as a multiple of `depth`."""
 OLDEST_SERVER = (1, 20)
 """The first release with BM25 over a text index."""
 BATCH_POINTS = 500
@@ -165,7 +163,7 @@ def _dense_request(
         query=models.NearestQuery(nearest=values[: identity.search_dimensions]),
         using=layout.SEARCH,
         filter=condition,
-        limit=depth * PREFETCH_FACTOR,
+        limit=depth * layout.PREFETCH_FACTOR,
     )
     return models.QueryRequest(
         prefetch=[prefetch],

@@ -30,6 +30,7 @@ from ragkit.core.filters import Eq, Range
 from ragkit.core.types import FieldType, IndexIdentity, Quantization
 from ragkit.index import edge
 from ragkit.index.edge import EdgeIndex
+from ragkit.index.edge_points import vectors_config
 from ragkit.index.integrity import repair, verify
 from ragkit.testing.index_contract import IndexContract
 from ragkit.testing.index_examples import FIELDS, IDENTITY, find, make_chunk, make_entry
@@ -159,7 +160,7 @@ async def test_an_interrupted_creation_leaves_no_index(
     with monkeypatch.context() as patch:
         patch.setattr(edge, "_store_fields", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            edge._create(path, IDENTITY, {}, edge.vectors_config(IDENTITY, "int8"))
+            edge._create(path, IDENTITY, {}, vectors_config(IDENTITY, "int8"))
     assert list(path.parent.iterdir()) == []
     index = await EdgeIndex.open(path, IDENTITY)
     await index.close()
@@ -292,7 +293,7 @@ async def test_a_crash_between_two_steps_of_a_commit_is_mended(
         monkeypatch.setattr(EdgeIndex, method, crashing)
 
     crash_at("_upsert")
-    crash_at("_drop_old")
+    crash_at("_delete")
     with pytest.raises(Crash):
         await index.commit([new])
     monkeypatch.undo()
@@ -323,7 +324,7 @@ async def test_what_a_failed_commit_left_of_a_tenant_is_not_seen_by_another(
 
     yours = await make_entry("b", "wolf of yours", tenant="you")
     with monkeypatch.context() as patch:
-        patch.setattr(edge, "_record_point", crash)
+        patch.setattr(edge, "record_point", crash)
         with pytest.raises(Crash):
             await index.commit([yours])
     assert await index.generations() != {}
