@@ -7,10 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from ragkit.core.protocols import Entry
-from ragkit.core.types import Chunk, DocumentRecord, FloatArray, stable_id
+from ragkit.core.types import Chunk, DocumentRecord, FloatArray, IndexIdentity, stable_id
+from ragkit.core.vectors import unit
 
 CORPUS = Path(__file__).parents[1] / "examples" / "corpus"
 DIMENSIONS = 384
+PREFIX = 128
+IDENTITY = IndexIdentity(
+    embedder="benchmark",
+    revision="",
+    dimensions=DIMENSIONS,
+    search_dimensions=PREFIX,
+    query_prompt="",
+    passage_prompt="",
+    language="english",
+)
+"""An index of such vectors."""
 _CLUSTERS = 256
 _CHUNKS_PER_DOCUMENT = 10
 
@@ -60,7 +72,7 @@ def make(chunks: int, *, queries: int = 200, seed: int = 0) -> Made:
     lengths = draw.integers(100, 200, size=chunks)
     texts = [" ".join(draw.choice(words, size=length)) for length in lengths]
     centres = draw.normal(size=(_CLUSTERS, DIMENSIONS))
-    vectors = _unit(
+    vectors = unit(
         centres[draw.integers(0, _CLUSTERS, chunks)] + draw.normal(size=(chunks, DIMENSIONS))
     )
     asked = draw.integers(0, chunks, size=queries)
@@ -68,9 +80,5 @@ def make(chunks: int, *, queries: int = 200, seed: int = 0) -> Made:
         texts=texts,
         vectors=vectors,
         queries=[" ".join(texts[i].split()[:8]) for i in asked],
-        query_vectors=_unit(vectors[asked] + 0.02 * draw.normal(size=(queries, DIMENSIONS))),
+        query_vectors=unit(vectors[asked] + 0.02 * draw.normal(size=(queries, DIMENSIONS))),
     )
-
-
-def _unit(rows: np.ndarray) -> FloatArray:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

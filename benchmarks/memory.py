@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.made import make
-from benchmarks.report import publish
-from benchmarks.search import IDENTITY, filled
+from benchmarks.made import IDENTITY, make
+from benchmarks.report import disk_mib, publish
+from benchmarks.search import filled
 from ragkit.core.protocols import LegQuery
 from ragkit.core.sync import run_sync
 from ragkit.index.edge import EdgeIndex
@@ -56,11 +56,11 @@ def main() -> None:
         made = make(options.chunks)
         texts = sum(len(text.encode()) for text in made.texts) / 2**20
         run_sync(filled(made, path).close)
-        disk = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
+        disk = disk_mib(path)
         command = [sys.executable, "-m", "benchmarks.memory", "--opened", str(path)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     measured = json.loads(done.stdout)
-    row = {"chunks": options.chunks, "texts MiB": texts, **measured, "disk MiB": disk / 2**20}
+    row = {"chunks": options.chunks, "texts MiB": texts, **measured, "disk MiB": disk}
     publish("memory", [row], note="MiB of the process's own memory beyond what it had before")
 
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +24,8 @@ import numpy as np
 import psutil
 import qdrant_edge as qe
 
-from benchmarks.report import publish
+from benchmarks.made import IDENTITY
+from benchmarks.report import disk_mib, publish
 from benchmarks.retrieval_sets import SEARCHED, chosen, packaged_rotation, prepared
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.types import FloatArray, IndexIdentity, Quantization
@@ -62,8 +64,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             np.save(Path(folder, "queries.npy"), queries)
             store = Path(folder, "store")
-            fill(store, vectors, identity(prefix), quantization)
-            disk = sum(file.stat().st_blocks * 512 for file in store.rglob("*") if file.is_file())
+            fill(store, vectors, replace(IDENTITY, search_dimensions=prefix), quantization)
+            disk = disk_mib(store)
             command = [sys.executable, "-m", "benchmarks.quantization", folder]
             done = subprocess.run(
                 [*command, "--opened", str(prefix)], check=True, capture_output=True, text=True
@@ -72,7 +74,7 @@ def main() -> None:
         hits = [len(set(a) & set(b)) for a, b in zip(nearest, found.pop("found"), strict=True)]
         recall = float(np.mean(hits)) / _FOUND
         row = {"prefix": prefix, "quantized": quantization, f"recall@{_FOUND}": recall, **found}
-        rows.append({**row, "disk MiB": disk / 2**20})
+        rows.append({**row, "disk MiB": disk})
         print(rows[-1], flush=True)
     own = min(len(real), options.chunks)
     note = f"{options.chunks} chunks, {own} of them real; {len(queries)} queries, depth {_DEPTH}"
@@ -107,19 +109,6 @@ def exact(vectors: FloatArray, queries: FloatArray) -> list[list[int]]:
     return np.argpartition(-scores, _FOUND, axis=1)[:, :_FOUND].tolist()
 
 
-def identity(prefix: int) -> IndexIdentity:
-    """An index of the packaged model's vectors."""
-    return IndexIdentity(
-        embedder="benchmark",
-        revision="",
-        dimensions=384,
-        search_dimensions=prefix,
-        query_prompt="",
-        passage_prompt="",
-        language="english",
-    )
-
-
 def fill(
     store: Path, vectors: FloatArray, made_for: IndexIdentity, quantization: Quantization
 ) -> None:
@@ -137,7 +126,7 @@ def fill(
 def opened(folder: Path, prefix: int) -> dict[str, object]:
     """What a store finds, in what time, and what it takes of memory."""
     queries = np.load(folder / "queries.npy")
-    process, made_for = psutil.Process(), identity(prefix)
+    process, made_for = psutil.Process(), replace(IDENTITY, search_dimensions=prefix)
     before = process.memory_full_info()
     shard = qe.EdgeShard.load(str(folder / "store"))
     found, times = [], []

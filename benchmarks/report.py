@@ -40,3 +40,8 @@ def milliseconds(job: Callable[[], object], *, repeats: int, warm_up: int = 3) -
         job()
         times.append((time.perf_counter() - started) * 1000)
     return np.array(times)
+
+
+def disk_mib(folder: Path) -> float:
+    """What the files in a folder take on the disk, in MiB."""
+    return sum(f.stat().st_blocks * 512 for f in folder.rglob("*") if f.is_file()) / 2**20

@@ -21,33 +21,23 @@ import qdrant_edge as qe
 from qdrant_client import QdrantClient, models
 from rank_bm25 import BM25Okapi
 
-from benchmarks.made import DIMENSIONS, Made, make
+from benchmarks.made import DIMENSIONS, IDENTITY, PREFIX, Made, make
 from benchmarks.report import Row, milliseconds, publish
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.sync import run_sync
-from ragkit.core.types import FloatArray, IndexIdentity, Task
+from ragkit.core.types import FloatArray, Task
 from ragkit.index.edge import EdgeIndex
 from ragkit.index.layout import FULL, PREFETCH_FACTOR, SEARCH
 from ragkit.retrieval.fusion import reciprocal_rank_fusion
 from ragkit.retrieval.hybrid import HybridRetriever
 from ragkit.testing.embedder import HashEmbedder
 
-PREFIX = 128
 SETTINGS = RetrievalSettings()
 DEPTH, K = SETTINGS.depth, SETTINGS.k
 NOTE = (
     f"milliseconds of a hybrid search without embedding, depth {DEPTH}, k {K}. await and sync: "
     "HybridRetriever in a loop and behind the synchronous facade; bare: the engine's own calls; "
     "ensemble: rank-bm25 and qdrant-client's local mode"
-)
-IDENTITY = IndexIdentity(
-    embedder="benchmark",
-    revision="",
-    dimensions=DIMENSIONS,
-    search_dimensions=PREFIX,
-    query_prompt="",
-    passage_prompt="",
-    language="english",
 )
 
 
