@@ -1,18 +1,20 @@
 """What the defaults of hybrid search and reranking follow from: every choice on judged sets.
 
 Run: python -m benchmarks.retrieval_choices FOLDER [--sets a,b] [--limit 100] [--seed 0]
+     [--without 60] [--legs]
 
 FOLDER holds data sets in the layout of BEIR. Both legs and the packaged reranker are asked once
 for each query; fusion constants, weights, depths and blends are then computed from what they said.
 A row is a choice, with its mean nDCG@10 over the sets, the worst set's loss against the better leg,
-and the number of sets that lose.
+and the number of sets that lose. `--without 60 --seed 1` asks only queries that
+`--limit 60 --seed 0` does not: choices made on those are checked on others.
 """
 
 import argparse
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,14 @@ from benchmarks.retrieval_sets import (
     CACHE,
     SEARCHED,
     WEIGHTS,
+    Prepared,
     chosen,
     packaged_rotation,
     prepared,
 )
-from ragkit.core.protocols import LegQuery
+from ragkit.core.protocols import LegQuery, Reranker
 from ragkit.core.settings import RerankerSettings, RetrievalSettings
+from ragkit.evaluation.datasets import load_beir
 from ragkit.evaluation.metrics import per_query
 from ragkit.models.cross_encoder import PACKAGED_READER
 from ragkit.models.reranking import reranker
@@ -38,6 +42,7 @@ from ragkit.retrieval.fusion import reciprocal_rank_fusion, score_fusion
 
 _DEPTH = 100
 _READ = 50
+_FEWEST = 20
 _K = 60
 _BM25 = RetrievalSettings().bm25_weight
 
@@ -70,15 +75,17 @@ def main() -> None:
     parser.add_argument("--sets", help="names, separated by commas; all in the folder otherwise")
     parser.add_argument("--limit", type=int, default=100, help="queries of each set")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--without", type=int, default=0, help="leave out what this limit draws")
+    parser.add_argument("--legs", action="store_true", help="do not ask the reranker")
     options = parser.parse_args()
-    folders = chosen(options.folder, options.sets)
-    sets = {folder.name: load(folder, options.limit, options.seed) for folder in folders}
+    sets = {folder.name: load(folder, options) for folder in chosen(options.folder, options.sets)}
+    sets = {name: one for name, one in sets.items() if len(one.asked) >= _FEWEST}
     legs = {
         name: max(mean(one, lambda a: by(a.bm25)), mean(one, lambda a: by(a.dense)))
         for name, one in sets.items()
     }
     rows = []
-    for name, rank in choices():
+    for name, rank in choices(reranked=not options.legs):
         values = {key: mean(one, rank) for key, one in sets.items()}
         gains = [values[key] - legs[key] for key in sets]
         rows.append(
@@ -89,12 +96,14 @@ def main() -> None:
                 "sets that lose": sum(gain < 0 for gain in gains),
             }
         )
-    publish(
-        "retrieval_choices", rows, note=f"{len(sets)} sets, up to {options.limit} queries of each"
-    )
+    asked = sum(len(one.asked) for one in sets.values())
+    note = f"{len(sets)} sets of {_FEWEST} queries or more, {asked} queries"
+    if options.without:
+        note += f"; none is among the {options.without} of each set that choices were made on"
+    publish("retrieval_choices" + ("_checked" if options.without else ""), rows, note=note)
 
 
-def choices() -> Iterator[tuple[str, Rank]]:
+def choices(*, reranked: bool) -> Iterator[tuple[str, Rank]]:
     """Every choice, by name."""
     yield "BM25", lambda a: by(a.bm25)
     yield "dense", lambda a: by(a.dense)
@@ -107,7 +116,7 @@ def choices() -> Iterator[tuple[str, Rank]]:
     for weight in (0.5, 1.0, 1.2, 1.5, 2.0, 3.0):
         yield f"scores, BM25 x {weight}", lambda a, w=weight: [x for x, _ in scored(a, weight=w)]
     yield "scores, depth 50", lambda a: [x for x, _ in scored(a, depth=50)]
-    for read in (10, 20, 50):
+    for read in (10, 20, 50) if reranked else ():
         for share in (0.2, 0.3, 0.5, 1.0):
             yield f"rerank {read}, {share} of it", lambda a, r=read, s=share: blended(a, r, s)
 
@@ -158,41 +167,53 @@ def mean(one: Set, rank: Rank) -> float:
     return float(np.mean(list(per_query(one.qrels, rankings)[MEASURE].values())))
 
 
-def load(folder: Path, limit: int, seed: int) -> Set:
+def load(folder: Path, options: argparse.Namespace) -> Set:
     """What was said of a set, from the file of an earlier run if there is one."""
-    file = CACHE / "choices" / f"{folder.name}-{limit}-{seed}-{WEIGHTS}.json"
+    drawn = f"{options.limit}-{options.seed}-{options.without}"
+    weights = WEIGHTS.partition("-")[0] if options.legs else WEIGHTS
+    file = CACHE / "choices" / f"{folder.name}-{drawn}-{weights}.json"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asyncio.run(ask(folder, limit, seed))), encoding="utf-8")
+        file.write_text(json.dumps(asyncio.run(ask(folder, options))), encoding="utf-8")
     kept = json.loads(file.read_text(encoding="utf-8"))
     print(folder.name, len(kept["asked"]), flush=True)
     return Set(qrels=kept["qrels"], asked={q: Asked(**a) for q, a in kept["asked"].items()})
 
 
-async def ask(folder: Path, limit: int, seed: int) -> dict[str, Any]:
+async def ask(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Ask both legs and the reranker of every query."""
-    judge = reranker(RerankerSettings(model=PACKAGED_READER))
-    if judge is None:
-        raise SystemExit("No reranker is packaged.")
-    given: dict[str, Any] = {"limit": limit, "seed": seed, "search_dimensions": SEARCHED}
+    judge = None if options.legs else reranker(RerankerSettings(model=PACKAGED_READER))
+    given: dict[str, Any] = {
+        "limit": options.limit,
+        "seed": options.seed,
+        "search_dimensions": SEARCHED,
+    }
+    used = load_beir(folder).limited(options.without, seed=0).queries if options.without else {}
     async with prepared(folder, rotation=packaged_rotation(), **given) as made:
         asked: dict[str, Any] = {}
         for query_id, text in made.dataset.queries.items():
-            vector = (await made.embedder.embed([text], task="query"))[0]
-            legs = await made.index.search(LegQuery(vector=vector, text=text, depth=_DEPTH))
-            ids = list(dict.fromkeys(item for leg in (legs.dense, legs.bm25) for item, _ in leg))
-            chunks = {chunk.id: chunk for chunk in await made.index.fetch(ids)}
-            one = Asked(
-                dense=dict(legs.dense),
-                bm25=dict(legs.bm25),
-                relevance={},
-                uris={item: chunk.uri for item, chunk in chunks.items()},
-            )
-            best = [item for item, _ in scored(one)][:_READ]
-            scores = await judge.rerank(text, [candidate_text(chunks[item]) for item in best])
-            relevance = dict(zip(best, scores.tolist(), strict=True))
-            asked[query_id] = {**asdict(one), "relevance": relevance}
-        return {"qrels": made.dataset.qrels, "asked": asked}
+            if query_id not in used:
+                asked[query_id] = asdict(await ask_one(made, text, judge))
+        return {"qrels": {query: made.dataset.qrels[query] for query in asked}, "asked": asked}
+
+
+async def ask_one(made: Prepared, text: str, judge: Reranker | None) -> Asked:
+    """Ask both legs, and the reranker of the first of hybrid search."""
+    vector = (await made.embedder.embed([text], task="query"))[0]
+    legs = await made.index.search(LegQuery(vector=vector, text=text, depth=_DEPTH))
+    ids = list(dict.fromkeys(item for leg in (legs.dense, legs.bm25) for item, _ in leg))
+    chunks = {chunk.id: chunk for chunk in await made.index.fetch(ids)}
+    one = Asked(
+        dense=dict(legs.dense),
+        bm25=dict(legs.bm25),
+        relevance={},
+        uris={item: chunk.uri for item, chunk in chunks.items()},
+    )
+    if judge is None:
+        return one
+    best = [item for item, _ in scored(one)][:_READ]
+    scores = await judge.rerank(text, [candidate_text(chunks[item]) for item in best])
+    return replace(one, relevance=dict(zip(best, scores.tolist(), strict=True)))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@
 Loss of a question: cross-entropy of its passage's relevance against its negatives', a binary
 cross-entropy that keeps relevance on one scale over all questions, and for questions with a span,
 cross-entropies of its first and last token; in a negative, span logits point at [CLS]. Questions
-with a span are read twice more alone in every round. A checkpoint is written every few minutes, and
-`--start` goes on from one. The network is compiled, which takes a C++ compiler and half a minute
-for each length of input, and then trains half as fast again.
+with a span are read three times more alone in every round. A checkpoint is written every few
+minutes, and `--start` goes on from one. The network is compiled, which takes a C++ compiler and
+half a minute for each length of input, and then trains half as fast again.
 """
 
 import argparse
@@ -37,7 +37,7 @@ _STEP = 32
 _POOL = 40 * _SEQUENCES
 _SHAPES = 32
 _SAVE_S = 240
-_ALONE = 2
+_ALONE = 3
 """How often in a round a question with a span is read without negatives."""
 
 
@@ -251,7 +251,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=float, default=2)
     parser.add_argument("--tokens", type=int, default=136, help="of a passage, 64 more to read it")
     parser.add_argument("--negatives", type=int, default=2)
-    parser.add_argument("--others", type=int, default=14_000, help="questions without a span")
+    parser.add_argument("--others", type=int, default=30_000, help="questions without a span")
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--seed", type=int, default=0)
