@@ -11,9 +11,19 @@ from typing import Annotated
 import typer
 
 from ragkit import console, eval_cli, train_cli
-from ragkit.commands import Config, Json, reporting
-from ragkit.core.settings import Settings
-from ragkit.core.types import DEFAULT_TENANT, Pattern, TransformName
+from ragkit.commands import (
+    Config,
+    Index,
+    Json,
+    Limits,
+    LLMName,
+    PatternName,
+    Tenant,
+    Tools,
+    chosen_settings,
+    reporting,
+)
+from ragkit.core.types import DEFAULT_TENANT, TransformName
 from ragkit.doctor import examine
 from ragkit.sdk import RAG, AsyncRAG
 
@@ -27,11 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Index = Annotated[
-    str | None,
-    typer.Option("--index", help="Folder or Qdrant URL of the index.", metavar="DIR|URL"),
-]
-Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose documents.")]
 K = Annotated[int | None, typer.Option("--k", min=1, help="How many hits.")]
 Where = Annotated[
     str | None,
@@ -40,10 +45,6 @@ Where = Annotated[
 Transform = Annotated[
     TransformName | None,
     typer.Option("--transform", help="What is made of the query before it is searched for."),
-]
-LLMName = Annotated[
-    str | None,
-    typer.Option("--llm", help="vllm:URL, vllm:URL#MODEL or local:FOLDER.", metavar="LLM"),
 ]
 
 
@@ -54,28 +55,6 @@ app.add_typer(train_cli.app, name="train")
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def _settings(
-    config: Path | None,
-    index: str | None,
-    tenant: str | None,
-    *,
-    transform: TransformName | None = None,
-    llm: str | None = None,
-) -> Settings:
-    settings = Settings.load(config)
-    location = index or settings.index.location
-    chosen = transform or settings.retrieval.transform
-    model = llm or settings.llm.model
-    return settings.model_copy(
-        update={
-            "index": settings.index.model_copy(update={"location": location}),
-            "retrieval": settings.retrieval.model_copy(update={"transform": chosen}),
-            "llm": settings.llm.model_copy(update={"model": model}),
-            "tenant": tenant or settings.tenant,
-        }
-    )
 
 
 @app.command()
@@ -92,7 +71,7 @@ def ingest(
     as_json: Json = False,
 ) -> int:
     """Bring the index up to date with files and folders."""
-    settings = _settings(config, index, tenant)
+    settings = chosen_settings(config, index, tenant)
     with console.progress(quiet=as_json) as on_progress:
         rag = RAG(settings, on_progress=on_progress)
         try:
@@ -122,7 +101,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find the passages that fit a query best."""
-    with RAG(_settings(config, index, tenant, transform=transform, llm=llm)) as rag:
+    with RAG(chosen_settings(config, index, tenant, transform=transform, llm=llm)) as rag:
         hits = rag.search(query, k=k, where=where, explain=explain)
         reranked = rag.asynchronous.reranker is not None
     if as_json:
@@ -150,7 +129,7 @@ def ask(
 
     With --llm, the language model writes the answer from quotes of its own choice.
     """
-    settings = _settings(config, index, tenant, transform=transform, llm=llm)
+    settings = chosen_settings(config, index, tenant, transform=transform, llm=llm)
     if llm is not None:
         by_model = settings.answer.model_copy(update={"mode": "generative"})
         settings = settings.model_copy(update={"answer": by_model})
@@ -174,18 +153,10 @@ async def _ask(
 def agent(
     question: str,
     *,
-    pattern: Annotated[Pattern, typer.Option("--pattern", help="How it works.")] = "react",
-    tools: Annotated[
-        str,
-        typer.Option(
-            "--tools",
-            help="Of search_documents, calculator, python, sql=FILE, http_get=HOST+HOST.",
-        ),
-    ] = "search_documents,calculator",
+    pattern: PatternName = "react",
+    tools: Tools = "search_documents,calculator",
     llm: LLMName = None,
-    budget: Annotated[
-        str, typer.Option("--budget", help="Limits: steps=8,tokens=20000,seconds=60,cost=1.")
-    ] = "",
+    budget: Limits = "",
     index: Index = None,
     tenant: Tenant = None,
     config: Config = None,
@@ -194,7 +165,7 @@ def agent(
     """Have an agent work on a question with tools; shows each step as it happens."""
     from ragkit.agent import run_agent  # imports langgraph: seconds that no other command waits
 
-    settings = _settings(config, index, tenant, llm=llm)
+    settings = chosen_settings(config, index, tenant, llm=llm)
     events = run_agent(settings, question, pattern=pattern, tools=tools, budget=budget)
     result = asyncio.run(console.follow(events, quiet=as_json))
     if as_json:
@@ -211,7 +182,7 @@ def verify(
     as_json: Json = False,
 ) -> int:
     """Compare the manifest with the chunks that are there."""
-    with RAG(_settings(config, index, DEFAULT_TENANT)) as rag:
+    with RAG(chosen_settings(config, index, DEFAULT_TENANT)) as rag:
         faults = rag.repair() if repair else rag.verify()
     if as_json:
         console.print_json({"faults": faults, "repaired": repair})
@@ -226,7 +197,7 @@ def verify(
 @reporting
 def doctor(*, index: Index = None, config: Config = None, as_json: Json = False) -> int:
     """Show what is installed, reachable and missing, each with the command that mends it."""
-    checks = asyncio.run(examine(_settings(config, index, DEFAULT_TENANT)))
+    checks = asyncio.run(examine(chosen_settings(config, index, DEFAULT_TENANT)))
     if as_json:
         console.print_json({"checks": checks})
     else:

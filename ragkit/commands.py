@@ -10,6 +10,8 @@ import typer
 
 from ragkit import console
 from ragkit.core.errors import RagkitError
+from ragkit.core.settings import Settings
+from ragkit.core.types import Pattern, TransformName
 
 P = ParamSpec("P")
 
@@ -17,6 +19,26 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file instead of ./ragkit.toml.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+Index = Annotated[
+    str | None,
+    typer.Option("--index", help="Folder or Qdrant URL of the index.", metavar="DIR|URL"),
+]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose documents.")]
+LLMName = Annotated[
+    str | None,
+    typer.Option("--llm", help="vllm:URL, vllm:URL#MODEL or local:FOLDER.", metavar="LLM"),
+]
+PatternName = Annotated[Pattern, typer.Option("--pattern", help="How the agent works.")]
+Tools = Annotated[
+    str,
+    typer.Option(
+        "--tools", help="Of search_documents, calculator, python, sql=FILE, http_get=HOST+HOST."
+    ),
+]
+Limits = Annotated[
+    str, typer.Option("--budget", help="Limits: steps=8,tokens=20000,seconds=60,cost=1.")
+]
 
 
 def reporting(command: Callable[P, int | None]) -> Callable[P, None]:
@@ -42,3 +64,26 @@ def _fail(error: RagkitError, *, as_json: bool) -> NoReturn:
     else:
         console.err.print(f"{kind}: {error}", style="red", markup=False, soft_wrap=True)
     sys.exit(1)
+
+
+def chosen_settings(
+    config: Path | None,
+    index: str | None,
+    tenant: str | None,
+    *,
+    transform: TransformName | None = None,
+    llm: str | None = None,
+) -> Settings:
+    """The settings, with what the command's options say instead of them."""
+    settings = Settings.load(config)
+    location = index or settings.index.location
+    chosen = transform or settings.retrieval.transform
+    model = llm or settings.llm.model
+    return settings.model_copy(
+        update={
+            "index": settings.index.model_copy(update={"location": location}),
+            "retrieval": settings.retrieval.model_copy(update={"transform": chosen}),
+            "llm": settings.llm.model_copy(update={"model": model}),
+            "tenant": tenant or settings.tenant,
+        }
+    )

@@ -1,4 +1,4 @@
-"""`ragkit eval`: measure retrieval and answers, compare runs, make a test set."""
+"""`ragkit eval`: measure retrieval, answers and agents, compare runs, make a test set."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,13 +9,25 @@ import typer
 from typer.core import TyperGroup
 
 from ragkit import console
-from ragkit.commands import Config, Json, reporting
+from ragkit.commands import (
+    Config,
+    Index,
+    Json,
+    Limits,
+    LLMName,
+    PatternName,
+    Tenant,
+    Tools,
+    chosen_settings,
+    reporting,
+)
 from ragkit.core.errors import ConfigError
 from ragkit.core.settings import Settings
 from ragkit.eval_console import made_json, show_comparison, show_evaluation, show_made
 from ragkit.evaluate import default_stages, evaluate_dataset
+from ragkit.evaluation.agents import load_tasks
 from ragkit.evaluation.comparing import compare_runs, parse_pairs
-from ragkit.evaluation.datasets import check_new, load_beir, write_beir
+from ragkit.evaluation.datasets import check_new, load_beir, sampled, write_beir
 from ragkit.evaluation.gate import Threshold, parse_threshold, shortfall
 from ragkit.evaluation.qa import Given
 from ragkit.evaluation.questions import load_squad
@@ -47,7 +59,7 @@ app = typer.Typer(
     cls=_RetrievalByDefault,
     no_args_is_help=True,
     help="Measure retrieval on a data set (`ragkit eval FOLDER`, the same as `ragkit eval "
-    "retrieval FOLDER`) or answers, compare runs, make a test set.",
+    "retrieval FOLDER`), answers or agents, compare runs, make a test set.",
 )
 
 Limit = Annotated[
@@ -149,6 +161,52 @@ def qa(
             fresh=fresh,
             concurrency=concurrency,
             judge=judge,
+            on_progress=on_progress,
+        )
+        evaluation = asyncio.run(job)
+    missed = _missed(thresholds, evaluation)
+    _write(evaluation, out=out, html=html, as_json=as_json)
+    return _gate(missed)
+
+
+@app.command()
+@reporting
+def agent(
+    file: Annotated[
+        Path, typer.Argument(help='JSON Lines: {"question": "...", "answers": ["..."]}.')
+    ],
+    *,
+    pattern: PatternName = "react",
+    tools: Tools = "search_documents,calculator",
+    llm: LLMName = None,
+    budget: Limits = "",
+    index: Index = None,
+    tenant: Tenant = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    out: Out = None,
+    html: Html = None,
+    fail_under: FailUnder = None,
+    fresh: Fresh = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Measure an agent on tasks: success, tokens, steps, seconds."""
+    from ragkit.evaluate_agent import measure_agent  # imports langgraph
+
+    thresholds = [parse_threshold(text) for text in fail_under or ()]
+    settings = chosen_settings(config, index, tenant, llm=llm)
+    tasks = sampled(load_tasks(file), limit, seed)
+    with console.progress(quiet=as_json) as on_progress:
+        job = measure_agent(
+            settings,
+            tasks,
+            name=file.name,
+            pattern=pattern,
+            tools=tools,
+            budget=budget,
+            seed=seed,
+            fresh=fresh,
             on_progress=on_progress,
         )
         evaluation = asyncio.run(job)

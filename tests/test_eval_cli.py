@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ragkit.cli import app
+from ragkit.testing.agents import says_action
+from ragkit.testing.llm import ScriptedLLM
 
 
 @pytest.fixture(autouse=True)
@@ -153,3 +155,47 @@ def test_a_model_asks_and_judges_under_a_real_grammar(questions: Path, random_mo
     assert made["asked"] == made["kept"] + made["repeated"] + made["unusable"] + made["lost"] == 2
     found = _json("qa", str(questions), "--given", "paragraph", "--judge", llm)
     assert 0 <= found["stages"]["answers"]["undecided"]["value"] <= 1
+
+
+def test_an_agent_is_measured_on_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [{"question": f"What is 2 + {n}?", "answers": [str(2 + n)]} for n in range(3)]
+    Path("tasks.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    agent = ("agent", "tasks.jsonl", "--tools", "calculator", "--llm", "local:scripted")
+    said = [
+        says_action("Sum.", ("calculator", {"expression": "2 + 0"})),
+        *(says_action("Done.", ("finish", {"answer": text})) for text in ("2", "It is 4.", "4")),
+    ]
+    monkeypatch.setattr("ragkit.evaluate_agent.open_llm", lambda _: ScriptedLLM(said))
+    found = _json(*agent, "--out", "a.json")
+    assert (found["kind"], found["queries"], found["documents"]) == ("agents", 3, 0)
+    measured = found["stages"]["react"]
+    assert measured["per_query"]["success"] == {"1": 1.0, "2": 0.0, "3": 1.0}
+    assert measured["per_query"]["steps"]["1"] > measured["per_query"]["steps"]["2"]
+    assert measured["failures"]["not solved"]["count"] == 1
+    monkeypatch.setattr("ragkit.evaluate_agent.open_llm", lambda _: ScriptedLLM([]))
+    assert _json(*agent, "--limit", "2")["stages"]["react"]["failed"] == {}  # finished before
+    assert "no difference" in _run("compare", "a.json", "a.json").stdout
+    assert _run(*agent, "--fail-under", "success=0.9").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"question": "What?"}', "line 1: Field required"),
+        ('{"question": "What?", "answers": []}', "line 1: Tuple should have at least 1 item"),
+        ("", "no task"),
+    ],
+)
+def test_tasks_that_cannot_be_read_are_named(line: str, told: str) -> None:
+    Path("tasks.jsonl").write_text(line)
+    result = _run("agent", "tasks.jsonl", "--llm", "local:none")
+    assert result.exit_code == 1
+    assert told in result.stderr
+
+
+def test_measuring_an_agent_takes_a_model_and_an_index(random_model: Path) -> None:
+    Path("tasks.jsonl").write_text('{"id": "a", "question": "What?", "answers": ["That"]}')
+    assert "llm" in _run("agent", "tasks.jsonl").stderr
+    searching = _run("agent", "tasks.jsonl", "--llm", f"local:{random_model}")
+    assert searching.exit_code == 1
+    assert "ragkit ingest" in searching.stderr

@@ -3,13 +3,15 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ragkit.core.errors import ConfigError, InputError, RagkitError
 from ragkit.core.protocols import OnProgress, Progress
 from ragkit.core.types import Usage
+from ragkit.evaluation.datasets import json_lines
 from ragkit.evaluation.failures import counted
 from ragkit.evaluation.finished import Finished, nothing_finished
 from ragkit.evaluation.qa import f1, holds
@@ -78,6 +80,31 @@ class _Ran:
 
 
 _RAN = TypeAdapter(_Ran)
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    id: str | None = None
+    question: str = Field(min_length=1)
+    answers: tuple[str, ...] = Field(min_length=1)
+
+
+def load_tasks(path: Path) -> list[AgentTask]:
+    """Read tasks from JSON Lines, possibly with `.gz`.
+
+    Each line is `{"question": ..., "answers": [...]}`, the accepted answers; without an `"id"` a
+    task is called by its number.
+
+    Raises:
+        InputError: The file is missing or empty, or a line, named by its number, is no task.
+    """
+    tasks = [
+        AgentTask(id=line.id or str(number), question=line.question, gold=line.answers)
+        for number, line in enumerate(json_lines(path, _Line), start=1)
+    ]
+    _check(tasks)
+    return tasks
 
 
 async def evaluate_agent(

@@ -13,7 +13,9 @@ from ragkit.core.settings import Settings
 from ragkit.core.types import Json
 
 _PACKAGE = Path(__file__).parents[1]
-_DECIDING = ("core", "evaluation", "index", "ingest", "llm", "models", "rag", "retrieval")
+_DECIDING = (
+    "agents", "core", "evaluation", "index", "ingest", "llm", "models", "rag", "retrieval",
+)  # fmt: skip
 """The parts of ragkit whose code decides what is found and answered, and what is kept of it."""
 _READ_WHOLE = 1 << 20
 
