@@ -28,7 +28,8 @@ from ragkit.evaluate import default_stages, evaluate_dataset
 from ragkit.evaluation.agents import load_tasks
 from ragkit.evaluation.comparing import compare_runs, parse_pairs
 from ragkit.evaluation.datasets import check_new, load_beir, sampled, write_beir
-from ragkit.evaluation.gate import Threshold, parse_threshold, shortfall
+from ragkit.evaluation.gate import Threshold, check_thresholds, parse_threshold, shortfall
+from ragkit.evaluation.metrics import MEASURES
 from ragkit.evaluation.qa import Given
 from ragkit.evaluation.questions import load_squad
 from ragkit.evaluation.results import (
@@ -103,14 +104,14 @@ def retrieval(
     thresholds = [parse_threshold(text) for text in fail_under or ()]
     settings = Settings.load(config)
     chosen = _stages(stages) if stages else default_stages(settings)
+    check_thresholds(thresholds, chosen, tuple(MEASURES))
     dataset = load_beir(dataset_dir).limited(limit, seed=seed)
     with console.progress(quiet=as_json) as on_progress:
         job = evaluate_dataset(
             settings, dataset, chosen, seed=seed, fresh=fresh, on_progress=on_progress
         )
         evaluation = asyncio.run(job)
-    missed = _missed(thresholds, evaluation)
-    _write(evaluation, out=out, html=html, as_json=as_json)
+    missed = _reported(evaluation, thresholds, out=out, html=html, as_json=as_json)
     if not as_json:
         console.show_reranking(reranked="rerank" in chosen)
     return _gate(missed)
@@ -164,9 +165,7 @@ def qa(
             on_progress=on_progress,
         )
         evaluation = asyncio.run(job)
-    missed = _missed(thresholds, evaluation)
-    _write(evaluation, out=out, html=html, as_json=as_json)
-    return _gate(missed)
+    return _gate(_reported(evaluation, thresholds, out=out, html=html, as_json=as_json))
 
 
 @app.command()
@@ -210,9 +209,7 @@ def agent(
             on_progress=on_progress,
         )
         evaluation = asyncio.run(job)
-    missed = _missed(thresholds, evaluation)
-    _write(evaluation, out=out, html=html, as_json=as_json)
-    return _gate(missed)
+    return _gate(_reported(evaluation, thresholds, out=out, html=html, as_json=as_json))
 
 
 @app.command()
@@ -287,22 +284,28 @@ def make(
         show_made(made, out, unread, first=first)
 
 
-def _write(evaluation: Evaluation, *, out: Path | None, html: Path | None, as_json: bool) -> None:
+def _reported(
+    evaluation: Evaluation,
+    thresholds: Sequence[Threshold],
+    *,
+    out: Path | None,
+    html: Path | None,
+    as_json: bool,
+) -> list[str]:
+    """Save and show a run; what fell short. A threshold of no measure is told after saving."""
     if out:
         save_run(evaluation, out)
     if html:
         from ragkit.evaluation.report import evaluation_html
 
         write_text(html, evaluation_html(evaluation))
+    found = (shortfall(item, evaluation.stages) for item in thresholds)
+    missed = [text for text in found if text is not None]
     if as_json:
         console.print_json(evaluation_json(evaluation))
     else:
         show_evaluation(evaluation)
-
-
-def _missed(thresholds: Sequence[Threshold], evaluation: Evaluation) -> list[str]:
-    found = (shortfall(item, evaluation.stages) for item in thresholds)
-    return [text for text in found if text is not None]
+    return missed
 
 
 def _gate(missed: Sequence[str]) -> int:

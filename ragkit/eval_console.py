@@ -27,6 +27,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
         f"{evaluation.documents} documents, {evaluation.chunks} chunks (95% bootstrap intervals)",
         soft_wrap=True,
     )
+    for note in evaluation.notes:
+        out.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
     table = Table()
     names = dict.fromkeys(name for result in evaluation.stages.values() for name in result.measures)
     rows = [

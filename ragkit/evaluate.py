@@ -108,6 +108,7 @@ async def evaluate_dataset(
         questions=dataset.queries,
         fingerprints=dataset.fingerprints,
         seed=seed,
+        notes=dataset.notes,
     )
 
 

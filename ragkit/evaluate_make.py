@@ -77,7 +77,8 @@ async def make_from_files(
 def sections_of(document: Document, *, headed: bool) -> Iterator[Section]:
     """The parts of a document between its headings, without the empty ones.
 
-    `headed` says whether a section's title in the set holds the headings above it.
+    `headed` says whether a section's title in the set holds those of the document and the headings
+    above it; otherwise it has none, since a document's title is often its first heading.
     """
     path: list[tuple[int, str]] = []
     start = 0
@@ -98,7 +99,7 @@ def _section(
     if not text:
         return
     names = tuple(name for _, name in path)
-    title = " > ".join(dict.fromkeys((document.title, *names))) if headed else document.title
+    title = " > ".join(dict.fromkeys((document.title, *names))) if headed else ""
     part = Document(
         uri=f"{document.uri}#{start}", title=title, text=text, content_hash=digest(title, text)
     )

@@ -45,7 +45,7 @@ class Pair(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """How much of the ranking by whole vectors a prefix keeps, on texts not learnt from.
+    """How much of the ranking by whole vectors a prefix keeps, for queries not learnt from.
 
     `plain` and `rotated` are shares, 0 to 1, of the 10 nearest passages of each query by whole
     vectors that are among its 10 nearest by the prefix, before and after the rotation.
@@ -115,6 +115,7 @@ async def train_rotation(
     """
     if out.suffix != ".npy":
         raise InputError(f"A rotation is written to a .npy file, not to {str(out)!r}.")
+    _make_folder(out.parent)
     whole = settings.embedder.model_copy(update={"rotation": None, "dimensions": None})
     model = embedder_for(whole)
     queries, passages, failed = await asyncio.to_thread(_texts, settings, model, examples)
@@ -139,7 +140,7 @@ async def train_rotation(
         seed=seed,
         on_step=told,
     )
-    _write(out, matrix)
+    np.save(out, matrix)
     return RotationReport(
         file=out,
         queries=len(queries),
@@ -195,8 +196,10 @@ def train_embedder(
             MatryoshkaLoss,
             MultipleNegativesRankingLoss,
         )
+        from transformers import PrinterCallback
     except ImportError as error:
         raise MissingExtraError("datasets", extra="train") from error
+    _make_folder(out)
     model = SentenceTransformer(_source(settings), device=settings.embedder.device)
     known = embedder_for(settings.embedder).prompts
     prompts = {"anchor": known["query"], "positive": known["passage"]}
@@ -206,7 +209,7 @@ def train_embedder(
         model=model,
         args=SentenceTransformerTrainingArguments(
             prompts={column: text for column, text in prompts.items() if text},
-            output_dir=str(out / "checkpoints"),
+            output_dir=str(out),
             num_train_epochs=given.epochs,
             per_device_train_batch_size=given.batch_size,
             learning_rate=given.rate,
@@ -223,6 +226,7 @@ def train_embedder(
         ),
         loss=MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), matryoshka_dims=sizes),
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     model.save(str(out))
     return len(rows)
@@ -272,9 +276,14 @@ async def _embedded(
     return np.concatenate(parts)
 
 
-def _write(out: Path, matrix: FloatArray) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.save(out, matrix)
+def _make_folder(folder: Path) -> None:
+    """Before anything is learned, so that nothing is lost where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{str(folder)!r} cannot be a folder for what is learned: {error.strerror or error}."
+        ) from error
 
 
 def _source(settings: Settings) -> str:

@@ -181,8 +181,8 @@ def test_an_agent_is_measured_on_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('{"question": "What?"}', "line 1: Field required"),
-        ('{"question": "What?", "answers": []}', "line 1: Tuple should have at least 1 item"),
+        ('{"question": "What?"}', "line 1: 'answers': Field required"),
+        ('{"question": "What?", "answers": []}', "line 1: 'answers': Tuple should have at least 1 item"),
         ("", "no task"),
     ],
 )

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import random
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +38,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievalDataset:
-    """Documents, queries and judgements: `qrels[query id][document id]` is the relevance."""
+    """Documents, queries and judgements: `qrels[query id][document id]` is the relevance.
+
+    `notes` say what of the files has no part in figures, or makes them lower.
+    """
 
     name: str
     documents: tuple[Document, ...]
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...] = ()
 
     def limited(self, limit: int | None, *, seed: int | None = None) -> "RetrievalDataset":
         """The same with `limit` of the judged queries; the corpus stays whole.
@@ -55,6 +60,7 @@ class RetrievalDataset:
             documents=self.documents,
             queries={query: self.queries[query] for query in kept},
             qrels={query: self.qrels[query] for query in kept},
+            notes=self.notes,
         )
 
     @property
@@ -89,13 +95,18 @@ def documents_digest(documents: Iterable[Document]) -> str:
 def load_beir(folder: Path, *, split: str = "test") -> RetrievalDataset:
     """Read `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`, each possibly with `.gz`.
 
-    Only queries with a judgement above zero are kept.
+    Only queries with a judgement above zero are kept; `notes` count the others, and the judged
+    documents that the corpus lacks.
 
     Raises:
-        InputError: A file is missing, or a line of it is not of this form.
+        InputError: A file is missing, a line of it is not of this form, or an id is there twice.
     """
     qrels = _qrels(_file(folder, f"qrels/{split}.tsv"))
-    queries = {item.id: item.text for item in json_lines(_file(folder, "queries.jsonl"), _Line)}
+    file = _file(folder, "queries.jsonl")
+    queries: dict[str, str] = {}
+    for line in json_lines(file, _Line):
+        if queries.setdefault(line.id, line.text) != line.text:
+            raise InputError(f"{str(file)!r} has the query {line.id!r} twice, with other words.")
     judged = {
         query: judgements
         for query, judgements in qrels.items()
@@ -103,15 +114,33 @@ def load_beir(folder: Path, *, split: str = "test") -> RetrievalDataset:
     }
     if not judged:
         raise InputError(f"{str(folder)!r} has no query that its qrels/{split}.tsv judges.")
-    documents = tuple(
-        _document(item) for item in json_lines(_file(folder, "corpus.jsonl"), _CorpusLine)
-    )
+    corpus = _file(folder, "corpus.jsonl")
+    documents = tuple(_document(item) for item in json_lines(corpus, _CorpusLine))
+    if not documents:
+        raise InputError(f"{str(corpus)!r} has no document.")
     return RetrievalDataset(
         name=folder.resolve().name,
         documents=documents,
         queries={query: text for query, text in queries.items() if query in judged},
         qrels=judged,
+        notes=tuple(_notes(documents, queries, qrels, judged)),
     )
+
+
+def _notes(
+    documents: Sequence[Document],
+    queries: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, int]],
+    judged: Mapping[str, Mapping[str, int]],
+) -> Iterator[str]:
+    uris = {document.uri for document in documents}
+    relevant = {uri for values in judged.values() for uri, value in values.items() if value > 0}
+    if missing := sorted(relevant - uris):
+        yield f"Relevant documents that the corpus lacks: {len(missing)}, such as {missing[0]!r}."
+    if unjudged := [query for query in queries if query not in judged]:
+        yield f"Left out, for no document is relevant: {len(unjudged)} queries ({unjudged[0]!r})."
+    if unknown := [query for query in qrels if query not in queries]:
+        yield f"Left out, for their text is not there: {len(unknown)} queries ({unknown[0]!r})."
 
 
 def write_beir(dataset: RetrievalDataset, folder: Path) -> None:
@@ -162,9 +191,9 @@ def _file(folder: Path, name: str) -> Path:
 def _open_lines(path: Path) -> Iterator[str]:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8", newline="") as file:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
             yield from file
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from error
 
 
@@ -180,23 +209,37 @@ def json_lines(path: Path, model: type[M]) -> Iterator[M]:
         try:
             yield model.model_validate_json(line)
         except ValidationError as error:
-            raise InputError(f"{str(path)!r}, line {number}: {error.errors()[0]['msg']}") from error
+            first = error.errors()[0]
+            where = "".join(f"{part!r}: " for part in first["loc"])
+            message = f"{str(path)!r}, line {number}: {where}{first['msg']}"
+            raise InputError(message) from error
 
 
 def _qrels(path: Path) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = {}
-    for number, row in enumerate(csv.reader(_open_lines(path), delimiter="\t"), start=1):
-        if number == 1 and row and not row[-1].strip().lstrip("-").isdigit():
-            continue  # The header.
+    # Ids are taken as they stand: a quotation mark is a part of them.
+    rows = csv.reader(_open_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
+    for number, row in enumerate(rows, start=1):
+        if not row or (number == 1 and _is_header(row)):
+            continue
         try:
             query, document, value = row
-            qrels.setdefault(query, {})[document] = int(value)
+            relevance = int(value)
         except ValueError as error:
             raise InputError(
                 f"{str(path)!r}, line {number}: expected query id, document id and an integer, "
                 f"separated by tabs, got {row!r}."
             ) from error
+        if qrels.setdefault(query, {}).setdefault(document, relevance) != relevance:
+            raise InputError(
+                f"{str(path)!r}, line {number}: {document!r} was judged otherwise before, for the "
+                f"query {query!r}."
+            )
     return qrels
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    return len(row) == 3 and not any(character.isdigit() for character in row[2])
 
 
 def _document(line: _CorpusLine) -> Document:

@@ -1,6 +1,7 @@
 """Least values that a run must reach, for continuous integration: `hybrid:ndcg@10=0.45`."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -30,6 +31,8 @@ def parse_threshold(text: str) -> Threshold:
     stage, colon, measure = name.strip().rpartition(":")
     try:
         least = float(value)
+        if not math.isfinite(least):
+            raise ValueError(least)  # noqa: TRY301  # told as any text that is no number
     except ValueError as error:
         raise ConfigError(
             f"{text!r} is no threshold: write ndcg@10=0.45, or hybrid:ndcg@10=0.45 for one stage."
@@ -39,6 +42,16 @@ def parse_threshold(text: str) -> Threshold:
             f"Lower values of {measure!r} are better, so it cannot fall under a least."
         )
     return Threshold(stage=stage if colon else None, measure=measure, least=least)
+
+
+def check_thresholds(
+    thresholds: Sequence[Threshold], stages: Sequence[str], measures: Sequence[str]
+) -> None:
+    """Raise `ConfigError` for a threshold of a stage or measure that will not be there."""
+    for item in thresholds:
+        stage = item.stage or stages[-1]
+        _known(dict.fromkeys(stages), stage, "stage")
+        _known(dict.fromkeys(measures), item.measure, f"measure of {stage}")
 
 
 def shortfall(threshold: Threshold, stages: Mapping[str, StageResult]) -> str | None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,7 +107,7 @@ def _read(path: Path) -> _File:
     try:
         data = path.read_bytes()
         return _File.model_validate_json(gzip.decompress(data) if path.suffix == ".gz" else data)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]

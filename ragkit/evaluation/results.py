@@ -76,6 +76,7 @@ class Evaluation:
         questions: Each query's text.
         fingerprints: A digest of each query and its judgements or gold answers.
         seed: Of the sample and the intervals.
+        notes: What of the data has no part in the figures, or makes them lower.
     """
 
     kind: Kind = "retrieval"
@@ -88,6 +89,7 @@ class Evaluation:
     questions: Mapping[str, str] = field(default_factory=dict[str, str])
     fingerprints: Mapping[str, str] = field(default_factory=dict[str, str])
     seed: int = 0
+    notes: Sequence[str] = ()
 
 
 def stage_result(
@@ -127,6 +129,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, object]:
         "chunks": evaluation.chunks,
         "queries": evaluation.queries,
         "seed": evaluation.seed,
+        "notes": evaluation.notes,
         "stages": {
             stage: {
                 **result.measures,

@@ -55,3 +55,53 @@ def test_a_damaged_archive_is_an_input_error(beir_set: Path) -> None:
     (folder / "corpus.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cannot be read"):
         load_beir(folder)
+
+
+def test_damage_inside_an_archive_is_an_input_error(beir_set: Path) -> None:
+    folder = _zipped(beir_set)
+    whole = bytearray((folder / "corpus.jsonl.gz").read_bytes())
+    whole[20:28] = b"\xff" * 8
+    (folder / "corpus.jsonl.gz").write_bytes(whole)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_beir(folder)
+
+
+def test_quotation_marks_in_ids_stay(beir_set: Path) -> None:
+    (beir_set / "qrels/test.tsv").write_text('q1\t"d1\t1\nq2\td2"\t2\n\n')
+    assert load_beir(beir_set).qrels == {"q1": {'"d1': 1}, "q2": {'d2"': 2}}
+
+
+@pytest.mark.parametrize("first", ["q1\td1", "q1\td1\t1.0", "q1\t0\td1\t1"])
+def test_a_first_judgement_is_not_taken_for_a_header(beir_set: Path, first: str) -> None:
+    (beir_set / "qrels/test.tsv").write_text(f"{first}\nq2\td2\t1\n")
+    with pytest.raises(InputError, match="line 1: expected query id"):
+        load_beir(beir_set)
+
+
+def test_what_is_there_twice_and_otherwise_is_named(beir_set: Path) -> None:
+    (beir_set / "qrels/test.tsv").write_text("q1\td1\t1\nq1\td1\t1\nq1\td1\t0\n")
+    with pytest.raises(InputError, match="line 3: 'd1' was judged otherwise before"):
+        load_beir(beir_set)
+    (beir_set / "qrels/test.tsv").write_text("q1\td1\t1\n")
+    twice = '{"_id": "q1", "text": "a"}\n{"_id": "q1", "text": "b"}\n'
+    (beir_set / "queries.jsonl").write_text(twice)
+    with pytest.raises(InputError, match="the query 'q1' twice"):
+        load_beir(beir_set)
+
+
+def test_what_has_no_part_in_the_figures_is_counted(beir_set: Path) -> None:
+    (beir_set / "qrels/test.tsv").write_text("q1\td1\t1\nq1\tgone\t1\nq2\td2\t0\nq9\td1\t1\n")
+    dataset = load_beir(beir_set)
+    assert list(dataset.queries) == ["q1"]
+    assert dataset.notes == (
+        "Relevant documents that the corpus lacks: 1, such as 'gone'.",
+        "Left out, for no document is relevant: 2 queries ('q2').",
+        "Left out, for their text is not there: 1 queries ('q9').",
+    )
+    assert dataset.limited(1).notes == dataset.notes
+
+
+def test_a_set_without_documents_is_refused(beir_set: Path) -> None:
+    (beir_set / "corpus.jsonl").write_text("")
+    with pytest.raises(InputError, match="has no document"):
+        load_beir(beir_set)

@@ -1,7 +1,7 @@
 import pytest
 
 from ragkit import ConfigError
-from ragkit.evaluation.gate import parse_threshold, shortfall
+from ragkit.evaluation.gate import check_thresholds, parse_threshold, shortfall
 from ragkit.evaluation.metrics import Estimate
 from ragkit.evaluation.results import StageResult
 
@@ -48,3 +48,9 @@ def test_unknown_stages_and_measures_are_refused_with_those_that_there_are() -> 
         ConfigError, match=r"No measure of hybrid is called 'f1'; there are ndcg@10"
     ):
         shortfall(parse_threshold("f1=0.1"), STAGES)
+
+
+@pytest.mark.parametrize("text", ["hybrid:ndcg@10=0.1", "ndcg=0.1"])
+def test_a_threshold_of_what_will_not_be_measured_is_told_beforehand(text: str) -> None:
+    with pytest.raises(ConfigError, match="is called"):
+        check_thresholds([parse_threshold(text)], ["dense", "bm25"], ["ndcg@10"])
