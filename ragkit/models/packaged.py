@@ -49,7 +49,7 @@ ROTATIONS = {
 }
 CROSS_ENCODER = PackagedWeights(
     file="minilm-reader.onnx",
-    sha256="f6678aa0144ba513d6b21e54e9a80cac1d2956f4d76fc23291958b2d0dfa8f41",
+    sha256="78c13afdefaceface63e2eb97d2b4b83420f96cc4d328c2edbee8ceaa727f4f7",
 )
 PACKAGED = {MINILM.name: MINILM}
 

@@ -24,26 +24,26 @@ class SpanFeatures(Features):
 # Both are fitted by `training/calibrate_reader.py`.
 RANKING = Linear(
     {
-        "similarity": 0.45,
-        "in_context": 0.589,
-        "coverage": 0.427,
-        "context_coverage": 4.261,
-        "passage": 4.051,
-        "span": 0.175,
-        "relevance": 0.029,
+        "similarity": 2.637,
+        "in_context": 1.771,
+        "coverage": 0.439,
+        "context_coverage": 5.999,
+        "passage": 3.12,
+        "span": 0.617,
+        "relevance": -1.254,
     }
 )
 CONFIDENCE = Linear(
     {
-        "similarity": -0.615,
-        "in_context": -0.714,
-        "coverage": 4.209,
-        "context_coverage": -0.948,
-        "passage": 5.409,
-        "span": 0.141,
-        "relevance": -0.129,
+        "similarity": 1.039,
+        "in_context": -1.584,
+        "coverage": 2.421,
+        "context_coverage": 0.336,
+        "passage": 4.85,
+        "span": 0.152,
+        "relevance": 0.114,
     },
-    bias=-3.435,
+    bias=-3.522,
 )
 
 NEARLY_AS_GOOD = 1.0
