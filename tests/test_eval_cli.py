@@ -182,7 +182,10 @@ def test_an_agent_is_measured_on_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     ("line", "told"),
     [
         ('{"question": "What?"}', "line 1: 'answers': Field required"),
-        ('{"question": "What?", "answers": []}', "line 1: 'answers': Tuple should have at least 1 item"),
+        (
+            '{"question": "What?", "answers": []}',
+            "line 1: 'answers': Tuple should have at least 1 item",
+        ),
         ("", "no task"),
     ],
 )
