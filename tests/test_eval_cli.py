@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ragkit.cli import app
+from ragkit.core.settings import LLMSettings
 from ragkit.testing.agents import says_action
 from ragkit.testing.llm import ScriptedLLM
 
@@ -165,15 +166,20 @@ def test_an_agent_is_measured_on_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
         says_action("Sum.", ("calculator", {"expression": "2 + 0"})),
         *(says_action("Done.", ("finish", {"answer": text})) for text in ("2", "It is 4.", "4")),
     ]
-    monkeypatch.setattr("ragkit.evaluate_agent.open_llm", lambda _: ScriptedLLM(said))
+    llm = ScriptedLLM(said)
+
+    def scripted(_: LLMSettings) -> ScriptedLLM:
+        return llm
+
+    monkeypatch.setattr("ragkit.evaluate_agent.open_llm", scripted)
     found = _json(*agent, "--out", "a.json")
     assert (found["kind"], found["queries"], found["documents"]) == ("agents", 3, 0)
     measured = found["stages"]["react"]
     assert measured["per_query"]["success"] == {"1": 1.0, "2": 0.0, "3": 1.0}
     assert measured["per_query"]["steps"]["1"] > measured["per_query"]["steps"]["2"]
     assert measured["failures"]["not solved"]["count"] == 1
-    monkeypatch.setattr("ragkit.evaluate_agent.open_llm", lambda _: ScriptedLLM([]))
-    assert _json(*agent, "--limit", "2")["stages"]["react"]["failed"] == {}  # finished before
+    # All of these are finished, and the script is at its end.
+    assert _json(*agent, "--limit", "2")["stages"]["react"]["failed"] == {}
     assert "no difference" in _run("compare", "a.json", "a.json").stdout
     assert _run(*agent, "--fail-under", "success=0.9").exit_code == 1
 
