@@ -100,7 +100,8 @@ def main() -> None:
     note = f"{len(sets)} sets of {_FEWEST} queries or more, {asked} queries"
     if options.without:
         note += f"; none is among the {options.without} of each set that choices were made on"
-    publish("retrieval_choices" + ("_checked" if options.without else ""), rows, note=note)
+    kind = "_checked" if options.without else "_legs" if options.legs else ""
+    publish(f"retrieval_choices{kind}", rows, note=note)
 
 
 def choices(*, reranked: bool) -> Iterator[tuple[str, Rank]]:
