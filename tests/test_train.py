@@ -13,7 +13,14 @@ from ragkit.core.types import FloatArray
 from ragkit.models.embedding import SentenceTransformerEmbedder
 from ragkit.models.matryoshka import load_rotation
 from ragkit.models.packaged import packaged_folder
-from ragkit.train import Schedule, load_pairs, neighbours_kept, train_embedder
+from ragkit.train import (
+    Examples,
+    Schedule,
+    load_pairs,
+    neighbours_kept,
+    train_embedder,
+    train_rotation,
+)
 
 CORPUS = Path(__file__).parents[1] / "examples" / "corpus"
 
@@ -91,3 +98,9 @@ def test_the_share_of_neighbours_that_a_prefix_keeps() -> None:
     queries: FloatArray = (passages[:1] + passages[1:2] / 2).astype(np.float32)
     assert neighbours_kept(queries, passages, 20) == 1.0
     assert neighbours_kept(passages[10:11], passages, 5) < 1.0
+
+
+async def test_a_place_that_cannot_be_written_to_is_told_before_learning(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be a folder"):
+        await train_rotation(Settings(), Examples(), tmp_path / "file" / "rotation.npy")
