@@ -13,7 +13,7 @@ from ragkit.agents.tools import calculator, http_get, python, search_documents, 
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.settings import Settings
-from ragkit.core.types import Pattern
+from ragkit.core.types import DEFAULT_TOOLS, Pattern
 from ragkit.llm.open import open_llm
 from ragkit.sdk import AsyncRAG
 
@@ -22,7 +22,6 @@ PATTERNS: Mapping[str, Callable[..., Agent]] = {
     "rewoo": rewoo,
     "plan": plan_and_execute,
 }
-DEFAULT_TOOLS = "search_documents,calculator"
 _WHOLE = {"steps", "tokens"}
 _WITHOUT_ARGUMENT: Mapping[str, Callable[[], Tool]] = {
     "calculator": calculator,

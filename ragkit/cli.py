@@ -23,7 +23,7 @@ from ragkit.commands import (
     chosen_settings,
     reporting,
 )
-from ragkit.core.types import DEFAULT_TENANT, TransformName
+from ragkit.core.types import DEFAULT_TENANT, DEFAULT_TOOLS, TransformName
 from ragkit.doctor import examine
 from ragkit.sdk import RAG, AsyncRAG
 
@@ -154,7 +154,7 @@ def agent(
     question: str,
     *,
     pattern: PatternName = "react",
-    tools: Tools = "search_documents,calculator",
+    tools: Tools = DEFAULT_TOOLS,
     llm: LLMName = None,
     budget: Limits = "",
     index: Index = None,

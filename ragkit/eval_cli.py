@@ -23,6 +23,7 @@ from ragkit.commands import (
 )
 from ragkit.core.errors import ConfigError
 from ragkit.core.settings import Settings
+from ragkit.core.types import DEFAULT_TOOLS
 from ragkit.eval_console import made_json, show_comparison, show_evaluation, show_made
 from ragkit.evaluate import default_stages, evaluate_dataset
 from ragkit.evaluation.agents import load_tasks
@@ -176,7 +177,7 @@ def agent(
     ],
     *,
     pattern: PatternName = "react",
-    tools: Tools = "search_documents,calculator",
+    tools: Tools = DEFAULT_TOOLS,
     llm: LLMName = None,
     budget: Limits = "",
     index: Index = None,
@@ -269,10 +270,7 @@ def make(
     from ragkit.evaluate_make import MakeOptions, make_from_files  # imports the grammars
 
     check_new(out)
-    settings = Settings.load(config)
-    if llm is not None:
-        chosen = settings.llm.model_copy(update={"model": llm})
-        settings = settings.model_copy(update={"llm": chosen})
+    settings = chosen_settings(config, None, None, llm=llm)
     options = MakeOptions(first=first, limit=limit, seed=seed, llm=llm is not None)
     with console.progress(quiet=as_json) as on_progress:
         job = make_from_files(settings, paths, options, on_progress=on_progress)

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ragkit.agent import agent_of, budget_of
-from ragkit.agents import AgentResult, run
+from ragkit.agents import run
+from ragkit.agents.parts import Agent
 from ragkit.core.protocols import OnProgress
 from ragkit.core.settings import Settings
 from ragkit.core.types import DocumentRecord, Pattern
 from ragkit.evaluate import FINISHED_FILE
 from ragkit.evaluation.agents import AgentTask, evaluate_agent
-from ragkit.evaluation.finished import Finished, digest, setup_digest
+from ragkit.evaluation.finished import Finished, digest, setup_digest, stamp
 from ragkit.evaluation.results import Evaluation
 from ragkit.llm.cache import FileReplies
 from ragkit.llm.open import open_llm
@@ -45,17 +46,16 @@ async def measure_agent(  # noqa: PLR0913  # one argument for each choice of a r
     rag = AsyncRAG(settings)
     store = FileReplies(FINISHED_FILE)
 
-    async def ask(question: str) -> AgentResult:
-        agent = agent_of(llm, rag, pattern=pattern, tools=tools, budget=limits)
-        return await run(agent, question)
+    def made() -> Agent:
+        return agent_of(llm, rag, pattern=pattern, tools=tools, budget=limits)
 
     try:
-        agent_of(llm, rag, pattern=pattern, tools=tools, budget=limits)
+        made()  # so that a wrong name is told before any task is done
         records = await rag.documents() if "search_documents" in names else []
         decided = (setup_digest(settings), pattern, tools, budget, _known(records), _stamps(names))
         result = await evaluate_agent(
             tasks,
-            ask,
+            lambda question: run(made(), question),
             seed=seed,
             finished=Finished(store, identity=digest(*decided), fresh=fresh),
             on_progress=on_progress,
@@ -82,6 +82,6 @@ def _known(records: Sequence[DocumentRecord]) -> str:
 
 
 def _stamps(tools: Sequence[str]) -> str:
-    """When the databases of `sql=FILE` were written."""
+    """What the databases of `sql=FILE` are known by."""
     files = [Path(name.partition("=")[2]) for name in tools if "=" in name]
-    return " ".join(str(file.stat().st_mtime_ns) for file in files if file.is_file())
+    return " ".join(stamp(file) for file in files if file.is_file())

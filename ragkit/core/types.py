@@ -24,6 +24,8 @@ Permission: TypeAlias = Literal["read", "write", "approve"]
 """What a tool may do: look, change something outside, or act only when a person agreed."""
 Pattern: TypeAlias = Literal["react", "rewoo", "plan"]
 """How an agent works."""
+DEFAULT_TOOLS = "search_documents,calculator"
+"""What an agent has from the command line."""
 TransformName: TypeAlias = Literal["multi_query", "hyde", "step_back", "decompose", "feedback"]
 """What is made of a query before it is searched for."""
 Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")

@@ -32,6 +32,9 @@ class _CorpusLine(_Line):
     title: _Text = ""
 
 
+UNREADABLE = (OSError, EOFError, zlib.error)
+"""What reading a file raises that is not there, or a damaged archive."""
+
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
@@ -193,7 +196,7 @@ def _open_lines(path: Path) -> Iterator[str]:
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
             yield from file
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except (*UNREADABLE, UnicodeDecodeError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from error
 
 

@@ -76,10 +76,10 @@ def _model_files(setting: str) -> list[str]:
     """Name, size and time of the files that a setting names: `provider:folder`, or a path."""
     path = Path(setting.partition(":")[2] or setting)
     if path.is_file():
-        return [_stamp(path)]
+        return [stamp(path)]
     if ":" not in setting or not path.is_dir():
         return []
-    return [_stamp(file) for file in sorted(path.rglob("*")) if file.is_file()]
+    return [stamp(file) for file in sorted(path.rglob("*")) if file.is_file()]
 
 
 @functools.cache
@@ -91,10 +91,11 @@ def _code_digest() -> str:
 
 def _content(path: Path) -> str:
     if path.stat().st_size > _READ_WHOLE:
-        return _stamp(path)
+        return stamp(path)
     return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _stamp(path: Path) -> str:
+def stamp(path: Path) -> str:
+    """Name, size and time of a file: what it is known by without being read."""
     facts = path.stat()
     return f"{path.name} {facts.st_size} {facts.st_mtime_ns}"

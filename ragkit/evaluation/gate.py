@@ -31,12 +31,12 @@ def parse_threshold(text: str) -> Threshold:
     stage, colon, measure = name.strip().rpartition(":")
     try:
         least = float(value)
-        if not math.isfinite(least):
-            raise ValueError(least)  # noqa: TRY301  # told as any text that is no number
-    except ValueError as error:
+    except ValueError:
+        least = math.nan
+    if not math.isfinite(least):
         raise ConfigError(
             f"{text!r} is no threshold: write ndcg@10=0.45, or hybrid:ndcg@10=0.45 for one stage."
-        ) from error
+        )
     if measure in LOWER_IS_BETTER:
         raise ConfigError(
             f"Lower values of {measure!r} are better, so it cannot fall under a least."

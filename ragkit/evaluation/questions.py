@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
-from ragkit.evaluation.datasets import documents_digest, sampled
+from ragkit.evaluation.datasets import UNREADABLE, documents_digest, sampled
 from ragkit.evaluation.finished import digest
 
 
@@ -107,7 +106,7 @@ def _read(path: Path) -> _File:
     try:
         data = path.read_bytes()
         return _File.model_validate_json(gzip.decompress(data) if path.suffix == ".gz" else data)
-    except (OSError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]

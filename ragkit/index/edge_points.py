@@ -155,8 +155,7 @@ def chunks_of(uris: Sequence[str], tenant: str) -> qe.Filter:
 
 def old_generations(records: Sequence[DocumentRecord]) -> qe.Filter:
     """The chunks of these documents, all of one tenant, that are of no current generation."""
-    uris = [record.uri for record in records]
     return qe.Filter(
-        must=[equals("kind", "chunk"), equals("tenant", records[0].tenant), among("uri", uris)],
+        must=[chunks_of([record.uri for record in records], records[0].tenant)],
         must_not=[among("generation", [record.generation for record in records])],
     )
