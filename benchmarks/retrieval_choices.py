@@ -114,9 +114,12 @@ def choices(*, reranked: bool) -> Iterator[tuple[str, Rank]]:
         yield f"RRF k={_K}, BM25 x {weight}", lambda a, w=weight: [x for x, _ in fused(a, weight=w)]
     for depth in (20, 50):
         yield f"RRF k={_K}, depth {depth}", lambda a, d=depth: [x for x, _ in fused(a, depth=d)]
-    for weight in (0.5, 1.0, 1.2, 1.5, 2.0, 3.0):
-        yield f"scores, BM25 x {weight}", lambda a, w=weight: [x for x, _ in scored(a, weight=w)]
-    yield "scores, depth 50", lambda a: [x for x, _ in scored(a, depth=50)]
+    for weight in (0.5, 1.0, 1.5, 2.0, 3.0):
+        for depth in (50, 100):
+            yield (
+                f"scores, BM25 x {weight}, depth {depth}",
+                lambda a, w=weight, d=depth: [x for x, _ in scored(a, weight=w, depth=d)],
+            )
     for read in (10, 20, 50) if reranked else ():
         for share in (0.2, 0.3, 0.5, 1.0):
             yield f"rerank {read}, {share} of it", lambda a, r=read, s=share: blended(a, r, s)

@@ -4,11 +4,9 @@
 
 Loss of a question: cross-entropy of its passage's relevance against its negatives', a binary
 cross-entropy that keeps relevance on one scale over all questions, and for questions with a span,
-cross-entropies of its first and last token; in a negative, span logits point at [CLS]. `--joint`
-adds cross-entropies of the first and last token among those of all passages of the question, which
-makes spans of different passages comparable (arXiv:1710.10723). Questions with a span are read
-`--alone` times more without negatives in every round. A checkpoint is written every few minutes,
-and `--start` goes on from one. The network is compiled, which takes a C++ compiler and
+cross-entropies of its first and last token; in a negative, span logits point at [CLS]. Questions
+with a span are read three times more alone in every round. A checkpoint is written every few
+minutes, and `--start` goes on from one. The network is compiled, which takes a C++ compiler and
 half a minute for each length of input, and then trains half as fast again.
 """
 
@@ -34,11 +32,13 @@ from training.questions import SQUAD, held_out
 
 _QUERY_TOKENS = 64
 _SEQUENCES = 36
-_ROWS = _SEQUENCES + 3
+_ROWS = _SEQUENCES + 2
 _STEP = 32
 _POOL = 40 * _SEQUENCES
 _SHAPES = 32
 _SAVE_S = 240
+_ALONE = 3
+"""How often in a round a question with a span is read without negatives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +125,18 @@ class Encoder:
 
 
 def rounds(
-    lines: Sequence[dict[str, Any]], encoder: Encoder, *, alone: int, seed: int
+    lines: Sequence[dict[str, Any]], encoder: Encoder, *, seed: int
 ) -> Iterator[tuple[float, list[Group]]]:
     """Batches without end, of groups of similar length, with the rounds done so far."""
     draw = random.Random(seed)
     spans = [line for line in lines if line["dataset"] == SQUAD]
     number = 0
     while True:
-        order = [(line, False) for line in lines] + alone * [(line, True) for line in spans]
+        order = [(line, False) for line in lines] + _ALONE * [(line, True) for line in spans]
         draw.shuffle(order)
         pool: list[Group] = []
-        for position, (line, single) in enumerate(order):
-            pool.append(encoder.group(line, alone=single))
+        for position, (line, alone) in enumerate(order):
+            pool.append(encoder.group(line, alone=alone))
             if sum(len(group.pairs) for group in pool) >= _POOL or position == len(order) - 1:
                 made = list(batches(pool))
                 draw.shuffle(made)
@@ -159,10 +159,7 @@ def batches(pool: list[Group]) -> Iterator[list[Group]]:
 
 
 def loss_of(
-    model: Callable[..., tuple[torch.Tensor, torch.Tensor]],
-    batch: Sequence[Group],
-    *,
-    joint: float,
+    model: Callable[..., tuple[torch.Tensor, torch.Tensor]], batch: Sequence[Group]
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """The loss of a batch and its parts."""
     pairs = [pair for group in batch for pair in group.pairs]
@@ -201,28 +198,7 @@ def loss_of(
         weights = torch.where(target[:, 0] == 0, 0.3, 1.0)
         parts["span"] = (losses * weights).sum() / weights.sum() / 2
     total = parts["rank"] + 0.3 * parts["binary"] + parts.get("span", torch.tensor(0.0))
-    if joint and (losses := list(joint_losses(batch, spans, legal))):
-        parts["joint"] = torch.stack(losses).mean()
-        total = total + joint * parts["joint"]
     return total, {name: part.item() for name, part in parts.items()}
-
-
-def joint_losses(
-    batch: Sequence[Group], spans: torch.Tensor, legal: torch.Tensor
-) -> Iterator[torch.Tensor]:
-    """For each question with a span and negatives, the loss of its ends among all passages."""
-    inside = legal.clone()
-    inside[:, 0] = False  # [CLS] is no passage's token
-    row = 0
-    for group in batch:
-        rows = slice(row, row + len(group.pairs))
-        row = rows.stop
-        span = group.pairs[0].span
-        if span is None or len(group.pairs) == 1:
-            continue
-        for side, token in enumerate(span):
-            logits = spans[rows, :, side].masked_fill(~inside[rows], -1e4)
-            yield -F.log_softmax(logits.flatten(), 0)[token]  # the first passage is the right one
 
 
 def train(lines: list[dict[str, Any]], options: argparse.Namespace) -> None:
@@ -239,16 +215,15 @@ def train(lines: list[dict[str, Any]], options: argparse.Namespace) -> None:
     optimizer = torch.optim.AdamW(weights, lr=options.rate, weight_decay=0.01, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
     started = saved = time.monotonic()
-    seen, mean = 0, dict.fromkeys(("rank", "binary", "span", "joint"), math.nan)
-    stream = rounds(lines, encoder, alone=options.alone, seed=options.seed)
-    for step, (done, batch) in enumerate(stream):
+    seen, mean = 0, dict.fromkeys(("rank", "binary", "span"), math.nan)
+    for step, (done, batch) in enumerate(rounds(lines, encoder, seed=options.seed)):
         used = (time.monotonic() - started) / (60 * options.minutes)
         if used >= 1 or done >= options.rounds:
             break
         left = 1 - max(used, done / options.rounds)
         for part in optimizer.param_groups:
             part["lr"] = options.rate * min(1.0, (step + 1) / options.warmup) * left
-        loss, parts = loss_of(compiled, batch, joint=options.joint)
+        loss, parts = loss_of(compiled, batch)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -276,8 +251,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=float, default=2)
     parser.add_argument("--tokens", type=int, default=136, help="of a passage, 64 more to read it")
     parser.add_argument("--negatives", type=int, default=2)
-    parser.add_argument("--alone", type=int, default=3)
-    parser.add_argument("--joint", type=float, default=0.0, help="weight of the joint span loss")
     parser.add_argument("--others", type=int, default=30_000, help="questions without a span")
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--warmup", type=int, default=100, help="steps")

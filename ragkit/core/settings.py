@@ -107,11 +107,11 @@ class RetrievalSettings(_Section):
     """
 
     k: Positive = 5
-    depth: Positive = 50
+    depth: Positive = 100
     fusion: Literal["scores", "rrf"] = "scores"
     rrf_k: Positive = 60
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
-    bm25_weight: Annotated[float, Field(ge=0)] = 1.5
+    bm25_weight: Annotated[float, Field(ge=0)] = 2.0
     rerank_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     drop_duplicates: bool = True
     transform: TransformName | None = None

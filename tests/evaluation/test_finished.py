@@ -41,7 +41,7 @@ async def test_a_fresh_run_replaces_what_was_kept() -> None:
 def test_the_setup_is_what_decides_results_and_nothing_else() -> None:
     same = Settings(index=IndexSettings(location="elsewhere"), tenant="other")
     assert setup_digest(Settings()) == setup_digest(same)
-    other = Settings(retrieval=RetrievalSettings(bm25_weight=2.0))
+    other = Settings(retrieval=RetrievalSettings(bm25_weight=3.0))
     assert setup_digest(Settings()) != setup_digest(other)
 
 
