@@ -136,7 +136,7 @@ async def test_memory_output_and_recursion_are_limited(code: str) -> None:
 def runs(process: psutil.Process) -> bool:
     """Whether it has not ended; one that was cancelled early is reaped with the next call."""
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
