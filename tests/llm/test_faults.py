@@ -37,7 +37,7 @@ async def llm(proxy: FaultyProxy) -> AsyncIterator[VLLM]:
 
 async def counted(server: Server, metric: str) -> float:
     """A metric of the real server, summed over its labels."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:  # it answers late while it decodes
         text = (await client.get(f"{server.url}/metrics")).text
     lines = [line for line in text.splitlines() if line.startswith(f"vllm:{metric}{{")]
     assert lines
