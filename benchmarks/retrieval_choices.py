@@ -115,7 +115,7 @@ def choices(*, reranked: bool) -> Iterator[tuple[str, Rank]]:
     for depth in (20, 50):
         yield f"RRF k={_K}, depth {depth}", lambda a, d=depth: [x for x, _ in fused(a, depth=d)]
     for weight in (0.5, 1.0, 1.5, 2.0, 3.0):
-        for depth in (50, 100):
+        for depth in (50, _DEPTH):
             yield (
                 f"scores, BM25 x {weight}, depth {depth}",
                 lambda a, w=weight, d=depth: [x for x, _ in scored(a, weight=w, depth=d)],
