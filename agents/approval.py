@@ -13,7 +13,7 @@ from ragkit.agents.parts import Parts, specs_of
 from ragkit.agents.state import AgentState, Call, Update, arguments_of, dumped
 from ragkit.core.errors import InputError
 from ragkit.core.types import Json
-from ragkit.llm.grammar import json_grammar
+from ragkit.grammar import json_grammar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from ragkit.agents.state import Draft, Record, StoppedBy
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
 from ragkit.core.types import Message, Reply, Usage
-from ragkit.llm.fields import FieldReader, Path
+from ragkit.llm.partial_json import FieldReader, Path
 
 T = TypeVar("T")
 Show: TypeAlias = Callable[[Path, str], Event | None]

@@ -36,7 +36,7 @@ from ragkit.agents.state import Draft, Update
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.types import Message
-from ragkit.llm.grammar import Grammar, Plan, plan_grammar
+from ragkit.grammar import Grammar, Plan, plan_grammar
 
 PROMPTS = ("rewoo", "question", "replan", *answering.PROMPTS)
 

@@ -38,7 +38,7 @@ from ragkit.agents.starting import choose_tools, start, tools_of
 from ragkit.agents.state import AgentState, Call, Draft, Update, clean, message_of
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.types import Json, Message, ToolResult
-from ragkit.llm.grammar import Action, Grammar, ToolCall, action_grammar
+from ragkit.grammar import Action, Grammar, ToolCall, action_grammar
 
 PROMPTS = ("react", "question", "observations", *answering.PROMPTS, *window.PROMPTS)
 FINISH = "finish"

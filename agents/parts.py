@@ -18,9 +18,9 @@ from ragkit.agents.tools.selection import FEW, PackagedSelector
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, CallOptions, Tool
 from ragkit.core.types import Conversation, Message
-from ragkit.llm.cost import Price as TokenPrice
-from ragkit.llm.grammar import ToolSpec
+from ragkit.grammar import ToolSpec
 from ragkit.llm.messages import estimated_tokens
+from ragkit.llm.wrappers.cost import Price as TokenPrice
 
 # `Any`: the graphs of the patterns have states of their own.
 Agent: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]

@@ -8,7 +8,7 @@ from ragkit.agents.state import clean, dumped
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Message
-from ragkit.llm.prompting import prompt_file
+from ragkit.llm.prompts import prompt_file
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 TRIMMED = "\n[... trimmed ...]\n"

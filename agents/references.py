@@ -13,7 +13,7 @@ from ragkit.agents.state import dumped
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json
-from ragkit.llm.grammar import StepReference, json_grammar
+from ragkit.grammar import StepReference, json_grammar
 
 _SHOWN = 120
 

@@ -16,7 +16,7 @@ from ragkit.agents.state import AgentState, Draft, Record, Update
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Json
-from ragkit.llm.grammar import Grammar, json_grammar
+from ragkit.grammar import Grammar, json_grammar
 
 PROMPTS = ("critique", "judged", "revise", "missed", "untrusted")
 

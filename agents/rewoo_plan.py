@@ -6,7 +6,7 @@ from typing import Literal, Required, TypeAlias, TypedDict
 from ragkit.agents.references import kept_arguments, needs_of, renamed
 from ragkit.agents.state import AgentState
 from ragkit.core.errors import InputError
-from ragkit.llm.grammar import Plan
+from ragkit.grammar import Plan
 
 Status: TypeAlias = Literal["waiting", "asking", "done", "failed", "blocked", "dropped"]
 EVIDENCE = "evidence"

@@ -19,7 +19,7 @@ from ragkit.agents.state import AgentState, Draft, Record, Update
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, CallOptions
 from ragkit.core.types import Json, Message
-from ragkit.llm.grammar import Grammar, json_grammar
+from ragkit.grammar import Grammar, json_grammar
 
 _WARM = 0.8
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Required, TypeAlias, TypedDict
 
 from ragkit.agents.state import AgentOutput, AgentState, Draft
 from ragkit.core.types import Json
-from ragkit.llm.grammar import Grammar, json_grammar
+from ragkit.grammar import Grammar, json_grammar
 
 TaskStatus: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked", "dropped"]
 

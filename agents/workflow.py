@@ -11,7 +11,7 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
 
 from ragkit.core.protocols import Answerer
 from ragkit.core.types import DEFAULT_TENANT, Answer, Hit
-from ragkit.retrieval.retriever import Retriever
+from ragkit.retrieval.protocol import Retriever
 
 
 class AnswerState(TypedDict):

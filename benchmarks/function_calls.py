@@ -9,9 +9,9 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import UnknownType
 
-from ragkit.llm.grammar import ToolSpec
-from ragkit.llm.grammar.text import json_text
-from ragkit.llm.grammar.values import is_array, is_object
+from ragkit.grammar import ToolSpec
+from ragkit.grammar.ebnf.json_escapes import json_text
+from ragkit.grammar.schema.values import is_array, is_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

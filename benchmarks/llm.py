@@ -17,8 +17,8 @@ import httpx
 
 from benchmarks.report import publish
 from ragkit.core.types import Reply
+from ragkit.grammar import Grammar, json_grammar, regex_grammar
 from ragkit.llm import VLLM
-from ragkit.llm.grammar import Grammar, json_grammar, regex_grammar
 from ragkit.testing.vllm_server import missing, serving
 
 PROMPT = [{"role": "user", "content": "Write something."}]

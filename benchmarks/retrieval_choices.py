@@ -37,8 +37,8 @@ from ragkit.evaluation.datasets import load_beir
 from ragkit.evaluation.metrics import per_query
 from ragkit.models.cross_encoder import PACKAGED_READER
 from ragkit.models.reranking import reranker
-from ragkit.retrieval.candidates import candidate_text, standardised
 from ragkit.retrieval.fusion import reciprocal_rank_fusion, score_fusion
+from ragkit.retrieval.rerank import candidate_text, standardised
 
 _DEPTH = 100
 _READ = 50

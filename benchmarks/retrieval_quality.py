@@ -34,7 +34,7 @@ from benchmarks.retrieval_sets import (
 )
 from ragkit.core.errors import InputError
 from ragkit.core.settings import RerankerSettings, RetrievalSettings
-from ragkit.evaluation.dense import exact_rankings
+from ragkit.evaluation.exact_rankings import exact_rankings
 from ragkit.evaluation.metrics import estimate, per_query
 from ragkit.evaluation.stats import compare
 from ragkit.models.cross_encoder import PACKAGED_READER
@@ -42,7 +42,7 @@ from ragkit.models.reranking import reranker
 from ragkit.retrieval.diversity import Diverse
 from ragkit.retrieval.feedback import Feedback
 from ragkit.retrieval.hybrid import BOTH, HybridRetriever, Leg
-from ragkit.retrieval.retriever import Retriever
+from ragkit.retrieval.protocol import Retriever
 
 MEASURE = "ndcg@10"
 PREFIXES = (128, 64)

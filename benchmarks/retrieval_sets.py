@@ -11,8 +11,8 @@ import numpy as np
 from ragkit.core.protocols import Index, Tokenizer
 from ragkit.core.settings import EmbedderSettings, IndexSettings, Settings
 from ragkit.core.types import Chunk, FloatArray, Task
-from ragkit.evaluate import index_dataset
 from ragkit.evaluation.datasets import RetrievalDataset, load_beir
+from ragkit.evaluation.retrieval_run import index_dataset
 from ragkit.index.open import identity_for, open_index
 from ragkit.ingest.chunkers.recursive import chunker_for
 from ragkit.ingest.pipeline import Pipeline, passage_text

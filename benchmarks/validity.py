@@ -26,8 +26,8 @@ from jsonschema import Draft202012Validator, validators
 
 from benchmarks.report import publish
 from ragkit.core.errors import InputError, RagkitError
+from ragkit.grammar import Grammar, json_grammar
 from ragkit.llm import VLLM
-from ragkit.llm.grammar import Grammar, json_grammar
 from ragkit.testing.vllm_server import Server, missing, serving
 
 FAMILIES = ("Github_trivial", "Github_easy", "Glaiveai2K", "Snowplow")

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ragkit import RAG, Settings, console
+from ragkit import RAG, Settings
+from ragkit.cli import console
 from ragkit.core.settings import RerankerSettings
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from ragkit.answering.extractive import ExtractiveAnswerer
+from ragkit.answering.reader import ReaderAnswerer
 from ragkit.core.errors import ConfigError
 from ragkit.core.filters import Filter
 from ragkit.core.protocols import (
@@ -31,8 +33,6 @@ from ragkit.ingest.sources import from_documents, from_paths
 from ragkit.models.cross_encoder import packaged_cross_encoder
 from ragkit.models.embedding import embedder as embedder_for
 from ragkit.models.reranking import reranker as reranker_for
-from ragkit.rag.extractive import ExtractiveAnswerer
-from ragkit.rag.reader import ReaderAnswerer
 from ragkit.retrieval.build import wrapped
 from ragkit.retrieval.context import Passage, build_context
 from ragkit.retrieval.hybrid import Hits, HybridRetriever
@@ -109,7 +109,7 @@ class AsyncRAG:
                 "answer.mode is 'generative', which needs a language model, and none is set. Set "
                 "llm.model (RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000, or --llm)."
             )
-        from ragkit.rag.generative import GenerativeAnswerer  # with the compiler of grammars
+        from ragkit.answering.generative import GenerativeAnswerer  # with the compiler of grammars
 
         ends = self.settings.retrieval.best_at_the_ends
         return GenerativeAnswerer(self.llm, settings=config, language=language, ends=ends)

@@ -101,7 +101,7 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
         return HashEmbedder()
 
     monkeypatch.setattr("ragkit.sdk.embedder_for", given)
-    monkeypatch.setattr("ragkit.evaluate.embedder_for", given)
+    monkeypatch.setattr("ragkit.evaluation.retrieval_run.embedder_for", given)
 
 
 @pytest.fixture

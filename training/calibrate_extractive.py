@@ -1,4 +1,4 @@
-"""Fit the weights and the threshold of `ragkit.rag.extractive` on SQuAD, and measure them.
+"""Fit the weights and the threshold of `ragkit.answering.extractive` on SQuAD, and measure them.
 
 Paragraphs of half of the articles are ingested; questions on these are answerable, questions on the
 other half are not. Weights are fitted on the training file and measured on the development file:
@@ -20,9 +20,9 @@ from pydantic import BaseModel
 from sklearn.linear_model import LogisticRegression
 
 from ragkit import AsyncRAG, Document, Settings
+from ragkit.answering.extractive import Candidate, ExtractiveAnswerer
+from ragkit.answering.features import Features, Linear, names
 from ragkit.core.settings import AnswerSettings
-from ragkit.rag.extractive import Candidate, ExtractiveAnswerer
-from ragkit.rag.features import Features, Linear, names
 
 FALSE_ABSTENTION = 0.10
 """Share of answerable questions that the threshold may turn away, on the training file."""

@@ -1,4 +1,4 @@
-"""Fit how sure `ragkit.rag.reader` is of an answer, on SQuAD articles kept from training.
+"""Fit how sure `ragkit.answering.reader` is of an answer, on SQuAD articles kept from training.
 
     python -m training.calibrate_reader WEIGHTS.onnx squad-train-part-v1.1.json squad-dev-v1.1.json
 
@@ -21,11 +21,11 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from ragkit import AsyncRAG, Settings
+from ragkit.answering.features import Linear, names
+from ragkit.answering.reader import Found, ReaderAnswerer, SpanFeatures
 from ragkit.core.settings import AnswerSettings
-from ragkit.evaluation.qa import f1, holds
+from ragkit.evaluation.answers import f1, holds
 from ragkit.models.cross_encoder import CrossEncoderModel
-from ragkit.rag.features import Linear, names
-from ragkit.rag.reader import Found, ReaderAnswerer, SpanFeatures
 from ragkit.retrieval.hybrid import Hits
 from training.questions import Question, document, held_out, squad
 

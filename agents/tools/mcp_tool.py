@@ -9,7 +9,7 @@ from ragkit.agents.tools.results import tool_result, trimmed
 from ragkit.agents.tools.runner import Policy, Runner
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Json, Permission, ToolResult
-from ragkit.llm.grammar import json_grammar
+from ragkit.grammar import json_grammar
 
 if TYPE_CHECKING:
     import mcp

@@ -20,7 +20,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Json
-from ragkit.llm.grammar import json_grammar
+from ragkit.grammar import json_grammar
 
 IdempotencyKey = NewType("IdempotencyKey", str)
 """Annotates the parameter that receives the call's key; the model does not see it."""

@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Loader
-from ragkit.ingest.loaders.html import HtmlLoader
+from ragkit.ingest.loaders.html.loader import HtmlLoader
 from ragkit.ingest.loaders.markdown import MarkdownLoader
-from ragkit.ingest.loaders.pdf import PdfLoader
+from ragkit.ingest.loaders.pdf.loader import PdfLoader
 from ragkit.ingest.loaders.text import TextLoader
 from ragkit.ingest.loaders.titles import heading_text, path_of
 

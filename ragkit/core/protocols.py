@@ -212,7 +212,7 @@ class Index(Protocol):
 
 
 class ReplyGrammar(Protocol[T_co]):
-    """What a reply may say; `ragkit.llm.grammar` builds them."""
+    """What a reply may say; `ragkit.grammar` builds them."""
 
     @property
     def ebnf(self) -> str:

@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from ragkit.core.errors import ConfigError, InputError, RagkitError
 from ragkit.core.protocols import OnProgress, Progress
 from ragkit.core.types import Usage
+from ragkit.evaluation.answers import f1, holds
+from ragkit.evaluation.checkpoint import Finished, nothing_finished
 from ragkit.evaluation.datasets import json_lines
 from ragkit.evaluation.failures import counted
-from ragkit.evaluation.finished import Finished, nothing_finished
-from ragkit.evaluation.qa import f1, holds
-from ragkit.evaluation.results import Example, StageResult, stage_result
+from ragkit.evaluation.runs import Example, StageResult, stage_result
 
 NOT_SOLVED = "not solved"
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
-from ragkit.evaluation.finished import digest
+from ragkit.evaluation.checkpoint import digest
 
 _Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 _Id = Annotated[str, BeforeValidator(str)]

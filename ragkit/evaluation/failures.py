@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ragkit.evaluation.results import Example, Failures
+from ragkit.evaluation.runs import Example, Failures
 
 NOT_RETRIEVED, RANKED_LOW, NOT_READ = "not retrieved", "ranked low", "not read"
 READ = 10

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ragkit.core.errors import ConfigError
 from ragkit.evaluation.metrics import Estimate
-from ragkit.evaluation.results import LOWER_IS_BETTER, StageResult
+from ragkit.evaluation.runs import LOWER_IS_BETTER, StageResult
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 from ragkit.core.protocols import LLM
 from ragkit.core.text import sentences
 from ragkit.core.types import Answer, Message
-from ragkit.llm.grammar.plain import choice_grammar
-from ragkit.llm.prompting import prompt_file
+from ragkit.grammar.plain_text import choice_grammar
+from ragkit.llm.prompts import prompt_file
 
 Preference: TypeAlias = Literal["first", "second", "tie"]
 _PREFERENCES: Mapping[str, Preference] = {"first": "first", "second": "second", "tie": "tie"}

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
+from ragkit.evaluation.checkpoint import digest
 from ragkit.evaluation.datasets import UNREADABLE, documents_digest, sampled
-from ragkit.evaluation.finished import digest
 
 
 class _Part(BaseModel):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragkit.evaluation.comparing import RunComparison
+from ragkit.evaluation.compare import RunComparison
 from ragkit.evaluation.metrics import Estimate
-from ragkit.evaluation.results import LOWER_IS_BETTER, Evaluation, StageResult
+from ragkit.evaluation.runs import LOWER_IS_BETTER, Evaluation, StageResult
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -9,13 +9,13 @@ from pydantic import TypeAdapter
 
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import OnProgress, Progress, Reranker
+from ragkit.evaluation.checkpoint import Finished, nothing_finished
 from ragkit.evaluation.datasets import RetrievalDataset
 from ragkit.evaluation.failures import READ, retrieval_failures
-from ragkit.evaluation.finished import Finished, nothing_finished
 from ragkit.evaluation.metrics import per_query
-from ragkit.evaluation.results import StageResult, stage_result
+from ragkit.evaluation.runs import StageResult, stage_result
 from ragkit.retrieval.hybrid import BOTH, HybridRetriever, Leg
-from ragkit.retrieval.retriever import Retriever
+from ragkit.retrieval.protocol import Retriever
 
 Stage: TypeAlias = Literal["bm25", "dense", "hybrid", "rerank"]
 STAGES: Mapping[Stage, tuple[Leg, ...]] = {

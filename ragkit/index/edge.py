@@ -38,7 +38,7 @@ from ragkit.index.edge_points import (
     text_params,
     vectors_config,
 )
-from ragkit.index.translate import translate
+from ragkit.index.filter_translation import translate
 
 logger = logging.getLogger(__name__)
 

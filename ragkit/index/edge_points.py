@@ -10,7 +10,7 @@ from ragkit.core.filters import Scalar
 from ragkit.core.protocols import Entry, LegQuery
 from ragkit.core.types import DocumentRecord, FieldType, FloatArray, IndexIdentity, Quantization
 from ragkit.index import layout
-from ragkit.index.translate import Dialect
+from ragkit.index.filter_translation import Dialect
 
 Condition: TypeAlias = "qe.ConditionType"
 """Any part of a filter."""

@@ -20,7 +20,7 @@ from ragkit.core.types import (
     FieldType,
     IndexIdentity,
 )
-from ragkit.index import layout, points
+from ragkit.index import layout, server_points
 
 _PAUSES_S = (0.25, 1.0)
 _CONCURRENT = 16
@@ -87,7 +87,7 @@ class QdrantIndex:
         """
         declared = layout.check_fields(self._settings.fields)
         info = await self._call(self._client.info)
-        points.check_version(info.version, self._settings.location)
+        server_points.check_version(info.version, self._settings.location)
         if not await self._call(self._client.collection_exists, self._name):
             if not create:
                 raise InputError(layout.no_index(self._settings.location))
@@ -116,17 +116,17 @@ class QdrantIndex:
         """Run both legs in one request, which brings the chunks too."""
         identity, fields = self._connected()
         layout.check_leg_query(query, identity, fields)
-        legs = points.leg_requests(query, identity, fields, tenant_idf=self._tenant_idf)
+        legs = server_points.leg_requests(query, identity, fields, tenant_idf=self._tenant_idf)
         if not legs:
             return Legs(chunks={})
         requests = list(legs.values())
         answers = await self._call(self._client.query_batch_points, self._name, requests)
-        return points.read_legs(legs, answers)
+        return server_points.read_legs(legs, answers)
 
     async def fetch(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """The tenant's chunks with these ids, in that order; unknown ids are left out."""
         payloads: dict[str, layout.Payload | None] = {}
-        for page in points.pages(ids, _PAGE):
+        for page in server_points.pages(ids, _PAGE):
             found = await self._call(self._client.retrieve, self._name, page, with_payload=True)
             payloads.update((str(point.id), point.payload) for point in found)
         return layout.read_chunks(ids, payloads, tenant=tenant)
@@ -134,38 +134,40 @@ class QdrantIndex:
     async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """All chunks of the tenant's documents at these uris, in no order."""
         found: list[models.Record] = []
-        for page in points.pages(uris, _PAGE):
-            found += await self._scrolled(points.chunks_of(page, tenant=tenant))
+        for page in server_points.pages(uris, _PAGE):
+            found += await self._scrolled(server_points.chunks_of(page, tenant=tenant))
         return [layout.read_chunk(str(point.id), point.payload) for point in found]
 
     async def commit(self, entries: Sequence[Entry]) -> None:
         """Store documents: new chunks, then their records, then the old generation's deletion."""
         identity, _ = self._connected()
         layout.check_entries(entries, identity)
-        chunks = (point for entry in entries for point in points.chunk_points(entry, identity))
-        for batch in points.batches(chunks):
+        chunks = (
+            point for entry in entries for point in server_points.chunk_points(entry, identity)
+        )
+        for batch in server_points.batches(chunks):
             await self._call(self._client.upsert, self._name, batch, wait=True)
         records = [entry.record for entry in entries]
-        for batch in points.batches(map(_record_point, records)):
+        for batch in server_points.batches(map(_record_point, records)):
             await self._call(self._client.upsert, self._name, batch, wait=True)
         for tenant in {record.tenant for record in records}:
             its_own = [record for record in records if record.tenant == tenant]
-            for page in points.pages(its_own, _PAGE):
-                await self._delete(points.old_generations(page))
+            for page in server_points.pages(its_own, _PAGE):
+                await self._delete(server_points.old_generations(page))
 
     async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         """Remove documents: their records first, then their chunks."""
-        for page in points.pages(uris, _PAGE):
+        for page in server_points.pages(uris, _PAGE):
             ids = [layout.record_id(uri, tenant=tenant) for uri in page]
             records = models.PointIdsList(points=list[models.ExtendedPointId](ids))
             await self._call(self._client.delete, self._name, records, wait=True)
-            await self._delete(points.chunks_of(page, tenant=tenant))
+            await self._delete(server_points.chunks_of(page, tenant=tenant))
 
     async def records(self, *, tenant: str | None = DEFAULT_TENANT) -> list[DocumentRecord]:
         """The manifest, of one tenant or (None) of all."""
-        conditions = [points.equals("kind", "record")]
+        conditions = [server_points.equals("kind", "record")]
         if tenant is not None:
-            conditions.append(points.equals("tenant", tenant))
+            conditions.append(server_points.equals("tenant", tenant))
         found = await self._scrolled(models.Filter(must=list[models.Condition](conditions)))
         return [layout.read_record(point.payload) for point in found]
 
@@ -199,8 +201,8 @@ class QdrantIndex:
 
     async def drop_generations(self, generations: Sequence[str]) -> None:
         """Delete all chunks of these generations."""
-        for page in points.pages(generations, _PAGE):
-            await self._delete(models.Filter(must=[points.among("generation", page)]))
+        for page in server_points.pages(generations, _PAGE):
+            await self._delete(models.Filter(must=[server_points.among("generation", page)]))
 
     async def optimize(self) -> None:
         """Nothing to do: a server builds its graphs in the background."""
@@ -230,7 +232,7 @@ class QdrantIndex:
             await self._call(
                 self._client.create_collection,
                 self._name,
-                vectors_config=points.vector_params(identity, self._settings.quantization),
+                vectors_config=server_points.vector_params(identity, self._settings.quantization),
                 shard_number=self._settings.shards,
                 replication_factor=self._settings.replicas,
             )
@@ -251,7 +253,7 @@ class QdrantIndex:
         """Store the identity in a new collection, and return the one that came first."""
         info = await self._call(self._client.get_collection, self._name)
         size = await self._call(self._client.count, self._name)
-        if size.count or not points.has_vectors_of(info.config.params.vectors, identity):
+        if size.count or not server_points.has_vectors_of(info.config.params.vectors, identity):
             # Another process may have stored its identity, and even documents, meanwhile.
             if payload := await self._read_identity():
                 return payload
@@ -259,15 +261,17 @@ class QdrantIndex:
                 f"{self._where!r} is a Qdrant collection, but not one of ragkit's: choose another "
                 "name under index.collection."
             )
-        point = points.bare_point(layout.IDENTITY_ID, layout.identity_payload(identity, fields))
+        point = server_points.bare_point(
+            layout.IDENTITY_ID, layout.identity_payload(identity, fields)
+        )
         first = models.UpdateMode.INSERT_ONLY
         await self._call(self._client.upsert, self._name, [point], wait=True, update_mode=first)
         return await self._read_identity()
 
     async def _index_fields(self, identity: IndexIdentity, fields: Mapping[str, FieldType]) -> None:
         info = await self._call(self._client.get_collection, self._name)
-        text = self._text_params or points.text_params(identity.language)
-        for key, schema in {"text": text, **points.field_params(fields)}.items():
+        text = self._text_params or server_points.text_params(identity.language)
+        for key, schema in {"text": text, **server_points.field_params(fields)}.items():
             if key not in info.payload_schema:
                 await self._call(self._client.create_payload_index, self._name, key, schema)
 
@@ -296,7 +300,7 @@ class QdrantIndex:
             try:
                 return await request(*args, **kwargs)
             except (ApiException, QdrantException) as error:
-                raise points.provider_error(error, self._settings.location) from error
+                raise server_points.provider_error(error, self._settings.location) from error
 
 
 def _client(settings: IndexSettings) -> AsyncQdrantClient:
@@ -316,4 +320,4 @@ def _client(settings: IndexSettings) -> AsyncQdrantClient:
 
 def _record_point(record: DocumentRecord) -> models.PointStruct:
     point_id = layout.record_id(record.uri, tenant=record.tenant)
-    return points.bare_point(point_id, layout.record_payload(record))
+    return server_points.bare_point(point_id, layout.record_payload(record))

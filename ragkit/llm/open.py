@@ -3,11 +3,11 @@
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import LLM
 from ragkit.core.settings import LLMSettings
-from ragkit.llm.concurrency import Concurrency
-from ragkit.llm.connection import Patience
-from ragkit.llm.local import LocalLLM
-from ragkit.llm.retry import Retry
-from ragkit.llm.vllm import VLLM
+from ragkit.llm.local.local_llm import LocalLLM
+from ragkit.llm.openai.client import VLLM
+from ragkit.llm.openai.connection import Patience
+from ragkit.llm.wrappers.concurrency import Concurrency
+from ragkit.llm.wrappers.retry import Retry
 
 
 def open_llm(settings: LLMSettings) -> LLM:

@@ -9,7 +9,7 @@ from ragkit.core.types import TransformName
 from ragkit.retrieval.diversity import Diverse
 from ragkit.retrieval.feedback import Feedback
 from ragkit.retrieval.neighbours import WithNeighbours
-from ragkit.retrieval.retriever import Retriever
+from ragkit.retrieval.protocol import Retriever
 
 _NAMES = get_args(TransformName)
 

@@ -9,10 +9,10 @@ import numpy as np
 from ragkit.core.filters import Filter
 from ragkit.core.protocols import Embedder
 from ragkit.core.types import DEFAULT_TENANT, FloatArray, Hit, StageRank
-from ragkit.retrieval.candidates import candidate_text
 from ragkit.retrieval.hybrid import BOTH, Hits, Leg
+from ragkit.retrieval.protocol import Wrapper
 from ragkit.retrieval.query import Query
-from ragkit.retrieval.retriever import Wrapper
+from ragkit.retrieval.rerank import candidate_text
 
 STAGE = "mmr"
 

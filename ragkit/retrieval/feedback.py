@@ -7,10 +7,10 @@ import numpy as np
 
 from ragkit.core.protocols import Embedder
 from ragkit.core.vectors import unit
-from ragkit.retrieval.candidates import candidate_text
 from ragkit.retrieval.hybrid import Leg
 from ragkit.retrieval.query import Query
-from ragkit.retrieval.transform import NO_DENSE_LEG, Find, Rewritten, Transformed
+from ragkit.retrieval.query_transform import NO_DENSE_LEG, Find, Rewritten, Transformed
+from ragkit.retrieval.rerank import candidate_text
 from ragkit.retrieval.vectors import query_vector
 
 NOTHING_FOUND = "Nothing was found to learn from: the query is as it was."

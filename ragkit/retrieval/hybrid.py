@@ -11,9 +11,9 @@ from ragkit.core.filters import Filter, parse_filter
 from ragkit.core.protocols import Embedder, Index, LegQuery, Legs, Reranker
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.types import DEFAULT_TENANT, Chunk, FloatArray, Hit, StageRank, Usage
-from ragkit.retrieval.candidates import reranked, share_of, text_key
 from ragkit.retrieval.fusion import reciprocal_rank_fusion, score_fusion
 from ragkit.retrieval.query import Query, as_query
+from ragkit.retrieval.rerank import reranked, share_of, text_key
 
 Leg: TypeAlias = Literal["dense", "bm25"]
 BOTH: tuple[Leg, ...] = ("dense", "bm25")

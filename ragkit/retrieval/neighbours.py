@@ -8,8 +8,8 @@ from ragkit.core.filters import Filter, parse_filter, passes
 from ragkit.core.protocols import Index
 from ragkit.core.types import DEFAULT_TENANT, Chunk, Hit, StageRank
 from ragkit.retrieval.hybrid import BOTH, Hits, Leg
+from ragkit.retrieval.protocol import Wrapper
 from ragkit.retrieval.query import Query
-from ragkit.retrieval.retriever import Wrapper
 
 STAGE = "neighbours"
 

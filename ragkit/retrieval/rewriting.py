@@ -10,11 +10,11 @@ import numpy as np
 from ragkit.core.protocols import LLM, Embedder
 from ragkit.core.types import Usage
 from ragkit.core.vectors import unit
-from ragkit.llm.grammar.grammar import Grammar, json_grammar
-from ragkit.llm.prompting import Prompt, prompt_file
+from ragkit.grammar.grammar import Grammar, json_grammar
+from ragkit.llm.prompts import Prompt, prompt_file
 from ragkit.retrieval.hybrid import Leg
 from ragkit.retrieval.query import Query
-from ragkit.retrieval.transform import NO_DENSE_LEG, Find, Rewritten, Transformed
+from ragkit.retrieval.query_transform import NO_DENSE_LEG, Find, Rewritten, Transformed
 from ragkit.retrieval.vectors import query_vector
 
 SubQueryKind: TypeAlias = Literal["multi_query", "step_back", "decompose"]

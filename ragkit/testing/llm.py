@@ -10,8 +10,8 @@ from typing import TypeAlias, Unpack
 from ragkit.core.errors import ContextExceeded, InputError
 from ragkit.core.protocols import CallOptions, ReplyGrammar
 from ragkit.core.types import Alternative, Conversation, Delta, Message, Reply, Timings, Usage
+from ragkit.grammar.random_decoding import RandomDecoder
 from ragkit.llm.calls import Streamed
-from ragkit.llm.grammar.sampling import RandomDecoder
 from ragkit.llm.messages import messages_of
 from ragkit.llm.options import checked_options, fitted
 

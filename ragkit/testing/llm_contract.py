@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from ragkit.core.errors import ContextExceeded, InputError
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Message
-from ragkit.llm.grammar import (
+from ragkit.grammar import (
     Grammar,
     ToolSpec,
     action_grammar,

@@ -25,7 +25,7 @@ import pytest
 from ragkit.core.errors import ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult
-from ragkit.llm.grammar import Action, Grammar, ToolSpec, action_grammar
+from ragkit.grammar import Action, Grammar, ToolSpec, action_grammar
 from ragkit.testing.llm import ScriptedLLM, random_replies
 
 _RANDOM_CALLS = 12

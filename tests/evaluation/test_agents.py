@@ -7,7 +7,7 @@ from ragkit import ConfigError, InputError, ToolError
 from ragkit.agents import react, run
 from ragkit.core.types import Usage
 from ragkit.evaluation.agents import AgentRun, AgentTask, evaluate_agent
-from ragkit.evaluation.finished import Finished
+from ragkit.evaluation.checkpoint import Finished
 from ragkit.testing.agents import RecordingTool, says_action
 from ragkit.testing.llm import ScriptedLLM
 

@@ -3,7 +3,7 @@ import pytest
 from ragkit import ConfigError
 from ragkit.evaluation.gate import check_thresholds, parse_threshold, shortfall
 from ragkit.evaluation.metrics import Estimate
-from ragkit.evaluation.results import StageResult
+from ragkit.evaluation.runs import StageResult
 
 
 def _stage(value: float) -> StageResult:

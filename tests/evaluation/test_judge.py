@@ -7,7 +7,7 @@ import pytest
 from ragkit.core.types import Answer, Chunk, Citation, Hit, Timings, Usage
 from ragkit.evaluation.judge import Judge, judged
 from ragkit.llm import Cache
-from ragkit.llm.cache import FileReplies
+from ragkit.llm.wrappers.cache import FileReplies
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 
 PASSAGE = "The zebra has stripes. The lion sleeps."

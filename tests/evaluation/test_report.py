@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ragkit.evaluation.comparing import compare_runs
+from ragkit.evaluation.compare import compare_runs
 from ragkit.evaluation.report import comparison_html, evaluation_html
-from ragkit.evaluation.results import (
+from ragkit.evaluation.runs import (
     Evaluation,
     Example,
     Failures,

@@ -5,8 +5,8 @@ import pytest
 from ragkit import Settings
 from ragkit.core.protocols import LegQuery, Legs
 from ragkit.core.settings import IndexSettings
-from ragkit.evaluate import evaluate_dataset
 from ragkit.evaluation.datasets import load_beir
+from ragkit.evaluation.retrieval_run import evaluate_dataset
 from ragkit.index.edge import EdgeIndex
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from ragkit import ConfigError, Settings
 from ragkit.core.settings import RerankerSettings
-from ragkit.evaluate import default_stages, evaluate_dataset
 from ragkit.evaluation.datasets import load_beir
+from ragkit.evaluation.retrieval_run import default_stages, evaluate_dataset
 
 SCIFACT_BM25 = (0.665, 0.695)
 CRANFIELD_BM25 = (0.49, 0.53)

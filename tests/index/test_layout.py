@@ -10,7 +10,7 @@ from ragkit.core.errors import ConfigError, IndexMismatch
 from ragkit.core.filters import And, Eq, In, Not, Or, Range
 from ragkit.core.types import DocumentRecord, FieldType, MetadataValue
 from ragkit.index import layout
-from ragkit.index.translate import Dialect, translate
+from ragkit.index.filter_translation import Dialect, translate
 from ragkit.testing.index_examples import ALL_FIELDS, IDENTITY, make_chunk, metadata_values
 
 RECORD = DocumentRecord(

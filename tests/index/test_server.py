@@ -29,7 +29,7 @@ from ragkit.core.filters import Eq
 from ragkit.core.protocols import LegQuery
 from ragkit.core.settings import IndexSettings
 from ragkit.core.types import FieldType, IndexIdentity
-from ragkit.index import layout, points, server
+from ragkit.index import layout, server, server_points
 from ragkit.index.integrity import repair, verify
 from ragkit.index.server import QdrantIndex
 from ragkit.testing.index_contract import IndexContract
@@ -313,7 +313,7 @@ async def test_of_two_identities_the_first_to_be_stored_counts(
 
 @local_mode
 async def test_an_interrupted_creation_is_finished_by_the_next(client: AsyncQdrantClient) -> None:
-    await client.create_collection("ragkit", vectors_config=points.vector_params(IDENTITY))
+    await client.create_collection("ragkit", vectors_config=server_points.vector_params(IDENTITY))
     index = local_index(client)
     await index.connect(IDENTITY)
     await index.commit([await make_entry("a", "wolf")])

@@ -5,7 +5,7 @@ import pytest
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
 from ragkit.ingest.loaders import HtmlLoader
-from ragkit.ingest.loaders.html_depth import limit_depth
+from ragkit.ingest.loaders.html.depth import limit_depth
 
 
 def load(html: str, uri: str = "my-page.html") -> Document:

@@ -9,8 +9,8 @@ from fpdf.enums import AccessPermission
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
 from ragkit.ingest.loaders import PdfLoader
-from ragkit.ingest.loaders.pdf_lines import Line, clean_text
-from ragkit.ingest.loaders.pdf_words import up_to
+from ragkit.ingest.loaders.pdf.lines import Line, clean_text
+from ragkit.ingest.loaders.pdf.words import up_to
 
 PROSE = (
     "Retrieval finds passages that may hold the answer to a question. A reader then looks at each "

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from ragkit.core.errors import ConfigError, Failure, InputError, ProviderError
+from ragkit.grammar import choice_grammar, regex_grammar
 from ragkit.llm import VLLM, CircuitBreaker, Concurrency, Metered, RateLimit, Rates, Retry
-from ragkit.llm.connection import Patience
-from ragkit.llm.failures import retry_after, status_error
-from ragkit.llm.grammar import choice_grammar, regex_grammar
-from ragkit.llm.rates import RateLimits
+from ragkit.llm.openai.connection import Patience
+from ragkit.llm.openai.errors import retry_after, status_error
+from ragkit.llm.wrappers.rate_limit import RateLimits
 from ragkit.testing.faulty_proxy import Fault, FaultyProxy
 from ragkit.testing.vllm_server import Server, free_port
 

@@ -4,7 +4,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.llm.fields import FieldReader, Path
+from ragkit.llm.partial_json import FieldReader, Path
 
 keys = st.text(max_size=4)
 values: st.SearchStrategy[Any] = st.recursive(

@@ -12,6 +12,7 @@ from ragkit.core.errors import ConfigError, InputError, ProviderError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
 from ragkit.core.settings import LLMSettings
 from ragkit.core.types import Conversation, Delta, Message, Usage
+from ragkit.grammar import choice_grammar, json_grammar
 from ragkit.llm import (
     Cache,
     Cascade,
@@ -30,10 +31,9 @@ from ragkit.llm import (
     self_consistency,
     with_reasoning,
 )
-from ragkit.llm.cache import FileReplies
-from ragkit.llm.grammar import choice_grammar, json_grammar
-from ragkit.llm.rates import RateLimits
-from ragkit.llm.routing import classified, mean_probability
+from ragkit.llm.wrappers.cache import FileReplies
+from ragkit.llm.wrappers.rate_limit import RateLimits
+from ragkit.llm.wrappers.routing import classified, mean_probability
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 
 

@@ -20,7 +20,7 @@ from ragkit.retrieval.context import merge_neighbours
 from ragkit.retrieval.diversity import Diverse, maximal_marginal_relevance, scaled
 from ragkit.retrieval.hybrid import Hits, HybridRetriever
 from ragkit.retrieval.neighbours import WithNeighbours
-from ragkit.retrieval.retriever import Retriever, Wrapper
+from ragkit.retrieval.protocol import Retriever, Wrapper
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.index_examples import IDENTITY, make_chunk, make_entry
 

@@ -1,0 +1,153 @@
+"""HTML: the visible text of a page's main content, block by block."""
+
+import codecs
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragkit.core.errors import InputError
+from ragkit.core.types import Document, MetadataValue
+from ragkit.ingest.loaders.assembly import GrowingText
+from ragkit.ingest.loaders.decoding import (
+    codec_name,
+    content_hash,
+    decode_text,
+    has_byte_order_mark,
+    loader_identity,
+)
+from ragkit.ingest.loaders.html.blocks import DROPPED, write_blocks
+from ragkit.ingest.loaders.html.depth import limit_depth
+from ragkit.ingest.loaders.html.tree import is_hidden
+from ragkit.ingest.loaders.titles import title_from
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+_CHARSET = re.compile(
+    rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)|<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([\w.:-]+)",
+    re.IGNORECASE,
+)
+_SEARCHED_FOR_CHARSET = 4096
+# What the name of a codec means in a browser (https://encoding.spec.whatwg.org/#names-and-labels).
+_AS_BROWSERS_READ: Mapping[str, str] = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "utf-16": "utf-8",
+    "utf-16-le": "utf-8",
+    "utf-16-be": "utf-8",
+}
+_NOT_FOR_THE_WEB = frozenset({"utf-7", "unicode-escape", "raw-unicode-escape", "idna", "punycode"})
+_METADATA: Mapping[str, str] = {
+    "description": "description",
+    "author": "author",
+    "keywords": "keywords",
+    "date": "date",
+    "article:published_time": "date",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HtmlLoader:
+    """Loads HTML. `encoding` applies where neither a byte order mark nor the page names one."""
+
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown encoding at once."""
+        codec_name(self.encoding)
+
+    @property
+    def identity(self) -> str:
+        """Name, version and, where it is not UTF-8, the encoding."""
+        return loader_identity("html-1", encoding=self.encoding)
+
+    def load(self, data: bytes, *, uri: str) -> Document:
+        """Parse as a browser does and keep the text of `<main>`, a lone `<article>` or the body.
+
+        Raises:
+            InputError: The file is empty, binary or in another encoding, or shows no text.
+        """
+        declared = _declared_codec(data)
+        codec = declared or self.encoding
+        source = decode_text(data, uri=uri, encoding=codec, declared=declared is not None)
+        tree = _parse(limit_depth(source))
+        content = _content(tree, uri=uri)
+        return Document(
+            uri=uri,
+            title=_title(tree) or title_from(content.blocks, uri=uri),
+            text=content.text,
+            blocks=content.blocks,
+            metadata=_metadata(tree),
+            content_hash=content_hash(data),
+        )
+
+
+def _declared_codec(data: bytes) -> str | None:
+    """The encoding that the page names, if Python has it and a byte order mark does not win."""
+    found = None if has_byte_order_mark(data) else _CHARSET.search(data[:_SEARCHED_FOR_CHARSET])
+    if not found:
+        return None
+    label = (found[1] or found[2]).decode("ascii")
+    try:
+        "a".encode(label)
+        name = codecs.lookup(label).name
+    except (LookupError, ValueError):
+        return None  # A browser ignores a label that it does not know, too.
+    return None if name in _NOT_FOR_THE_WEB else _AS_BROWSERS_READ.get(name, name)
+
+
+def _parse(source: str) -> "LexborHTMLParser":
+    from selectolax.lexbor import LexborHTMLParser
+
+    return LexborHTMLParser(source)
+
+
+def _content(tree: "LexborHTMLParser", *, uri: str) -> GrowingText:
+    # Some sites wrap the whole page in a form; theirs is read when nothing else is there.
+    for dropped in (DROPPED, DROPPED - {"form"}):
+        for root in _roots(tree):
+            content = write_blocks(root, dropped=dropped)
+            if content.blocks:
+                return content
+    raise InputError(
+        f"{uri!r} shows no text: scripts probably fill the page. Save it from a browser after it "
+        "has loaded, and load that file."
+    )
+
+
+def _roots(tree: "LexborHTMLParser") -> "Iterator[LexborNode]":
+    yield from (node for node in tree.css("main") if not is_hidden(node))
+    articles = tree.css("article")
+    if len(articles) == 1 and not is_hidden(articles[0]):
+        yield articles[0]
+    if tree.body:
+        yield tree.body
+
+
+def _title(tree: "LexborHTMLParser") -> str:
+    node = tree.css_first("head title")
+    return " ".join(node.text().split()) if node else ""
+
+
+def _metadata(tree: "LexborHTMLParser") -> dict[str, MetadataValue]:
+    values: dict[str, MetadataValue] = {}
+    for node in tree.css("meta"):
+        name = node.attributes.get("name") or node.attributes.get("property") or ""
+        key = _METADATA.get(name.lower())
+        content = " ".join((node.attributes.get("content") or "").split())
+        if key and content:
+            values.setdefault(key, _keywords(content) if key == "keywords" else content)
+    root = tree.css_first("html")
+    if lang := (root and (root.attributes.get("lang") or "").strip()):
+        values["lang"] = lang
+    return {key: value for key, value in values.items() if value}
+
+
+def _keywords(content: str) -> tuple[str, ...]:
+    return tuple(word for part in content.split(",") if (word := part.strip()))

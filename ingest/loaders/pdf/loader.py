@@ -1,0 +1,168 @@
+"""PDF: the text layer, in paragraphs and headings, without running headers and page numbers."""
+
+import importlib
+import logging
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ragkit.core.errors import InputError
+from ragkit.core.types import Block, Document, MetadataValue
+from ragkit.ingest.loaders.decoding import content_hash, empty_error
+from ragkit.ingest.loaders.pdf.blocks import write_blocks
+from ragkit.ingest.loaders.pdf.layout import merge_rows
+from ragkit.ingest.loaders.pdf.lines import Line, clean_text, read_lines
+from ragkit.ingest.loaders.pdf.running_headers import without_running_lines
+from ragkit.ingest.loaders.titles import stem_title
+
+_LOG = logging.getLogger(__name__)
+# PDFium keeps global state: one call at a time in the whole process.
+_PDFIUM = threading.Lock()
+_NEEDS_PASSWORD = frozenset({4, 5})  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
+_END_MARK = b"startxref"
+_TAIL = 2048
+_NO_VALUE = re.compile(r"\(?(?:anonymous|unspecified|unknown|none|null)\)?", re.IGNORECASE)
+_NO_TITLE = re.compile(
+    r"(?:untitled|document|presentation|slide|title|no ?name)[ _-]*\d*"
+    r"|powerpoint presentation"
+    r"|microsoft (?:office )?(?:word|excel|powerpoint)\b.*"
+    r"|.*\.(?:docx?|dot|xlsx?|pptx?|od[tsp]|rtf|tex|dvi|ps|pdf|html?|txt|md|indd|pmd|p65|qxd|fm|pages)"
+    r"|\S*_\S*",
+    re.IGNORECASE,
+)
+# A heading at the top of the first page that names a part, not the document.
+_PART = re.compile(
+    r"1(?:\.\d+)*\.?\s.*|(?:table of )?contents|abstract|(?:1|i)?\.? ?introduction|preface",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?(?:(Z)|([+-]\d\d)'?(\d\d)?)?)?")
+_METADATA: Mapping[str, str] = {"author": "Author", "subject": "Subject"}
+_PROPERTIES = ("Title", "Author", "Subject", "Keywords", "CreationDate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PdfLoader:
+    """Loads PDFs that have a text layer.
+
+    `encoding` is there so that every loader is made alike; a PDF names its encodings itself.
+    """
+
+    encoding: str = "utf-8"
+
+    @property
+    def identity(self) -> str:
+        """Name and version."""
+        return "pdf-1"
+
+    def load(self, data: bytes, *, uri: str) -> Document:
+        """Extract the text in PDFium's reading order.
+
+        The title is that of the metadata if it is one, else the first heading of the largest size
+        on the first page, else the file's name.
+
+        Raises:
+            InputError: The file is empty, encrypted or damaged, or has no text layer.
+        """
+        if not data.strip(b"\x00\t\n\r "):
+            raise empty_error(uri)
+        lines, properties, pages = _read(data, uri=uri)
+        if not lines:
+            raise InputError(
+                f"{uri!r} has no text layer; it is probably a scan (pages: {pages}). "
+                "Run OCR first, for example: ocrmypdf in.pdf out.pdf"
+            )
+        _warn_of_image_pages(lines, pages, uri=uri)
+        content = write_blocks(without_running_lines(merge_rows(lines), pages=pages))
+        return Document(
+            uri=uri,
+            title=_title(properties, content.blocks, uri=uri),
+            text=content.text,
+            blocks=content.blocks,
+            metadata=_metadata(properties, pages),
+            content_hash=content_hash(data),
+        )
+
+
+def _read(data: bytes, *, uri: str) -> tuple[list[Line], Mapping[str, str], int]:
+    """All lines, the document's properties and its number of pages."""
+    pdfium, raw = _pdfium()
+    with _PDFIUM:
+        try:
+            with pdfium.PdfDocument(data) as pdf:
+                pages = len(pdf)
+                if not pages or _END_MARK not in data.rstrip(b"\x00\t\n\r ")[-_TAIL:]:
+                    raise _damaged_error(uri, "its end is missing")
+                properties = {name: _property(pdf, name) for name in _PROPERTIES}
+                return list(read_lines(pdf, raw)), properties, pages
+        except pdfium.PdfiumError as error:
+            if getattr(error, "err_code", None) in _NEEDS_PASSWORD:
+                raise InputError(
+                    f"{uri!r} is encrypted and needs a password. Decrypt it first, for example: "
+                    "qpdf --decrypt --password=... in.pdf out.pdf"
+                ) from error
+            raise _damaged_error(uri, str(error).rstrip(".")) from error
+
+
+# Any, here and below: pypdfium2 and its generated bindings have no types.
+def _property(pdf: Any, name: str) -> str:
+    try:
+        return clean_text(pdf.get_metadata_value(name))
+    except UnicodeDecodeError:
+        return ""  # Broken properties are no reason to refuse the text.
+
+
+def _pdfium() -> tuple[Any, Any]:
+    return importlib.import_module("pypdfium2"), importlib.import_module("pypdfium2.raw")
+
+
+def _damaged_error(uri: str, reason: str) -> InputError:
+    return InputError(
+        f"{uri!r} is no PDF, or is damaged or cut off ({reason}). Fetch it again, or try to repair "
+        "it: qpdf in.pdf out.pdf"
+    )
+
+
+def _warn_of_image_pages(lines: list[Line], pages: int, *, uri: str) -> None:
+    missing = pages - len({line.page for line in lines})
+    if missing > pages / 2:
+        _LOG.warning("%r: %d of %d pages have no text layer; run OCR?", uri, missing, pages)
+
+
+def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str) -> str:
+    named = properties["Title"]
+    if named and not _NO_VALUE.fullmatch(named) and not _NO_TITLE.fullmatch(named):
+        return named
+    headings = [b for b in blocks if b.kind == "heading" and b.page == 1]
+    largest = min(headings, key=lambda block: block.level, default=None)
+    if largest is None or _PART.fullmatch(largest.text):
+        return stem_title(uri)
+    return " ".join(largest.text.split())
+
+
+def _metadata(properties: Mapping[str, str], pages: int) -> dict[str, MetadataValue]:
+    values: dict[str, MetadataValue] = {"pages": pages}
+    for key, name in _METADATA.items():
+        value = properties[name]
+        if value and not _NO_VALUE.fullmatch(value):
+            values[key] = value
+    keywords = re.split(r"[,;]", properties["Keywords"])
+    if words := tuple(word for keyword in keywords if (word := keyword.strip())):
+        values["keywords"] = words
+    if date := _iso_date(properties["CreationDate"]):
+        values["date"] = date
+    return values
+
+
+def _iso_date(value: str) -> str:
+    """`D:YYYYMMDDHHmmSS+HH'mm'` (ISO 32000-1, 7.9.4) as an ISO 8601 string, or nothing."""
+    match = _DATE.match(value)
+    if not match:
+        return ""
+    year, month, day, hour, minute, second, utc, zone_hours, zone_minutes = match.groups()
+    date = f"{year}-{month or '01'}-{day or '01'}"
+    if not hour:
+        return date
+    zone = "+00:00" if utc else f"{zone_hours}:{zone_minutes or '00'}" if zone_hours else ""
+    return f"{date}T{hour}:{minute}:{second or '00'}{zone}"

@@ -1,0 +1,108 @@
+"""The passages that a language model answers from: fenced off in its prompt, found again after."""
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ragkit.answering.quotable import citation
+from ragkit.core.types import Citation, Hit
+from ragkit.grammar.quotes import Evidence, Quote
+from ragkit.retrieval.context import Passage, best_at_the_ends, merge_neighbours
+
+_CODE_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a prompt shows of the hits.
+
+    Attributes:
+        hits: All of them, best first.
+        passages: Those shown, best first; each is made of one or several hits.
+        ends: Whether the best stand first and last in the prompt, rather than best first.
+    """
+
+    hits: tuple[Hit, ...]
+    passages: tuple[Passage, ...]
+    ends: bool = False
+
+    @property
+    def by_id(self) -> dict[str, Passage]:
+        """The passages in the order of the prompt, under the ids that a model calls them by."""
+        ordered = best_at_the_ends(self.passages) if self.ends else self.passages
+        return {str(number): passage for number, passage in enumerate(ordered, start=1)}
+
+    @property
+    def held(self) -> tuple[Hit, ...]:
+        """The hits that a passage holds, best first."""
+        ids = {chunk_id for passage in self.passages for chunk_id in passage.chunk_ids}
+        return tuple(hit for hit in self.hits if hit.chunk.id in ids)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Ids of the hits' chunks that no passage holds."""
+        held = {hit.chunk.id for hit in self.held}
+        return tuple(hit.chunk.id for hit in self.hits if hit.chunk.id not in held)
+
+    def without_worst(self) -> "Shown":
+        """The same with one hit less in its passages."""
+        return replace(self, passages=tuple(merge_neighbours(self.held[:-1])))
+
+    def text(self) -> str:
+        """The passages between marks that no passage holds."""
+        headers = {hit.chunk.id: hit.chunk.header for hit in self.hits}
+        bodies = {
+            name: f"[{headers[passage.chunk_ids[0]]}]\n{passage.text}"
+            for name, passage in self.by_id.items()
+        }
+        code = _code([*bodies.values()])
+        blocks = (
+            f"<passage {name} {code}>\n{body}\n</passage {name} {code}>"
+            for name, body in bodies.items()
+        )
+        return f"The code of passage marks is {code}.\n" + "\n".join(blocks)
+
+    def citations(self, evidence: Evidence) -> tuple[Citation, ...]:
+        """The quotes of each passage that is cited, or its best chunk where it has none."""
+        named = self.by_id
+        quotes = list(dict.fromkeys(evidence.quotes))
+        found: list[Citation] = []
+        for name in evidence.citations:
+            own = [quote for quote in quotes if quote.passage == name]
+            found += [self._quoted(quote, named) for quote in own] or [self._whole(named[name])]
+        return tuple(found)
+
+    def _quoted(self, quote: Quote, named: Mapping[str, Passage]) -> Citation:
+        passage = named[quote.passage]
+        start = passage.start + quote.start
+        holder = next(
+            hit.chunk.id
+            for hit in self._hits_of(passage)
+            if hit.chunk.start <= start < hit.chunk.end
+        )
+        return Citation(
+            chunk_id=holder,
+            uri=passage.uri,
+            quote=quote.text,
+            start=start,
+            end=passage.start + quote.end,
+        )
+
+    def _whole(self, passage: Passage) -> Citation:
+        chunk = self._hits_of(passage)[0].chunk
+        start = len(chunk.text) - len(chunk.text.lstrip())
+        return citation(chunk, start, len(chunk.text.rstrip()))
+
+    def _hits_of(self, passage: Passage) -> list[Hit]:
+        return [hit for hit in self.hits if hit.chunk.id in passage.chunk_ids]
+
+
+def _code(texts: Sequence[str]) -> str:
+    """A code that none of the texts holds: the same for the same texts, so that calls are too."""
+    content = "\x1f".join(texts)
+    tried = (
+        hashlib.sha256(f"{number}\x1f{content}".encode()).hexdigest()[:_CODE_LENGTH]
+        for number in itertools.count()
+    )
+    return next(code for code in tried if code not in content)

@@ -1,0 +1,283 @@
+"""How results look in a terminal, and as JSON."""
+
+import json
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic_core import to_jsonable_python
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+
+from ragkit.cli.doctor import Check
+from ragkit.core.protocols import OnProgress
+from ragkit.core.protocols import Progress as Step
+from ragkit.core.types import Answer, AnswerDelta, Citation, Hit
+from ragkit.ingest.report import IngestReport
+from ragkit.retrieval.hybrid import Explanation, Hits
+
+if TYPE_CHECKING:
+    from ragkit.agents.events import Event
+
+NO_RERANKER = "rerank: off, no reranker is set (RAGKIT_RERANKER__MODEL=packaged:minilm-reader)"
+_SHOWN = 200
+_STATUS_STYLES = {"ok": "green", "off": "dim", "missing": "yellow", "failed": "red"}
+
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document; dataclasses become objects."""
+    text = json.dumps(to_jsonable_python(value), ensure_ascii=False, indent=2)
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def hit_json(hit: Hit) -> dict[str, object]:
+    """A hit: its chunk's fields, its score, and `trace` with rank and score by stage."""
+    chunk: dict[str, object] = to_jsonable_python(hit.chunk)
+    trace = {stage: {"rank": rank, "score": score} for stage, (rank, score) in hit.trace.items()}
+    return {**chunk, "score": hit.score, "trace": trace}
+
+
+def search_json(query: str, hits: Hits) -> dict[str, object]:
+    """The result of a search; `explanation` is null unless it was asked for."""
+    return {
+        "query": query,
+        "hits": [hit_json(hit) for hit in hits],
+        "explanation": hits.explanation,
+    }
+
+
+def answer_json(question: str, answer: Answer) -> dict[str, object]:
+    """An answer; each citation carries title, page and trace of its passage."""
+    hits = {hit.chunk.id: hit_json(hit) for hit in answer.hits}
+    taken = ("title", "page", "trace")
+    citations = [
+        {**asdict(citation), **{name: hits[citation.chunk_id][name] for name in taken}}
+        for citation in answer.citations
+    ]
+    return {
+        "question": question,
+        "answer": answer.text,
+        "abstained": answer.abstained,
+        "confidence": answer.confidence,
+        "citations": citations,
+        "hits": list(hits.values()),
+        "left_out": answer.left_out,
+        "usage": answer.usage,
+        "timings": answer.timings,
+    }
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Generator[OnProgress | None]:
+    """Progress on standard error: bars in a terminal, else a line now and then; none if quiet."""
+    if quiet:
+        yield None
+    elif err.is_terminal:
+        yield from _bars()
+    else:
+        yield _lines()
+
+
+def _lines() -> OnProgress:
+    """Print a line at every tenth of a phase."""
+    shown: dict[str, int] = {}
+
+    def show(step: Step) -> None:
+        tenth = 10 * step.done // max(1, step.total)
+        if tenth != shown.get(step.phase, 0):
+            shown[step.phase] = tenth
+            err.print(f"{step.phase} {step.done}/{step.total}", markup=False)
+
+    return show
+
+
+def _bars() -> Generator[OnProgress]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[dim]{task.fields[item]}"),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: Step) -> None:
+            if step.phase not in tasks:
+                tasks[step.phase] = bar.add_task(step.phase, total=step.total, item="")
+            item = escape(Path(step.item).name[:40])
+            bar.update(tasks[step.phase], completed=step.done, total=step.total, item=item)
+
+        yield show
+
+
+def show_report(report: IngestReport) -> None:
+    """What an ingestion did."""
+    out.print(f"[bold]{report}")
+    if report.repaired:
+        out.print(f"[yellow]mended {report.repaired} faults of an interrupted run")
+    if report.skipped:
+        out.print(f"[dim]skipped {len(report.skipped)} files of other formats")
+    for uri in report.truncated:
+        out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
+    for failure in report.failed:
+        out.print(f"[red]failed[/] {escape(failure.uri)}: {escape(failure.reason)}")
+
+
+def show_answer(question: str, answer: Answer) -> None:
+    """An answer, then each quote with its source and the ranks of its passage."""
+    out.print(f"[bold cyan]{escape(question)}")
+    out.print(_answer_text(answer))
+    _show_evidence(answer)
+
+
+async def follow_answer(question: str, deltas: AsyncGenerator[AnswerDelta]) -> None:
+    """Show an answer while it is written, then as `show_answer` does."""
+    streamed = False
+    out.print(f"[bold cyan]{escape(question)}")
+    async with aclosing(deltas):
+        async for delta in deltas:
+            if delta.text:
+                out.print(delta.text, end="", markup=False, style="bold", soft_wrap=True)
+                streamed = True
+            if delta.answer is not None:
+                out.print("" if streamed else _answer_text(delta.answer))
+                _show_evidence(delta.answer)
+
+
+def _answer_text(answer: Answer) -> str:
+    style = "yellow" if answer.abstained else "bold"
+    return f"[{style}]{escape(answer.text)}[/] [dim](confidence {answer.confidence:.2f})"
+
+
+def _show_evidence(answer: Answer) -> None:
+    """Each quote with its source and the ranks of its passage."""
+    hits = {hit.chunk.id: hit for hit in answer.hits}
+    for number, citation in enumerate(answer.citations, start=1):
+        _show_citation(number, citation, hits[citation.chunk_id])
+    if answer.left_out:
+        count = f"{len(answer.left_out)} of {len(answer.hits)} passages"
+        out.print(f"[yellow]{count} did not fit the model's context and were left out")
+
+
+def _show_citation(number: int, citation: Citation, hit: Hit) -> None:
+    page = f", page {hit.chunk.page}" if hit.chunk.page else ""
+    where = f"{citation.uri}{page}, characters {citation.start}-{citation.end}"
+    out.print(f'  [green]\\[{number}] "{escape(citation.quote)}"')
+    out.print(f"      [dim]{escape(hit.chunk.header)}: {escape(where)}")
+    out.print(f"      [dim]{_ranks(hit)}")
+
+
+def _ranks(hit: Hit) -> str:
+    stages = (f"{stage} #{rank} ({score:.4g})" for stage, (rank, score) in hit.trace.items())
+    return " · ".join(stages)
+
+
+def show_reranking(*, reranked: bool) -> None:
+    """Say so where hits are not reranked."""
+    if not reranked:
+        out.print(f"[dim]{NO_RERANKER}")
+
+
+def show_hits(hits: Hits) -> None:
+    """Hits in order, each with its ranks."""
+    if not hits:
+        out.print("[yellow]Nothing was found.")
+    for number, hit in enumerate(hits, start=1):
+        chunk = hit.chunk
+        out.print(f"[bold]{number}. {escape(chunk.header or chunk.uri)}[/]  [dim]{_ranks(hit)}")
+        out.print(f"   [dim]{escape(chunk.uri)}, characters {chunk.start}-{chunk.end}")
+        text = " ".join(chunk.text.split())
+        out.print(f"   {escape(text[:300])}{' …' if len(text) > 300 else ''}")
+    if hits.explanation is not None:
+        show_explanation(hits.explanation)
+
+
+def show_explanation(explanation: Explanation) -> None:
+    """The best candidates of every stage, side by side."""
+    table = Table(title="Every stage (first ten)", title_justify="left")
+    table.add_column("#", justify="right")
+    for stage in explanation.stages:
+        table.add_column(stage)
+    for row in range(min(10, max(map(len, explanation.stages.values()), default=0))):
+        cells = [
+            f"{ranked[row][0][:8]} {ranked[row][2]:.4g}" if row < len(ranked) else ""
+            for ranked in explanation.stages.values()
+        ]
+        table.add_row(str(row + 1), *cells)
+    out.print(table)
+    sizes = ", ".join(f"{stage} {len(ranked)}" for stage, ranked in explanation.stages.items())
+    times = ", ".join(
+        f"{name} {value * 1000:.1f} ms" for name, value in explanation.seconds.items()
+    )
+    out.print(f"candidates: {sizes}; duplicates dropped: {len(explanation.duplicates)}")
+    out.print(f"text embedded: {escape(repr(explanation.embedded))}")
+    out.print(f"filter: {escape(str(explanation.where))}; tenant: {escape(explanation.tenant)}")
+    out.print(f"time: {times}")
+    for part in explanation.transformations:
+        tokens = part.usage.prompt + part.usage.completion
+        cost = f"{part.calls} calls, {tokens} tokens, {part.seconds * 1000:.1f} ms"
+        out.print(f"{part.name}: {cost} {escape(part.note)}")
+        for text in part.written:
+            out.print(f"  {escape(repr(text))}")
+
+
+async def follow(events: "AsyncGenerator[Event]", *, quiet: bool) -> dict[str, object]:
+    """Show an agent's events as they come; gives the fields of its result."""
+    from ragkit.agents.events import Finished
+
+    result: dict[str, object] = {}
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Finished):
+                result = asdict(event.result)
+            if not quiet:
+                show_event(event)
+    return result
+
+
+def show_event(event: "Event") -> None:
+    """Show one event of an agent: thoughts and the answer flow, the rest is a line each."""
+    from ragkit.agents import events as kinds
+
+    match event:
+        case kinds.Thought(text=text) | kinds.AnswerText(text=text):
+            out.print(text, end="", markup=False, style="dim", soft_wrap=True)
+        case kinds.Planned(steps=steps):
+            lines = (f"\n  {label}: {what}" for label, what in steps)
+            out.print("plan" + "".join(lines), markup=False)
+        case kinds.Called(step=step, tool=tool, arguments=arguments):
+            given = json.dumps(to_jsonable_python(arguments), ensure_ascii=False)
+            out.print(f"\n{step} {tool} {given}", markup=False, style="cyan", soft_wrap=True)
+        case kinds.Observed(step=step, tool=tool, text=text, failed=failed):
+            shown = " ".join(text.split())[:_SHOWN]
+            style = "red" if failed else "green"
+            out.print(f"{step} {tool} -> {shown}", markup=False, style=style, soft_wrap=True)
+        case kinds.Asked(step=step, tool=tool, reason=reason):
+            out.print(f"{step} {tool} waits for approval: {reason}", markup=False, style="yellow")
+        case kinds.Noticed(step=step, text=text):
+            out.print(f"{step} {text}", markup=False, style="yellow", soft_wrap=True)
+        case kinds.Finished(result=result):
+            out.print(f"\n{result.answer}", markup=False, soft_wrap=True)
+            for number, citation in enumerate(result.citations, 1):
+                out.print(f"[{number}] {citation.uri}", markup=False, style="dim")
+            used = result.usage.prompt + result.usage.completion
+            out.print(f"{result.stopped_by}, {len(result.steps)} steps, {used} tokens", style="dim")
+        case kinds.Used():
+            pass
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """The doctor's findings."""
+    for check in checks:
+        style = _STATUS_STYLES[check.status]
+        out.print(f"[{style}]{check.status:>8}[/] {check.name:<22} {escape(check.detail)}")
+        if check.fix:
+            out.print(f"{'':>8} [dim]mend:[/] {escape(check.fix)}")

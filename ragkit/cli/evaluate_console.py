@@ -1,0 +1,117 @@
+"""How evaluations look in a terminal."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from ragkit.cli.console import out
+from ragkit.evaluation.compare import RunComparison, StageComparison
+from ragkit.evaluation.metrics import Estimate
+from ragkit.evaluation.runs import Evaluation, StageResult
+
+if TYPE_CHECKING:
+    from ragkit.evaluation.test_sets import Made
+
+_CHANGED = 10
+_ACROSS = 4
+"""Measures that are columns; more are rows."""
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Measures of each stage with their intervals, and how many queries failed in which way."""
+    out.print(
+        f"[bold]{escape(evaluation.dataset)}[/]: {evaluation.queries} queries, "
+        f"{evaluation.documents} documents, {evaluation.chunks} chunks (95% bootstrap intervals)",
+        soft_wrap=True,
+    )
+    for note in evaluation.notes:
+        out.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+    table = Table()
+    names = dict.fromkeys(name for result in evaluation.stages.values() for name in result.measures)
+    rows = [
+        (stage, *(_cell(result.measures.get(name)) for name in names), *_latency(result))
+        for stage, result in evaluation.stages.items()
+    ]
+    heads = ("stage", *names, "p50 ms", "p95 ms")
+    lines = [heads, *rows] if len(names) <= _ACROSS else list(zip(heads, *rows, strict=True))
+    for column in lines[0]:
+        table.add_column(column)
+    for line in lines[1:]:
+        table.add_row(*line)
+    out.print(table)
+    _show_failures(evaluation.stages)
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    return f"{estimate.value:.3f} [dim]{estimate.low:.3f}-{estimate.high:.3f}"
+
+
+def _latency(result: StageResult) -> tuple[str, str]:
+    return f"{result.p50_ms:.1f}", f"{result.p95_ms:.1f}"
+
+
+def _show_failures(stages: Mapping[str, StageResult]) -> None:
+    for stage, result in stages.items():
+        counts = ", ".join(f"{item.count} {kind}" for kind, item in result.failures.items())
+        if counts:
+            out.print(f"[dim]{stage}: {counts}")
+        for query, reason in result.failed.items():
+            out.print(f"[red]{stage}: query {escape(query)} failed:[/] {escape(reason)}")
+
+
+def show_comparison(comparison: RunComparison) -> None:
+    """Each stage's verdicts and the queries that changed most."""
+    out.print(f"[bold]{escape(comparison.dataset)}[/]: B against A, {comparison.queries} queries")
+    for note in comparison.notes:
+        out.print(f"[yellow]note:[/] {escape(note)}")
+    for stage in comparison.stages:
+        _show_stage(stage)
+
+
+def _show_stage(stage: StageComparison) -> None:
+    same = stage.stage_a == stage.stage_b
+    title = stage.stage_a if same else f"{stage.stage_a} (A), {stage.stage_b} (B)"
+    table = Table(title=title, title_justify="left")
+    for column in ("measure", "A", "B", "higher in B", "lower in B"):
+        table.add_column(column)
+    for name, item in stage.measures.items():
+        table.add_row(name, f"{item.a:.3f}", f"{item.b:.3f}", str(item.higher), str(item.lower))
+    out.print(table)
+    for name, verdict in stage.verdicts.items():
+        out.print(f"[bold]{name}[/]: {verdict}", soft_wrap=True)
+    for change in stage.changed[:_CHANGED]:
+        question = " ".join(change.question.split())[:80]
+        values = f"{change.a:.3f} -> {change.b:.3f}"
+        out.print(f"  {values}  {escape(change.query)} [dim]{escape(question)}", soft_wrap=True)
+
+
+def show_made(made: "Made", folder: Path, unread: Sequence[str], *, first: int) -> None:
+    """How many questions were made, dropped and kept."""
+    for reason in unread:
+        out.print(f"[red]not read[/] {escape(reason)}", soft_wrap=True)
+    out.print(
+        f"{made.sections} sections, {made.asked} questions: [bold]{made.kept} kept[/], "
+        f"{made.lost} not found among the first {first}, {made.repeated} repeated, "
+        f"{made.unusable} unusable",
+        soft_wrap=True,
+    )
+    out.print(f"[dim]measure on it: ragkit eval {escape(str(folder))}", soft_wrap=True)
+
+
+def made_json(made: "Made", folder: Path, unread: Sequence[str]) -> dict[str, object]:
+    """The counts of a made test set, and where it lies."""
+    return {
+        "folder": str(folder),
+        "sections": made.sections,
+        "asked": made.asked,
+        "kept": made.kept,
+        "lost": made.lost,
+        "repeated": made.repeated,
+        "unusable": made.unusable,
+        "unread": list(unread),
+    }

@@ -1,0 +1,89 @@
+"""What all commands share: how they end, and the options that mean the same everywhere."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, ParamSpec
+
+import typer
+
+from ragkit.cli import console
+from ragkit.core.errors import RagkitError
+from ragkit.core.settings import Settings
+from ragkit.core.types import Pattern, TransformName
+
+P = ParamSpec("P")
+
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file instead of ./ragkit.toml.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+Index = Annotated[
+    str | None,
+    typer.Option("--index", help="Folder or Qdrant URL of the index.", metavar="DIR|URL"),
+]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose documents.")]
+LLMName = Annotated[
+    str | None,
+    typer.Option("--llm", help="vllm:URL, vllm:URL#MODEL or local:FOLDER.", metavar="LLM"),
+]
+PatternName = Annotated[Pattern, typer.Option("--pattern", help="How the agent works.")]
+Tools = Annotated[
+    str,
+    typer.Option(
+        "--tools", help="Of search_documents, calculator, python, sql=FILE, http_get=HOST+HOST."
+    ),
+]
+Limits = Annotated[
+    str, typer.Option("--budget", help="Limits: steps=8,tokens=20000,seconds=60,cost=1.")
+]
+
+
+def reporting(command: Callable[P, int | None]) -> Callable[P, None]:
+    """Show ragkit's errors as one line (or JSON) and turn results into exit statuses."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            status = command(*args, **kwargs)
+        except RagkitError as error:
+            _fail(error, as_json=bool(kwargs.get("as_json")))
+        except KeyboardInterrupt:
+            sys.exit(130)
+        sys.exit(status or 0)
+
+    return run
+
+
+def _fail(error: RagkitError, *, as_json: bool) -> NoReturn:
+    kind = type(error).__name__
+    if as_json:
+        console.print_json({"error": {"type": kind, "message": str(error)}})
+    else:
+        console.err.print(f"{kind}: {error}", style="red", markup=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def chosen_settings(
+    config: Path | None,
+    index: str | None,
+    tenant: str | None,
+    *,
+    transform: TransformName | None = None,
+    llm: str | None = None,
+) -> Settings:
+    """The settings, with what the command's options say instead of them."""
+    settings = Settings.load(config)
+    location = index or settings.index.location
+    chosen = transform or settings.retrieval.transform
+    model = llm or settings.llm.model
+    return settings.model_copy(
+        update={
+            "index": settings.index.model_copy(update={"location": location}),
+            "retrieval": settings.retrieval.model_copy(update={"transform": chosen}),
+            "llm": settings.llm.model_copy(update={"model": model}),
+            "tenant": tenant or settings.tenant,
+        }
+    )

@@ -1,0 +1,1 @@
+"""Writing grammars in EBNF."""

@@ -1,0 +1,40 @@
+"""The rules of a grammar under construction, each made once for its key and once for its text."""
+
+from collections.abc import Callable, Hashable
+
+from ragkit.grammar.ebnf.expression import Expr, Ref, text
+
+_MAX_RULES = 60_000
+
+
+class TooManyRulesError(ValueError):
+    """The grammar would become too large to compile."""
+
+
+class Rules:
+    """Named rules; asking again with the same key gives the same rule."""
+
+    def __init__(self) -> None:
+        """Start without rules."""
+        self.exprs: dict[str, Expr] = {}
+        self._known: dict[Hashable, Ref | None] = {}
+        self.texts: dict[str, str] = {}
+        self._names: dict[str, Ref] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Expr | None]) -> Ref | None:
+        """The rule for the key; None where its language is empty. `make` must not ask for it."""
+        if key not in self._known:
+            expr = make()
+            self._known[key] = expr if expr is None or isinstance(expr, Ref) else self.add(expr)
+        return self._known[key]
+
+    def add(self, expr: Expr) -> Ref:
+        """The rule that says this, new where there is none yet."""
+        said = text(expr)
+        if said not in self._names:
+            if len(self.exprs) >= _MAX_RULES:
+                raise TooManyRulesError
+            name = f"r{len(self.exprs)}"
+            self.exprs[name], self.texts[name] = expr, said
+            self._names[said] = Ref(name)
+        return self._names[said]

@@ -1,0 +1,201 @@
+"""`Grammar`: what a reply may say, how long it can get, and how it is read."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+
+from ragkit.core.errors import InputError
+from ragkit.grammar.builder import Builder
+from ragkit.grammar.ebnf.expression import Expr, Sizes, render
+from ragkit.grammar.ebnf.rules import Rules, TooManyRulesError
+from ragkit.grammar.limits import Limits
+from ragkit.grammar.schema.check import Checker
+from ragkit.grammar.schema.document import Source
+from ragkit.grammar.schema.expansion import Expander
+from ragkit.grammar.schema.keywords import Finding
+from ragkit.grammar.schema.recursion import Recursion
+from ragkit.grammar.schema.values import Json
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grammar(Generic[T_co]):
+    """A bounded language of replies.
+
+    Attributes:
+        ebnf: The grammar in xgrammar's dialect, as vLLM takes it in `structured_outputs`.
+        max_bytes: Length of the longest reply in UTF-8 bytes, or slightly more.
+        limits: The limits that it was built under.
+        checked: Keywords that are only checked after decoding, so that a reply may still fail.
+    """
+
+    ebnf: str
+    max_bytes: int
+    limits: Limits
+    checked: tuple[Finding, ...] = ()
+    _read: Callable[[str], T_co] = field(repr=False, compare=False)
+    _rebuild: Callable[[Limits], "Grammar[T_co]"] = field(repr=False, compare=False)
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that always suffice: one for each byte, and one that ends the reply."""
+        return self.max_bytes + 1
+
+    def parse(self, text: str) -> T_co:
+        """Read a reply.
+
+        Raises:
+            InputError: It is not of this grammar, or fails a check; names keyword and path.
+        """
+        return self._read(text)
+
+    def fit(self, context_tokens: int) -> "Grammar[T_co]":
+        """This grammar, with limits tightened until `max_tokens` is within `context_tokens`.
+
+        Limits tighten in the order of `Limits.tightened`.
+
+        Raises:
+            InputError: Even the tightest limits allow longer replies.
+        """
+        if self.max_tokens <= context_tokens:
+            return self
+        steps = list(self.limits.tightened())
+        low, high = 0, len(steps)
+        while low < high:
+            middle = (low + high) // 2
+            if self._rebuild(steps[middle]).max_tokens <= context_tokens:
+                high = middle
+            else:
+                low = middle + 1
+        if low == len(steps):
+            least = self._rebuild(steps[-1]) if steps else self
+            raise InputError(
+                f"The longest reply takes {least.max_tokens} tokens under the tightest limits, but "
+                f"only {context_tokens} are left; shorten the prompt, or bound the schema's "
+                "strings and arrays."
+            )
+        return self._rebuild(steps[low])
+
+
+def assemble(
+    root: Expr,
+    rules: Rules,
+    *,
+    limits: Limits,
+    read: Callable[[str], T],
+    rebuild: Callable[[Limits], Grammar[T]],
+    checked: tuple[Finding, ...] = (),
+) -> Grammar[T]:
+    """A grammar of a root expression and its rules."""
+    return Grammar(
+        ebnf=render(root, rules.exprs, rules.texts),
+        max_bytes=Sizes(rules.exprs).of(root),
+        limits=limits,
+        checked=checked,
+        _read=read,
+        _rebuild=rebuild,
+    )
+
+
+def load_json(text: str) -> Json:
+    """Parse JSON.
+
+    Raises:
+        InputError: It is not JSON; the message holds the place.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"The reply is not JSON ({error}): {text[:200]!r}") from error
+
+
+def json_grammar(schema_or_type: Any, *, limits: Limits | None = None) -> Grammar[Any]:
+    """The grammar of a JSON Schema's instances, or of a type's values.
+
+    Replies are canonical JSON: no optional white space, properties in the order of the schema,
+    no escapes but the needed ones.
+
+    Args:
+        schema_or_type: A JSON Schema (dict or bool; draft 2020-12, older spellings are read
+            too), or whatever pydantic's TypeAdapter takes: a model, a dataclass, a TypedDict, a
+            union. `parse` then returns a value of that type.
+        limits: Bounds where the schema has none or wider ones.
+
+    Raises:
+        InputError: A keyword cannot be honoured; the message names it and its path.
+    """
+    limits = limits or Limits()
+    if isinstance(schema_or_type, dict | bool):
+        return schema_grammar(schema_or_type, limits, read=lambda value: value)
+    adapter, schema = described(schema_or_type)
+    closed = replace(limits, undeclared=0)
+    return schema_grammar(schema, closed, read=lambda value: _typed(adapter, value))
+
+
+def described(kind: Any) -> tuple[TypeAdapter[Any], Json]:
+    """A type's adapter and JSON Schema.
+
+    Raises:
+        InputError: pydantic cannot describe the type.
+    """
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        return adapter, adapter.json_schema()
+    except PydanticUserError as error:
+        raise InputError(f"{kind!r} cannot be described by a JSON Schema: {error}") from error
+
+
+def _typed(adapter: TypeAdapter[Any], value: Json) -> Any:
+    try:
+        return adapter.validate_json(json.dumps(value))
+    except ValidationError as error:
+        raise InputError(f"The reply fails validation: {error}") from error
+
+
+def schema_grammar(schema: Json, limits: Limits, *, read: Callable[[Json], T]) -> Grammar[T]:
+    """The grammar of a schema whose checked instances `read` turns into values."""
+    source = Source(schema)
+    checker = Checker(source)
+
+    def parse(text: str) -> T:
+        value = load_json(text)
+        checker.check(value)
+        return read(value)
+
+    expander = Expander(source, checker)
+    limits, root, rules = _shallow(expander, Recursion(source), limits)
+    return assemble(
+        root,
+        rules,
+        limits=limits,
+        read=parse,
+        rebuild=lambda tighter: schema_grammar(schema, tighter, read=read),
+        checked=tuple(expander.findings.values()),
+    )
+
+
+def _shallow(
+    expander: Expander, recursion: Recursion, limits: Limits
+) -> tuple[Limits, Expr, Rules]:
+    """The grammar with as much depth as the number of rules allows."""
+    for depth in range(limits.depth, 0, -1):
+        at_depth = replace(limits, depth=depth)
+        with contextlib.suppress(TooManyRulesError, RecursionError):
+            return at_depth, *_built(expander, recursion, at_depth)
+    raise InputError("The schema's grammar becomes too large; split the schema.")
+
+
+def _built(expander: Expander, recursion: Recursion, limits: Limits) -> tuple[Expr, Rules]:
+    builder = Builder(expander, recursion, limits)
+    root = builder.root()
+    if root is None:
+        raise InputError(
+            "No finite value satisfies the schema; its keywords contradict each other."
+        )
+    return root, builder.rules

@@ -1,0 +1,88 @@
+"""Grammars of plain text: choices and regular expressions."""
+
+import re
+from collections.abc import Sequence
+
+from ragkit.core.errors import InputError
+from ragkit.core.text import is_unicode
+from ragkit.grammar.ebnf.character_runs import raw_content
+from ragkit.grammar.ebnf.expression import Expr
+from ragkit.grammar.ebnf.pattern import UnsupportedPatternError, constraints
+from ragkit.grammar.ebnf.rules import Rules
+from ragkit.grammar.grammar import Grammar, assemble
+from ragkit.grammar.limits import Limits
+from ragkit.grammar.types.choices import choices as one_of
+from ragkit.grammar.types.strings import bounded
+
+
+def choice_grammar(choices: Sequence[str]) -> Grammar[str]:
+    """The grammar of a reply that is one of the texts, as plain text and not as JSON.
+
+    Raises:
+        InputError: There are no choices, or one is not Unicode text.
+    """
+    allowed = frozenset(choices)
+    if not allowed:
+        raise InputError("A choice needs at least one text to choose from.")
+    for text in allowed:
+        require_text(text)
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise InputError(f"The reply {text[:200]!r} is none of the {len(allowed)} choices.")
+        return text
+
+    rules = Rules()
+    root = _present(one_of(allowed, rules))
+    return assemble(
+        root, rules, limits=Limits(), read=read, rebuild=lambda _: choice_grammar(choices)
+    )
+
+
+def require_text(text: str) -> None:
+    """Refuse lone surrogates, which no UTF-8 text holds.
+
+    Raises:
+        InputError: The text holds one.
+    """
+    if not is_unicode(text):
+        raise InputError(f"{text[:200]!r} holds a lone surrogate, which no reply can.")
+
+
+def regex_grammar(pattern: str, *, limits: Limits | None = None) -> Grammar[str]:
+    """The grammar of a plain-text reply that matches the pattern from start to end.
+
+    Repetitions without a bound of their own get `limits.string_length` as theirs.
+
+    Raises:
+        InputError: The pattern is malformed or uses look-around or back references.
+    """
+    limits = limits or Limits()
+    try:
+        found = constraints(f"^(?:{pattern})$")
+    except UnsupportedPatternError as error:
+        raise InputError(
+            f"The pattern {pattern!r} cannot be decoded under a grammar: {error}."
+        ) from error
+    compiled = re.compile(pattern)
+
+    def read(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise InputError(f"The reply {text[:200]!r} does not match {pattern!r}.")
+        return text
+
+    rules = Rules()
+    root = _present(raw_content(bounded(found[-1].language, limits.string_length), rules))
+    return assemble(
+        root,
+        rules,
+        limits=limits,
+        read=read,
+        rebuild=lambda tighter: regex_grammar(pattern, limits=tighter),
+    )
+
+
+def _present(expr: Expr | None) -> Expr:
+    if expr is None:
+        raise InputError("No text satisfies the grammar.")
+    return expr

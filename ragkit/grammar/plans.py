@@ -1,0 +1,164 @@
+"""Plans that are directed acyclic graphs by construction: a step refers only to earlier ones."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ragkit.core.errors import InputError
+from ragkit.grammar.actions import Arguments, ToolSpec, arguments_of, check_names
+from ragkit.grammar.ebnf import charset
+from ragkit.grammar.ebnf.character_runs import run
+from ragkit.grammar.ebnf.expression import NOTHING, Expr, Lit, alt, rep, seq
+from ragkit.grammar.ebnf.json_escapes import json_text
+from ragkit.grammar.ebnf.rules import Rules
+from ragkit.grammar.grammar import Grammar, assemble, load_json
+from ragkit.grammar.limits import Limits
+from ragkit.grammar.schema.values import Json, is_array, is_object
+from ragkit.grammar.types.choices import choices
+from ragkit.grammar.types.numbers import NumberShape, number
+
+_LABEL = re.compile(r"#E[1-9][0-9]*")
+_PATH_LENGTH = 4
+_NAME_LENGTH = 32
+_INDEX_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReference:
+    """The result of an earlier step, or the part of it at the path of keys and indices."""
+
+    ref: str
+    path: tuple[str | int, ...] = ()
+
+
+Argument: TypeAlias = Any
+"""A literal JSON value, or a `StepReference`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStep:
+    """A call whose arguments are literals or references to earlier steps."""
+
+    id: str
+    tool: str
+    arguments: Mapping[str, Argument]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Ids of the steps that must be done before, in the order of the arguments."""
+        refs = (a.ref for a in self.arguments.values() if isinstance(a, StepReference))
+        return tuple(dict.fromkeys(refs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in order; each needs only steps before it."""
+
+    steps: tuple[PlanStep, ...]
+
+
+def plan_grammar(
+    tools: Sequence[ToolSpec], max_steps: int, *, limits: Limits | None = None
+) -> Grammar[Plan]:
+    """The grammar of `{"steps": [{"id": "#E1", "tool": ..., "arguments": {...}}, ...]}`.
+
+    Step k has the id `#Ek`. Each argument is a literal by the tool's schema or, from the second
+    step on, `{"ref": "#Ej", "path": [...]}` with j < k.
+
+    Raises:
+        InputError: A tool's schema cannot be honoured, or `max_steps` is less than 1.
+    """
+    if max_steps < 1:
+        raise InputError(f"A plan needs at least one step, but max_steps is {max_steps!r}.")
+    limits, rules = limits or Limits(), Rules()
+    check_names(tools)
+    arguments = arguments_of(tools, limits, rules)
+    after: Expr | None = NOTHING
+    for step in range(max_steps, 0, -1):
+        one = rules.add(_present(_step(step, arguments, rules)))
+        more = seq(Lit(","), one, after) if step > 1 else seq(one, after)
+        after = alt([NOTHING, more]) if step > 1 else more
+        after = rules.add(_present(after))
+    return assemble(
+        _present(seq(Lit('{"steps":['), after, Lit("]}"))),
+        rules,
+        limits=limits,
+        read=_reader(arguments),
+        rebuild=lambda tighter: plan_grammar(tools, max_steps, limits=tighter),
+        checked=tuple(finding for a in arguments.values() for finding in a.checked),
+    )
+
+
+def _present(expr: Expr | None) -> Expr:
+    if expr is None:
+        raise InputError("No plan can be written under these limits.")
+    return expr
+
+
+def _step(step: int, arguments: Mapping[str, Arguments], rules: Rules) -> Expr | None:
+    reference = _reference(step, rules)
+    options: list[Expr | None] = []
+    for name, given in arguments.items():
+        written = given.literal() if reference is None else given.with_references(reference)
+        # A rule of its own, and not the first part, is written once for all steps.
+        rest = rules.add(Lit(f'{json_text(name)[1:]},"arguments":'))
+        options.append(seq(Lit('"'), rest, written))
+    return seq(Lit(f'{{"id":"#E{step}","tool":'), alt(options), Lit("}"))
+
+
+def _reference(step: int, rules: Rules) -> Expr | None:
+    """A reference to a step before this one; None for the first."""
+    if step == 1:
+        return None
+    labels = choices((f'"#E{earlier}"' for earlier in range(1, step)), rules)
+    part = rules.once("path", lambda: _path_part(rules))
+    more = rep(seq(Lit(","), part), 0, _PATH_LENGTH - 1)
+    path = seq(Lit("["), alt([NOTHING, seq(part, more)]), Lit("]"))
+    expr = seq(Lit('{"ref":'), labels, Lit(',"path":'), path, Lit("}"))
+    return rules.add(_present(expr))
+
+
+def _path_part(rules: Rules) -> Expr | None:
+    index = NumberShape(integer=True, low=None, integer_digits=_INDEX_DIGITS, fraction_digits=1)
+    key = seq(Lit('"'), run(charset.TEXT, 1, _NAME_LENGTH, rules), Lit('"'))
+    return alt([key, number(index, rules)])
+
+
+def _reader(arguments: Mapping[str, Arguments]) -> Callable[[str], Plan]:
+    def read(text: str) -> Plan:
+        value = load_json(text)
+        try:
+            steps = [
+                _read_step(index, step, arguments) for index, step in enumerate(value["steps"], 1)
+            ]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"The reply is no plan of these tools: {text[:300]!r}") from error
+        return Plan(steps=tuple(steps))
+
+    return read
+
+
+def _read_step(index: int, step: Json, arguments: Mapping[str, Arguments]) -> PlanStep:
+    tool, given = step["tool"], step["arguments"]
+    if step["id"] != f"#E{index}":
+        raise InputError(f"Step {index} of the plan has the id {step['id']!r}.")
+    read = {name: _read_argument(value) for name, value in given.items()}
+    if not any(isinstance(value, StepReference) for value in read.values()):
+        arguments[tool].checker.check(given)
+    for name, value in read.items():
+        if not isinstance(value, StepReference):
+            arguments[tool].check_property(name, value)
+        elif int(value.ref[2:]) >= index:
+            raise InputError(
+                f"Step {index} of the plan refers to {value.ref!r}, which is not before it."
+            )
+    return PlanStep(id=step["id"], tool=tool, arguments=read)
+
+
+def _read_argument(value: Json) -> Argument:
+    if not is_object(value) or value.keys() != {"ref", "path"} or not is_array(value["path"]):
+        return value
+    if not isinstance(value["ref"], str) or not _LABEL.fullmatch(value["ref"]):
+        return value
+    return StepReference(ref=value["ref"], path=tuple(value["path"]))

@@ -1,0 +1,189 @@
+"""Evidence first: verbatim quotes, then whether they suffice, then the answer, then citations."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ragkit.core.errors import InputError
+from ragkit.core.text import sentences
+from ragkit.grammar.ebnf import charset
+from ragkit.grammar.ebnf.character_runs import run
+from ragkit.grammar.ebnf.expression import Expr, Lit, alt, rep, seq
+from ragkit.grammar.ebnf.json_escapes import json_text
+from ragkit.grammar.ebnf.rules import Rules
+from ragkit.grammar.grammar import Grammar, assemble, load_json
+from ragkit.grammar.limits import Limits
+from ragkit.grammar.plain_text import require_text
+from ragkit.grammar.types.choices import choices
+
+_LINE = re.compile(r"\S(?:.*\S)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """A sentence of a passage: `passages[passage][start:end] == text`."""
+
+    passage: str
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """An answer with its evidence; empty answer and no citations where it does not suffice."""
+
+    quotes: tuple[Quote, ...]
+    sufficient: bool
+    answer: str
+    citations: tuple[str, ...]
+
+
+def quote_grammar(
+    passages: Sequence[str] | Mapping[str, str],
+    *,
+    max_quotes: int = 3,
+    language: str = "english",
+    limits: Limits | None = None,
+) -> Grammar[Evidence]:
+    """The grammar of an answer that quotes its passages before it says anything.
+
+    A reply is `{"quotes": [{"passage": id, "quote": sentence}, ...], "sufficient": bool, "answer":
+    text, "citations": [id, ...]}`. Only whole sentences of the passage can be decoded as quotes
+    (a sentence that is too long, such as a table, in lines or words), and only ids of passages as
+    citations. With no quote, or when they don't suffice, the answer
+    is empty and cites nothing; otherwise it cites at least one passage.
+
+    Args:
+        passages: Texts by id; a sequence gets the ids "1", "2" and so on.
+        max_quotes: Greatest number of quotes, and of citations.
+        language: Whose sentence rules apply.
+        limits: `string_length` bounds the answer and each quote.
+
+    Raises:
+        InputError: There are no passages.
+    """
+    limits, rules = limits or Limits(), Rules()
+    texts = _by_id(passages)
+    spans = {name: _quotable(text, language, limits.string_length) for name, text in texts.items()}
+    quote = alt(_quote(name, texts[name], found, rules) for name, found in spans.items())
+    root = alt([_silent(), _spoken(quote, [*texts], max_quotes, limits, rules)])
+    if root is None:
+        raise InputError("No reply can be written under these limits.")
+    return assemble(
+        root,
+        rules,
+        limits=limits,
+        read=lambda text: _read(text, _Sources(texts=texts, language=language, limits=limits)),
+        rebuild=lambda tighter: quote_grammar(
+            texts, max_quotes=max_quotes, language=language, limits=tighter
+        ),
+    )
+
+
+_Spans = Mapping[str, tuple[int, int]]
+
+
+def _by_id(passages: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    named = (
+        passages
+        if isinstance(passages, Mapping)
+        else dict(zip(map(str, range(1, len(passages) + 1)), passages, strict=True))
+    )
+    if not named:
+        raise InputError("Quotes need at least one passage.")
+    for name, text in named.items():
+        require_text(name)
+        require_text(text)
+    return dict(named)
+
+
+def _quotable(text: str, language: str, longest: int) -> _Spans:
+    """What can be quoted of a passage, with its first place there."""
+    found: dict[str, tuple[int, int]] = {}
+    for sentence in sentences(text, language=language):
+        for start, end in _parts(text, *sentence, longest):
+            found.setdefault(text[start:end], (start, end))
+    return found
+
+
+def _parts(text: str, start: int, end: int, longest: int) -> Iterator[tuple[int, int]]:
+    """A sentence, or if that is too long its lines, or if these are its words, as many as go."""
+    if end - start <= longest:
+        yield start, end
+        return
+    for line in _LINE.finditer(text, start, end):
+        if line.end() - line.start() <= longest:
+            yield line.span()
+        else:
+            words = re.compile(rf"(?<!\S)\S(?:.{{0,{max(0, longest - 2)}}}\S)?(?!\S)")
+            yield from (part.span() for part in words.finditer(text, *line.span()))
+
+
+def _quote(name: str, text: str, spans: _Spans, rules: Rules) -> Expr | None:
+    options = choices(map(json_text, spans), rules)
+    return seq(Lit(f'{{"passage":{json_text(name)},"quote":'), options, Lit("}"))
+
+
+def _silent() -> Expr | None:
+    return Lit('{"quotes":[],"sufficient":false,"answer":"","citations":[]}')
+
+
+def _spoken(
+    quote: Expr | None, names: list[str], most: int, limits: Limits, rules: Rules
+) -> Expr | None:
+    if quote is None or most < 1:
+        return None
+    one = rules.add(quote)
+    name = choices(map(json_text, names), rules)
+    answer = run(charset.TEXT, 1, limits.string_length, rules)
+    cited = seq(name, rep(seq(Lit(","), name), 0, min(most, len(names)) - 1))
+    enough = seq(Lit('true,"answer":"'), answer, Lit('","citations":['), cited, Lit("]}"))
+    return seq(
+        Lit('{"quotes":['),
+        one,
+        rep(seq(Lit(","), one), 0, most - 1),
+        Lit('],"sufficient":'),
+        alt([enough, Lit('false,"answer":"","citations":[]}')]),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sources:
+    """The passages that a reply was decoded from, under these limits or tighter ones."""
+
+    texts: Mapping[str, str]
+    language: str
+    limits: Limits
+
+    def place(self, name: str, quote: str) -> tuple[int, int]:
+        """Where the quote stands in the passage."""
+        lengths = [limits.string_length for limits in (self.limits, *self.limits.tightened())]
+        for longest in dict.fromkeys(lengths):
+            spans = _quotable(self.texts[name], self.language, longest)
+            if quote in spans:
+                return spans[quote]
+        raise InputError(
+            f"The reply quotes {quote[:200]!r}, which is no sentence of passage {name!r}."
+        )
+
+
+def _read(text: str, sources: _Sources) -> Evidence:
+    value = load_json(text)
+    try:
+        quotes = [
+            _read_quote(found["passage"], found["quote"], sources) for found in value["quotes"]
+        ]
+        citations = tuple(dict.fromkeys(value["citations"]))
+        sufficient, answer = bool(value["sufficient"]), str(value["answer"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"The reply is no quoted answer: {text[:300]!r}") from error
+    if not set(citations) <= sources.texts.keys():
+        known = [*sources.texts]
+        raise InputError(f"The reply cites {citations!r}, but the passages are {known!r}.")
+    return Evidence(quotes=tuple(quotes), sufficient=sufficient, answer=answer, citations=citations)
+
+
+def _read_quote(name: str, text: str, sources: _Sources) -> Quote:
+    start, end = sources.place(name, text)
+    return Quote(passage=name, text=text, start=start, end=end)

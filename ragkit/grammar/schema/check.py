@@ -1,0 +1,129 @@
+"""The check after decoding: the whole schema against the parsed value, by jsonschema."""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from ragkit.core.errors import InputError
+from ragkit.grammar.schema.document import Source
+from ragkit.grammar.schema.formats import CHECKED_FORMATS, FORMATS
+from ragkit.grammar.schema.keywords import is_assertion
+from ragkit.grammar.schema.values import Json, is_object
+
+_ARRAY_ITEMS = re.compile(r"'items': \[|'additionalItems'|'dependencies': \{")
+
+
+def format_checker() -> Any:
+    """The format checker of jsonschema, for the formats that are decoded or checked."""
+    from jsonschema import Draft202012Validator, FormatChecker
+
+    known: Any = Draft202012Validator.FORMAT_CHECKER.checkers
+    checker: Any = FormatChecker(())
+    names = {*FORMATS, *CHECKED_FORMATS}
+    checker.checkers = {name: known[name] for name in names if name in known}
+    return checker
+
+
+class Checker:
+    """Validates values against a schema document or one of its parts."""
+
+    def __init__(self, source: Source) -> None:
+        """Check against this document; jsonschema is imported on first use."""
+        self._source = source
+
+    @cached_property
+    def _validator(self) -> Any:  # jsonschema builds its validator classes at run time
+        from jsonschema import Draft7Validator, Draft202012Validator, validators
+
+        root = self._source.root
+        default: Any = Draft202012Validator
+        if not isinstance(root, bool) and "$schema" not in root and _ARRAY_ITEMS.search(repr(root)):
+            default = Draft7Validator
+        chosen: Any = validators.validator_for(root, default=default)
+        tools: Any = validators  # partly untyped
+        extended: Any = tools.extend(
+            chosen, {"pattern": _check_pattern, "multipleOf": _check_multiple}
+        )
+        return extended(root, format_checker=format_checker())
+
+    def valid(self, pointer: str, value: Json) -> bool:
+        """Whether the value satisfies the schema at the pointer."""
+        return bool(self._validator.evolve(schema=self._schema(pointer)).is_valid(value))
+
+    def test(self, pointer: str, *, without: str = "") -> Callable[[Json], bool]:
+        """The test of many values by the schema at the pointer, leaving a keyword out."""
+        schema = self._schema(pointer)
+        if is_object(schema):
+            schema = {keyword: v for keyword, v in schema.items() if keyword != without}
+            if not any(map(is_assertion, schema)):
+                return lambda _: True
+        validator: Any = self._validator.evolve(schema=schema)
+        return lambda value: bool(validator.is_valid(value))
+
+    def check(self, value: Json) -> None:
+        """Hold the value against the whole schema.
+
+        Raises:
+            InputError: Names the keyword and the path within the value.
+        """
+        for error in self._validator.iter_errors(value):
+            path = "".join(f"/{part}" for part in error.absolute_path)
+            raise InputError(
+                f"The reply breaks the schema's keyword {error.validator!r} at {path or '/'!r}: "
+                f"{error.message[:300]}"
+            )
+
+    def _schema(self, pointer: str) -> Json:
+        if not pointer.startswith("~"):
+            return self._source.raw(pointer)
+        keywords = self._source.keywords(pointer)
+        return keywords if isinstance(keywords, bool) else self._spelled_out(keywords)
+
+    def _spelled_out(self, keywords: Mapping[str, Any]) -> Json:
+        """A made-up schema in JSON Schema's own words."""
+        parts: list[Json] = []
+        for keyword, value in keywords.items():
+            match keyword:
+                case "$forbid":
+                    parts.extend({"not": {"required": [name]}} for name in value)
+                case "$except":
+                    parts.append({"not": {"enum": value}})
+                case "$notPattern":
+                    parts.append({"not": {"pattern": value}})
+                case "type":
+                    parts.append({"anyOf": [_spelled_type(name) for name in value]})
+                case "properties":
+                    parts.append({"properties": {n: self._schema(p) for n, p in value.items()}})
+                case "allOf":
+                    parts.extend(map(self._schema, value))
+                case "not" | "items" | "contains":
+                    parts.append({keyword: self._schema(value)})
+                case _:
+                    parts.append({keyword: value})
+        return {"allOf": parts} if parts else {}
+
+
+def _spelled_type(name: str) -> Json:
+    return {"type": "number", "not": {"type": "integer"}} if name == "fraction" else {"type": name}
+
+
+def _check_pattern(validator: Any, pattern: str, instance: object, schema: object) -> Iterator[Any]:
+    """As jsonschema does, but read patterns that only ECMA 262 spells so."""
+    from jsonschema import ValidationError
+
+    text = re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", pattern)
+    if isinstance(instance, str) and not re.search(text, instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _check_multiple(validator: Any, step: float, instance: object, schema: object) -> Iterator[Any]:
+    """In exact decimal arithmetic: 19.99 is a multiple of 0.01, which doubles deny."""
+    from jsonschema import ValidationError
+
+    if isinstance(instance, bool) or not isinstance(instance, int | float):
+        return
+    if not math.isfinite(instance) or Decimal(repr(instance)) % Decimal(repr(step)):
+        yield ValidationError(f"{instance!r} is not a multiple of {step!r}")

@@ -1,0 +1,190 @@
+"""A model in this process: loading it, and the thread that decodes for it batch by batch."""
+
+import importlib.util
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ragkit.core.errors import ConfigError, MissingExtraError
+from ragkit.core.types import Json, Message
+from ragkit.grammar.compiler import compile_grammar
+
+if TYPE_CHECKING:
+    import xgrammar
+
+    from ragkit.llm.local.decoding import Job, Loaded
+
+Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+
+_GATHER_S = 0.002
+"""How long the first call of a batch waits for others."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Engine:
+    """Loads on first use; safe to use from any thread.
+
+    Attributes:
+        name: Folder or hub name.
+        device: Such as `"cuda"`; None for a GPU where there is one.
+        dtype: Arithmetic of the forward pass.
+        max_batch: Replies decoded at once.
+        template: Further arguments of the chat template.
+    """
+
+    name: str
+    device: str | None
+    dtype: Dtype
+    max_batch: int
+    template: Mapping[str, Json]
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _loaded: "Loaded | None" = None
+    _info: "xgrammar.TokenizerInfo | None" = None
+    _jobs: "queue.SimpleQueue[Job | None]" = field(default_factory=lambda: queue.SimpleQueue())
+    _thread: threading.Thread | None = None
+
+    def context(self) -> int:
+        """Positions that the model was built for."""
+        return int(self.loaded().model.config.get_text_config().max_position_embeddings)
+
+    def rendered(self, messages: Sequence[Message]) -> str:
+        """The text that the model reads: by its chat template, or as plain paragraphs."""
+        tokenizer = self.loaded().tokenizer
+        if tokenizer.chat_template is None:
+            return "\n\n".join(message.content for message in messages)
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        text: str = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True, **self.template
+        )
+        return text
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """The token ids of the rendered text."""
+        tokenizer = self.loaded().tokenizer
+        special = tokenizer.chat_template is None
+        text = self.rendered(messages)
+        return [int(token) for token in tokenizer.encode(text, add_special_tokens=special)]
+
+    def compiled(self, ebnf: str) -> "xgrammar.CompiledGrammar":
+        """A grammar, compiled for the model's tokenizer.
+
+        Raises:
+            InputError: It is malformed, or takes too long.
+        """
+        return compile_grammar(ebnf, self._tokenizer_info())
+
+    def submit(self, jobs: "Sequence[Job]") -> None:
+        """Have the jobs decoded; each emits what comes of it."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, args=(self.loaded(),), name="ragkit-decoding", daemon=True
+                )
+                self._thread.start()
+            for job in jobs:
+                self._jobs.put(job)
+
+    def close(self) -> None:
+        """End the thread when its batch is done, and drop the model."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._loaded = self._info = None
+            if thread is not None:
+                self._jobs.put(None)
+        if thread is not None:
+            thread.join()
+
+    def loaded(self) -> "Loaded":
+        """The model and its tokenizer.
+
+        Raises:
+            ConfigError: There is no such model.
+            MissingExtraError: transformers or xgrammar is not installed.
+        """
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = _load(self.name, self.device, self.dtype)
+            return self._loaded
+
+    def _tokenizer_info(self) -> "xgrammar.TokenizerInfo":
+        import xgrammar
+
+        loaded = self.loaded()
+        with self._lock:
+            if self._info is None:
+                self._info = xgrammar.TokenizerInfo.from_huggingface(
+                    loaded.tokenizer,
+                    vocab_size=loaded.vocabulary,
+                    stop_token_ids=sorted(loaded.stops),
+                )
+            return self._info
+
+    def _run(self, loaded: "Loaded") -> None:
+        from ragkit.llm.local.decoding import decode_batch
+
+        while (first := self._jobs.get()) is not None:
+            batch, ended = self._gathered(first)
+            waiting = [job for job in batch if not job.cancelled.is_set()]
+            try:
+                if waiting:
+                    decode_batch(waiting, loaded)
+            except Exception as error:  # noqa: BLE001  # each waiting call raises it
+                for job in waiting:
+                    job.emit(error)
+            if ended:
+                return
+
+    def _gathered(self, first: "Job") -> "tuple[list[Job], bool]":
+        """The jobs that have arrived by now, and whether the end has."""
+        time.sleep(_GATHER_S)
+        batch = [first]
+        while len(batch) < self.max_batch:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                return batch, True
+            batch.append(job)
+        return batch, False
+
+
+def _load(name: str, device: str | None, dtype: str) -> "Loaded":
+    try:
+        import torch
+        import transformers
+
+        from ragkit.llm.local.decoding import Loaded
+    except ImportError as error:
+        raise MissingExtraError(error.name or "transformers", extra="local") from error
+    if importlib.util.find_spec("xgrammar") is None:  # better said before the weights are read
+        raise MissingExtraError("xgrammar", extra="local")
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        untyped: Any = transformers
+        tokenizer = untyped.AutoTokenizer.from_pretrained(name)
+        model = untyped.AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+    except (OSError, ValueError) as error:
+        missing = "" if Path(name).exists() else " It is no folder here, and cannot be downloaded."
+        raise ConfigError(f"The model {name!r} cannot be loaded.{missing} ({error})") from error
+    model.to(place).eval()
+    return Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        stops=_stops(model, tokenizer),
+        vocabulary=int(model.config.get_text_config().vocab_size),
+    )
+
+
+def _stops(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a reply, by the generation settings and the tokenizer."""
+    found: Any = model.generation_config.eos_token_id
+    several: tuple[int | None, ...] = (found,) if isinstance(found, int) else tuple(found or ())
+    stops = frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)
+    if not stops:
+        raise ConfigError(f"The model {model.name_or_path!r} has no token that ends a reply.")
+    return stops

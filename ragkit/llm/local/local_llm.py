@@ -1,0 +1,194 @@
+"""`LocalLLM`: a transformers model in this process, decoding under xgrammar's masks."""
+
+import asyncio
+import functools
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias, Unpack
+
+from ragkit.core.errors import ContextExceeded, ProviderError
+from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.types import Conversation, Delta, Json, Message, Reply, Timings, Usage
+from ragkit.llm.calls import Streamed
+from ragkit.llm.local.engine import Dtype, Engine
+from ragkit.llm.messages import messages_of
+from ragkit.llm.options import checked_options, fitted
+
+if TYPE_CHECKING:
+    from ragkit.llm.local.decoding import Done, Job
+
+Item: TypeAlias = "str | Done | Exception"
+
+PROVIDER = "local"
+_NOTHING: Mapping[str, Json] = MappingProxyType({})
+
+
+class LocalLLM(Streamed):
+    """Any causal language model, by folder or hub name.
+
+    Calls that arrive together are decoded as one batch, in a thread of the LLM's own. The model is
+    loaded on first use.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        device: str | None = None,
+        dtype: Dtype = "auto",
+        max_batch: int = 8,
+        timeout_s: float = 600.0,
+        template: Mapping[str, Json] = _NOTHING,
+    ) -> None:
+        """Loads nothing yet.
+
+        Args:
+            model: Folder, or hub name.
+            device: Such as `"cuda"`; None for a GPU where there is one, else the CPU.
+            dtype: Arithmetic of the forward pass; `auto` is what the weights are stored in.
+            max_batch: Replies decoded at once; more wait.
+            timeout_s: For a call, unless its options say otherwise.
+            template: Further arguments of the chat template, such as `{"enable_thinking": False}`.
+        """
+        self._engine = Engine(
+            name=str(model), device=device, dtype=dtype, max_batch=max_batch, template=template
+        )
+        self._timeout = timeout_s
+
+    @property
+    def model(self) -> str:
+        """The folder or hub name."""
+        return self._engine.name
+
+    async def context_tokens(self) -> int:
+        """Positions that the model was built for."""
+        return await asyncio.to_thread(self._engine.context)
+
+    async def render(self, messages: Conversation) -> str:
+        """The exact text that the model reads, chat template and all."""
+        return await asyncio.to_thread(self._engine.rendered, messages_of(messages))
+
+    async def stream(
+        self,
+        messages: Conversation,
+        *,
+        grammar: ReplyGrammar[object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncGenerator[Delta]:
+        """See `LLM.stream`."""
+        asked = messages_of(messages)
+        checked_options(options)
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + options.get("timeout_s", self._timeout)
+        arrived: asyncio.Queue[tuple[int, Item]] = asyncio.Queue()
+
+        def emit(position: int, item: Item) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(arrived.put_nowait, (position, item))
+
+        started = loop.time()
+        jobs = await asyncio.to_thread(self._prepare, asked, grammar, options, emit)
+        replies = _Replies(jobs, model=self.model, started=started)
+        try:
+            await asyncio.to_thread(self._engine.submit, jobs)
+            while not replies.complete:
+                async with asyncio.timeout_at(ends):
+                    position, item = await arrived.get()
+                if text := replies.take(position, item, now=loop.time()):
+                    yield Delta(text=text)
+        except TimeoutError as error:
+            raise ProviderError(
+                f"{self.model!r} took longer than {ends - started:g} s.",
+                provider=PROVIDER,
+                retryable=True,
+                failure="timeout",
+                partial=replies.partial,
+            ) from error
+        finally:
+            for job in jobs:
+                job.cancelled.set()
+        yield Delta(text="", reply=replies.reply(now=loop.time()))
+
+    async def close(self) -> None:
+        """End the decoding thread and drop the model; a later call loads it anew."""
+        await asyncio.to_thread(self._engine.close)
+
+    def _prepare(
+        self,
+        messages: tuple[Message, ...],
+        grammar: ReplyGrammar[object] | None,
+        options: CallOptions,
+        emit: Callable[[int, Item], None],
+    ) -> "list[Job]":
+        from ragkit.llm.local.decoding import Job
+
+        prompt, context = self._engine.prompt(messages), self._engine.context()
+        if len(prompt) >= context:
+            raise ContextExceeded(
+                f"The prompt has {len(prompt)} tokens, the model's context {context}; shorten it."
+            )
+        fit, limit = fitted(grammar, options.get("max_tokens"), context - len(prompt))
+        compiled = None if fit is None else self._engine.compiled(fit.ebnf)
+        return [
+            Job(
+                prompt=prompt,
+                limit=limit,
+                options=options,
+                position=position,
+                compiled=compiled,
+                emit=functools.partial(emit, position),
+            )
+            for position in range(options.get("n", 1))
+        ]
+
+
+class _Replies:
+    """What has come of the jobs of a call."""
+
+    def __init__(self, jobs: "Sequence[Job]", *, model: str, started: float) -> None:
+        self._jobs = jobs
+        self._model = model
+        self._started = started
+        self._done: dict[int, Done] = {}
+        self._first: float | None = None
+        self._last = started
+        self.partial = ""
+
+    @property
+    def complete(self) -> bool:
+        return len(self._done) == len(self._jobs)
+
+    def take(self, position: int, item: Item, *, now: float) -> str:
+        """Take in what a job emitted; returns what it adds to the first reply."""
+        if isinstance(item, Exception):
+            raise ProviderError(
+                f"{self._model!r} failed while decoding: {item}", provider=PROVIDER
+            ) from item
+        self._first = self._first or now
+        self._last = now
+        if not isinstance(item, str):
+            self._done[position] = item
+            return ""
+        if position:
+            return ""
+        self.partial += item
+        return item
+
+    def reply(self, *, now: float) -> Reply:
+        first, *others = (self._done[position].reply for position in range(len(self._jobs)))
+        tokens = sum(done.tokens for done in self._done.values())
+        each = tokens // len(self._jobs)
+        return Reply(
+            text=first.text,
+            finish_reason=first.finish_reason,
+            usage=Usage(prompt=len(self._jobs[0].prompt), completion=tokens),
+            timings=Timings(
+                ttft_s=None if self._first is None else self._first - self._started,
+                tpot_s=(self._last - (self._first or 0)) / (each - 1) if each > 1 else None,
+                total_s=now - self._started,
+            ),
+            model=self._model,
+            logprobs=first.logprobs,
+            alternatives=tuple(others),
+        )

@@ -1,0 +1,1 @@
+"""The client of vLLM and other OpenAI-compatible servers."""

@@ -1,0 +1,256 @@
+"""`VLLM`: a client of vLLM's OpenAI-compatible server, streamed, measured and never trusted."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
+from typing import TypeVar, Unpack
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel, ValidationError
+
+from ragkit.core.errors import ConfigError, ProviderError
+from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.types import Conversation, Delta, Json, Message
+from ragkit.llm.calls import Streamed
+from ragkit.llm.messages import messages_of
+from ragkit.llm.openai.connection import Connection, Patience
+from ragkit.llm.openai.errors import PROVIDER, broken, failed_inside, too_slow
+from ragkit.llm.openai.probe import new_proof
+from ragkit.llm.openai.stream import Assembly
+from ragkit.llm.openai.wire import Chunk, ModelBody, ModelsBody, TokenizedBody, request_body, turns
+from ragkit.llm.options import checked_options, fitted
+
+_TEMPLATE_TOKENS = 24
+"""More than chat templates put around a message."""
+_NOTHING: Mapping[str, Json] = MappingProxyType({})
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class VLLM(Streamed):
+    """A model on a vLLM server; other OpenAI-compatible servers do for free text.
+
+    On first use it reads which models are served and how long their context is; on first use
+    of a grammar it proves that the server decodes under grammars. May be used from any number of
+    tasks, threads and event loops at once.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str | None = None,
+        *,
+        api_key: str | None = None,
+        patience: Patience | None = None,
+        max_connections: int = 256,
+        extra: Mapping[str, Json] = _NOTHING,
+    ) -> None:
+        """Connects on first use.
+
+        Args:
+            base_url: Such as `http://127.0.0.1:8000`, with or without `/v1`.
+            model: Its name on the server; the first served one if None.
+            api_key: Sent as a bearer token.
+            patience: How long to wait for what.
+            max_connections: Calls at the same time; further ones wait.
+            extra: Further fields of each request, such as
+                `{"chat_template_kwargs": {"enable_thinking": False}}`.
+
+        Raises:
+            ConfigError: The URL is none.
+        """
+        self._connection = Connection(
+            base_url,
+            api_key=api_key,
+            patience=patience or Patience(),
+            max_connections=max_connections,
+        )
+        self._name = model
+        self._extra = extra
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakKeyDictionary()
+        )
+        self._served: ModelBody | None = None
+        self._proven = False
+
+    @property
+    def base_url(self) -> str:
+        """Where the server is, without `/v1`."""
+        return self._connection.url
+
+    @property
+    def model(self) -> str:
+        """The model's name; empty until the server told it, where none was chosen."""
+        return self._name or (self._served.id if self._served else "")
+
+    async def context_tokens(self) -> int:
+        """Tokens that prompt and reply have together, by the server.
+
+        Raises:
+            ProviderError: The server does not answer, or does not say.
+        """
+        served = await self._ask_model()
+        if served.max_model_len is None:
+            raise ProviderError(
+                f"{self.base_url} does not tell the context length of {served.id!r}, which "
+                "grammars take; use vLLM.",
+                provider=PROVIDER,
+            )
+        return served.max_model_len
+
+    async def count_tokens(self, messages: Conversation) -> int:
+        """Tokens of a prompt, chat template and all, by the server's tokenizer.
+
+        Raises:
+            ProviderError: The server fails, or has no `/tokenize`.
+        """
+        served = await self._ask_model()
+        body: dict[str, Json] = {
+            "model": served.id,
+            "messages": turns(messages_of(messages)),
+            "add_generation_prompt": True,
+        }
+        content = await self._connection.fetch("POST", "/tokenize", body)
+        return self._read(TokenizedBody, content).count
+
+    async def ready(self, *, timeout_s: float = 300.0) -> None:
+        """Wait until the server answers, as after its start.
+
+        Raises:
+            ProviderError: It does not in that time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await self._answers():  # noqa: ASYNC110  # a server sends no event
+                    await asyncio.sleep(0.5)
+        except TimeoutError as error:
+            raise too_slow(self.base_url, timeout_s, stalled=False) from error
+
+    async def prove_grammars(self) -> None:
+        """Make sure, once, that the server decodes under a grammar.
+
+        Raises:
+            ProviderError: It ignores or refuses grammars (`failure` is `"no_grammar"`), or fails.
+        """
+        if self._proven:
+            return
+        await self._ask_model()
+        async with self._lock():
+            if not self._proven:
+                await self._prove()
+            self._proven = True
+
+    async def stream(
+        self,
+        messages: Conversation,
+        *,
+        grammar: ReplyGrammar[object] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncGenerator[Delta]:
+        """See `LLM.stream`."""
+        asked = messages_of(messages)
+        checked_options(options)
+        await self._ask_model()
+        limit = options.get("max_tokens")
+        if grammar is not None:
+            await self.prove_grammars()
+            room = await self._room(asked, min(grammar.max_tokens, limit or grammar.max_tokens))
+            grammar, limit = await asyncio.to_thread(fitted, grammar, limit, room)
+        ebnf = None if grammar is None else grammar.ebnf
+        async with aclosing(self._decode(asked, options, ebnf, limit)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def close(self) -> None:
+        """Close the connections that this event loop opened."""
+        await self._connection.close()
+
+    async def _decode(
+        self,
+        messages: tuple[Message, ...],
+        options: CallOptions,
+        ebnf: str | None,
+        max_tokens: int | None,
+    ) -> AsyncGenerator[Delta]:
+        """One request, without any preparation."""
+        now = asyncio.get_running_loop().time
+        assembly = Assembly(options.get("n", 1), started=now())
+        body = request_body(
+            self.model, messages, options, ebnf=ebnf, max_tokens=max_tokens, extra=self._extra
+        )
+        events = self._connection.events(
+            "/v1/chat/completions", body, timeout_s=options.get("timeout_s")
+        )
+        try:
+            async with aclosing(events):
+                async for data in events:
+                    if text := assembly.add(self._chunk(data), now=now()):
+                        yield Delta(text=text)
+            if not assembly.finished:
+                raise broken(self.base_url, "it ended before the reply did")
+        except ProviderError as error:
+            error.partial = assembly.partial
+            raise
+        yield Delta(text="", reply=assembly.reply(now=now()))
+
+    def _chunk(self, data: str) -> Chunk:
+        chunk = self._read(Chunk, data)
+        if chunk.error is not None:
+            raise failed_inside(chunk.error, self.base_url)
+        return chunk
+
+    def _read(self, kind: type[Body], data: str | bytes) -> Body:
+        try:
+            return kind.model_validate_json(data)
+        except ValidationError as error:
+            raise broken(self.base_url, f"it sent {data[:200]!r}") from error
+
+    async def _prove(self) -> None:
+        proof = new_proof()
+        deltas = self._decode(proof.messages, {}, proof.ebnf, proof.max_tokens)
+        said = "".join([delta.text async for delta in deltas])
+        if said != proof.word:
+            raise ProviderError(
+                f"{self.base_url} ignores grammars: it said {said[:80]!r} where {proof.word!r} was "
+                "all it could say. Use vLLM 0.21 or later with structured outputs.",
+                provider=PROVIDER,
+                failure="no_grammar",
+            )
+
+    async def _room(self, messages: tuple[Message, ...], wanted: int) -> int:
+        """Tokens that the prompt leaves; asks the tokenizer only where it may matter."""
+        context = await self.context_tokens()
+        most = _TEMPLATE_TOKENS + sum(
+            len(message.content.encode()) + _TEMPLATE_TOKENS for message in messages
+        )
+        if not self._extra and most + wanted <= context:
+            return context - most
+        return context - await self.count_tokens(messages)
+
+    async def _answers(self) -> bool:
+        try:
+            await self._ask_model()
+        except ProviderError as error:
+            if not error.retryable:
+                raise
+            return False
+        return True
+
+    async def _ask_model(self) -> ModelBody:
+        if self._served is None:
+            async with self._lock():
+                self._served = self._served or await self._find_model()
+        return self._served
+
+    async def _find_model(self) -> ModelBody:
+        content = await self._connection.fetch("GET", "/v1/models")
+        found = self._read(ModelsBody, content).data
+        chosen = next((one for one in found if self._name in {None, one.id}), None)
+        if chosen is None:
+            names = ", ".join(repr(one.id) for one in found)
+            raise ConfigError(f"{self.base_url} serves {names}, but no {self._name!r}.")
+        return chosen
+
+    def _lock(self) -> asyncio.Lock:
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())

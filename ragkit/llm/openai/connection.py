@@ -1,0 +1,164 @@
+"""Connections to a server: pooled, under deadlines, with every failure in ragkit's errors."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Generator, Mapping
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import httpx
+import httpx_sse
+
+from ragkit.core.errors import ConfigError
+from ragkit.core.types import Json
+from ragkit.llm.openai.errors import broken, refusal, too_slow, transport_failure
+
+_EVENT_STREAM = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds to wait for a server.
+
+    Attributes:
+        connect_s: For a connection.
+        first_token_s: For the first token, with the time that the request waits in the queue.
+        stall_s: Between two tokens.
+        total_s: For the whole call.
+    """
+
+    connect_s: float = 15.0
+    first_token_s: float = 120.0
+    stall_s: float = 30.0
+    total_s: float = 600.0
+
+
+class Connection:
+    """A pool of connections for each event loop that uses it."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None,
+        patience: Patience,
+        max_connections: int,
+    ) -> None:
+        """Connects on first use.
+
+        Raises:
+            ConfigError: The URL is none.
+        """
+        if not base_url.startswith(("http://", "https://")):
+            raise ConfigError(f"{base_url!r} is no URL; give one like 'http://127.0.0.1:8000'.")
+        self.url = base_url.rstrip("/").removesuffix("/v1")
+        self._patience = patience
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._limits = httpx.Limits(
+            max_connections=max_connections, max_keepalive_connections=max_connections
+        )
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+            WeakKeyDictionary()
+        )
+
+    async def fetch(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> bytes:
+        """The body of a short answer.
+
+        Raises:
+            RagkitError: There is none, or its status is 400 or above.
+        """
+        wait = self._patience.first_token_s
+        with _translated(self.url):
+            async with _within(wait, self.url):
+                response = await self.client().request(method, path, json=body)
+        if response.is_error:
+            raise refusal(response, self.url)
+        return response.content
+
+    async def events(
+        self, path: str, body: Mapping[str, Json], *, timeout_s: float | None
+    ) -> AsyncGenerator[str]:
+        """The data of each server-sent event, up to `[DONE]`.
+
+        Closing the generator closes the connection, which frees the server's slot.
+
+        Raises:
+            RagkitError: The status is 400 or above, an event takes too long, or the stream breaks.
+        """
+        total = timeout_s or self._patience.total_s
+        ends = time.monotonic() + total
+        request = self.client().build_request("POST", path, json=body, headers=_EVENT_STREAM)
+        with _translated(self.url):
+            async with _until(ends, total, self._patience.first_token_s, self.url):
+                response = await self.client().send(request, stream=True)
+            try:
+                await self._check(response)
+                events = httpx_sse.EventSource(response).aiter_sse()
+                patience = self._patience.first_token_s
+                while True:
+                    async with _until(ends, total, patience, self.url):
+                        event = await anext(events, None)
+                    if event is None:
+                        raise broken(self.url, "it ended before the reply did")
+                    if event.data == "[DONE]":
+                        return
+                    yield event.data
+                    patience = self._patience.stall_s
+            finally:
+                await response.aclose()
+
+    async def _check(self, response: httpx.Response) -> None:
+        if response.is_error:
+            async with _within(self._patience.stall_s, self.url):
+                await response.aread()
+            raise refusal(response, self.url)
+        kind = response.headers.get("content-type", "")
+        if "text/event-stream" not in kind:
+            raise broken(self.url, f"it answers with {kind or 'no content type'}, not with events")
+
+    def client(self) -> httpx.AsyncClient:
+        """The client of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._clients[loop] = httpx.AsyncClient(
+                base_url=self.url,
+                headers=self._headers,
+                limits=self._limits,
+                timeout=httpx.Timeout(None, connect=self._patience.connect_s),
+            )
+        return self._clients[loop]
+
+    async def close(self) -> None:
+        """Close the running event loop's connections."""
+        if client := self._clients.pop(asyncio.get_running_loop(), None):
+            await client.aclose()
+
+
+@contextlib.contextmanager
+def _translated(url: str) -> Generator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise transport_failure(error, url) from error
+
+
+@contextlib.asynccontextmanager
+async def _within(seconds: float, url: str, *, stalled: bool = False) -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise too_slow(url, seconds, stalled=stalled) from error
+
+
+@contextlib.asynccontextmanager
+async def _until(ends: float, total: float, patience: float, url: str) -> AsyncGenerator[None]:
+    """The next event's deadline: its own patience, or what is left of the whole call's time."""
+    left = ends - time.monotonic()
+    try:
+        async with asyncio.timeout(min(left, patience)):
+            yield
+    except TimeoutError as error:
+        stalled = patience < left
+        raise too_slow(url, patience if stalled else total, stalled=stalled) from error

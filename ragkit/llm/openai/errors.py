@@ -1,0 +1,107 @@
+"""How a server fails, in ragkit's errors: the one place where httpx's are translated."""
+
+import email.utils
+import re
+from datetime import UTC, datetime
+
+import httpx
+from pydantic import ValidationError
+
+from ragkit.core.errors import ContextExceeded, Failure, InputError, ProviderError, RagkitError
+from ragkit.llm.openai.wire import ErrorBody, FailedBody
+
+PROVIDER = "vllm"
+_TOO_LONG = re.compile(
+    r"context length|max_model_len|maximum (model|input) length|too (long|large)"
+)
+_REMEDIES = {
+    401: "Give the server's key as api_key.",
+    403: "Give the server's key as api_key.",
+    404: "Check the base URL and the model's name.",
+}
+_SHOWN = 500
+
+
+def transport_failure(error: httpx.HTTPError | httpx.StreamError, url: str) -> ProviderError:
+    """The error for a call that got no answer, or only a part of it."""
+    failure: Failure = "broken_stream"
+    said = f"{url} dropped the connection"
+    if isinstance(error, httpx.ConnectTimeout):
+        failure, said = "timeout", f"{url} took too long to connect"
+    elif isinstance(error, httpx.ConnectError):
+        failure, said = "refused", f"No server answers at {url}. Start it, or mend the base URL"
+    elif isinstance(error, httpx.TimeoutException):
+        failure, said = "timeout", f"{url} was too slow"
+    reason = str(error) or type(error).__name__
+    return ProviderError(f"{said} ({reason}).", provider=PROVIDER, retryable=True, failure=failure)
+
+
+def too_slow(url: str, seconds: float, *, stalled: bool) -> ProviderError:
+    """The error for a call that took longer than it may."""
+    what = "sent nothing for" if stalled else "took longer than"
+    return ProviderError(
+        f"{url} {what} {seconds:g} s.", provider=PROVIDER, retryable=True, failure="timeout"
+    )
+
+
+def broken(url: str, why: str) -> ProviderError:
+    """The error for a stream that does not hold what it should."""
+    return ProviderError(
+        f"The answer of {url} is broken: {why}.",
+        provider=PROVIDER,
+        retryable=True,
+        failure="broken_stream",
+    )
+
+
+def failed_inside(error: ErrorBody, url: str) -> RagkitError:
+    """The error that a server reports in the middle of its stream."""
+    code = str(error.code)
+    status = int(code) if code.isdigit() else 500
+    return status_error(status, error.message, url)
+
+
+def refusal(response: httpx.Response, url: str) -> RagkitError:
+    """The error for a status of 400 or above; the response has been read."""
+    status, said = response.status_code, _words(response)
+    return status_error(status, said, url, wait=retry_after(response.headers.get("retry-after")))
+
+
+def status_error(status: int, said: str, url: str, *, wait: float | None = None) -> RagkitError:
+    """The error for a status and the server's words."""
+    if status in {400, 413, 422} and _TOO_LONG.search(said):
+        return ContextExceeded(f"Prompt and reply don't fit the model's context: {said}")
+    if status in {400, 422}:
+        return InputError(f"{url} does not take the request: {said}")
+    failure: Failure = "failed" if status >= 500 else "rejected"
+    if status in {429, 503}:
+        failure = "overloaded"
+    remedy = _REMEDIES.get(status, "")
+    return ProviderError(
+        f"{url} answered with status {status}: {said or 'no reason given'}. {remedy}".rstrip(),
+        provider=PROVIDER,
+        status=status,
+        retryable=status in {408, 409, 429} or status >= 500,
+        failure=failure,
+        retry_after_s=wait,
+    )
+
+
+def _words(response: httpx.Response) -> str:
+    try:
+        return FailedBody.model_validate_json(response.content).text()[:_SHOWN]
+    except ValidationError:
+        return response.text[:_SHOWN]
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header: a number of seconds, or a date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        when = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

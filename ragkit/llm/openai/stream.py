@@ -1,0 +1,96 @@
+"""Replies put together from the chunks of a stream: pure, but for the clock that it is given."""
+
+from dataclasses import dataclass, field
+
+from ragkit.core.types import Alternative, Reply, Timings, TokenLogprob, Usage
+from ragkit.llm.openai.wire import ChoiceBody, Chunk, UsageBody
+
+
+@dataclass(slots=True)
+class _Part:
+    texts: list[str] = field(default_factory=list[str])
+    finish_reason: str = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
+
+    def add(self, choice: ChoiceBody) -> str:
+        text = choice.delta.content or ""
+        self.texts.append(text)
+        self.finish_reason = choice.finish_reason or self.finish_reason
+        if choice.logprobs is not None:
+            found = choice.logprobs.content or ()
+            self.logprobs += (token.logprob_of() for token in found)
+        return text
+
+    def done(self) -> Alternative:
+        return Alternative(
+            text="".join(self.texts),
+            finish_reason=self.finish_reason,
+            logprobs=tuple(self.logprobs),
+        )
+
+
+class Assembly:
+    """Collects the chunks of `n` replies and the times at which they came (seconds)."""
+
+    def __init__(self, n: int, *, started: float) -> None:
+        """Begin at `started`."""
+        self._parts = [_Part() for _ in range(n)]
+        self._started = started
+        self._first: float | None = None
+        self._last = started
+        self._usage = UsageBody()
+        self._model = ""
+
+    def add(self, chunk: Chunk, *, now: float) -> str:
+        """Take a chunk; returns what it adds to the first reply."""
+        self._model = chunk.model or self._model
+        self._usage = chunk.usage or self._usage
+        added = ""
+        for choice in chunk.choices:
+            if choice.index >= len(self._parts):
+                continue
+            text = self._parts[choice.index].add(choice)
+            if text:
+                self._first = self._first or now
+                self._last = now
+            if choice.index == 0:
+                added += text
+        return added
+
+    @property
+    def partial(self) -> str:
+        """The first reply so far."""
+        return "".join(self._parts[0].texts)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every reply has its finish reason."""
+        return all(part.finish_reason for part in self._parts)
+
+    def reply(self, *, now: float) -> Reply:
+        """The whole."""
+        first, *others = (part.done() for part in self._parts)
+        details = self._usage.prompt_tokens_details
+        usage = Usage(
+            prompt=self._usage.prompt_tokens,
+            cached=(details.cached_tokens or 0) if details else 0,
+            completion=self._usage.completion_tokens or 0,
+        )
+        return Reply(
+            text=first.text,
+            finish_reason=first.finish_reason,
+            usage=usage,
+            timings=self._timings(usage.completion // len(self._parts), now),
+            model=self._model,
+            logprobs=first.logprobs,
+            alternatives=tuple(others),
+        )
+
+    def _timings(self, tokens: int, now: float) -> Timings:
+        if self._first is None:
+            return Timings(total_s=now - self._started)
+        return Timings(
+            ttft_s=self._first - self._started,
+            tpot_s=(self._last - self._first) / (tokens - 1) if tokens > 1 else None,
+            total_s=now - self._started,
+        )

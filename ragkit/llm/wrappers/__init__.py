@@ -1,0 +1,1 @@
+"""Wrappers around a language model that are language models themselves."""

@@ -1,0 +1,1 @@
+"""Fitting embedders to a user's own texts."""

@@ -1,0 +1,76 @@
+"""Answers over the example corpus, by each answerer that needs no language model."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ragkit import RAG
+from ragkit.answering.extractive import ExtractiveAnswerer
+from ragkit.answering.reader import ReaderAnswerer
+from ragkit.core.protocols import Answerer
+from ragkit.core.settings import AnswerSettings
+from ragkit.core.types import Answer, Hit
+from ragkit.evaluation.answers import f1
+from ragkit.ingest.loaders import loader_for
+from ragkit.models.cross_encoder import packaged_cross_encoder
+
+CORPUS = Path(__file__).parents[2] / "examples" / "corpus"
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Question:
+    question: str
+    answers: tuple[str, ...]
+    kind: str
+
+
+@pytest.fixture(scope="module")
+def found(corpus_rag: RAG) -> list[tuple[Question, list[Hit]]]:
+    """Every question of the corpus with what search finds."""
+    rows = map(json.loads, (CORPUS / "questions.jsonl").read_text(encoding="utf-8").splitlines())
+    questions = [Question(row["question"], tuple(row["answers"]), row["kind"]) for row in rows]
+    return [(item, corpus_rag.search(item.question)) for item in questions]
+
+
+@pytest.fixture(scope="module", params=["reader", "extractive"])
+def asked(
+    request: pytest.FixtureRequest, corpus_rag: RAG, found: list[tuple[Question, list[Hit]]]
+) -> list[tuple[Question, Answer]]:
+    """Every question with its answer."""
+    rag = corpus_rag.asynchronous
+    config = AnswerSettings()
+    answerer: Answerer = ReaderAnswerer(packaged_cross_encoder(), rag.embedder, settings=config)
+    if request.param == "extractive":
+        answerer = ExtractiveAnswerer(rag.embedder, settings=config)
+    return [(item, asyncio.run(answerer.answer(item.question, hits))) for item, hits in found]
+
+
+def test_every_quote_is_found_at_its_offsets(asked: list[tuple[Question, Answer]]) -> None:
+    citations = [citation for _, answer in asked for citation in answer.citations]
+    texts: dict[str, str] = {}
+    for citation in citations:
+        if citation.uri not in texts:
+            path = Path(citation.uri)
+            texts[citation.uri] = loader_for(path.name).load(path.read_bytes(), uri="x").text
+        assert texts[citation.uri][citation.start : citation.end] == citation.quote
+    assert len(citations) >= 60
+
+
+def test_answers_are_right_more_often_than_not(asked: list[tuple[Question, Answer]]) -> None:
+    def of(kind: str) -> list[tuple[Question, Answer]]:
+        return [(item, answer) for item, answer in asked if item.kind == kind]
+
+    def right(item: Question, answer: Answer) -> bool:
+        holds = any(gold in answer.text for gold in item.answers)
+        return holds or f1(answer.text, item.answers) > 0.5
+
+    answered = [pair for pair in of("answerable") if not pair[1].abstained]
+    assert sum(right(*pair) for pair in answered) / len(answered) > 0.6
+    assert len(answered) / len(of("answerable")) > 0.8
+    off_topic = [answer.abstained for _, answer in of("off-topic")]
+    assert sum(off_topic) / len(off_topic) > 0.7
