@@ -8,9 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from ragkit.answering.extractive import ExtractiveAnswerer
-from ragkit.answering.reader import ReaderAnswerer
-from ragkit.core.errors import ConfigError
+from ragkit.answering.build import build_answerer
 from ragkit.core.filters import Filter
 from ragkit.core.protocols import (
     LLM,
@@ -26,13 +24,11 @@ from ragkit.core.sync import run_sync
 from ragkit.core.types import Answer, AnswerDelta, Document, DocumentRecord, Metadata
 from ragkit.index.integrity import Fault, repair, verify
 from ragkit.index.open import identity_for, open_index
-from ragkit.ingest.chunkers.recursive import chunker_for
+from ragkit.ingest.build import build_chunker
 from ragkit.ingest.pipeline import Pipeline
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import from_documents, from_paths
-from ragkit.models.cross_encoder import packaged_cross_encoder
-from ragkit.models.embedding import embedder as embedder_for
-from ragkit.models.reranking import reranker as reranker_for
+from ragkit.models.build import build_embedder, build_reranker
 from ragkit.retrieval.build import wrapped
 from ragkit.retrieval.context import Passage, build_context
 from ragkit.retrieval.hybrid import Hits, HybridRetriever
@@ -76,21 +72,21 @@ class AsyncRAG:
     @functools.cached_property
     def embedder(self) -> Embedder:
         """The embedder in use."""
-        return self._given_embedder or embedder_for(self.settings.embedder)
+        return self._given_embedder or build_embedder(self.settings.embedder)
 
     @functools.cached_property
     def reranker(self) -> Reranker | None:
         """The reranker in use, None where there is none."""
-        return self._given_reranker or reranker_for(self.settings.reranker)
+        return self._given_reranker or build_reranker(self.settings.reranker)
 
     @functools.cached_property
     def llm(self) -> LLM | None:
         """The language model in use, None where none is set."""
         if self._given_llm is not None or self.settings.llm.model is None:
             return self._given_llm
-        from ragkit.llm.open import open_llm  # with the compiler of grammars
+        from ragkit.llm.build import build_llm  # with the compiler of grammars
 
-        self._own_llm = open_llm(self.settings.llm)
+        self._own_llm = build_llm(self.settings.llm)
         return self._own_llm
 
     @functools.cached_property
@@ -98,21 +94,8 @@ class AsyncRAG:
         """The answerer in use."""
         if self._given_answerer is not None:
             return self._given_answerer
-        config, language = self.settings.answer, self.settings.index.language
-        if config.mode == "reader":
-            network = packaged_cross_encoder()
-            return ReaderAnswerer(network, self.embedder, settings=config, language=language)
-        if config.mode == "extractive":
-            return ExtractiveAnswerer(self.embedder, settings=config, language=language)
-        if self.llm is None:
-            raise ConfigError(
-                "answer.mode is 'generative', which needs a language model, and none is set. Set "
-                "llm.model (RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000, or --llm)."
-            )
-        from ragkit.answering.generative import GenerativeAnswerer  # with the compiler of grammars
-
-        ends = self.settings.retrieval.best_at_the_ends
-        return GenerativeAnswerer(self.llm, settings=config, language=language, ends=ends)
+        llm = self.llm if self.settings.answer.mode == "generative" else None
+        return build_answerer(self.settings, embedder=self.embedder, llm=llm)
 
     async def ingest(
         self,
@@ -141,7 +124,7 @@ class AsyncRAG:
         )
         pipeline = Pipeline(
             index=await self.index(create=True),
-            chunker=chunker_for(self.settings, self.embedder.tokenizer),
+            chunker=build_chunker(self.settings, self.embedder.tokenizer),
             embedder=self.embedder,
             tenant=tenant or self.settings.tenant,
             batch_chunks=config.batch_chunks,

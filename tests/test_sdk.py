@@ -134,7 +134,7 @@ def test_what_needs_a_language_model_says_which_setting_is_missing() -> None:
             rag.search("river")
     with RAG(GENERATIVE, index=":memory:", embedder=HashEmbedder(dimensions=64)) as rag:
         rag.ingest("docs")
-        with pytest.raises(ConfigError, match=r"'generative'.*Set llm\.model"):
+        with pytest.raises(ConfigError, match=r"'generative'.*set llm\.model"):
             rag.ask("river")
 
 
@@ -152,7 +152,7 @@ async def test_a_given_language_model_stays_open_and_an_own_one_is_closed(
     def opened(_: LLMSettings) -> LLM:
         return own
 
-    monkeypatch.setattr("ragkit.llm.open.open_llm", opened)
+    monkeypatch.setattr("ragkit.llm.build.build_llm", opened)
     settings = Settings(llm=LLMSettings(model="local:somewhere"))
     async with AsyncRAG(settings, llm=given) as rag:
         assert rag.llm is given

@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from sklearn.linear_model import LogisticRegression
 
 from ragkit import AsyncRAG, Document, Settings
-from ragkit.answering.extractive import Candidate, ExtractiveAnswerer
-from ragkit.answering.features import Features, Linear, names
+from ragkit.answering.extractive import ExtractiveAnswerer, SentenceCandidate
+from ragkit.answering.features import Features, LinearScore, feature_names
 from ragkit.core.settings import AnswerSettings
 
 FALSE_ABSTENTION = 0.10
@@ -60,9 +60,9 @@ class Asked:
     """A question with the candidates found for it; `answers` is empty if it has none."""
 
     answers: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[SentenceCandidate, ...]
 
-    def right(self, candidate: Candidate) -> bool:
+    def right(self, candidate: SentenceCandidate) -> bool:
         """Whether a candidate's sentence holds a gold answer."""
         return any(answer in candidate.quote for answer in self.answers)
 
@@ -109,7 +109,7 @@ def questions_of(articles: list[Article]) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def fit_ranking(asked: list[Asked]) -> Linear:
+def fit_ranking(asked: list[Asked]) -> LinearScore:
     """Weights that tell sentences with the answer from the others, over answerable questions."""
     rows = [(item, one) for item in asked if item.answers for one in item.candidates]
     features = np.array([astuple(one.features) for _, one in rows])
@@ -118,8 +118,8 @@ def fit_ranking(asked: list[Asked]) -> Linear:
     return weights(model)
 
 
-def fit_confidence(asked: list[Asked], ranking: Linear) -> Linear:
-    """Linear of the best candidate that tell whether a question has an answer at all.
+def fit_confidence(asked: list[Asked], ranking: LinearScore) -> LinearScore:
+    """Weights of the best candidate that tell whether a question has an answer at all.
 
     The bias is moved so that a threshold of 0.5 turns away `FALSE_ABSTENTION` of the answerable.
     """
@@ -131,24 +131,24 @@ def fit_confidence(asked: list[Asked], ranking: Linear) -> Linear:
     return weights(model, shift=shift)
 
 
-def weights(model: LogisticRegression, *, shift: float = 0.0) -> Linear:
+def weights(model: LogisticRegression, *, shift: float = 0.0) -> LinearScore:
     """A fitted model's coefficients by name, rounded."""
-    found = zip(names(Features), model.coef_[0], strict=True)
+    found = zip(feature_names(Features), model.coef_[0], strict=True)
     named = {name: round(float(weight), 2) for name, weight in found}
-    return Linear(named, bias=round(float(model.intercept_[0]) - shift, 2))
+    return LinearScore(named, bias=round(float(model.intercept_[0]) - shift, 2))
 
 
-def best(item: Asked, ranking: Linear) -> Candidate:
+def best(item: Asked, ranking: LinearScore) -> SentenceCandidate:
     """The candidate that is ranked first."""
     return max(item.candidates, key=lambda one: ranking.score(one.features))
 
 
-def measure(asked: list[Asked], ranking: Linear, confidence: Linear) -> dict[str, float]:
+def measure(asked: list[Asked], ranking: LinearScore, confidence: LinearScore) -> dict[str, float]:
     """Hit rates of the first and the first three sentences, and how well abstention works."""
     with_answer = [item for item in asked if item.answers]
     without = [item for item in asked if not item.answers]
 
-    def ranked(item: Asked) -> list[Candidate]:
+    def ranked(item: Asked) -> list[SentenceCandidate]:
         return sorted(item.candidates, key=lambda one: -ranking.score(one.features))
 
     def abstains(item: Asked) -> bool:

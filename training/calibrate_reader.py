@@ -1,4 +1,4 @@
-"""Fit how sure `ragkit.answering.reader` is of an answer, on SQuAD articles kept from training.
+"""Fit the weights of `ragkit.answering.reader` on SQuAD articles that training left out.
 
     python -m training.calibrate_reader WEIGHTS.onnx squad-train-part-v1.1.json squad-dev-v1.1.json
 
@@ -21,8 +21,8 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from ragkit import AsyncRAG, Settings
-from ragkit.answering.features import Linear, names
-from ragkit.answering.reader import Found, ReaderAnswerer, SpanFeatures
+from ragkit.answering.features import LinearScore, feature_names
+from ragkit.answering.reader import ReaderAnswerer, SpanCandidate, SpanFeatures
 from ragkit.core.settings import AnswerSettings
 from ragkit.evaluation.answers import f1, holds
 from ragkit.models.cross_encoder import CrossEncoderModel
@@ -30,10 +30,10 @@ from ragkit.retrieval.hybrid import Hits
 from training.questions import Question, document, held_out, squad
 
 FALSE_ABSTENTION = 0.10
-"""Share of answerable questions that the threshold may turn away, where it is fitted."""
+"""Share of answerable questions that the threshold may turn away, on the data of the fit."""
 _ARTICLES = 6
 _RIGHT = 0.5
-NAMES = names(SpanFeatures)
+NAMES = feature_names(SpanFeatures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Asked:
     """A question of a kind, with the spans found; `scores[i]` is the F1 of `found[i]`."""
 
     kind: str
-    found: tuple[Found, ...]
+    found: tuple[SpanCandidate, ...]
     scores: tuple[float, ...]
 
 
@@ -75,8 +75,8 @@ async def ask(
     return asked
 
 
-def fit_ranking(asked: Sequence[Asked]) -> Linear:
-    """Weights that put a right span before the others of its question (conditional logit)."""
+def fit_ranking(asked: Sequence[Asked]) -> LinearScore:
+    """Fit weights that put a right span before the others of its question (conditional logit)."""
     groups = [
         (np.array([row(one) for one in item.found]), np.array(item.scores) > _RIGHT)
         for item in asked
@@ -93,8 +93,8 @@ def fit_ranking(asked: Sequence[Asked]) -> Linear:
     return linear(minimize(loss, np.zeros(len(NAMES))).x)
 
 
-def fit_confidence(asked: Sequence[Asked], ranking: Linear) -> Linear:
-    """Weights of the best span that tell whether the hits hold an answer at all.
+def fit_confidence(asked: Sequence[Asked], ranking: LinearScore) -> LinearScore:
+    """Fit weights of the best span that estimate whether the hits hold an answer.
 
     The bias is moved so that a threshold of 0.5 turns away `FALSE_ABSTENTION` of the answerable.
     """
@@ -105,24 +105,26 @@ def fit_confidence(asked: Sequence[Asked], ranking: Linear) -> Linear:
     return linear(model.coef_[0], bias=-float(np.quantile(scores[known], FALSE_ABSTENTION)))
 
 
-def row(found: Found) -> tuple[float, ...]:
-    """What weights apply to."""
+def row(found: SpanCandidate) -> tuple[float, ...]:
+    """Return the features that weights apply to."""
     return astuple(found.features)
 
 
-def linear(values: np.ndarray, *, bias: float = 0.0) -> Linear:
-    """Weights by name, rounded."""
+def linear(values: np.ndarray, *, bias: float = 0.0) -> LinearScore:
+    """Return weights by name, rounded."""
     pairs = zip(NAMES, values, strict=True)
-    return Linear({name: round(float(value), 3) for name, value in pairs}, bias=round(bias, 3))
+    return LinearScore({name: round(float(value), 3) for name, value in pairs}, bias=round(bias, 3))
 
 
-def best(item: Asked, ranking: Linear) -> Found:
-    """The span that is ranked first."""
+def best(item: Asked, ranking: LinearScore) -> SpanCandidate:
+    """Return the span that is ranked first."""
     return max(item.found, key=lambda one: ranking.score(one.features))
 
 
-def measure(asked: Sequence[Asked], ranking: Linear, confidence: Linear) -> dict[str, float]:
-    """F1 of the best span, and how often each kind of question is turned away."""
+def measure(
+    asked: Sequence[Asked], ranking: LinearScore, confidence: LinearScore
+) -> dict[str, float]:
+    """Return F1 of the best span, and the share of each kind of question that is turned away."""
     figures: dict[str, float] = {}
     for kind in ("answerable", "near", "absent"):
         group = [item for item in asked if item.kind == kind]

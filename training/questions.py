@@ -26,9 +26,9 @@ PAIRS: Mapping[str, int] = {
     "strategyqa_facts": 700,
     "tldr_cmd": 1500,
 }
-"""At most so many questions of each set, so that none outweighs the others."""
+"""The most questions taken from each set, so that no set outweighs the others."""
 HELD_OUT = 11
-"""Every so many-th article of SQuAD is kept from training, for calibration."""
+"""One article of SQuAD in this many is kept from training, for calibration."""
 _LONGEST_WORDS = 400
 
 
@@ -48,7 +48,7 @@ class Question:
 
 
 def questions(data: Path, *, seed: int) -> dict[str, list[Question]]:
-    """The questions of every set, in a fixed random order."""
+    """Return the questions of every set, in a fixed random order."""
     draw = random.Random(seed)
     found = {SQUAD: list(squad(data / "qa" / "squad-train-part-v1.1.json"))}
     for name, count in PAIRS.items():
@@ -58,18 +58,18 @@ def questions(data: Path, *, seed: int) -> dict[str, list[Question]]:
 
 
 def held_out(titles: set[str]) -> set[str]:
-    """The articles that are kept from training."""
+    """Return the articles that are kept from training."""
     return set(sorted(titles)[::HELD_OUT])
 
 
 def document(title: str, text: str) -> Document:
-    """A passage as a document."""
+    """Return a passage as a document."""
     digest = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()
     return Document(uri=digest[:24], title=title, text=text, content_hash=digest)
 
 
 def squad(file: Path) -> Iterator[Question]:
-    """The questions of a file in SQuAD's layout, with their first answers."""
+    """Yield the questions of a file in SQuAD's layout, with their first answers."""
     for article in json.loads(file.read_bytes())["data"]:
         title = article["title"].replace("_", " ")
         for paragraph in article["paragraphs"]:
@@ -87,7 +87,7 @@ def squad(file: Path) -> Iterator[Question]:
 
 
 def pairs(file: Path) -> Iterator[Question]:
-    """Questions with a passage each; passages are cut after 400 words."""
+    """Yield questions with a passage each; passages are cut after 400 words."""
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)

@@ -1,4 +1,4 @@
-"""What answerers share that answer in the words of the hits, or abstain."""
+"""Abstention: answerers in the words of the hits decline below a threshold of confidence."""
 
 import math
 import time
@@ -17,21 +17,22 @@ class Confident(Protocol):
 
     @property
     def confidence(self) -> float:
-        """Estimated probability that the hits answer the question, if this is the best."""
+        """Estimated probability that the hits answer the question, if this is the best part."""
         ...
 
 
 C = TypeVar("C", bound=Confident)
 
 
-class VerbatimAnswerer(ABC, Generic[C]):
-    """Answers with some of the candidates that it finds in the hits.
+class AbstainingAnswerer(ABC, Generic[C]):
+    """Answers with some of the candidates that it finds in the hits, or abstains.
 
-    Abstains where there is none, or the best one's confidence is below `settings.threshold`.
+    It abstains without candidates, and where the best one's confidence is below
+    `settings.threshold`.
     """
 
     def __init__(self, settings: AnswerSettings, language: str) -> None:
-        """Take the threshold, the number of quotes, and whose sentence rules apply."""
+        """Use the threshold and number of quotes of the settings, and a language's sentences."""
         self._settings = settings
         self._language = language
 
@@ -54,21 +55,21 @@ class VerbatimAnswerer(ABC, Generic[C]):
 
     @abstractmethod
     async def candidates(self, question: str, hits: Sequence[Hit]) -> list[C]:
-        """What may answer, best first."""
+        """Return the candidates, best first."""
 
     @abstractmethod
     def _choose(self, ranked: Sequence[C]) -> list[C]:
-        """The candidates that make the answer, the best first."""
+        """Return the candidates that make the answer, best first."""
 
     @abstractmethod
     def _text(self, chosen: Sequence[C]) -> str:
-        """The answer in their words."""
+        """Return the text of the answer."""
 
     @abstractmethod
     def _citation(self, item: C) -> Citation:
-        """Where a candidate stands."""
+        """Return the citation of a candidate."""
 
 
 def probability(log_odds: float) -> float:
-    """The logistic function."""
+    """Return the logistic function of the log-odds."""
     return 1 / (1 + math.exp(-log_odds))

@@ -1,11 +1,11 @@
-"""Answers without a language model: the sentences that answer best, verbatim, or abstention."""
+"""Answers without a language model: the best sentences, verbatim, or abstention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ragkit.answering.abstention import VerbatimAnswerer, probability
-from ragkit.answering.features import Features, Linear, sentence_features
-from ragkit.answering.quotable import citation, quotable
+from ragkit.answering.abstention import AbstainingAnswerer, probability
+from ragkit.answering.citation import citable, citation
+from ragkit.answering.features import Features, LinearScore, sentence_features
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Citation, Hit
@@ -13,7 +13,7 @@ from ragkit.core.types import Citation, Hit
 NEARLY_AS_GOOD = 0.5
 """How far below the best score, in log-odds, a sentence is quoted too."""
 
-RANKING = Linear(
+RANKING = LinearScore(
     {
         "similarity": 5.14,
         "in_context": 1.97,
@@ -23,7 +23,7 @@ RANKING = Linear(
     },
     bias=-2.57,
 )
-CONFIDENCE = Linear(
+CONFIDENCE = LinearScore(
     {
         "similarity": 6.82,
         "in_context": 5.95,
@@ -36,8 +36,8 @@ CONFIDENCE = Linear(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A sentence of a hit: `hit.chunk.text[start:end]`, with what speaks for it."""
+class SentenceCandidate:
+    """A sentence of a hit, `hit.chunk.text[start:end]`, with its features."""
 
     hit: Hit
     start: int
@@ -51,7 +51,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """What candidates are ordered by."""
+        """The score that candidates are ordered by."""
         return RANKING.score(self.features)
 
     @property
@@ -60,11 +60,11 @@ class Candidate:
         return probability(CONFIDENCE.score(self.features))
 
 
-class ExtractiveAnswerer(VerbatimAnswerer[Candidate]):
+class ExtractiveAnswerer(AbstainingAnswerer[SentenceCandidate]):
     """Answers with up to `max_quotes` verbatim sentences of the hits.
 
-    Abstains where the best candidate's confidence is below `settings.threshold`; weights and
-    threshold are fitted by `training/calibrate_extractive.py`, see docs/answering.md.
+    Abstains below the confidence `settings.threshold`. `training/calibrate_extractive.py` fits the
+    weights; see docs/answering.md.
     """
 
     def __init__(
@@ -74,29 +74,29 @@ class ExtractiveAnswerer(VerbatimAnswerer[Candidate]):
         super().__init__(settings, language)
         self._embedder = embedder
 
-    async def candidates(self, question: str, hits: Sequence[Hit]) -> list[Candidate]:
-        """Every sentence of the hits, best first."""
+    async def candidates(self, question: str, hits: Sequence[Hit]) -> list[SentenceCandidate]:
+        """Return every sentence of the hits, best first."""
         spans = [
-            (hit, start, end) for hit in hits for start, end in quotable(hit.chunk, self._language)
+            (hit, start, end) for hit in hits for start, end in citable(hit.chunk, self._language)
         ]
         features = await sentence_features(question, spans, self._embedder, language=self._language)
         found = [
-            Candidate(hit=hit, start=start, end=end, features=one)
+            SentenceCandidate(hit=hit, start=start, end=end, features=one)
             for (hit, start, end), one in zip(spans, features, strict=True)
         ]
         return sorted(found, key=lambda item: -item.score)
 
-    def _choose(self, ranked: Sequence[Candidate]) -> list[Candidate]:
-        """The best candidate and those nearly as good, each sentence once."""
-        chosen: dict[str, Candidate] = {}
+    def _choose(self, ranked: Sequence[SentenceCandidate]) -> list[SentenceCandidate]:
+        """Return the best candidate and those nearly as good, each sentence once."""
+        chosen: dict[str, SentenceCandidate] = {}
         for item in ranked:
             near = item.score >= ranked[0].score - NEARLY_AS_GOOD
             if near and len(chosen) < self._settings.max_quotes:
                 chosen.setdefault(item.quote, item)
         return list(chosen.values())
 
-    def _text(self, chosen: Sequence[Candidate]) -> str:
+    def _text(self, chosen: Sequence[SentenceCandidate]) -> str:
         return " ".join(item.quote for item in chosen)
 
-    def _citation(self, item: Candidate) -> Citation:
+    def _citation(self, item: SentenceCandidate) -> Citation:
         return citation(item.hit.chunk, item.start, item.end)

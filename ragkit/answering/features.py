@@ -1,4 +1,4 @@
-"""What speaks for a part of a passage as an answer, and how it is weighed."""
+"""Features of a part of a passage as an answer, and their weighted sum."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from ragkit.core.types import Hit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """What speaks for a sentence, or for what lies in it; each is at most 1.
+    """Features of a sentence, or of a span in it; each is at most 1.
 
     `similarity` is the cosine of question and sentence, `in_context` that of question and sentence
     under its headings, `passage` that of question and whole passage; `coverage` is the share of
@@ -27,20 +27,20 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
+class LinearScore:
     """A weighted sum of features, by name."""
 
     weights: Mapping[str, float]
     bias: float = 0.0
 
     def score(self, features: Features) -> float:
-        """The sum, in log-odds."""
+        """Return the sum, in log-odds."""
         pairs = ((weight, getattr(features, name)) for name, weight in self.weights.items())
         return self.bias + math.fsum(weight * value for weight, value in pairs)
 
 
-def names(kind: type[Features]) -> list[str]:
-    """The names of its features."""
+def feature_names(kind: type[Features]) -> list[str]:
+    """Return the names of the features of this kind."""
     return [field.name for field in fields(kind)]
 
 
@@ -51,7 +51,7 @@ async def sentence_features(
     *,
     language: str,
 ) -> list[Features]:
-    """Features of `hit.chunk.text[start:end]` for every `(hit, start, end)`."""
+    """Return the features of `hit.chunk.text[start:end]` for every `(hit, start, end)`."""
     if not spans:
         return []
     hits = {hit.chunk.id: hit for hit, _, _ in spans}

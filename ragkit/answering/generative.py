@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from ragkit.answering.abstention import ABSTENTION
-from ragkit.answering.passages import Shown
+from ragkit.answering.prompt_passages import PromptPassages
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
 from ragkit.core.settings import AnswerSettings
@@ -20,7 +20,7 @@ from ragkit.llm.prompts import Prompt, explain, prompt_file
 from ragkit.retrieval.context import merge_neighbours
 
 _SHARES = 2
-"""The reply has one part in so many of the context, and the prompt the rest."""
+"""The context is divided by this: one share for the reply, the rest for the prompt."""
 
 _FREE = Usage()
 _NOTHING = Evidence(quotes=(), sufficient=False, answer="", citations=())
@@ -47,12 +47,12 @@ class GenerativeAnswerer:
         """Answer with this model.
 
         Args:
-            llm: What is asked.
+            llm: The model.
             settings: `max_quotes` bounds quotes and citations.
-            language: Whose sentence rules apply.
+            language: Its sentence rules divide the passages into quotes.
             prompt: The system message, instead of ragkit's own.
             ends: Show the best passages first and last (Liu et al. 2023, arXiv:2307.03172).
-            options: Of each call; temperature 0 where it is not given.
+            options: Options of each call; the temperature is 0 by default.
         """
         self._llm = llm
         self._settings = settings or AnswerSettings()
@@ -75,13 +75,13 @@ class GenerativeAnswerer:
         raise _no_reply(self._llm)
 
     async def stream(self, question: str, hits: Sequence[Hit]) -> AsyncGenerator[AnswerDelta]:
-        """The answer's text as it is decoded, then the whole; see `answer`.
+        """Yield the answer's text as it is decoded, then the whole answer; see `answer`.
 
-        Where it abstains there is no text before the whole.
+        An abstention has no text before the whole answer.
         """
         started = time.perf_counter()
         if not hits:
-            nothing = Shown(hits=(), passages=())
+            nothing = PromptPassages(hits=(), passages=())
             answer = _answer(nothing, _NOTHING, timings=Timings(total_s=0.0))
             yield AnswerDelta(text="", answer=answer)
             return
@@ -99,13 +99,15 @@ class GenerativeAnswerer:
                 return
 
     async def explain(self, question: str, hits: Sequence[Hit]) -> str:
-        """The exact text that is sent for these hits, message by message."""
+        """Return the exact text that is sent for these hits, message by message."""
         return explain(self._messages(question, await self._fitted(question, hits)))
 
-    async def _fitted(self, question: str, hits: Sequence[Hit]) -> Shown:
-        """As many of the best hits as are estimated to fit, and at least one."""
+    async def _fitted(self, question: str, hits: Sequence[Hit]) -> PromptPassages:
+        """Return as many of the best hits as are estimated to fit, and at least one."""
         room = await self._room()
-        shown = Shown(hits=tuple(hits), passages=tuple(merge_neighbours(hits)), ends=self._ends)
+        shown = PromptPassages(
+            hits=tuple(hits), passages=tuple(merge_neighbours(hits)), ends=self._ends
+        )
         while len(shown.held) > 1 and estimated_tokens(self._messages(question, shown)) > room:
             shown = shown.without_worst()
         return shown
@@ -113,12 +115,12 @@ class GenerativeAnswerer:
     async def _room(self) -> int:
         return await self._llm.context_tokens() // _SHARES
 
-    def _messages(self, question: str, shown: Shown) -> tuple[Message, ...]:
+    def _messages(self, question: str, shown: PromptPassages) -> tuple[Message, ...]:
         prompt = Prompt(system=self._system, context=shown.text())
         return prompt.messages(f"Question: {question}")
 
     async def _ask(
-        self, question: str, shown: Shown, started: float
+        self, question: str, shown: PromptPassages, started: float
     ) -> AsyncGenerator[AnswerDelta]:
         grammar = await asyncio.to_thread(self._grammar, shown, await self._room())
         reader, reply = FieldReader(), None
@@ -136,19 +138,21 @@ class GenerativeAnswerer:
         answer = _answer(shown, evidence, usage=reply.usage, timings=timings)
         yield AnswerDelta(text="", answer=answer)
 
-    def _grammar(self, shown: Shown, room: int) -> ReplyGrammar[Evidence]:
+    def _grammar(self, shown: PromptPassages, room: int) -> ReplyGrammar[Evidence]:
         texts = {name: passage.text for name, passage in shown.by_id.items()}
         most = self._settings.max_quotes
         grammar = quote_grammar(texts, max_quotes=most, language=self._language)
         if len(shown.held) == 1:
             return grammar
-        # Hits give way before the reply does; only the last one cannot.
-        return _Firm(grammar=grammar.fit(min(room, self._options.get("max_tokens") or room)))
+        # With several hits, drop one rather than tighten the reply; the last hit cannot be dropped.
+        return _FittedGrammar(
+            grammar=grammar.fit(min(room, self._options.get("max_tokens") or room))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Firm:
-    """A grammar that is not tightened any further."""
+class _FittedGrammar:
+    """A grammar that is not tightened further."""
 
     grammar: Grammar[Evidence]
 
@@ -160,10 +164,11 @@ class _Firm:
     def max_tokens(self) -> int:
         return self.grammar.max_tokens
 
-    def fit(self, context_tokens: int) -> "_Firm":
+    def fit(self, context_tokens: int) -> "_FittedGrammar":
         if self.max_tokens > context_tokens:
             raise InputError(
-                f"An answer takes up to {self.max_tokens} tokens, and {context_tokens} are left."
+                f"An answer takes up to {self.max_tokens} tokens, and {context_tokens} are left. "
+                "Fix: use a model with a longer context, or lower answer.max_quotes."
             )
         return self
 
@@ -172,10 +177,15 @@ class _Firm:
 
 
 def _no_reply(llm: LLM) -> ProviderError:
-    return ProviderError(f"{llm.model!r} ended its stream without a reply.", provider="llm")
+    return ProviderError(
+        f"{llm.model!r} ended its stream without a reply. Fix: read the server's log.",
+        provider="llm",
+    )
 
 
-def _answer(shown: Shown, evidence: Evidence, *, usage: Usage = _FREE, timings: Timings) -> Answer:
+def _answer(
+    shown: PromptPassages, evidence: Evidence, *, usage: Usage = _FREE, timings: Timings
+) -> Answer:
     enough = evidence.sufficient
     return Answer(
         text=evidence.answer if enough else ABSTENTION,

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from ragkit.answering.abstention import VerbatimAnswerer, probability
-from ragkit.answering.features import Features, Linear, sentence_features
-from ragkit.answering.quotable import citation, quotable
+from ragkit.answering.abstention import AbstainingAnswerer, probability
+from ragkit.answering.citation import citable, citation
+from ragkit.answering.features import Features, LinearScore, sentence_features
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Chunk, Citation, Hit
@@ -15,14 +15,14 @@ from ragkit.models.cross_encoder import CrossEncoderModel, Reading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanFeatures(Features):
-    """What speaks for a span: its sentence's features, and the network's two logits."""
+    """Features of a span: those of its sentence, and the network's two logits."""
 
     span: float
     relevance: float
 
 
 # Both are fitted by `training/calibrate_reader.py`.
-RANKING = Linear(
+RANKING = LinearScore(
     {
         "similarity": 2.637,
         "in_context": 1.771,
@@ -33,7 +33,7 @@ RANKING = Linear(
         "relevance": -1.254,
     }
 )
-CONFIDENCE = Linear(
+CONFIDENCE = LinearScore(
     {
         "similarity": 1.039,
         "in_context": -1.584,
@@ -51,10 +51,10 @@ NEARLY_AS_GOOD = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class SpanCandidate:
     """A span of a hit that may answer the question: `hit.chunk.text[start:end]`.
 
-    `quote` is where the sentences begin and end that it touches, in the same text.
+    `quote` is the start and end of the sentences that it touches, in the same text.
     """
 
     hit: Hit
@@ -70,7 +70,7 @@ class Found:
 
     @property
     def score(self) -> float:
-        """What the spans of a question are ordered by."""
+        """The score that the spans of a question are ordered by."""
         return RANKING.score(self.features)
 
     @property
@@ -79,10 +79,10 @@ class Found:
         return probability(CONFIDENCE.score(self.features))
 
 
-class ReaderAnswerer(VerbatimAnswerer[Found]):
+class ReaderAnswerer(AbstainingAnswerer[SpanCandidate]):
     """Answers with the best span of all hits, cited by the sentences that hold it.
 
-    Abstains where the span's confidence is below `settings.threshold`. The same words found in
+    Abstains below the confidence `settings.threshold`. The same words found in
     other passages are cited too, up to `settings.max_quotes`.
     """
 
@@ -99,8 +99,8 @@ class ReaderAnswerer(VerbatimAnswerer[Found]):
         self._model = model
         self._embedder = embedder
 
-    async def candidates(self, question: str, hits: Sequence[Hit]) -> list[Found]:
-        """The best span of every hit, best first."""
+    async def candidates(self, question: str, hits: Sequence[Hit]) -> list[SpanCandidate]:
+        """Return the best span of every hit, best first."""
         texts = [hit.chunk.text for hit in hits]
         headers = [hit.chunk.header for hit in hits]
         readings = await asyncio.to_thread(self._model.read, question, texts, headers=headers)
@@ -114,7 +114,7 @@ class ReaderAnswerer(VerbatimAnswerer[Found]):
             question, quotes, self._embedder, language=self._language
         )
         found = [
-            Found(
+            SpanCandidate(
                 hit=hit,
                 start=one.start,
                 end=one.end,
@@ -126,24 +126,24 @@ class ReaderAnswerer(VerbatimAnswerer[Found]):
         return sorted(found, key=lambda item: -item.score)
 
     def _quote(self, chunk: Chunk, reading: Reading) -> tuple[int, int]:
-        """The sentences that the span touches, or the span where it stands in none of them."""
+        """Return the sentences that the span touches, or the span itself outside of sentences."""
         touched = [
             (first, last)
-            for first, last in quotable(chunk, self._language)
+            for first, last in citable(chunk, self._language)
             if first < reading.end and last > reading.start
         ]
         first = min([reading.start, *(first for first, _ in touched)])
         return first, max([reading.end, *(last for _, last in touched)])
 
-    def _choose(self, ranked: Sequence[Found]) -> list[Found]:
+    def _choose(self, ranked: Sequence[SpanCandidate]) -> list[SpanCandidate]:
         words, least = ranked[0].text.casefold().split(), ranked[0].score - NEARLY_AS_GOOD
         agreeing = [
             item for item in ranked if item.text.casefold().split() == words and item.score >= least
         ]
         return agreeing[: self._settings.max_quotes]
 
-    def _text(self, chosen: Sequence[Found]) -> str:
+    def _text(self, chosen: Sequence[SpanCandidate]) -> str:
         return chosen[0].text
 
-    def _citation(self, item: Found) -> Citation:
+    def _citation(self, item: SpanCandidate) -> Citation:
         return citation(item.hit.chunk, *item.quote)

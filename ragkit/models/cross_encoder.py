@@ -1,9 +1,9 @@
-"""The packaged cross-encoder: one small network that judges passages and finds answers in them.
+"""The packaged cross-encoder: one small network that rates passages and finds answers in them.
 
 It reads a question and a passage together (Nogueira & Cho 2019, arXiv:1901.04085) and gives the
 relevance of the passage and, for every pair of tokens, how well the text between them answers the
-question (Devlin et al. 2019, arXiv:1810.04805). Weights are int8 and run on ONNX Runtime; how they
-were trained and what they can do is told in `weights/README.md`.
+question (Devlin et al. 2019, arXiv:1810.04805). Weights are int8 and run on ONNX Runtime;
+`weights/README.md` is their model card.
 """
 
 import functools
@@ -40,7 +40,7 @@ _IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the network makes of a passage.
+    """The output of the network for a passage.
 
     `relevance` is a logit; `text[start:end]` of the passage is the best answer in it, and `score`
     how much higher its logits are than those of "no answer here".
@@ -53,7 +53,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Window:
+class _ReadingWindow:
     """A part of a passage that is read at once, under its header.
 
     The first `above` of the token ids are the header's; `offsets` are the characters of the others.
@@ -79,9 +79,9 @@ class CrossEncoderModel:
         """Read every passage; one longer than the network's input is read in windows.
 
         Args:
-            query: The question; what exceeds 64 tokens is cut.
-            passages: Where answers are looked for.
-            headers: Title and headings above each passage, which hold no answers.
+            query: The question; it is cut after 64 tokens.
+            passages: The texts to read.
+            headers: Title and headings of each passage; answers are not taken from them.
         """
         windows = list(self._windows(passages, headers or [""] * len(passages)))
         best: list[Reading | None] = [None] * len(passages)
@@ -91,7 +91,7 @@ class CrossEncoderModel:
         return [reading for reading in best if reading is not None]
 
     def relevance(self, query: str, passages: Sequence[str]) -> FloatArray:
-        """Relevance of every passage as a logit, `[n]`: that of its most relevant window."""
+        """Return the relevance of each passage as a logit, `[n]`: its most relevant window's."""
         windows = list(self._windows(passages, [""] * len(passages)))
         best: FloatArray = np.full(len(passages), -np.inf, dtype=np.float32)
         head = self._head(query)
@@ -100,12 +100,12 @@ class CrossEncoderModel:
             np.maximum.at(best, [windows[at].passage for at in batch], logits)
         return best
 
-    def _windows(self, passages: Sequence[str], headers: Sequence[str]) -> Iterator[_Window]:
+    def _windows(self, passages: Sequence[str], headers: Sequence[str]) -> Iterator[_ReadingWindow]:
         above = [one.ids[:_HEADER_TOKENS] for one in self._encoded(headers)]
         for number, one in enumerate(self._encoded(passages)):
             for first in range(0, max(1, len(one.ids) - _WINDOW + _STRIDE), _STRIDE):
                 part = slice(first, first + _WINDOW)
-                yield _Window(
+                yield _ReadingWindow(
                     passage=number,
                     above=len(above[number]),
                     ids=[*above[number], *one.ids[part]],
@@ -115,7 +115,7 @@ class CrossEncoderModel:
     def _encoded(self, texts: Sequence[str]) -> "list[Encoding]":
         return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
-    def _read(self, query: str, windows: Sequence[_Window]) -> list[Reading]:
+    def _read(self, query: str, windows: Sequence[_ReadingWindow]) -> list[Reading]:
         head = self._head(query)
         readings: dict[int, Reading] = {}
         for batch in _batches(windows, len(head) + 1):
@@ -134,7 +134,7 @@ class CrossEncoderModel:
         return [readings[at] for at in range(len(windows))]
 
     def _head(self, query: str) -> list[int]:
-        """What stands before every passage."""
+        """Return the tokens before every passage."""
         asked = self._tokenizer.encode(query, add_special_tokens=False).ids[:_QUERY_TOKENS]
         first, mark = self._marks
         return [first, *asked, mark]
@@ -142,7 +142,7 @@ class CrossEncoderModel:
     def _forward(
         self, head: list[int], texts: Sequence[list[int]], outputs: Sequence[str]
     ) -> list[FloatArray]:
-        """What is asked for of `relevance`, `[n]`, and span logits `spans`, `[n, tokens, 2]`."""
+        """Return the named outputs: `relevance`, `[n]`, span logits `spans`, `[n, tokens, 2]`."""
         width = len(head) + 1 + max(map(len, texts))
         ids: _IntArray = np.zeros((len(texts), width), dtype=np.int64)
         mask, types = np.zeros_like(ids), np.zeros_like(ids)
@@ -185,12 +185,12 @@ class CrossEncoderModel:
 
 @functools.cache
 def packaged_cross_encoder() -> CrossEncoderModel:
-    """The one instance of this process, which reranker and reader share."""
+    """Return the one instance of this process, which reranker and reader share."""
     return CrossEncoderModel()
 
 
 def _better(one: Reading, other: Reading) -> Reading:
-    """The relevance of the more relevant window, the span of the surer one."""
+    """Return the higher relevance of two windows, and the span with the higher score."""
     span = max(one, other, key=lambda item: item.score)
     return Reading(
         relevance=max(one.relevance, other.relevance),
@@ -200,8 +200,8 @@ def _better(one: Reading, other: Reading) -> Reading:
     )
 
 
-def _batches(windows: Sequence[_Window], others: int) -> Iterator[list[int]]:
-    """Positions of windows of like length, so that little is padded."""
+def _batches(windows: Sequence[_ReadingWindow], others: int) -> Iterator[list[int]]:
+    """Yield positions of windows of similar length, which need little padding."""
     batch: list[int] = []
     for at in sorted(range(len(windows)), key=lambda item: len(windows[item].ids)):
         if batch and (len(batch) + 1) * (others + len(windows[at].ids)) > _BATCH_TOKENS:
@@ -213,7 +213,7 @@ def _batches(windows: Sequence[_Window], others: int) -> Iterator[list[int]]:
 
 
 def _best_span(logits: FloatArray, first: int, size: int) -> tuple[int, int, float]:
-    """First and last token of the best span, counted in the passage, and its margin over none."""
+    """Return first and last token of the best span in the passage, and its margin over none."""
     if size == 0:
         return 0, 0, -float("inf")
     starts, ends = logits[first : first + size, 0], logits[first : first + size, 1]

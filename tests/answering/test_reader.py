@@ -1,13 +1,11 @@
 import pytest
+from ragkit.models.build import build_embedder
 
-from ragkit import AsyncRAG, Settings
 from ragkit.answering.abstention import ABSTENTION
-from ragkit.answering.extractive import ExtractiveAnswerer
 from ragkit.answering.reader import ReaderAnswerer
 from ragkit.core.settings import AnswerSettings, EmbedderSettings
 from ragkit.core.types import Chunk, Hit
 from ragkit.models.cross_encoder import packaged_cross_encoder
-from ragkit.models.embedding import embedder
 
 RIVERS = "Cats sleep a lot. The longest river of Europe is the Volga. Dogs bark."
 QUESTION = "What is the longest river of Europe?"
@@ -22,7 +20,9 @@ def _hit(text: str, *, uri: str = "doc", start: int = 0) -> Hit:
 
 def _reader(*, threshold: float) -> ReaderAnswerer:
     settings = AnswerSettings(threshold=threshold)
-    return ReaderAnswerer(packaged_cross_encoder(), embedder(EmbedderSettings()), settings=settings)
+    return ReaderAnswerer(
+        packaged_cross_encoder(), build_embedder(EmbedderSettings()), settings=settings
+    )
 
 
 @pytest.fixture
@@ -63,9 +63,3 @@ async def test_a_table_is_cited_by_its_row(answerer: ReaderAnswerer) -> None:
     answer = await answerer.answer("What is the capital of Norway?", [_hit(table)])
     assert answer.text in answer.citations[0].quote
     assert answer.citations[0].quote in table
-
-
-async def test_it_answers_unless_the_settings_say_otherwise() -> None:
-    assert isinstance(AsyncRAG(index=":memory:").answerer, ReaderAnswerer)
-    sentences = Settings(answer=AnswerSettings(mode="extractive"))
-    assert isinstance(AsyncRAG(sentences, index=":memory:").answerer, ExtractiveAnswerer)

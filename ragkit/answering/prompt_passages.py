@@ -1,11 +1,11 @@
-"""The passages that a language model answers from: fenced off in its prompt, found again after."""
+"""The passages in a prompt, between marks, and the citations of a reply to them."""
 
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ragkit.answering.quotable import citation
+from ragkit.answering.citation import citation
 from ragkit.core.types import Citation, Hit
 from ragkit.grammar.quotes import Evidence, Quote
 from ragkit.retrieval.context import Passage, best_at_the_ends, merge_neighbours
@@ -14,13 +14,13 @@ _CODE_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a prompt shows of the hits.
+class PromptPassages:
+    """The passages that a prompt shows.
 
     Attributes:
         hits: All of them, best first.
         passages: Those shown, best first; each is made of one or several hits.
-        ends: Whether the best stand first and last in the prompt, rather than best first.
+        ends: Put the best first and last in the prompt, instead of best first.
     """
 
     hits: tuple[Hit, ...]
@@ -29,28 +29,28 @@ class Shown:
 
     @property
     def by_id(self) -> dict[str, Passage]:
-        """The passages in the order of the prompt, under the ids that a model calls them by."""
+        """The passages in the order of the prompt, by their ids in it."""
         ordered = best_at_the_ends(self.passages) if self.ends else self.passages
         return {str(number): passage for number, passage in enumerate(ordered, start=1)}
 
     @property
     def held(self) -> tuple[Hit, ...]:
-        """The hits that a passage holds, best first."""
+        """The hits in the passages, best first."""
         ids = {chunk_id for passage in self.passages for chunk_id in passage.chunk_ids}
         return tuple(hit for hit in self.hits if hit.chunk.id in ids)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Ids of the hits' chunks that no passage holds."""
+        """Ids of the chunks that are in no passage."""
         held = {hit.chunk.id for hit in self.held}
         return tuple(hit.chunk.id for hit in self.hits if hit.chunk.id not in held)
 
-    def without_worst(self) -> "Shown":
-        """The same with one hit less in its passages."""
+    def without_worst(self) -> "PromptPassages":
+        """Return the same without the worst hit."""
         return replace(self, passages=tuple(merge_neighbours(self.held[:-1])))
 
     def text(self) -> str:
-        """The passages between marks that no passage holds."""
+        """Return the passages between marks that occur in none of them."""
         headers = {hit.chunk.id: hit.chunk.header for hit in self.hits}
         bodies = {
             name: f"[{headers[passage.chunk_ids[0]]}]\n{passage.text}"
@@ -64,7 +64,7 @@ class Shown:
         return f"The code of passage marks is {code}.\n" + "\n".join(blocks)
 
     def citations(self, evidence: Evidence) -> tuple[Citation, ...]:
-        """The quotes of each passage that is cited, or its best chunk where it has none."""
+        """Return the quotes of each cited passage, or the best chunk of one without quotes."""
         named = self.by_id
         quotes = list(dict.fromkeys(evidence.quotes))
         found: list[Citation] = []
@@ -99,7 +99,7 @@ class Shown:
 
 
 def _code(texts: Sequence[str]) -> str:
-    """A code that none of the texts holds: the same for the same texts, so that calls are too."""
+    """Return a code that occurs in none of the texts; the same for the same texts."""
     content = "\x1f".join(texts)
     tried = (
         hashlib.sha256(f"{number}\x1f{content}".encode()).hexdigest()[:_CODE_LENGTH]
