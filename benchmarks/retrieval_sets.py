@@ -14,9 +14,9 @@ from ragkit.core.types import Chunk, FloatArray, Task
 from ragkit.evaluation.datasets import RetrievalDataset, load_beir
 from ragkit.evaluation.retrieval_run import index_dataset
 from ragkit.index.open import identity_for, open_index
-from ragkit.ingest.chunkers.recursive import chunker_for
+from ragkit.ingest.build import build_chunker
 from ragkit.ingest.pipeline import Pipeline, passage_text
-from ragkit.models.embedding import embedder
+from ragkit.models.build import build_embedder
 from ragkit.models.matryoshka import load_rotation
 from ragkit.models.packaged import CROSS_ENCODER, MINILM, ROTATIONS, verified_weights
 
@@ -48,7 +48,7 @@ class Kept:
 
     def __init__(self, file: Path, rotation: FloatArray | None) -> None:
         """Go on with the vectors in the file."""
-        self._inner = embedder(EmbedderSettings(rotation=None))
+        self._inner = build_embedder(EmbedderSettings(rotation=None))
         self._rotation = rotation
         self._file = file
         self._known: dict[str, FloatArray] = {}
@@ -129,7 +129,7 @@ async def prepared(
     dataset = load_beir(folder).limited(limit, seed=seed)
     kept = Kept(CACHE / f"{dataset.name}.npz", rotation)
     settings = Settings()
-    chunker = chunker_for(settings, kept.tokenizer)
+    chunker = build_chunker(settings, kept.tokenizer)
     chunks = [chunk for document in dataset.documents for chunk in chunker.chunk(document)]
     order = sorted(range(len(chunks)), key=lambda at: len(chunks[at].text))
     texts = [passage_text(chunk, kept.tokenizer) for chunk in chunks]

@@ -1,1 +1,1 @@
-"""Ingestion: documents to chunks to vectors to the index, incrementally."""
+"""Incremental ingestion: load documents, chunk them, embed the chunks, store them in an index."""

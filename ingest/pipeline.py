@@ -1,4 +1,4 @@
-"""The ingestion pipeline: read, load, chunk, embed, commit, and report; only what changed."""
+"""The ingestion pipeline: reads, loads, chunks, embeds and commits the documents that changed."""
 
 import asyncio
 import logging
@@ -22,8 +22,8 @@ from ragkit.core.types import (
 )
 from ragkit.index.integrity import repair, verify
 from ragkit.ingest.chunkers.recursive import HEADER_TOKENS
-from ragkit.ingest.report import Failure, IngestReport
-from ragkit.ingest.sources import Found, Source
+from ragkit.ingest.report import FailedDocument, IngestReport
+from ragkit.ingest.sources import DocumentSource, SourceSet
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ _SLICE = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """Brings an index up to date with sources.
+    """A pipeline that brings an index up to date with sources.
 
-    Without an embedder the index gets no vectors: BM25 search only. `batch_chunks` is how many
-    chunks, of as many documents as it takes, are embedded and committed together.
+    Without an embedder the index gets no vectors: BM25 search only. `batch_chunks` is the number
+    of chunks that are embedded and committed together.
     """
 
     index: Index
@@ -46,7 +46,7 @@ class Pipeline:
     batch_chunks: int = 512
     on_progress: OnProgress | None = None
 
-    async def run(self, found: Found, *, sync: bool = False) -> IngestReport:
+    async def run(self, found: SourceSet, *, sync: bool = False) -> IngestReport:
         """Ingest what is new or changed; with `sync`, delete what is gone from the roots.
 
         One document's failure leaves the rest, and its earlier version, as they are.
@@ -69,7 +69,7 @@ class Pipeline:
 
     def _batches(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[DocumentSource],
         known: dict[str, DocumentRecord],
         report: IngestReport,
     ) -> Iterator[list[Entry]]:
@@ -79,7 +79,7 @@ class Pipeline:
             try:
                 entry = self._prepare(source, known)
             except RagkitError as error:
-                report.failed.append(Failure(uri=source.uri, reason=str(error)))
+                report.failed.append(FailedDocument(uri=source.uri, reason=str(error)))
                 continue
             if entry is None:
                 report.unchanged.append(source.uri)
@@ -92,23 +92,25 @@ class Pipeline:
         if batch:
             yield batch
 
-    def _prepare(self, source: Source, known: dict[str, DocumentRecord]) -> Entry | None:
-        content_hash, load = source.open()
+    def _prepare(self, source: DocumentSource, known: dict[str, DocumentRecord]) -> Entry | None:
+        opened = source.open()
         pipeline = f"{source.identity}|{self.chunker.identity}"
         old = known.get(source.uri)
-        if old and (old.content_hash, old.pipeline) == (content_hash, pipeline):
+        if old and (old.content_hash, old.pipeline) == (opened.content_hash, pipeline):
             return None
-        document = load()
+        document = opened.load()
         self._check(document)
         chunks = tuple(self.chunker.chunk(document, tenant=self.tenant))
         record = DocumentRecord(
             uri=source.uri,
             tenant=self.tenant,
             title=document.title,
-            content_hash=content_hash,
+            content_hash=opened.content_hash,
             pipeline=pipeline,
             chunks=len(chunks),
-            generation=stable_id("generation", self.tenant, source.uri, content_hash, pipeline),
+            generation=stable_id(
+                "generation", self.tenant, source.uri, opened.content_hash, pipeline
+            ),
         )
         return Entry(record=record, chunks=chunks, vectors=None)
 
@@ -116,14 +118,14 @@ class Pipeline:
         if not (is_unicode(document.title) and is_unicode(document.text)):
             raise InputError(
                 f"{document.uri!r} has half of a surrogate pair in its text or title, which is no "
-                "character: decode it with errors='replace'."
+                "character. Fix: decode it with errors='replace'."
             )
         for name, kind in self.index.fields.items():
             value = document.metadata.get(name)
             if value is not None and not has_type(value, kind):
                 raise InputError(
                     f"{document.uri!r} has {name} = {value!r}, but that field is declared as "
-                    f"{kind}: mend the document, or the declaration under [index.fields]."
+                    f"{kind}. Fix: change the document, or the declaration under [index.fields]."
                 )
 
     async def _store(
@@ -134,11 +136,11 @@ class Pipeline:
             await self.index.commit(entries)
         except RagkitError as error:
             if isinstance(error, InputError) and len(batch) > 1:
-                # One document is at fault: the others are stored without it.
+                # One document is at fault: the others are stored.
                 for entry in batch:
                     await self._store([entry], known, report)
                 return
-            report.failed.extend(Failure(uri=e.record.uri, reason=str(error)) for e in batch)
+            report.failed.extend(FailedDocument(uri=e.record.uri, reason=str(error)) for e in batch)
             return
         for entry in entries:
             uri = entry.record.uri
@@ -181,7 +183,7 @@ class Pipeline:
         return vectors
 
     async def _delete_gone(
-        self, found: Found, known: dict[str, DocumentRecord], report: IngestReport
+        self, found: SourceSet, known: dict[str, DocumentRecord], report: IngestReport
     ) -> None:
         present = {source.uri for source in found.sources}
         gone = sorted(uri for uri in known if found.covers(uri) and uri not in present)
@@ -195,7 +197,7 @@ class Pipeline:
 
 
 def passage_text(chunk: Chunk, tokenizer: Tokenizer) -> str:
-    """What is embedded of a chunk: its header, cut to its share of the window, and its text."""
+    """Return the text to embed for a chunk: its header, cut to HEADER_TOKENS, and its text."""
     header = chunk.header
     if may_exceed(header, HEADER_TOKENS):
         starts = tokenizer.token_starts(header)

@@ -1,11 +1,11 @@
-"""What an ingestion did, document by document."""
+"""The report of an ingestion, document by document."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """A document that was not ingested; what was stored of it before is still there."""
+class FailedDocument:
+    """A document that was not ingested; its earlier version, if any, is still stored."""
 
     uri: str
     reason: str
@@ -13,11 +13,11 @@ class Failure:
 
 @dataclass(slots=True, kw_only=True)
 class IngestReport:
-    """The outcome of one run: uris by what happened to them.
+    """The outcome of one run: uris by what was done with them.
 
     `skipped` are files of a format that no loader reads, found in a folder; `truncated` are
     documents with a passage longer than the model reads; `repaired` counts faults of an
-    interrupted run that were mended first; `chunks` counts those written.
+    interrupted run that were repaired first; `chunks` counts those written.
     """
 
     added: list[str] = field(default_factory=list[str])
@@ -26,18 +26,18 @@ class IngestReport:
     deleted: list[str] = field(default_factory=list[str])
     skipped: list[str] = field(default_factory=list[str])
     truncated: list[str] = field(default_factory=list[str])
-    failed: list[Failure] = field(default_factory=list[Failure])
+    failed: list[FailedDocument] = field(default_factory=list[FailedDocument])
     repaired: int = 0
     chunks: int = 0
     seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed."""
+        """True where no document failed."""
         return not self.failed
 
     def __str__(self) -> str:
-        """One line of counts."""
+        """Return the counts on one line."""
         parts = {
             "added": len(self.added),
             "updated": len(self.updated),

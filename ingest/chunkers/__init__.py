@@ -1,1 +1,1 @@
-"""Chunkers: how documents are divided into passages."""
+"""Chunkers, which divide documents into passages."""

@@ -1,4 +1,4 @@
-"""The default chunker: sections, then blocks, then sentences, then tokens, each only if needed."""
+"""The default chunker: cuts at sections, else blocks, else sentences, else tokens."""
 
 import bisect
 import math
@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Tokenizer
-from ragkit.core.settings import Settings
 from ragkit.core.text import check_language, sentences
 from ragkit.core.types import DEFAULT_TENANT, Block, Chunk, Document, stable_id
 from ragkit.ingest.loaders import heading_text
@@ -23,7 +22,7 @@ _SMALL = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Unit:
-    """A span that is not divided further, with its length in tokens and where it stands."""
+    """A span that is not divided further, with its length in tokens and its place."""
 
     start: int
     end: int
@@ -34,10 +33,10 @@ class _Unit:
 
 
 class RecursiveChunker:
-    """Chunks of at most `chunk_tokens`, cut at headings, blocks and sentences where possible.
+    """A chunker that cuts at headings, blocks and sentences; `chunk_tokens` is the maximum.
 
     The spans of the chunks tile the document: joined in order (each from where the one before it
-    ended) they are its text again. A section longer than a chunk is divided evenly.
+    ended) they give its text back. A section longer than a chunk is divided evenly.
     """
 
     def __init__(
@@ -72,11 +71,11 @@ class RecursiveChunker:
 
     @property
     def identity(self) -> str:
-        """Name and parameters."""
+        """Name, version and parameters."""
         return f"recursive-1:{self._size}+{self._overlap}:{self._language}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
-        """Chunks in reading order whose spans cover the whole text."""
+        """Return chunks in reading order whose spans cover the whole text."""
         units = list(self._units(document))
         groups = [
             group
@@ -168,18 +167,8 @@ class RecursiveChunker:
         return [0, *(i + 1 for i, character in enumerate(text) if character == "\n")]
 
 
-def chunker_for(settings: Settings, tokenizer: Tokenizer) -> RecursiveChunker:
-    """The chunker that the settings describe, in the tokens of an embedder."""
-    return RecursiveChunker(
-        tokenizer,
-        chunk_tokens=settings.ingest.chunk_tokens,
-        overlap_tokens=settings.ingest.overlap_tokens,
-        language=settings.index.language,
-    )
-
-
 def _tiles(document: Document) -> Iterator[tuple[Block, int, int]]:
-    """Blocks with spans that include the white space up to the next block."""
+    """Yield blocks with spans that include the white space up to the next block."""
     text = document.text
     blocks = document.blocks or (Block(kind="paragraph", start=0, end=len(text), text=text),)
     starts = [0, *(block.start for block in blocks[1:]), len(text)]
@@ -187,7 +176,7 @@ def _tiles(document: Document) -> Iterator[tuple[Block, int, int]]:
 
 
 def _slabs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Spans short enough to tokenize at once, cut after white space where there is any."""
+    """Yield spans short enough to tokenize at once, cut after white space where there is any."""
     while end - start > _PIECE_CHARACTERS:
         limit = start + _PIECE_CHARACTERS
         cut = max(text.rfind(" ", start, limit), text.rfind("\n", start, limit)) + 1
@@ -197,13 +186,13 @@ def _slabs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _tiled(starts: Sequence[int], end: int) -> Iterator[tuple[int, int]]:
-    """Spans from each start to the next that together cover `0..end`."""
+    """Yield spans from each start to the next that together cover `0..end`."""
     edges = sorted({0, end, *(start for start in starts if start < end)})
     yield from pairwise(edges)
 
 
 def _sections(units: Sequence[_Unit], size: int) -> Iterator[list[_Unit]]:
-    """Runs of units between headings; a run that is small or only headings takes in the next."""
+    """Yield runs of units between headings; a run that is small is joined to the next."""
     current: list[_Unit] = []
     for position, unit in enumerate(units):
         starts_section = unit.is_heading and current and not current[-1].is_heading
@@ -221,7 +210,7 @@ def _absorbs(current: Sequence[_Unit], following: int, size: int) -> bool:
 
 
 def _run_tokens(units: Sequence[_Unit], position: int) -> int:
-    """Tokens of the section that starts at a heading (and further ones right after it)."""
+    """Count the tokens of the section that starts at a heading (or at several in a row)."""
     total, body = 0, False
     for unit in units[position:]:
         if unit.is_heading and body:

@@ -1,4 +1,4 @@
-"""Loaders: the bytes of one format in, a `Document` with exact block offsets out."""
+"""Loaders, which turn the bytes of one format into a `Document` with exact block offsets."""
 
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
@@ -35,14 +35,14 @@ LOADERS: Mapping[str, Callable[..., Loader]] = {
     ".xhtml": HtmlLoader,
     ".pdf": PdfLoader,
 }
-"""What makes the loader of each file extension; each takes `encoding` by keyword."""
+"""The loader class of each file extension; each takes `encoding` by keyword."""
 
 supported_extensions: tuple[str, ...] = tuple(LOADERS)
 """The file extensions that can be loaded, in lower case and with their dot."""
 
 
 def loader_for(path_or_uri: str, *, encoding: str = "utf-8") -> Loader:
-    """The loader for a path, a URI or a bare extension (`"notes.md"`, `".md"`).
+    """Return the loader for a path, a URI or a bare extension (`"notes.md"`, `".md"`).
 
     Raises:
         InputError: No loader reads files with this extension.
@@ -52,6 +52,6 @@ def loader_for(path_or_uri: str, *, encoding: str = "utf-8") -> Loader:
     if suffix not in LOADERS:
         raise InputError(
             f"No loader reads {path_or_uri!r} (extension {suffix!r}). "
-            f"Convert it to one of: {', '.join(supported_extensions)}."
+            f"Fix: convert it to one of: {', '.join(supported_extensions)}."
         )
     return LOADERS[suffix](encoding=encoding)

@@ -14,13 +14,13 @@ _CLOSING = re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.MULTILINE)
 _MAX_CHARACTERS = 65_536
 _MAX_DEPTH = 20
 _ADVICE = (
-    "Front matter is a YAML mapping of `key: value` lines; if the `---` is meant as a rule, put a "
-    "blank line before it."
+    "Fix: write the front matter as a YAML mapping of `key: value` lines; if the `---` is meant as "
+    "a rule, put a blank line before it."
 )
 
 
 def split_front_matter(source: str, *, uri: str) -> tuple[dict[str, MetadataValue], str]:
-    """The front matter's values, and the text after it.
+    """Return the front matter's values, and the text after it.
 
     Lists of scalars become tuples of strings, dates ISO strings, and nested keys are joined by
     dots (`author.name`); empty values and lists of mappings are left out.
@@ -65,15 +65,20 @@ def _parse(source: str, *, uri: str) -> object:
 
 
 def _refuse_bombs(tokens: Iterable[object], *, uri: str) -> None:
-    """Aliases and deep nesting let a few lines cost without bound, and front matter needs none."""
+    """Raise for aliases and deep nesting, with which a few lines could cost without bound."""
     depth = 0
     for token in tokens:
         name = type(token).__name__
         depth += name.endswith("StartToken") - name.endswith("EndToken")
         if name == "AliasToken":
-            raise InputError(f"The front matter of {uri!r} uses YAML aliases; write values out.")
+            raise InputError(
+                f"The front matter of {uri!r} uses YAML aliases. Fix: write the values out."
+            )
         if depth > _MAX_DEPTH:
-            raise InputError(f"The front matter of {uri!r} nests deeper than {_MAX_DEPTH} levels.")
+            raise InputError(
+                f"The front matter of {uri!r} nests deeper than {_MAX_DEPTH} levels. "
+                "Fix: flatten it."
+            )
 
 
 def _flat(

@@ -1,4 +1,4 @@
-"""Markdown: the source stays as it is, and the CommonMark parser says where its blocks lie."""
+"""Markdown: the source is kept, and the CommonMark parser finds its blocks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,15 +6,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ragkit.core.types import Block, BlockKind, Document, MetadataValue
-from ragkit.ingest.loaders.assembly import Span, blocks_over
-from ragkit.ingest.loaders.decoding import (
-    codec_name,
-    content_hash,
-    decode_text,
-    empty_error,
-    loader_identity,
-)
+from ragkit.ingest.loaders.blocks import Span, blocks_over
+from ragkit.ingest.loaders.charset import codec_name, decode_text, empty_error
 from ragkit.ingest.loaders.front_matter import split_front_matter
+from ragkit.ingest.loaders.identity import content_hash, loader_identity
 from ragkit.ingest.loaders.titles import title_from
 
 if TYPE_CHECKING:
@@ -32,12 +27,12 @@ _KINDS: Mapping[str, BlockKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkdownLoader:
-    """Loads Markdown. `encoding` applies where no byte order mark says otherwise."""
+    """A loader of Markdown; `encoding` applies where the file has no byte order mark."""
 
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown encoding at once."""
+        """Refuse an unknown encoding."""
         codec_name(self.encoding)
 
     @property

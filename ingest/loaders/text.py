@@ -5,13 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ragkit.core.types import Document
-from ragkit.ingest.loaders.assembly import Span, blocks_over
-from ragkit.ingest.loaders.decoding import (
-    codec_name,
-    content_hash,
-    decode_text,
-    loader_identity,
-)
+from ragkit.ingest.loaders.blocks import Span, blocks_over
+from ragkit.ingest.loaders.charset import codec_name, decode_text
+from ragkit.ingest.loaders.identity import content_hash, loader_identity
 from ragkit.ingest.loaders.titles import heading_text, stem_title
 
 # An underlined line that opens its paragraph; reStructuredText may draw a line above it too.
@@ -23,12 +19,12 @@ _LEVELS = {"=": 1, "-": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextLoader:
-    """Loads plain text. `encoding` applies where no byte order mark says otherwise."""
+    """A loader of plain text; `encoding` applies where the file has no byte order mark."""
 
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown encoding at once."""
+        """Refuse an unknown encoding."""
         codec_name(self.encoding)
 
     @property
@@ -67,7 +63,7 @@ def _spans(text: str) -> Iterator[Span]:
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
-    """Runs of lines that are not blank."""
+    """Yield the spans of runs of lines that are not blank."""
     start = position = 0
     for line in text.split("\n"):
         if not line.strip():

@@ -1,4 +1,4 @@
-"""Titles: from a heading's source text, from a document's headings, from its address."""
+"""Titles, taken from a heading's source, a document's headings, or its URI."""
 
 import functools
 import re
@@ -21,7 +21,7 @@ _LONGEST_TITLE = 500
 
 
 def heading_text(block: Block) -> str:
-    """A heading without `#` marks, underline and inline markup, on one line.
+    """Return a heading without `#` marks, underline and inline markup, on one line.
 
     Only source in Markdown's notation is changed: a heading taken from HTML or PDF, which has
     neither mark nor underline, is returned as it is.
@@ -35,7 +35,7 @@ def heading_text(block: Block) -> str:
 
 
 def title_from(blocks: Sequence[Block], *, uri: str) -> str:
-    """The first heading of level 1, else the first heading, else the name in the address."""
+    """Return the first heading of level 1, else the first heading, else the name in the URI."""
     headings = [block for block in blocks if block.kind == "heading"]
     ranked = sorted(headings, key=lambda block: block.level != 1)
     titles = (heading_text(block) for block in ranked)
@@ -43,13 +43,13 @@ def title_from(blocks: Sequence[Block], *, uri: str) -> str:
 
 
 def stem_title(uri: str) -> str:
-    """The file name without its extension, with dashes and underscores as spaces."""
+    """Return the file name without its extension, with dashes and underscores as spaces."""
     stem = PurePosixPath(path_of(uri)).stem
     return " ".join(re.sub(r"[-_]+", " ", stem).split()) or uri
 
 
 def path_of(uri: str) -> str:
-    """The path in a URI (percent signs decoded), or a plain path, with forward slashes."""
+    """Return the path in a URI (percent signs decoded), or a plain path, with forward slashes."""
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return uri.replace("\\", "/")

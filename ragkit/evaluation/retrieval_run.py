@@ -14,14 +14,13 @@ from ragkit.evaluation.datasets import RetrievalDataset
 from ragkit.evaluation.retrieval import Stage, check_stages, evaluate
 from ragkit.evaluation.runs import Evaluation
 from ragkit.index.open import identity_for, open_index
-from ragkit.ingest.chunkers.recursive import chunker_for
+from ragkit.ingest.build import build_chunker
 from ragkit.ingest.pipeline import Pipeline
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import from_documents
-from ragkit.llm.open import open_llm
+from ragkit.llm.build import build_llm
 from ragkit.llm.wrappers.cache import FileReplies
-from ragkit.models.embedding import embedder as embedder_for
-from ragkit.models.reranking import reranker as reranker_for
+from ragkit.models.build import build_embedder, build_reranker
 from ragkit.retrieval.build import transformed
 from ragkit.retrieval.hybrid import HybridRetriever
 from ragkit.retrieval.protocol import Retriever
@@ -53,12 +52,12 @@ async def evaluate_dataset(
     The stages `hybrid` and `rerank` have the transformation of the settings. What chooses among a
     few hits, maximal marginal relevance and neighbours, has no part in rankings of 100 documents.
     """
-    reranker = reranker_for(settings.reranker) if "rerank" in stages else None
+    reranker = build_reranker(settings.reranker) if "rerank" in stages else None
     check_stages(stages, reranker)
     lexical = set(stages) == {"bm25"}
-    embedder = embedder_for(settings.embedder)
+    embedder = build_embedder(settings.embedder)
     indexed = None if lexical else embedder
-    chunker = chunker_for(settings, embedder.tokenizer)
+    chunker = build_chunker(settings, embedder.tokenizer)
     identity = identity_for(indexed, settings.index)
     built = (astuple(identity), chunker.identity, settings.index.quantization)
     digest = hashlib.sha256(repr(built).encode()).hexdigest()
@@ -121,7 +120,7 @@ async def _transforming(
     if name is None:
         yield None
         return
-    llm = open_llm(settings.llm) if settings.llm.model else None
+    llm = build_llm(settings.llm) if settings.llm.model else None
     try:
         yield lambda inner: transformed(name, inner, llm=llm, embedder=embedder)
     finally:

@@ -17,11 +17,11 @@ from ragkit.core.text import sentences
 from ragkit.core.types import FloatArray, Task
 from ragkit.core.vectors import unit
 from ragkit.evaluation.datasets import json_lines
-from ragkit.ingest.chunkers.recursive import chunker_for
+from ragkit.ingest.build import build_chunker
 from ragkit.ingest.pipeline import passage_text
-from ragkit.ingest.report import Failure
+from ragkit.ingest.report import FailedDocument
 from ragkit.ingest.sources import from_paths
-from ragkit.models.embedding import embedder as embedder_for
+from ragkit.models.build import build_embedder
 from ragkit.models.matryoshka import PREFIXES, Texts, fit_rotation
 from ragkit.models.packaged import packaged_model, verified_folder
 
@@ -63,7 +63,7 @@ class RotationReport:
     file: Path
     queries: int
     passages: int
-    failed: tuple[Failure, ...]
+    failed: tuple[FailedDocument, ...]
     kept: tuple[Kept, ...]
 
 
@@ -117,7 +117,7 @@ async def train_rotation(
         raise InputError(f"A rotation is written to a .npy file, not to {str(out)!r}.")
     _make_folder(out.parent)
     whole = settings.embedder.model_copy(update={"rotation": None, "dimensions": None})
-    model = embedder_for(whole)
+    model = build_embedder(whole)
     queries, passages, failed = await asyncio.to_thread(_texts, settings, model, examples)
     if not passages:
         reason = f" ({failed[0].uri}: {failed[0].reason})" if failed else ""
@@ -201,7 +201,7 @@ def train_embedder(
         raise MissingExtraError("datasets", extra="train") from error
     _make_folder(out)
     model = SentenceTransformer(_source(settings), device=settings.embedder.device)
-    known = embedder_for(settings.embedder).prompts
+    known = build_embedder(settings.embedder).prompts
     prompts = {"anchor": known["query"], "positive": known["passage"]}
     whole = model.get_embedding_dimension() or 0
     sizes = [whole, *(size for size in reversed(PREFIXES) if size < whole)]
@@ -243,7 +243,7 @@ def load_pairs(file: Path) -> list[Pair]:
 
 def _texts(
     settings: Settings, model: Embedder, examples: Examples
-) -> tuple[list[str], list[str], tuple[Failure, ...]]:
+) -> tuple[list[str], list[str], tuple[FailedDocument, ...]]:
     """Queries, passages, and the files that could not be read."""
     rows = [] if examples.pairs is None else load_pairs(examples.pairs)
     config = settings.ingest
@@ -251,7 +251,7 @@ def _texts(
         examples.paths, encoding=config.encoding, max_bytes=config.max_file_mb * 2**20
     )
     documents, failed = files.documents()
-    chunker = chunker_for(settings, model.tokenizer)
+    chunker = build_chunker(settings, model.tokenizer)
     chunks = [chunk for document in documents for chunk in chunker.chunk(document)]
     passages = {passage_text(chunk, model.tokenizer) for chunk in chunks}
     queries = [row.query for row in rows] or [

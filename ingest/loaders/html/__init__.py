@@ -1,1 +1,1 @@
-"""Reading HTML."""
+"""The loader of HTML."""

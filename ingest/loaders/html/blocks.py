@@ -1,10 +1,9 @@
-"""HTML elements to blocks: headings, paragraphs, lists, tables and code."""
+"""Blocks of an HTML page: headings, paragraphs, lists, tables and code."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ragkit.ingest.loaders.assembly import GrowingText
-from ragkit.ingest.loaders.html.tables import read_table
+from ragkit.ingest.loaders.blocks import TextBuilder
 from ragkit.ingest.loaders.html.tree import (
     BLOCK_TAGS,
     inline_text,
@@ -24,7 +23,7 @@ DROPPED = frozenset(
 )
 """Elements that hold no text of the document."""
 
-# What nav, footer and aside say by their names, other elements say by their role.
+# Roles that mean the same as the elements nav, footer and aside.
 _DROPPED_ROLES = frozenset({"navigation", "contentinfo", "complementary"})
 _HEADINGS: Mapping[str, int] = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset({"ul", "ol", "menu", "dir", "dl"})
@@ -32,63 +31,60 @@ _STRUCTURE = "h1, h2, h3, h4, h5, h6, pre, table"
 _DEEPEST_INDENT = 8
 
 
-def write_blocks(root: "LexborNode", *, dropped: frozenset[str]) -> GrowingText:
-    """The blocks under `root`, without the `dropped` elements and what is hidden."""
-
-    def skip(node: "LexborNode") -> bool:
-        if not node.is_element_node:
-            return not node.is_text_node
-        return node.tag in dropped or is_hidden(node) or role(node) in _DROPPED_ROLES
-
-    layout = _layout_tables(root)
-
-    def opaque(node: "LexborNode") -> bool:
-        return node.tag == "pre" or (node.tag == "table" and node.mem_id not in layout)
-
-    writer = _Writer(skip)
-    for node, entering in walk(root, skip=skip, opaque=opaque):
-        if node.is_text_node:
-            writer.text(node if entering else None)
-        elif opaque(node):
-            writer.opaque(node if entering else None)
-        elif entering:
-            writer.enter(node)
-        else:
-            writer.leave(node)
-    writer.finish()
-    return writer.content
+def write_blocks(root: "LexborNode", *, dropped: frozenset[str]) -> TextBuilder:
+    """Return the blocks under `root`, without the `dropped` elements and what is hidden."""
+    return _BlockWriter(dropped, _layout_tables(root)).write(root)
 
 
-class _Writer:
-    """Gathers inline text, and turns it into a block or a list's line where an element ends."""
+class _BlockWriter:
+    """A writer that makes a block or a list's line of the inline text where an element ends."""
 
-    def __init__(self, skip: "Callable[[LexborNode], bool]") -> None:
-        self.content = GrowingText()
-        self._skip = skip
+    def __init__(self, dropped: frozenset[str], layout: set[int]) -> None:
+        self._content = TextBuilder()
+        self._dropped = dropped
+        self._layout = layout
         self._inline: list[str] = []
         self._heading = 0
         self._lists: list[int | None] = []  # the next number of each open list; None for bullets
         self._marker = ""
         self._lines: list[str] = []
 
-    def text(self, node: "LexborNode | None") -> None:
-        if node:
-            self._inline.append(inline_text(node))
+    def write(self, root: "LexborNode") -> TextBuilder:
+        """Return the text and blocks under `root`."""
+        for node, entering in walk(root, skip=self._is_dropped, opaque=self._is_opaque):
+            if node.is_text_node:
+                self._inline.append(inline_text(node) if entering else "")
+            elif self._is_opaque(node):
+                if entering:
+                    self._write_opaque(node)
+            elif entering:
+                self._enter(node)
+            else:
+                self._leave(node)
+        self._flush()
+        self._end_list()
+        return self._content
 
-    def opaque(self, node: "LexborNode | None") -> None:
+    def _is_dropped(self, node: "LexborNode") -> bool:
+        if not node.is_element_node:
+            return not node.is_text_node
+        return node.tag in self._dropped or is_hidden(node) or role(node) in _DROPPED_ROLES
+
+    def _is_opaque(self, node: "LexborNode") -> bool:
+        return node.tag == "pre" or (node.tag == "table" and node.mem_id not in self._layout)
+
+    def _write_opaque(self, node: "LexborNode") -> None:
         """Write a table or preformatted text as a block of its own."""
-        if not node:
-            return
         self._flush()
         self._end_list()
         if node.tag == "pre":
-            self.content.append("code", _code(node, self._skip))
+            self._content.append("code", _code(node, self._is_dropped))
             return
-        caption, rows = read_table(node, skip=self._skip)
-        self.content.append("paragraph", caption)
-        self.content.append("table", "\n".join(rows))
+        caption, rows = _read_table(node, self._is_dropped)
+        self._content.append("paragraph", caption)
+        self._content.append("table", "\n".join(rows))
 
-    def enter(self, node: "LexborNode") -> None:
+    def _enter(self, node: "LexborNode") -> None:
         tag = node.tag or ""
         if tag == "br":
             self._inline.append("\n")
@@ -101,7 +97,7 @@ class _Writer:
         elif tag in {"li", "dt"}:
             self._marker = self._next_marker()
 
-    def leave(self, node: "LexborNode") -> None:
+    def _leave(self, node: "LexborNode") -> None:
         tag = node.tag or ""
         if tag not in BLOCK_TAGS:
             return
@@ -114,10 +110,6 @@ class _Writer:
             self._lists.pop()
             if not self._lists:
                 self._end_list()
-
-    def finish(self) -> None:
-        self._flush()
-        self._end_list()
 
     def _next_marker(self) -> str:
         number = self._lists[-1] if self._lists else None
@@ -133,11 +125,11 @@ class _Writer:
             return
         if self._heading:
             self._end_list()
-            self.content.append("heading", text.replace("\n", " "), level=self._heading)
+            self._content.append("heading", text.replace("\n", " "), level=self._heading)
         elif self._lists:
             self._add_lines(text)
         else:
-            self.content.append("paragraph", text)
+            self._content.append("paragraph", text)
 
     def _add_lines(self, text: str) -> None:
         indent = "  " * min(len(self._lists) - 1, _DEEPEST_INDENT)
@@ -146,7 +138,7 @@ class _Writer:
             self._marker = ""
 
     def _end_list(self) -> None:
-        self.content.append("list", "\n".join(self._lines))
+        self._content.append("list", "\n".join(self._lines))
         self._lines.clear()
 
 
@@ -156,7 +148,7 @@ def _first_number(node: "LexborNode") -> int:
 
 
 def _layout_tables(root: "LexborNode") -> set[int]:
-    """Ids of the elements that hold headings, code or tables: such a table is no data."""
+    """Return ids of the elements with headings, code or tables in them; such a table is layout."""
     marked: set[int] = set()
     for node in root.css(_STRUCTURE):
         parent = node.parent
@@ -164,6 +156,38 @@ def _layout_tables(root: "LexborNode") -> set[int]:
             marked.add(parent.mem_id)
             parent = parent.parent
     return marked
+
+
+def _read_table(node: "LexborNode", skip: "Callable[[LexborNode], bool]") -> tuple[str, list[str]]:
+    """Return the caption, and a line for each row that holds anything, with bars between cells."""
+    captions: list[str] = []
+    rows: list[str] = []
+    for tag, cells in _table_rows(node, skip):
+        if tag == "tr" and any(cells):
+            rows.append(" | ".join(cells).strip())
+        elif tag == "caption":
+            captions += cells
+    return " ".join(captions), rows
+
+
+def _table_rows(
+    node: "LexborNode", skip: "Callable[[LexborNode], bool]"
+) -> Iterator[tuple[str, list[str]]]:
+    cells: list[str] = []
+    inline: list[str] = []
+    for part, entering in walk(node, skip=skip):
+        tag = part.tag or ""
+        if part.is_text_node:
+            inline.append(inline_text(part) if entering else "")
+        elif tag == "br" or tag in BLOCK_TAGS:
+            inline.append(" ")
+        if tag in {"td", "th", "caption"} and not entering:
+            cells.append(joined(inline))
+        if tag in {"td", "th", "caption", "tr"}:
+            inline.clear()
+        if tag in {"tr", "caption"} and not entering:
+            yield tag, cells
+            cells = []
 
 
 def _code(node: "LexborNode", skip: "Callable[[LexborNode], bool]") -> str:

@@ -20,7 +20,7 @@ _TAG = re.compile(
 # second, wider bound holds for everything that looks like a tag.
 _ANY_TAG = re.compile(r"<(?P<end>/?)(?P<name>[a-z][^\s/>]*)[^>]*>?", re.IGNORECASE)
 _MAX_DEPTH_OF_ANY = 4096
-# Elements without content, and elements whose end the parser supplies before another one.
+# Elements without content, and those that the parser closes itself before another one.
 _NEVER_DEEP = frozenset(
     """area base br col embed hr img input link meta source track wbr html head body p li dt dd td
     th tr tbody thead tfoot colgroup caption option h1 h2 h3 h4 h5 h6
@@ -29,7 +29,7 @@ _NEVER_DEEP = frozenset(
 
 
 def limit_depth(html: str, *, limit: int = MAX_DEPTH) -> str:
-    """The same HTML without the tags of elements that nest deeper than `limit`; all text stays."""
+    """Return the HTML without the tags of elements that nest deeper than `limit`; text stays."""
     html = _without(html, _excess_tags(html, _TAG, limit))
     return _without(html, _excess_tags(html, _ANY_TAG, max(limit, _MAX_DEPTH_OF_ANY)))
 

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document, MetadataValue
-from ragkit.ingest.loaders.assembly import GrowingText
-from ragkit.ingest.loaders.decoding import (
-    codec_name,
-    content_hash,
-    decode_text,
-    has_byte_order_mark,
-    loader_identity,
-)
+from ragkit.ingest.loaders.blocks import TextBuilder
+from ragkit.ingest.loaders.charset import codec_name, decode_text, has_byte_order_mark
 from ragkit.ingest.loaders.html.blocks import DROPPED, write_blocks
 from ragkit.ingest.loaders.html.depth import limit_depth
 from ragkit.ingest.loaders.html.tree import is_hidden
+from ragkit.ingest.loaders.identity import content_hash, loader_identity
 from ragkit.ingest.loaders.titles import title_from
 
 if TYPE_CHECKING:
@@ -29,7 +24,7 @@ _CHARSET = re.compile(
     re.IGNORECASE,
 )
 _SEARCHED_FOR_CHARSET = 4096
-# What the name of a codec means in a browser (https://encoding.spec.whatwg.org/#names-and-labels).
+# The codec that a browser uses for a name (https://encoding.spec.whatwg.org/#names-and-labels).
 _AS_BROWSERS_READ: Mapping[str, str] = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
@@ -54,12 +49,12 @@ _METADATA: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HtmlLoader:
-    """Loads HTML. `encoding` applies where neither a byte order mark nor the page names one."""
+    """A loader of HTML; `encoding` applies where the page itself names no encoding."""
 
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown encoding at once."""
+        """Refuse an unknown encoding."""
         codec_name(self.encoding)
 
     @property
@@ -73,14 +68,18 @@ class HtmlLoader:
         Raises:
             InputError: The file is empty, binary or in another encoding, or shows no text.
         """
+        from selectolax.lexbor import LexborHTMLParser
+
         declared = _declared_codec(data)
         codec = declared or self.encoding
         source = decode_text(data, uri=uri, encoding=codec, declared=declared is not None)
-        tree = _parse(limit_depth(source))
+        tree = LexborHTMLParser(limit_depth(source))
         content = _content(tree, uri=uri)
+        named = tree.css_first("head title")
         return Document(
             uri=uri,
-            title=_title(tree) or title_from(content.blocks, uri=uri),
+            title=(" ".join(named.text().split()) if named else "")
+            or title_from(content.blocks, uri=uri),
             text=content.text,
             blocks=content.blocks,
             metadata=_metadata(tree),
@@ -89,7 +88,7 @@ class HtmlLoader:
 
 
 def _declared_codec(data: bytes) -> str | None:
-    """The encoding that the page names, if Python has it and a byte order mark does not win."""
+    """Return the encoding that the page declares, if it counts and Python has it."""
     found = None if has_byte_order_mark(data) else _CHARSET.search(data[:_SEARCHED_FOR_CHARSET])
     if not found:
         return None
@@ -102,22 +101,16 @@ def _declared_codec(data: bytes) -> str | None:
     return None if name in _NOT_FOR_THE_WEB else _AS_BROWSERS_READ.get(name, name)
 
 
-def _parse(source: str) -> "LexborHTMLParser":
-    from selectolax.lexbor import LexborHTMLParser
-
-    return LexborHTMLParser(source)
-
-
-def _content(tree: "LexborHTMLParser", *, uri: str) -> GrowingText:
-    # Some sites wrap the whole page in a form; theirs is read when nothing else is there.
+def _content(tree: "LexborHTMLParser", *, uri: str) -> TextBuilder:
+    # Some sites wrap the whole page in a form: forms are read where nothing else has text.
     for dropped in (DROPPED, DROPPED - {"form"}):
         for root in _roots(tree):
             content = write_blocks(root, dropped=dropped)
             if content.blocks:
                 return content
     raise InputError(
-        f"{uri!r} shows no text: scripts probably fill the page. Save it from a browser after it "
-        "has loaded, and load that file."
+        f"{uri!r} shows no text: scripts probably fill the page. Fix: save it from a browser after "
+        "it has loaded, and load that file."
     )
 
 
@@ -130,11 +123,6 @@ def _roots(tree: "LexborHTMLParser") -> "Iterator[LexborNode]":
         yield tree.body
 
 
-def _title(tree: "LexborHTMLParser") -> str:
-    node = tree.css_first("head title")
-    return " ".join(node.text().split()) if node else ""
-
-
 def _metadata(tree: "LexborHTMLParser") -> dict[str, MetadataValue]:
     values: dict[str, MetadataValue] = {}
     for node in tree.css("meta"):
@@ -142,12 +130,9 @@ def _metadata(tree: "LexborHTMLParser") -> dict[str, MetadataValue]:
         key = _METADATA.get(name.lower())
         content = " ".join((node.attributes.get("content") or "").split())
         if key and content:
-            values.setdefault(key, _keywords(content) if key == "keywords" else content)
+            words = tuple(word for part in content.split(",") if (word := part.strip()))
+            values.setdefault(key, words if key == "keywords" else content)
     root = tree.css_first("html")
     if lang := (root and (root.attributes.get("lang") or "").strip()):
         values["lang"] = lang
     return {key: value for key, value in values.items() if value}
-
-
-def _keywords(content: str) -> tuple[str, ...]:
-    return tuple(word for part in content.split(",") if (word := part.strip()))

@@ -1,4 +1,4 @@
-"""Walking an HTML tree without recursion, and the white space of its text."""
+"""A walk over an HTML tree without recursion, and the white space of its text."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def walk(
 
 
 def is_hidden(node: "LexborNode") -> bool:
-    """Whether an element says that it is not shown, to anyone or to a screen reader."""
+    """Return whether an element declares itself hidden, to everyone or to screen readers."""
     attributes = node.attributes
     if "hidden" in attributes:
         return True
@@ -57,21 +57,21 @@ def is_hidden(node: "LexborNode") -> bool:
 
 
 def role(node: "LexborNode") -> str:
-    """The ARIA role that an element gives itself, or nothing."""
+    """Return the ARIA role of an element, empty where it has none."""
     return (node.attributes.get("role") or "").strip().lower()
 
 
 def inline_text(node: "LexborNode") -> str:
-    """The text of a text node with each run of white space made one space."""
+    """Return the text of a text node with each run of white space made one space."""
     return _COLLAPSIBLE.sub(" ", node.text_content or "").translate(_INVISIBLE)
 
 
 def verbatim_text(node: "LexborNode") -> str:
-    """The text of a text node with its white space kept."""
+    """Return the text of a text node with its white space kept."""
     text = (node.text_content or "").translate(_INVISIBLE)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def joined(pieces: list[str]) -> str:
-    """Inline pieces as one text; only line breaks that an element asked for remain."""
+    """Join inline pieces; only line breaks that an element asked for remain."""
     return _AROUND_LINE_BREAK.sub("\n", _SPACES.sub(" ", "".join(pieces))).strip()

@@ -1,1 +1,1 @@
-"""Reading PDF."""
+"""The loader of PDF."""

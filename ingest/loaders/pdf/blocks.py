@@ -1,12 +1,13 @@
-"""From paragraphs of lines to blocks: divided words, hard line breaks, headings and lists."""
+"""Blocks of a PDF: hyphenation and line breaks in them, headings, lists and tables."""
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from ragkit.core.types import BlockKind
-from ragkit.ingest.loaders.assembly import GrowingText
+from ragkit.ingest.loaders.blocks import TextBuilder
 from ragkit.ingest.loaders.pdf.layout import (
     CLEARLY_LARGER,
     body_size,
@@ -15,7 +16,6 @@ from ragkit.ingest.loaders.pdf.layout import (
     paragraphs,
 )
 from ragkit.ingest.loaders.pdf.lines import Line
-from ragkit.ingest.loaders.pdf.words import up_to, word_counts
 
 _LONGEST_HEADING = 200
 _LONGEST_BOLD_HEADING = 100
@@ -25,13 +25,15 @@ _LOWEST_LEVEL = 3
 _OFTEN = 0.3
 _ROW_DISTANCE = 3  # in font sizes
 _LOOKS_ALIKE = 1.08
+_LAST_WORD = re.compile(r"(\w+)-?$")
+_FIRST_WORD = re.compile(r"\w+")
 _PAGE_NUMBER = re.compile(r"(?:page )?\d+(?: ?(?:of|/) ?\d+)?", re.IGNORECASE)
 
 
-def write_blocks(lines: Sequence[Line]) -> GrowingText:
-    """The document's text; a block lies on one page."""
-    content = GrowingText()
-    words = word_counts(lines)
+def write_blocks(lines: Sequence[Line]) -> TextBuilder:
+    """Return the document's text; a block lies on one page."""
+    content = TextBuilder()
+    words = _word_counts(lines)
     groups = _gathered(paragraphs(lines))
     levels = _heading_levels(groups, body=body_size(lines), bold_body=_is_mostly_bold(lines))
     for group, level in zip(groups, levels, strict=True):
@@ -48,7 +50,7 @@ def _kind(group: list[Line]) -> BlockKind:
 
 
 def _gathered(groups: Sequence[list[Line]]) -> list[list[Line]]:
-    """Bring the items of a list together, and the rows of a table."""
+    """Join the items of a list, and the rows of a table."""
     gathered: list[list[Line]] = []
     for group in groups:
         if gathered and _belong_together(gathered[-1], group):
@@ -77,12 +79,12 @@ def _text(group: list[Line], words: Mapping[str, int], level: int) -> str:
         if is_bulleted(line) or ((broken or every) and not last.hyphenated):
             parts.append(f"{last.text}\n")
         else:
-            parts.append(up_to(last.text, line.text, words, divided=last.hyphenated))
+            parts.append(line_with_break(last.text, line.text, words, divided=last.hyphenated))
     return "".join([*parts, group[-1].text])
 
 
 def _line_breaks(group: list[Line]) -> list[bool]:
-    """For each line but the last, whether the next one was begun before the margin was reached."""
+    """Return True for each line but the last that ends before its margin."""
     margins: list[float] = []
     for column in _columns(group):
         margins += [max(line.right for line in column)] * len(column)
@@ -107,7 +109,7 @@ def _share_column(line: Line, other: Line) -> bool:
 
 
 def _heading_levels(groups: Sequence[list[Line]], *, body: float, bold_body: bool) -> list[int]:
-    """A level for each group; 0 for what is no heading. Larger type has the lower level."""
+    """Return a level for each group, 0 for one that is no heading; larger type is a lower level."""
     large = [_is_heading(group) and group[0].size >= CLEARLY_LARGER * body for group in groups]
     ranks = _ranks([g[0].size for g, is_large in zip(groups, large, strict=True) if is_large])
     below = max(ranks.values(), default=0) + 1
@@ -120,7 +122,7 @@ def _heading_levels(groups: Sequence[list[Line]], *, body: float, bold_body: boo
 
 
 def _ranks(sizes: Sequence[float]) -> dict[float, int]:
-    """Rank of each size from the largest; sizes that look alike share one."""
+    """Return the rank of each size from the largest; sizes that look alike share one."""
     ranks: dict[float, int] = {}
     rank, leader = 0, math.inf
     for size in sorted(set(sizes), reverse=True):
@@ -150,3 +152,34 @@ def _is_bold_heading(group: list[Line]) -> bool:
 def _is_mostly_bold(lines: Sequence[Line]) -> bool:
     bold = sum(len(line.text) for line in lines if line.bold)
     return 2 * bold > sum(len(line.text) for line in lines)
+
+
+def _word_counts(lines: Sequence[Line]) -> Counter[str]:
+    """Count the words in lower case, with their hyphens, without parts of divided words."""
+    counts: Counter[str] = Counter()
+    divided = False
+    for line in lines:
+        words = re.findall(r"\w+(?:-\w+)*", line.text.lower())
+        last = line.hyphenated or line.text.endswith("-")
+        counts.update(words[divided : -1 if last else None])
+        divided = last
+    return counts
+
+
+def line_with_break(line: str, following: str, words: Mapping[str, int], *, divided: bool) -> str:
+    """Return a line's text with its joint to the next one: a space, a hyphen, or nothing."""
+    last, first = _LAST_WORD.search(line), _FIRST_WORD.match(following)
+    if not (divided or line.endswith("-")) or not last or not first:
+        return f"{line} "
+    stem = line.removesuffix("-")
+    return f"{stem}-" if _keeps_hyphen(last[1], first[0], words) else stem
+
+
+def _keeps_hyphen(last: str, first: str, words: Mapping[str, int]) -> bool:
+    """Return whether a hyphen at a line's end belongs to the word, by the document's own words."""
+    if not first[0].islower() or last[-1].isdigit():
+        return True
+    whole, compound = f"{last}{first}".lower(), f"{last}-{first}".lower()
+    if whole in words or compound in words:
+        return words.get(compound, 0) > words.get(whole, 0)
+    return min(len(last), len(first)) > 2 and last.lower() in words and first in words

@@ -1,4 +1,4 @@
-"""From lines on pages to paragraphs: what adjoins on a row, and where a paragraph ends."""
+"""Paragraphs of a page: which lines adjoin on a row, and where a paragraph ends."""
 
 import re
 import statistics
@@ -10,7 +10,7 @@ from itertools import pairwise
 from ragkit.ingest.loaders.pdf.lines import Line
 
 CLEARLY_LARGER = 1.15
-"""How many times the body's size a heading has at least."""
+"""The least size of a heading, as a multiple of the body's."""
 
 _SAME_SIZE = 1.1
 _SAME_ROW = 0.55
@@ -21,7 +21,7 @@ _NUMBERED = re.compile(r"(?:\(?\d{1,2}[.)]|\(?[a-z][.)])\s")
 
 
 def body_size(lines: Sequence[Line]) -> float:
-    """The font size of most text: the median over characters."""
+    """Return the font size of most text: the median over characters."""
     ranked = sorted((line.size, len(line.text)) for line in lines)
     rest = sum(count for _, count in ranked) / 2
     for size, count in ranked:
@@ -32,12 +32,12 @@ def body_size(lines: Sequence[Line]) -> float:
 
 
 def is_bulleted(line: Line) -> bool:
-    """Whether a line begins with a bullet."""
+    """Return whether a line begins with a bullet."""
     return bool(_BULLET.match(line.text))
 
 
 def breaks_by_hand(line: Line, following: Line, right: float) -> bool:
-    """Whether a new line is meant: in a table, or where the next word would still have fitted."""
+    """Return whether the author ended the line: a table's row, or room for the next word."""
     if line.is_row or following.is_row:
         return True
     word = following.text.split(" ", 1)[0]
@@ -46,7 +46,7 @@ def breaks_by_hand(line: Line, following: Line, right: float) -> bool:
 
 
 def merge_rows(lines: Sequence[Line]) -> list[Line]:
-    """Put back sub- and superscripts and other pieces that adjoin on one row."""
+    """Join sub- and superscripts and other pieces that adjoin on one row."""
     rows: list[Line] = []
     for line in lines:
         if rows and _adjoin(rows[-1], line):
@@ -93,7 +93,7 @@ def _merged(row: Line, line: Line) -> Line:
 
 
 def _usual_spacing(lines: Sequence[Line]) -> dict[int, float]:
-    """The median distance of baselines for each font size, in points."""
+    """Return the median distance of baselines for each font size, in points."""
     distances: defaultdict[int, list[float]] = defaultdict(list)
     for line, following in pairwise(lines):
         distance = line.y - following.y
@@ -130,13 +130,13 @@ def _starts_paragraph(group: list[Line], line: Line, spacing: dict[int, float]) 
 
 
 def _runs_on(last: Line, line: Line) -> bool:
-    """Whether a sentence goes on at the top of the next column."""
+    """Return whether a sentence continues at the top of the next column."""
     above = line.y > last.y + 2 * line.size and line.left > last.right
     return above and (last.hyphenated or (line.text[0].islower() and last.text[-1] not in ".!?:"))
 
 
 def _is_indented(group: list[Line], line: Line) -> bool:
-    """Whether a line is set in like a first line, or out like the first line of a list's item."""
+    """Return whether a line is indented like a first line, or hangs like one of a list's item."""
     if len(group) < 2:
         return False
     shift = line.left - group[-1].left

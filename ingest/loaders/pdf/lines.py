@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 _LINE_ENDS = frozenset({0x0A, 0x0D})
-_HYPHEN_MARK = 0x02  # What PDFium puts for a hyphen at the end of a line.
+_HYPHEN_MARK = 0x02  # PDFium's code for a hyphen at the end of a line.
 _SAMPLES = 8
 _FAR_AWAY = 1e7  # points
 _COLUMN_GAP = 1.6  # in font sizes; justified text stays well below
@@ -51,26 +51,26 @@ class Line:
 
     @property
     def is_row(self) -> bool:
-        """Whether the line has columns, as a row of a table or of a table of contents has."""
+        """True for a line with columns: a row of a table or of a table of contents."""
         return self.gap > _COLUMN_GAP * self.size or bool(_LEADER.search(self.text))
 
 
 # Any, here and below: pypdfium2 and its generated bindings have no types.
 def read_lines(pdf: Any, raw: Any) -> Iterator[Line]:
-    """The lines of all pages, in PDFium's reading order; every page is closed after its lines."""
+    """Yield the lines of all pages in PDFium's reading order, closing each page after its lines."""
     for index in range(len(pdf)):
         with closing(pdf[index]) as page, closing(page.get_textpage()) as text_page:
             yield from _page_lines(_TextPage(text_page.raw, raw, page.get_bbox()), index + 1)
 
 
 def clean_text(text: str) -> str:
-    """Text in plain characters: no controls, no private use, no ligatures, one space at a time."""
+    """Remove controls, private-use characters, ligatures and repeated spaces from a text."""
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     return " ".join(_PRIVATE_USE.sub("", whole.translate(_CLEANED)).split())
 
 
 class _TextPage:
-    """The handful of PDFium's text functions that lines are made from."""
+    """A page's characters, as PDFium's text functions give them."""
 
     def __init__(self, handle: Any, raw: Any, bounds: tuple[float, float, float, float]) -> None:
         self.bounds = tuple(map(_finite, bounds))
@@ -118,7 +118,7 @@ class _TextPage:
 
 
 def _finite(value: float) -> float:
-    """A damaged page may give numbers that nothing can be computed with."""
+    """Return the number, or 0 for one that a damaged page made useless."""
     return float(value) if abs(value) < _FAR_AWAY else 0.0
 
 
@@ -132,7 +132,7 @@ def _page_lines(page: _TextPage, number: int) -> Iterator[Line]:
 
 
 def _runs(codes: list[int], page: _TextPage) -> Iterator[tuple[list[int], bool]]:
-    """Indexes of the characters of each line, and whether it ends in a divided word."""
+    """Yield the characters' indexes of each line, with True where it ends in a divided word."""
     run: list[int] = []
     for index, code in enumerate(codes):
         hyphen = code == _HYPHEN_MARK and page.is_hyphen(index)

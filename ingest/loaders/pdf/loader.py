@@ -10,7 +10,8 @@ from typing import Any
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import Block, Document, MetadataValue
-from ragkit.ingest.loaders.decoding import content_hash, empty_error
+from ragkit.ingest.loaders.charset import empty_error
+from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.loaders.pdf.blocks import write_blocks
 from ragkit.ingest.loaders.pdf.layout import merge_rows
 from ragkit.ingest.loaders.pdf.lines import Line, clean_text, read_lines
@@ -44,9 +45,9 @@ _PROPERTIES = ("Title", "Author", "Subject", "Keywords", "CreationDate")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PdfLoader:
-    """Loads PDFs that have a text layer.
+    """A loader of PDFs that have a text layer.
 
-    `encoding` is there so that every loader is made alike; a PDF names its encodings itself.
+    `encoding` is accepted, as by every loader, and unused: a PDF names its encodings itself.
     """
 
     encoding: str = "utf-8"
@@ -71,7 +72,7 @@ class PdfLoader:
         if not lines:
             raise InputError(
                 f"{uri!r} has no text layer; it is probably a scan (pages: {pages}). "
-                "Run OCR first, for example: ocrmypdf in.pdf out.pdf"
+                "Fix: run OCR first, for example: ocrmypdf in.pdf out.pdf"
             )
         _warn_of_image_pages(lines, pages, uri=uri)
         content = write_blocks(without_running_lines(merge_rows(lines), pages=pages))
@@ -86,8 +87,10 @@ class PdfLoader:
 
 
 def _read(data: bytes, *, uri: str) -> tuple[list[Line], Mapping[str, str], int]:
-    """All lines, the document's properties and its number of pages."""
-    pdfium, raw = _pdfium()
+    """Return all lines, the document's properties and its number of pages."""
+    # Any: pypdfium2 and its generated bindings have no types.
+    pdfium: Any = importlib.import_module("pypdfium2")
+    raw: Any = importlib.import_module("pypdfium2.raw")
     with _PDFIUM:
         try:
             with pdfium.PdfDocument(data) as pdf:
@@ -99,13 +102,13 @@ def _read(data: bytes, *, uri: str) -> tuple[list[Line], Mapping[str, str], int]
         except pdfium.PdfiumError as error:
             if getattr(error, "err_code", None) in _NEEDS_PASSWORD:
                 raise InputError(
-                    f"{uri!r} is encrypted and needs a password. Decrypt it first, for example: "
-                    "qpdf --decrypt --password=... in.pdf out.pdf"
+                    f"{uri!r} is encrypted and needs a password. Fix: decrypt it first, for "
+                    "example: qpdf --decrypt --password=... in.pdf out.pdf"
                 ) from error
             raise _damaged_error(uri, str(error).rstrip(".")) from error
 
 
-# Any, here and below: pypdfium2 and its generated bindings have no types.
+# Any: pypdfium2 and its generated bindings have no types.
 def _property(pdf: Any, name: str) -> str:
     try:
         return clean_text(pdf.get_metadata_value(name))
@@ -113,13 +116,9 @@ def _property(pdf: Any, name: str) -> str:
         return ""  # Broken properties are no reason to refuse the text.
 
 
-def _pdfium() -> tuple[Any, Any]:
-    return importlib.import_module("pypdfium2"), importlib.import_module("pypdfium2.raw")
-
-
 def _damaged_error(uri: str, reason: str) -> InputError:
     return InputError(
-        f"{uri!r} is no PDF, or is damaged or cut off ({reason}). Fetch it again, or try to repair "
+        f"{uri!r} is no PDF, or is damaged or cut off ({reason}). Fix: fetch it again, or repair "
         "it: qpdf in.pdf out.pdf"
     )
 
@@ -127,7 +126,7 @@ def _damaged_error(uri: str, reason: str) -> InputError:
 def _warn_of_image_pages(lines: list[Line], pages: int, *, uri: str) -> None:
     missing = pages - len({line.page for line in lines})
     if missing > pages / 2:
-        _LOG.warning("%r: %d of %d pages have no text layer; run OCR?", uri, missing, pages)
+        _LOG.warning("%r: %d of %d pages have no text layer. Fix: run OCR.", uri, missing, pages)
 
 
 def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str) -> str:
@@ -156,7 +155,7 @@ def _metadata(properties: Mapping[str, str], pages: int) -> dict[str, MetadataVa
 
 
 def _iso_date(value: str) -> str:
-    """`D:YYYYMMDDHHmmSS+HH'mm'` (ISO 32000-1, 7.9.4) as an ISO 8601 string, or nothing."""
+    """Return a PDF date (ISO 32000-1, 7.9.4) as an ISO 8601 string, empty where it is none."""
     match = _DATE.match(value)
     if not match:
         return ""

@@ -1,4 +1,4 @@
-"""Running headers, footers and page numbers: what recurs at the edges of a PDF's pages."""
+"""Running headers, footers and page numbers: lines that recur at the edges of pages."""
 
 import re
 from collections import defaultdict
@@ -17,7 +17,7 @@ _PAGE_NUMBER = re.compile(r"^(\d{1,4})\b|\b(\d{1,4})$")
 
 
 def without_running_lines(lines: Sequence[Line], *, pages: int) -> list[Line]:
-    """Leave out headers, footers and page numbers: what recurs at the edge of the pages.
+    """Return the lines without headers, footers and page numbers.
 
     A line recurs if it stands at the same height on three pages, or on more than half of them, in
     the same words, and with numbers that are the same or grow with the pages. Larger type than the
@@ -29,13 +29,14 @@ def without_running_lines(lines: Sequence[Line], *, pages: int) -> list[Line]:
     for line, own in zip(lines, keys, strict=True):
         for key in own:
             seen[key].add(line.page)
-    running = {key for key, found in seen.items() if _recurs(len(found), pages)}
+    enough = min(_MANY_PAGES, max(1, pages // 2) + 1)
+    running = {key for key, found in seen.items() if len(found) >= enough}
     kept = [line for line, own in zip(lines, keys, strict=True) if running.isdisjoint(own)]
     return kept or list(lines)
 
 
 def _recurring_keys(line: Line, *, counting: bool) -> set[Hashable]:
-    """What a line at a page's edge has in common with the same one on other pages."""
+    """Return what a line at a page's edge would share with its like on other pages."""
     if _MARGIN < line.height < 1 - _MARGIN:
         return set()
     place = round(line.y / 5)
@@ -53,7 +54,3 @@ def _recurring_keys(line: Line, *, counting: bool) -> set[Hashable]:
         readings = (((False, n), (True, n - line.page)) for n in numbers)
         keys.update((place, words, reading) for reading in product(*readings))
     return keys
-
-
-def _recurs(count: int, pages: int) -> bool:
-    return count >= _MANY_PAGES or (count > 1 and count > pages / 2)

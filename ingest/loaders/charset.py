@@ -1,7 +1,6 @@
-"""Bytes to text, strictly: no guess, no replacement character, and an error that says where."""
+"""Strict decoding of text: nothing is guessed or replaced, and errors name the byte."""
 
 import codecs
-import hashlib
 import re
 
 from ragkit.core.errors import ConfigError, InputError
@@ -19,13 +18,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 _MAX_CONTROL_SHARE = 0.05
 
 
-def content_hash(data: bytes) -> str:
-    """SHA-256 of the source bytes, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
 def codec_name(encoding: str) -> str:
-    """The canonical name of a text encoding.
+    """Return the canonical name of a text encoding.
 
     Raises:
         ConfigError: Python knows no text encoding of that name.
@@ -36,18 +30,12 @@ def codec_name(encoding: str) -> str:
     except (LookupError, ValueError) as error:
         raise ConfigError(
             f"{encoding!r} is not a text encoding. "
-            "Set RAGKIT_INGEST__ENCODING to a name such as utf-8, cp1252 or shift_jis."
+            "Fix: set RAGKIT_INGEST__ENCODING to a name such as utf-8, cp1252 or shift_jis."
         ) from error
 
 
-def loader_identity(name: str, *, encoding: str) -> str:
-    """`name`, followed by the encoding where it is not UTF-8."""
-    codec = codec_name(encoding)
-    return name if codec == "utf-8" else f"{name}:{codec}"
-
-
 def has_byte_order_mark(data: bytes) -> bool:
-    """Whether the bytes name their encoding themselves."""
+    """Return whether the bytes begin with a byte order mark."""
     return any(data.startswith(mark) for mark, _ in _MARKS)
 
 
@@ -69,8 +57,8 @@ def decode_text(data: bytes, *, uri: str, encoding: str, declared: bool = False)
 
 
 def empty_error(uri: str) -> InputError:
-    """The error for a file that holds nothing but white space."""
-    return InputError(f"{uri!r} is empty: it holds no text. Leave it out or fill it.")
+    """Return the error for a file that holds only white space."""
+    return InputError(f"{uri!r} is empty: it holds no text. Fix: leave it out, or fill it.")
 
 
 def _decode(data: bytes, *, uri: str, codec: str, skip: int, declared: bool) -> str:
@@ -82,10 +70,9 @@ def _decode(data: bytes, *, uri: str, codec: str, skip: int, declared: bool) -> 
             raise _binary_error(uri) from error
         offset = skip + error.start if isinstance(error, UnicodeDecodeError) else skip
         remedy = (
-            "The document declares that encoding itself: correct the declaration, or save it as "
-            "UTF-8."
+            "The document declares it itself. Fix: correct that, or save it as UTF-8."
             if declared
-            else "Set RAGKIT_INGEST__ENCODING=cp1252 (or whichever it is), or save it as UTF-8."
+            else "Fix: set RAGKIT_INGEST__ENCODING=cp1252 or another, or save it as UTF-8."
         )
         raise InputError(
             f"{uri!r} is not valid {codec}: byte 0x{data[offset]:02x} at offset {offset} cannot be "
@@ -99,6 +86,6 @@ def _too_many_controls(text: str) -> bool:
 
 def _binary_error(uri: str) -> InputError:
     return InputError(
-        f"{uri!r} holds binary data, not text. Give it the extension of its real format, or leave "
-        "it out. (For UTF-16 without a byte order mark set RAGKIT_INGEST__ENCODING=utf-16-le.)"
+        f"{uri!r} holds binary data, not text. Fix: give it the extension of its real format, or "
+        "leave it out. (UTF-16 without a byte order mark: set RAGKIT_INGEST__ENCODING=utf-16-le.)"
     )

@@ -9,8 +9,8 @@ from fpdf.enums import AccessPermission
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
 from ragkit.ingest.loaders import PdfLoader
+from ragkit.ingest.loaders.pdf.blocks import line_with_break
 from ragkit.ingest.loaders.pdf.lines import Line, clean_text
-from ragkit.ingest.loaders.pdf.words import up_to
 
 PROSE = (
     "Retrieval finds passages that may hold the answer to a question. A reader then looks at each "
@@ -188,7 +188,7 @@ def test_columns_are_read_one_after_the_other() -> None:
 def test_words_divided_at_a_line_end_become_whole(
     line: str, following: str, words: dict[str, int], expected: str
 ) -> None:
-    assert up_to(line, following, words, divided=False) == expected
+    assert line_with_break(line, following, words, divided=False) == expected
 
 
 def test_text_is_cleaned_of_marks_that_nobody_wrote() -> None:

@@ -1,4 +1,4 @@
-"""Blocks with exact offsets: over a source text that stays, or over a text that grows."""
+"""Blocks with exact offsets, over a source text or over a text that is built from them."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from ragkit.core.types import Block, BlockKind
 
 
 class Span(NamedTuple):
-    """Where a block lies in a source text; `level` is that of a heading."""
+    """The place of a block in a source text; `level` is that of a heading."""
 
     kind: BlockKind
     start: int
@@ -16,9 +16,9 @@ class Span(NamedTuple):
 
 
 def blocks_over(text: str, spans: Iterable[Span]) -> tuple[Block, ...]:
-    """Blocks for the spans, in order and trimmed; text between them becomes paragraphs.
+    """Return blocks for the spans, in order and trimmed; text between them becomes paragraphs.
 
-    So everything in `text` that is not white space lies in exactly one block.
+    Everything in `text` that is not white space lies in exactly one block.
     """
     return tuple(
         Block(kind=kind, start=start, end=end, level=level, text=text[start:end])
@@ -27,18 +27,18 @@ def blocks_over(text: str, spans: Iterable[Span]) -> tuple[Block, ...]:
     )
 
 
-class GrowingText:
-    """Text that blocks are appended to, with a blank line between two of them."""
+class TextBuilder:
+    """A text built block by block, with a blank line between two of them."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start empty."""
         self._parts: list[str] = []
         self._blocks: list[Block] = []
         self._length = 0
 
     @property
     def text(self) -> str:
-        """All blocks so far."""
+        """The text so far."""
         return "".join(self._parts)
 
     @property
@@ -49,10 +49,13 @@ class GrowingText:
     def append(
         self, kind: BlockKind, text: str, *, level: int = 0, page: int | None = None
     ) -> None:
-        """Add a block, without the white space around it; nothing if that is all there is."""
+        """Add a block without the white space around it; a blank one is left out."""
         for _, start, end, _ in _trimmed(text, Span(kind, 0, len(text))):
             content = text[start:end]
-            offset = self._separate()
+            if self._parts:
+                self._parts.append("\n\n")
+                self._length += 2
+            offset = self._length
             self._parts.append(content)
             self._length += len(content)
             self._blocks.append(
@@ -65,12 +68,6 @@ class GrowingText:
                     text=content,
                 )
             )
-
-    def _separate(self) -> int:
-        if self._parts:
-            self._parts.append("\n\n")
-            self._length += 2
-        return self._length
 
 
 def _covering(text: str, spans: Iterable[Span]) -> Iterator[Span]:
