@@ -1,15 +1,15 @@
-"""Which network addresses a model may reach: those of the public internet."""
+"""The network addresses that a model may reach: those of the public internet."""
 
 import ipaddress
 
 _REFUSED: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (
-    # What reaches an IPv4 address in another dress, perhaps a private one.
+    # Ranges that stand for an IPv4 address, which may be a private one.
     ipaddress.IPv6Network("64:ff9b::/96"),  # NAT64, RFC 6052
     ipaddress.IPv6Network("64:ff9b:1::/48"),  # local NAT64, RFC 8215
     ipaddress.IPv6Network("2002::/16"),  # 6to4, RFC 3056
     ipaddress.IPv6Network("2001::/32"),  # Teredo, RFC 4380
     ipaddress.IPv4Network("192.88.99.0/24"),  # relays of 6to4, RFC 7526
-    # What the older of the supported Pythons take for public.
+    # Ranges that the older of the supported Pythons report as public.
     ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments, RFC 6890
     ipaddress.IPv6Network("fec0::/10"),  # site-local, RFC 3879
     ipaddress.IPv6Network("3fff::/20"),  # documentation, RFC 9637
@@ -18,7 +18,7 @@ _REFUSED: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet.
+    """Return True if an IP address is one of the public internet.
 
     False for private, loopback, link-local (cloud metadata among them), carrier-grade NAT,
     multicast, reserved and documentation addresses, and for IPv6 addresses that stand for an IPv4

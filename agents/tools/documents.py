@@ -5,15 +5,15 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from ragkit.agents.tools.decorator import tool
-from ragkit.agents.tools.results import tool_result
+from ragkit.agents.tools.function import tool
+from ragkit.agents.tools.function.results import tool_result
 from ragkit.core.filters import Filter
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Citation, Hit, Json, ToolResult
 
 
 class Searcher(Protocol):
-    """What finds passages; an `AsyncRAG` does."""
+    """An object that finds passages, such as an `AsyncRAG`."""
 
     async def search(
         self,
@@ -23,7 +23,7 @@ class Searcher(Protocol):
         where: Filter | str | None = None,
         tenant: str | None = None,
     ) -> Sequence[Hit]:
-        """The `k` passages that fit the query best."""
+        """Return the `k` passages that fit the query best."""
         ...
 
 
@@ -35,14 +35,14 @@ def search_documents(
     tenant: str | None = None,
     max_chars: int = 8000,
 ) -> Tool:
-    """A tool that searches documents; the model chooses the query and nothing else.
+    """Make a tool that searches documents; the model chooses the query and nothing else.
 
     Args:
-        rag: An `AsyncRAG`, or whatever searches like it.
+        rag: An `AsyncRAG`, or another searcher.
         k: Number of passages.
-        where: Only passages that pass this filter.
-        tenant: Whose documents these are.
-        max_chars: Length of the passages together.
+        where: A filter on the passages.
+        tenant: The tenant whose documents are searched.
+        max_chars: Maximum length of all passages together.
     """
 
     @tool(max_chars=max_chars)

@@ -1,4 +1,4 @@
-"""`http_get`: pages of hosts that were allowed by name, and of nothing behind the firewall."""
+"""`http_get`: pages of hosts that are allowed by name; private addresses are refused."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,14 @@ from pydantic import Field
 from selectolax.lexbor import LexborHTMLParser
 
 from ragkit.agents.tools.addresses import is_public
-from ragkit.agents.tools.decorator import tool
-from ragkit.agents.tools.results import tool_result
+from ragkit.agents.tools.function import tool
+from ragkit.agents.tools.function.results import tool_result
 from ragkit.core.errors import InputError, ProviderError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import ToolResult
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
-"""Finds the IP addresses of a host and port."""
+"""A resolver: returns the IP addresses of a host and port."""
 
 _MAX_CHARACTERS = 1000
 _PORTS = {"http": 80, "https": 443}
@@ -36,13 +36,40 @@ _HEADERS = {
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses that the system's resolver gives."""
+    """Return the addresses that the system's resolver gives."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Page:
+class _HostPattern:
+    """A host, or with `*.` in front all hosts below it; without a port, the scheme's own."""
+
+    name: str
+    port: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> "_HostPattern":
+        """Read `example.org`, `example.org:8443` or `*.example.org`."""
+        name, _, port = text.lower().rstrip(".").partition(":")
+        star = "*." if name.startswith("*.") else ""
+        url = None if "/" in text or "@" in text else httpx.URL(f"http://{name.removeprefix('*.')}")
+        if url is None or not url.host or "*" in url.host or not (port or "0").isdigit():
+            raise InputError(f"{text!r} is not a host name. Fix: write for example 'example.org'.")
+        return cls(name=f"{star}{url.raw_host.decode('ascii')}", port=int(port) if port else None)
+
+    def matches(self, host: str, port: int, *, default: int) -> bool:
+        """Return True for an allowed host and port."""
+        if port != (self.port or default):
+            return False
+        starred = self.name.startswith("*.")
+        return host.endswith(self.name[1:]) if starred else host == self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WebPage:
+    """A page as it was read."""
+
     url: str
     content_type: str
     text: str
@@ -50,8 +77,10 @@ class _Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Browser:
-    hosts: tuple[tuple[str, int | None], ...]
+class _Fetcher:
+    """Fetches pages of the allowed hosts."""
+
+    hosts: tuple["_HostPattern", ...]
     private: bool
     max_bytes: int
     max_redirects: int
@@ -59,16 +88,16 @@ class _Browser:
     resolve: Resolve
     verify: ssl.SSLContext | bool
 
-    async def get(self, url: str) -> _Page:
-        """Follow redirects to a page, checking each address on the way."""
-        # Proxies of the environment would resolve names themselves, past the checks.
+    async def get(self, url: str) -> _WebPage:
+        """Follow redirects to a page and check each address on the way."""
+        # Proxies of the environment would resolve names themselves and bypass the checks.
         async with httpx.AsyncClient(
             trust_env=False, timeout=self.timeout_s, verify=self.verify
         ) as client:
             for _ in range(self.max_redirects + 1):
                 checked = self._checked(url)
                 found = await self._page(client, checked)
-                if isinstance(found, _Page):
+                if isinstance(found, _WebPage):
                     return found
                 url = str(checked.join(found))
         raise ToolError(f"More than {self.max_redirects} redirects, the last to {url!r:.200}.")
@@ -77,19 +106,20 @@ class _Browser:
         try:
             parsed = httpx.URL(url)
         except (httpx.InvalidURL, ValueError) as error:
-            raise ToolError(f"{url!r:.200} is no URL: {error}") from error
+            raise ToolError(f"{url!r:.200} is not a URL: {error}") from error
         if parsed.scheme not in _PORTS or not parsed.host:
-            raise ToolError(f"{url!r:.200} is no http or https URL.")
+            raise ToolError(f"{url!r:.200} is not an http or https URL.")
         if parsed.userinfo:
-            raise ToolError("A URL with a user name or password is not fetched.")
+            raise ToolError("URLs with a user name or password are not allowed.")
         host = parsed.raw_host.decode("ascii").rstrip(".").lower()
-        port = parsed.port or _PORTS[parsed.scheme]
-        if not any(_allows(entry, host, port, parsed.scheme) for entry in self.hosts):
-            allowed = ", ".join(name for name, _ in self.hosts)
+        default = _PORTS[parsed.scheme]
+        port = parsed.port or default
+        if not any(pattern.matches(host, port, default=default) for pattern in self.hosts):
+            allowed = ", ".join(pattern.name for pattern in self.hosts)
             raise ToolError(f"The host {host!r} (port {port}) is not allowed; allowed: {allowed}.")
         return parsed
 
-    async def _page(self, client: httpx.AsyncClient, url: httpx.URL) -> _Page | str:
+    async def _page(self, client: httpx.AsyncClient, url: httpx.URL) -> _WebPage | str:
         try:
             response = await self._sent(client, url)
             try:
@@ -100,7 +130,7 @@ class _Browser:
                 await response.aclose()
         except httpx.HTTPError as error:
             raise ProviderError(
-                f"{url.host} cannot be read: {type(error).__name__} {error}".rstrip(),
+                f"{url.host!r} cannot be read: {type(error).__name__} {error}".rstrip(),
                 provider="http",
                 retryable=isinstance(error, httpx.TransportError),
             ) from error
@@ -121,23 +151,23 @@ class _Browser:
         except (OSError, UnicodeError) as error:
             raise ToolError(f"The host {url.host!r} cannot be found: {error}") from error
         if not addresses or not (self.private or all(map(is_public, addresses))):
-            raise ToolError(f"The host {url.host!r} is not on the public internet: not fetched.")
+            raise ToolError(f"The host {url.host!r} is not on the public internet.")
         return addresses
 
-    async def _read(self, response: httpx.Response, url: httpx.URL) -> _Page:
+    async def _read(self, response: httpx.Response, url: httpx.URL) -> _WebPage:
         _check_status(response, url)
         content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if not content_type.startswith(_TYPES) and not content_type.endswith(("+json", "+xml")):
-            raise ToolError(f"{str(url)!r:.200} is of type {content_type!r}, which is not read.")
+            raise ToolError(f"{str(url)!r:.200} has the unsupported type {content_type!r}.")
         if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise ToolError(f"{str(url)!r:.200} is compressed though nobody asked: not read.")
+            raise ToolError(f"{str(url)!r:.200} is compressed, which is not supported.")
         body = bytearray()
         async for piece in response.aiter_raw():
             body += piece
             if len(body) > self.max_bytes:
                 break
         text = _decoded(bytes(body[: self.max_bytes]), response.charset_encoding)
-        return _Page(
+        return _WebPage(
             url=str(url),
             content_type=content_type,
             text=_visible(text) if "html" in content_type else text,
@@ -156,25 +186,25 @@ def http_get(  # noqa: PLR0913  # each option is a bound of its own
     resolve: Resolve = resolve,
     tls: ssl.SSLContext | None = None,
 ) -> Tool:
-    """A tool that fetches pages.
+    """Make a tool that fetches pages.
 
     Args:
         hosts: The hosts that may be fetched from: `"example.org"`, `"example.org:8443"` for a
             port other than the scheme's own, `"*.example.org"` for all below it.
-        private: Whether these hosts may be within one's own network. Otherwise a host is refused
-            where any of its addresses is not public, at first and after each redirect.
-        max_bytes: Where a page is cut off.
-        max_redirects: Redirects that are followed, within the allowed hosts.
-        timeout_s: Seconds for the whole.
-        max_chars: Length of the text that the model is shown.
-        resolve: Finds a host's addresses; the system's resolver by default.
-        tls: Which certificates are trusted; by default those of the public authorities.
+        private: Allow hosts of a private network. Otherwise a host is refused if any of its
+            addresses is not public, at first and after each redirect.
+        max_bytes: Maximum bytes that are read of a page.
+        max_redirects: Maximum redirects, within the allowed hosts.
+        timeout_s: Maximum seconds of a call.
+        max_chars: Maximum length of the text that the model is shown.
+        resolve: Resolver of host names; the system's by default.
+        tls: Trusted certificates; by default those of the public authorities.
 
     Raises:
-        InputError: No host is allowed, or one is not written as a host.
+        InputError: No host is given, or one is not a host name.
     """
-    browser = _Browser(
-        hosts=tuple(_entry(host) for host in hosts),
+    fetcher = _Fetcher(
+        hosts=tuple(map(_HostPattern.parse, hosts)),
         private=private,
         max_bytes=max_bytes,
         max_redirects=max_redirects,
@@ -182,8 +212,8 @@ def http_get(  # noqa: PLR0913  # each option is a bound of its own
         resolve=resolve,
         verify=tls or True,
     )
-    if not browser.hosts:
-        raise InputError("http_get allows no host; name those that may be fetched from.")
+    if not fetcher.hosts:
+        raise InputError("http_get has no hosts. Fix: name the hosts that may be fetched.")
 
     @tool(
         description=f"{_DESCRIPTION} From these hosts only: {', '.join(hosts)}.",
@@ -199,7 +229,7 @@ def http_get(  # noqa: PLR0913  # each option is a bound of its own
         Args:
             url: The whole address, with https://
         """
-        page = await browser.get(url)
+        page = await fetcher.get(url)
         note = "" if page.complete else f"\n[cut: only the first {max_bytes:,} bytes were read]"
         return tool_result(page, max_chars=max_chars, text=f"{page.text}{note}")
 
@@ -217,22 +247,6 @@ def _request(client: httpx.AsyncClient, url: httpx.URL, address: str) -> httpx.R
     headers = {**_HEADERS, "host": url.netloc.decode("ascii")}
     extensions = {"sni_hostname": url.raw_host.decode("ascii")}
     return client.build_request("GET", pinned, headers=headers, extensions=extensions)
-
-
-def _entry(host: str) -> tuple[str, int | None]:
-    name, _, port = host.lower().rstrip(".").partition(":")
-    parsed = None if "/" in host or "@" in host else httpx.URL(f"http://{name.removeprefix('*.')}")
-    if parsed is None or not parsed.host or "*" in parsed.host or not (port or "0").isdigit():
-        raise InputError(f"{host!r} is no host; write for example 'example.org'.")
-    star = "*." if name.startswith("*.") else ""
-    return f"{star}{parsed.raw_host.decode('ascii')}", int(port) if port else None
-
-
-def _allows(entry: tuple[str, int | None], host: str, port: int, scheme: str) -> bool:
-    name, wanted = entry
-    if port != (wanted or _PORTS[scheme]):
-        return False
-    return host.endswith(name[1:]) if name.startswith("*.") else host == name
 
 
 def _check_status(response: httpx.Response, url: httpx.URL) -> None:

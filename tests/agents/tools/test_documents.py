@@ -5,7 +5,6 @@ import pytest_asyncio
 
 from ragkit import RAG, AsyncRAG, Document
 from ragkit.agents.tools.documents import search_documents
-from ragkit.agents.tools.finish import finish
 from ragkit.core.errors import ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json
@@ -43,14 +42,6 @@ class TestSearchDocuments(ToolContract):
         return {"query": "Which river is the longest?"}
 
 
-class TestFinish(ToolContract):
-    def make_tool(self) -> Tool:
-        return finish()
-
-    def arguments(self) -> Mapping[str, Json]:
-        return {"answer": "The Volga."}
-
-
 async def test_passages_come_with_ids_and_citations(rag: AsyncRAG) -> None:
     result = await search_documents(rag, k=1).call({"query": "longest river"}, key="k")
     (citation,) = result.citations
@@ -79,8 +70,3 @@ async def test_nothing_found_is_said(rag: AsyncRAG) -> None:
 async def test_a_query_without_words_is_told_to_the_model(rag: AsyncRAG) -> None:
     with pytest.raises(ToolError, match="no letter or digit"):
         await search_documents(rag).call({"query": "?!"}, key="k")
-
-
-async def test_the_answer_is_the_result() -> None:
-    result = await finish().call({"answer": "The Volga."}, key="k")
-    assert (result.text, result.value) == ("The Volga.", "The Volga.")

@@ -1,7 +1,7 @@
 import pytest
 
 from ragkit.agents import react, run
-from ragkit.agents.tools import FunctionTool, ToolSelector, finish, tool
+from ragkit.agents.tools import FunctionTool, ToolSelector, tool
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Embedder, Tool
 from ragkit.testing.embedder import HashEmbedder
@@ -24,15 +24,16 @@ RIVER = make("river_length", "Tell the length of a river.")
 
 
 async def test_few_tools_are_all_taken_without_embedding() -> None:
-    tools = [*many(15), finish()]
+    tools = many(15)
     chosen = await ToolSelector(HashEmbedder()).select("How long is the river?", tools)
     assert (list(chosen.tools), chosen.scores) == (tools, {})
 
 
 async def test_of_many_the_likeliest_are_taken_in_the_order_given() -> None:
-    tools = [*many(20), RIVER, finish(), make("river_depth", "Tell how deep a river is.")]
-    chosen = await ToolSelector(HashEmbedder(dimensions=512), k=2).select("river length?", tools)
-    assert [tool.name for tool in chosen.tools] == ["river_length", "finish", "river_depth"]
+    tools = [*many(20), RIVER, make("river_depth", "Tell how deep a river is.")]
+    selector = ToolSelector(HashEmbedder(dimensions=512), k=2, keep=["chore_3"])
+    chosen = await selector.select("river length?", tools)
+    assert [tool.name for tool in chosen.tools] == ["chore_3", "river_length", "river_depth"]
     assert set(chosen.scores) == {tool.name for tool in tools}
     assert chosen.scores["river_length"] > chosen.scores["river_depth"] > 0.1
 

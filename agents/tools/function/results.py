@@ -1,4 +1,4 @@
-"""What a tool returned, as the model is shown it and as later steps refer to it."""
+"""The result of a tool: the text that the model is shown and the value that later steps use."""
 
 import json
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ _NOTHING = "(done, no result)"
 def tool_result(
     value: object, *, max_chars: int, text: str | None = None, citations: Sequence[Citation] = ()
 ) -> ToolResult:
-    """A result of a string, a JSON value, a pydantic model, a dataclass or a `ToolResult`.
+    """Make a result of a string, a JSON value, a pydantic model, a dataclass or a `ToolResult`.
 
     Args:
-        value: What the tool returned.
-        max_chars: Length of the text that the model is shown; the value stays whole.
-        text: What the model is shown instead of the value itself.
+        value: The value that the tool returned.
+        max_chars: Maximum length of the text that the model is shown; the value stays whole.
+        text: Text that the model is shown instead of the value itself.
         citations: The passages that it came from.
 
     Raises:
@@ -31,12 +31,16 @@ def tool_result(
         shown, cut = trimmed(value.text, max_chars)
         return replace(value, text=shown, trimmed=value.trimmed or cut)
     plain = _json(value)
-    shown, cut = trimmed(_text(plain) if text is None else text, max_chars)
+    if text is None and plain is None:
+        text = _NOTHING
+    elif text is None:
+        text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    shown, cut = trimmed(text, max_chars)
     return ToolResult(text=shown, value=plain, trimmed=cut, citations=tuple(citations))
 
 
 def trimmed(text: str, max_chars: int) -> tuple[str, bool]:
-    """The text within `max_chars`, with a mark where the rest was cut off; whether it was cut."""
+    """Cut a text to `max_chars`, with a mark at the cut; also tells if it was cut."""
     if len(text) <= max_chars:
         return text, False
     mark = f"\n[cut: {len(text):,} characters, the first {max_chars:,} at most are shown]"
@@ -54,9 +58,3 @@ def _json(value: object) -> Json:
             f"It returned a {type(value).__name__} that has no form in JSON: {error}"
         ) from error
     return cast(Json, plain)
-
-
-def _text(value: Json) -> str:
-    if value is None:
-        return _NOTHING
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.agents.tools.arithmetic import calculator
+from ragkit.agents.tools.calculator import calculator
 from ragkit.core.errors import ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json
@@ -131,5 +131,5 @@ async def test_deep_expressions_end() -> None:
     assert await compute("-" * 99 + "1") == "-1"
     assert await compute("1" + "+1" * 249) == "250"
     for expression in ("(" * 499, "-" * 499):
-        with pytest.raises(ToolError, match="no arithmetic expression"):
+        with pytest.raises(ToolError, match="not an arithmetic expression"):
             await compute(expression)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.agents.tools.sqlite import sql
+from ragkit.agents.tools.sql import sql
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json

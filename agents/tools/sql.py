@@ -1,6 +1,7 @@
-"""`sql`: questions to a SQLite database, which cannot be changed by any of them."""
+"""`sql`: read-only queries of a SQLite database."""
 
 import contextlib
+import functools
 import sqlite3
 import time
 from collections.abc import Collection, Sequence
@@ -10,8 +11,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ragkit.agents.tools.decorator import tool
-from ragkit.agents.tools.results import tool_result, trimmed
+from ragkit.agents.tools.function import tool
+from ragkit.agents.tools.function.results import tool_result, trimmed
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult
@@ -25,7 +26,7 @@ _ALLOWED = frozenset(
 _DENIED_FUNCTIONS = frozenset(
     {
         "load_extension", "fts3_tokenizer", "readfile", "writefile", "edit",
-        "printf", "format",  # a width of a billion keeps them busy where no time limit reaches
+        "printf", "format",  # a width of a billion keeps them busy and no time limit ends that
     }
 )  # fmt: skip
 _TABLE_FUNCTIONS = frozenset({"json_each", "json_tree"})
@@ -42,8 +43,8 @@ _ENGINE_LIMITS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Database:
-    """A database file and what may be read of it; all of it where `tables` is None."""
+class _SqliteDatabase:
+    """A database file and the tables that may be read; all of them if `tables` is None."""
 
     uri: str
     tables: frozenset[str] | None
@@ -51,9 +52,9 @@ class _Database:
     timeout_s: float
 
     def connect(self) -> sqlite3.Connection:
-        """A connection that can read and nothing else."""
+        """Open a read-only connection."""
         connection = sqlite3.connect(self.uri, uri=True, timeout=self.timeout_s)
-        connection.text_factory = _text
+        connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
         for limit, value in _ENGINE_LIMITS.items():
             connection.setlimit(limit, value)
         ends = time.monotonic() + self.timeout_s
@@ -63,7 +64,7 @@ class _Database:
     def authorize(
         self, action: int, first: str | None, second: str | None, *, virtual: Collection[str] = ()
     ) -> bool:
-        """Whether a statement may do this; `virtual` names the virtual tables."""
+        """Return True if a statement may do this; `virtual` names the virtual tables."""
         if action == sqlite3.SQLITE_FUNCTION:
             return (second or "").lower() not in _DENIED_FUNCTIONS
         if action == sqlite3.SQLITE_PRAGMA:
@@ -75,7 +76,7 @@ class _Database:
         return action in _ALLOWED
 
     def query(self, statement: str) -> tuple[list[str], list[list[Json]], bool]:
-        """Columns, rows and whether there are more of them."""
+        """Run a statement; return columns, rows, and True if there are more rows."""
         with contextlib.closing(self.connect()) as connection:
             virtual = _connected_tables(connection)
 
@@ -86,33 +87,35 @@ class _Database:
             connection.set_authorizer(decide)
             cursor = connection.execute(statement)
             if cursor.description is None:
-                raise ToolError("The statement returns no rows; ask with SELECT.")
+                raise ToolError("The statement returns no rows. Fix: use SELECT.")
             rows = cursor.fetchmany(self.max_rows + 1)
         columns = [str(column[0]) for column in cursor.description]
         plain = [[_cell(value) for value in row] for row in rows[: self.max_rows]]
         return columns, plain, len(rows) > self.max_rows
 
     def schema(self) -> str:
-        """The statements that made the tables and views."""
+        """Return the statements that created the tables and views."""
         with contextlib.closing(self.connect()) as connection:
-            made = connection.execute(
+            created = connection.execute(
                 "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'view') "
                 "AND sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
             ).fetchall()
-        known = {str(name).lower() for name, _ in made}
+        known = {str(name).lower() for name, _ in created}
         if self.tables is not None and (missing := sorted(self.tables - known)):
-            raise InputError(f"The database has no table {missing[0]!r}.")
+            raise InputError(
+                f"The database has no table {missing[0]!r}; it has {', '.join(sorted(known))}."
+            )
         wanted = known if self.tables is None else self.tables
-        return "\n".join(str(sql) for name, sql in made if str(name).lower() in wanted)
+        return "\n".join(str(sql) for name, sql in created if str(name).lower() in wanted)
 
 
 def _connected_tables(connection: sqlite3.Connection) -> frozenset[str]:
-    # Connecting a virtual table looks to the authorizer like a change of the schema, so it is done
-    # before there is one.
+    # For the authorizer, connecting a virtual table is a change of the schema, so the tables are
+    # connected before it is set.
     names = [str(name) for (name,) in connection.execute(_VIRTUAL)]
     quoted = ['"' + name.replace('"', '""') + '"' for name in names]
     for table in (*quoted, *_TABLE_FUNCTIONS):
-        with contextlib.suppress(sqlite3.Error):  # of a module that is not there
+        with contextlib.suppress(sqlite3.Error):  # of a missing module
             connection.execute(f"SELECT 1 FROM {table} LIMIT 0")
     return frozenset(name.lower() for name in names)
 
@@ -125,26 +128,26 @@ def sql(
     timeout_s: float = 5.0,
     max_chars: int = 8000,
 ) -> Tool:
-    """A tool that queries a SQLite file.
+    """Make a tool that queries a SQLite file.
 
-    The file is opened for reading, and the engine's authorizer refuses every action but reading.
+    The file is opened read-only, and the engine's authorizer refuses every action but reading.
     The definitions of the tables are part of the tool's description. Values of more than 200,000
     bytes cannot be read.
 
     Args:
         path: The database.
-        tables: The tables and views that may be read; all where None. A view also needs the
+        tables: The tables and views that may be read; None for all. A view also needs the
             tables that it reads from.
-        max_rows: Rows that a query returns at most.
-        timeout_s: Seconds that a query may take.
-        max_chars: Length of the text that the model is shown.
+        max_rows: Maximum rows of a result.
+        timeout_s: Maximum seconds of a query.
+        max_chars: Maximum length of the text that the model is shown.
 
     Raises:
-        InputError: There is no such database or table.
+        InputError: The database or a table does not exist.
     """
     if not Path(path).is_file():
-        raise InputError(f"There is no database at {str(path)!r}.")
-    database = _Database(
+        raise InputError(f"The database {str(path)!r} does not exist.")
+    database = _SqliteDatabase(
         uri=f"{Path(path).resolve().as_uri()}?mode=ro",
         tables=None if tables is None else frozenset(name.lower() for name in tables),
         max_rows=max_rows,
@@ -153,7 +156,7 @@ def sql(
     try:
         schema = trimmed(database.schema(), _MAX_SCHEMA_CHARACTERS)[0]
     except sqlite3.Error as error:
-        raise InputError(f"{str(path)!r} is no SQLite database: {error}") from error
+        raise InputError(f"{str(path)!r} is not a SQLite database: {error}") from error
 
     @tool(
         description=f"{_DESCRIPTION}\nThe tables:\n{schema}",
@@ -173,11 +176,11 @@ def sql(
 
 _DESCRIPTION = (
     "Query a SQLite database, which cannot be changed. Returns an object with columns, rows (a "
-    "list of lists) and complete, which is false where there are more rows than given."
+    "list of lists) and complete, which is false if there are more rows than given."
 )
 
 
-def _answer(database: _Database, statement: str, max_chars: int) -> ToolResult:
+def _answer(database: _SqliteDatabase, statement: str, max_chars: int) -> ToolResult:
     try:
         columns, rows, more = database.query(statement)
     except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
@@ -192,24 +195,20 @@ def _answer(database: _Database, statement: str, max_chars: int) -> ToolResult:
 def _failure(error: Exception, timeout_s: float) -> str:
     message = str(error)
     if message == "interrupted":
-        return f"The query took longer than {timeout_s:g} s; narrow it down."
+        return f"The query took longer than {timeout_s:g} s. Fix: narrow it down."
     if message == "not authorized" or "prohibited" in message:
-        return f"Not allowed ({message}): only SELECT is, on the tables listed."
+        return f"Not allowed ({message}). Fix: use SELECT on the tables listed."
     return f"The query failed: {message}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Json]], *, more: bool) -> str:
     lines = [" | ".join("NULL" if cell is None else str(cell) for cell in row) for row in rows]
     end = (
-        f"(the first {len(rows)} rows; there are more: aggregate, or use LIMIT and OFFSET)"
+        f"(the first {len(rows)} rows of more; aggregate, or use LIMIT and OFFSET)"
         if more
         else f"({len(rows)} rows)"
     )
     return "\n".join([" | ".join(columns), *lines, end])
-
-
-def _text(value: bytes) -> str:
-    return value.decode(errors="replace")
 
 
 def _cell(value: object) -> Json:

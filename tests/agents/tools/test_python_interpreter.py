@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from ragkit.agents.tools.sandbox import python
+from ragkit.agents.tools.python_interpreter import python
 from ragkit.core.errors import MissingExtraError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult

@@ -1,4 +1,4 @@
-"""`python`: code that a model wrote, run by Monty, an interpreter without a way out.
+"""`python`: code that a model wrote, run in a sandbox by the interpreter Monty.
 
 Monty (https://github.com/pydantic/monty) implements a subset of Python in Rust: its programs have
 no files, network, processes, environment or host objects, since the interpreter has no code for
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from ragkit.agents.tools.decorator import tool
-from ragkit.agents.tools.results import tool_result
+from ragkit.agents.tools.function import tool
+from ragkit.agents.tools.function.results import tool_result
 from ragkit.core.errors import MissingExtraError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult
@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS = 4000
 _RECURSION = 200
 _GRACE_S = 2.0
-"""Seconds after the interpreter's own limit until its process is killed."""
+"""Seconds between the interpreter's own limit and the end of its process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Limits:
+class _SandboxLimits:
+    """Limits of one run."""
+
     seconds: float
     memory_bytes: int
     output_bytes: int
 
-    def of_the_interpreter(self) -> "pydantic_monty.ResourceLimits":
+    def for_interpreter(self) -> "pydantic_monty.ResourceLimits":
         return {
             "max_feed_duration_secs": self.seconds,
             "max_total_sleep_secs": self.seconds,
@@ -43,19 +45,19 @@ class _Limits:
 
 
 def python(*, timeout_s: float = 5.0, max_memory_mb: int = 128, max_chars: int = 8000) -> Tool:
-    """A tool that runs Python in a sandbox.
+    """Make a tool that runs Python in a sandbox.
 
     Args:
-        timeout_s: Seconds that the code may take.
-        max_memory_mb: Memory that it may use, in MiB.
-        max_chars: Length of its output and result together.
+        timeout_s: Maximum seconds of a run.
+        max_memory_mb: Maximum memory of a run, in MiB.
+        max_chars: Maximum length of output and result together.
 
     Raises:
         MissingExtraError: Monty is not installed.
     """
     if importlib.util.find_spec("pydantic_monty") is None:
         raise MissingExtraError("pydantic_monty", extra="agents")
-    limits = _Limits(
+    limits = _SandboxLimits(
         seconds=timeout_s, memory_bytes=max_memory_mb * 2**20, output_bytes=16 * max_chars
     )
 
@@ -86,7 +88,7 @@ def python(*, timeout_s: float = 5.0, max_memory_mb: int = 128, max_chars: int =
     return python
 
 
-async def _run(code: str, limits: _Limits) -> tuple[str, Json]:
+async def _run(code: str, limits: _SandboxLimits) -> tuple[str, Json]:
     import pydantic_monty
 
     printed = pydantic_monty.CollectString(max_bytes=limits.output_bytes)
@@ -94,14 +96,14 @@ async def _run(code: str, limits: _Limits) -> tuple[str, Json]:
         min_processes=0, max_processes=1, request_timeout=2 * limits.seconds + _GRACE_S
     )
     try:
-        async with pool, pool.checkout(limits=limits.of_the_interpreter()) as session:
+        async with pool, pool.checkout(limits=limits.for_interpreter()) as session:
             result: Any = await session.feed_run(code, print_callback=printed)
     except pydantic_monty.MontySyntaxError as error:
-        raise ToolError(f"The code cannot be read: {error}") from error
+        raise ToolError(f"The code has a syntax error: {error}") from error
     except pydantic_monty.MontyRuntimeError as error:
         raise ToolError(_failure(error, printed.output)) from error
     except pydantic_monty.MontyError as error:
-        raise ToolError(f"The sandbox gave up: {error}") from error
+        raise ToolError(f"The sandbox failed: {error}") from error
     return printed.output, _json(result)
 
 
@@ -110,7 +112,7 @@ def _json(result: Any) -> Json:
         plain: Json = from_json(to_json(result, fallback=repr, inf_nan_mode="strings"))
     except (PydanticSerializationError, ValueError) as error:
         raise ToolError(
-            f"The last line's value has no form in JSON; end with a string instead ({error})."
+            f"The last line's value has no form in JSON: {error}. Fix: end with a string."
         ) from error
     return plain
 

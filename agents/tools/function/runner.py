@@ -1,4 +1,4 @@
-"""The limits of a tool, and how its calls are held to them."""
+"""The limits of a tool, and the calls that are held to them."""
 
 import asyncio
 import random
@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from ragkit.agents.tools.jobs import Outcome, Raised, run_job
-from ragkit.agents.tools.results import trimmed
-from ragkit.agents.tools.slots import Slots
+from ragkit.agents.tools.function.jobs import Raised, Returned, Slots, run_job
+from ragkit.agents.tools.function.results import trimmed
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Permission
 
@@ -19,7 +18,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The limits of a tool; `tool` describes them.
+    """The limits of a tool; `ToolOptions` describes them.
 
     Raises:
         InputError: They contradict each other.
@@ -34,13 +33,13 @@ class Policy:
 
     @property
     def repeatable(self) -> bool:
-        """Whether a call may be made again without the person's knowledge."""
+        """True if a call may be made again without asking a person."""
         return self.permission == "read" if self.idempotent is None else self.idempotent
 
     def __post_init__(self) -> None:
         if self.permission not in ("read", "write", "approve"):
             raise InputError(
-                f"permission is {self.permission!r}: use 'read', 'write' or 'approve'."
+                f"permission is {self.permission!r}. Fix: use 'read', 'write' or 'approve'."
             )
         if self.timeout_s <= 0 or self.retries < 0 or self.concurrency < 1:
             raise InputError(
@@ -48,11 +47,11 @@ class Policy:
                 f"{self.timeout_s!r}, {self.concurrency!r} and {self.retries!r}."
             )
         if self.max_chars < _LEAST_CHARS:
-            raise InputError(f"max_chars is {self.max_chars!r}: use {_LEAST_CHARS} at least.")
+            raise InputError(f"max_chars is {self.max_chars!r}. Fix: use at least {_LEAST_CHARS}.")
         if self.retries and not self.repeatable:
             raise InputError(
-                "retries would have the effect twice; pass idempotent=True where the same call "
-                "made again has no further effect, or leave retries out."
+                f"retries={self.retries} would have the effect several times. Fix: pass "
+                "idempotent=True if repeating a call has no further effect, or leave retries out."
             )
 
 
@@ -65,35 +64,32 @@ class Runner:
 
     @classmethod
     def of(cls, policy: Policy) -> "Runner":
-        """A runner with slots of its own."""
+        """Make a runner with slots of its own."""
         return cls(policy=policy, _slots=Slots(policy.concurrency))
 
     async def run(self, bound: Callable[[], object], *, asynchronous: bool) -> object:
-        """What a function returns, tried again where that is allowed and may help.
+        """Return the function's value, after retries where these are allowed and may help.
 
         Raises:
             ToolError: It raised, or took too long.
         """
-        for attempt in range(self.policy.retries):
-            outcome = await self._attempt(bound, asynchronous)
-            if not isinstance(outcome, Raised):
+        attempt = 0
+        while True:
+            try:
+                outcome = await run_job(
+                    bound,
+                    asynchronous=asynchronous,
+                    timeout_s=self.policy.timeout_s,
+                    slots=self._slots,
+                )
+            except TimeoutError as error:
+                outcome = Raised(error)
+            if isinstance(outcome, Returned):
                 return outcome.value
-            if not _worth_another(outcome.error):
-                return self._fail(outcome.error)
+            if attempt == self.policy.retries or not _is_transient(outcome.error):
+                self._fail(outcome.error)
             await asyncio.sleep(_pause(attempt, outcome.error))
-        outcome = await self._attempt(bound, asynchronous)
-        return self._fail(outcome.error) if isinstance(outcome, Raised) else outcome.value
-
-    async def _attempt(self, bound: Callable[[], object], asynchronous: bool) -> Outcome:
-        try:
-            return await run_job(
-                bound,
-                asynchronous=asynchronous,
-                timeout_s=self.policy.timeout_s,
-                slots=self._slots,
-            )
-        except TimeoutError as error:
-            return Raised(error)
+            attempt += 1
 
     def _fail(self, error: BaseException) -> NoReturn:
         from langgraph.errors import GraphBubbleUp
@@ -105,12 +101,12 @@ class Runner:
         raise ToolError(trimmed(f"{kind}{error}".removesuffix(": "), longest)[0]) from error
 
 
-def _worth_another(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     return isinstance(error, TimeoutError) or bool(getattr(error, "retryable", False))
 
 
 def _pause(attempt: int, error: BaseException) -> float:
     asked: float | None = getattr(error, "retry_after_s", None)
-    # The spread keeps calls that failed together from coming back together.
+    # The random factor keeps calls that failed together from being repeated together.
     pause = _FIRST_PAUSE_S * 2.0**attempt * random.uniform(0.5, 1.5) if asked is None else asked
     return min(_LONGEST_PAUSE_S, pause)

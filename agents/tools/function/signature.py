@@ -1,4 +1,4 @@
-"""What a function's signature and docstring say about the tool it becomes."""
+"""The schema and description of a tool, read from a function's signature and docstring."""
 
 import inspect
 import re
@@ -31,10 +31,11 @@ _EMPTY = inspect.Parameter.empty
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A function as a tool.
+    """The arguments of a function and their description for a model.
 
     Attributes:
-        description: What it does and returns, from the docstring.
+        name: The name that the model calls it by.
+        description: A description of what it does and returns, from the docstring.
         parameters: JSON Schema of its arguments.
         keys: The parameters that receive the call's key.
         positional: The parameters that are passed by position only.
@@ -48,10 +49,10 @@ class Signature:
     _model: type[BaseModel]
 
     def bind(self, arguments: Mapping[str, Json], key: str) -> tuple[list[Any], dict[str, Any]]:
-        """The positional and keyword arguments of a call.
+        """Validate arguments and return the positional and keyword arguments of a call.
 
         Raises:
-            ToolError: The arguments don't follow the schema; says which and why.
+            ToolError: The arguments don't follow the schema; the message says which and why.
         """
         try:
             read = self._model.model_validate(dict(arguments))
@@ -64,7 +65,7 @@ class Signature:
 
 
 def complaint(error: ValidationError) -> str:
-    """A validation error in one line that a model can act upon."""
+    """Format a validation error in one line that a model can act upon."""
     return "; ".join(
         f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}"
         + ("" if item["type"] == "missing" else f", got {item['input']!r:.80}")
@@ -75,14 +76,16 @@ def complaint(error: ValidationError) -> str:
 def signature_of(
     function: Callable[..., object], *, name: str | None = None, description: str | None = None
 ) -> Signature:
-    """Read a function; `name` and `description` replace what it says itself.
+    """Read a function; `name` and `description` replace its own.
 
     Raises:
-        InputError: It cannot be a tool; the message names function, argument and remedy.
+        InputError: It cannot be a tool; the message names function, argument and fix.
     """
     name = name or str(getattr(function, "__name__", type(function).__name__))
     if not NAME.fullmatch(name):
-        raise InputError(f"The name {name!r} is no tool's: use up to 64 letters, digits and _.")
+        raise InputError(
+            f"The tool name {name!r} is not valid. Fix: use up to 64 letters, digits and _."
+        )
     hints = _hints(function, name)
     parameters = inspect.signature(function).parameters
     for parameter in parameters.values():
@@ -92,17 +95,23 @@ def signature_of(
     documented, about = _documentation(function, name)
     if not (description or documented):
         raise InputError(
-            f"The tool {name!r} has no docstring: say what it does, for the model to choose by."
+            f"The tool {name!r} has no docstring. Fix: add one; the model chooses tools by it."
         )
-    fields = {
-        item: _field(parameter, hints[item], about.get(item), name)
-        for item, parameter in shown.items()
+    fields = [
+        _field(parameter, hints[item], about.get(item), name) for item, parameter in shown.items()
+    ]
+    # Fields have names of our own: an argument may be called `schema`, `json` or `_x`.
+    definitions: dict[str, Any] = {
+        f"argument_{position}": field for position, field in enumerate(fields)
     }
-    model = _model_of(name, fields)
+    model = create_model(name, __config__=ConfigDict(extra="forbid"), **definitions)
+    schema = model.model_json_schema(schema_generator=_UntitledSchema)
+    schema.pop("title", None)
+    schema.setdefault("properties", {})
     return Signature(
         name=name,
         description=description or documented,
-        parameters=_schema(model),
+        parameters=cast(Mapping[str, Json], schema),
         keys=keys,
         positional=tuple(p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY),
         _model=model,
@@ -116,19 +125,19 @@ def _hints(function: Callable[..., object], name: str) -> dict[str, Any]:
         return get_type_hints(annotated, include_extras=True)
     except (NameError, TypeError) as error:
         raise InputError(
-            f"The annotations of the tool {name!r} cannot be read ({error}); "
-            "the types that they name must be defined in its module."
+            f"The annotations of the tool {name!r} cannot be read: {error}. "
+            "Fix: define the types that they name in its module."
         ) from error
 
 
 def _check_kind(parameter: inspect.Parameter, hints: Mapping[str, Any], name: str) -> None:
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         raise InputError(
-            f"The tool {name!r} takes {parameter}: name each argument, for the model's sake."
+            f"The tool {name!r} takes {parameter}, which has no schema. Fix: name each argument."
         )
     if parameter.name not in hints:
         raise InputError(
-            f"The argument {parameter.name!r} of the tool {name!r} has no type: annotate it."
+            f"The argument {parameter.name!r} of the tool {name!r} has no type. Fix: annotate it."
         )
 
 
@@ -143,7 +152,7 @@ def _documentation(function: Callable[..., object], name: str) -> tuple[str, dic
     unknown = sorted(set(about) - set(inspect.signature(function).parameters))
     if unknown:
         raise InputError(
-            f"The docstring of the tool {name!r} describes {unknown[0]!r}, which is no argument."
+            f"The docstring of the tool {name!r} describes {unknown[0]!r}, not an argument."
         )
     returns = f"\nReturns: {read.returns.description}" if read.returns else ""
     return f"{read.description or ''}{returns}", about
@@ -153,7 +162,7 @@ def _field(
     parameter: inspect.Parameter, hint: Any, about: str | None, name: str
 ) -> tuple[Any, Any]:
     try:
-        json_grammar(TypeAdapter(hint).json_schema(schema_generator=_PlainSchema))
+        json_grammar(TypeAdapter(hint).json_schema(schema_generator=_UntitledSchema))
     except (PydanticUserError, InputError) as error:
         raise InputError(
             f"The argument {parameter.name!r} of the tool {name!r} has a type that a model cannot "
@@ -165,16 +174,8 @@ def _field(
     return hint, Field(alias=parameter.name, **described)
 
 
-def _model_of(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
-    # Fields have names of our own: an argument may be called `schema`, `json` or `_x`.
-    definitions: dict[str, Any] = {
-        f"argument_{position}": field for position, field in enumerate(fields.values())
-    }
-    return create_model(name, __config__=ConfigDict(extra="forbid"), **definitions)
-
-
-class _PlainSchema(GenerateJsonSchema):
-    """Without the titles, which repeat the names; a default that is no JSON stays unsaid."""
+class _UntitledSchema(GenerateJsonSchema):
+    """JSON Schema without titles, which repeat names, and without defaults that are no JSON."""
 
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {  # noqa: RUF012 - as pydantic declares it
         "skipped-choice",
@@ -182,12 +183,5 @@ class _PlainSchema(GenerateJsonSchema):
     }
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never."""
+        """Return False: no field has a title."""
         return False
-
-
-def _schema(model: type[BaseModel]) -> Mapping[str, Json]:
-    schema = model.model_json_schema(schema_generator=_PlainSchema)
-    schema.pop("title", None)
-    schema.setdefault("properties", {})
-    return cast(Mapping[str, Json], schema)

@@ -1,8 +1,10 @@
 """`calculator`: exact arithmetic on fractions, evaluated by simpleeval, not by Python's `eval`."""
 
 import ast
+import functools
+import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Annotated, Any
@@ -10,8 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from simpleeval import InvalidExpression, SimpleEval
 
-from ragkit.agents.tools.decorator import tool
-from ragkit.agents.tools.functions import EXACT, MAX_BITS, ROUNDED, about, power
+from ragkit.agents.tools.function import tool
 from ragkit.core.errors import ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import ToolResult
@@ -19,6 +20,11 @@ from ragkit.core.types import ToolResult
 _MAX_CHARACTERS = 500
 _MAX_EXPONENT = 3000
 _DECIMALS = 60
+_MAX_BITS = 12_000
+"""Of a numerator or denominator: within the digits that Python turns into text."""
+_DIGITS = 50
+_MAX_WHOLE = 1000
+_MAX_ROUNDING = 1000
 _SIGNS = str.maketrans(
     {
         "\N{MULTIPLICATION SIGN}": "*",
@@ -55,7 +61,10 @@ _CONSTANTS = {
 
 
 def calculator() -> Tool:
-    """A tool that computes an expression: fractions are exact, roots and logarithms rounded."""
+    """Make a tool that computes an expression.
+
+    Fractions are exact, roots and logarithms are rounded.
+    """
 
     @tool
     def calculator(
@@ -83,7 +92,7 @@ def _result(expression: str) -> ToolResult:
     except (InvalidExpression, ArithmeticError, TypeError, ValueError) as error:
         raise ToolError(f"{expression!r} cannot be computed: {error}") from error
     except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ToolError(f"{expression!r} is no arithmetic expression: {error}") from error
+        raise ToolError(f"{expression!r} is not an arithmetic expression: {error}") from error
     if isinstance(value, bool):
         return ToolResult(text=str(value).lower(), value=value)
     return _shown(value, exact=evaluator.exact)
@@ -100,7 +109,7 @@ def _shown(value: Fraction, *, exact: bool) -> ToolResult:
             rest, count = rest // prime, count + 1
         places = max(places, count)
     if rest == 1 and places <= _DECIMALS:
-        whole = _decimal(value, digits=MAX_BITS)
+        whole = _decimal(value, digits=_MAX_BITS)
         return ToolResult(text=whole, value=whole)
     return ToolResult(text=f"{value}, about {rounded}", value=rounded)
 
@@ -114,17 +123,18 @@ def _decimal(value: Fraction, *, digits: int) -> str:
 
 
 class _Evaluator(SimpleEval):
-    """Arithmetic only: no attributes, subscripts, strings, assignments or functions but ours."""
+    """Arithmetic without attributes, subscripts, strings, assignments or other functions."""
 
     def __init__(self) -> None:
         self.text = ""
-        rounded = {name: self._rounding(function) for name, function in ROUNDED.items()}
-        binary = {kind: _bounded(function) for kind, function in _OPERATORS.items()}
-        functions = {name: _bounded(function) for name, function in {**EXACT, **rounded}.items()}
-        super().__init__(
-            operators={**binary, ast.Pow: _bounded(self._power)}, functions=functions, names={}
-        )
         self.exact = True
+        rounded = {name: self._rounding(function) for name, function in _ROUNDED.items()}
+        operators = {**_OPERATORS, ast.Pow: self._rounding(_power)}
+        super().__init__(
+            operators={kind: _bounded(function) for kind, function in operators.items()},
+            functions={name: _bounded(call) for name, call in {**_EXACT, **rounded}.items()},
+            names={},
+        )
         known = self.nodes
         self.nodes = {kind: known[kind] for kind in _NODES}
         self.nodes |= {ast.Constant: self._number, ast.Name: self._name}
@@ -132,11 +142,11 @@ class _Evaluator(SimpleEval):
     def run(self, text: str) -> Fraction | bool:
         """Evaluate an expression."""
         if "^" in text:
-            raise InvalidExpression("powers are written **")
+            raise InvalidExpression("use ** for powers")
         self.text = text
         tree = ast.parse(text, mode="eval").body
         if isinstance(tree, ast.Tuple):
-            raise InvalidExpression("a comma separates nothing here; write 1000, not 1,000")
+            raise InvalidExpression("commas are not allowed in numbers; write 1000, not 1,000")
         value: Fraction | bool = self.eval(text, tree)
         return value
 
@@ -147,7 +157,7 @@ class _Evaluator(SimpleEval):
             return Fraction(node.value)  # Python itself bounds the digits of a literal
         written = ast.get_source_segment(self.text, node)
         if not isinstance(node.value, float) or written is None:
-            raise InvalidExpression(f"{node.value!r} is no number")
+            raise InvalidExpression(f"{node.value!r} is not a number")
         # As written: the float itself would be off in the 17th digit, or infinite.
         decimal = Decimal(written)
         if abs(decimal.adjusted()) > _MAX_EXPONENT:
@@ -168,9 +178,6 @@ class _Evaluator(SimpleEval):
 
         return call
 
-    def _power(self, base: Fraction, exponent: Fraction) -> Fraction:
-        return self._rounding(power)(base, exponent)
-
 
 def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*values: Fraction | bool) -> Fraction | bool:
@@ -179,8 +186,123 @@ def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(result, bool):
             return result
         bits = max(result.numerator.bit_length(), result.denominator.bit_length())
-        if bits > MAX_BITS:
-            raise InvalidExpression(f"a number gets too long: {about(bits)} digits")
+        if bits > _MAX_BITS:
+            digits = round(bits * math.log10(2))
+            raise InvalidExpression(f"a number gets too long: {digits} digits")
         return Fraction(result)
 
     return call
+
+
+def _power(base: Fraction, exponent: Fraction) -> tuple[Fraction, bool]:
+    """Return `base ** exponent`, and True if it is exact.
+
+    Raises:
+        InvalidExpression: The result is not real, or too long.
+    """
+    if exponent.denominator == 1:
+        bits = max(base.numerator.bit_length(), base.denominator.bit_length()) - 1
+        if bits * abs(exponent) > _MAX_BITS:
+            raise InvalidExpression(f"a power gets too long: exponent {exponent}")
+        return base**exponent.numerator, True
+    if base < 0:
+        raise InvalidExpression("a fractional power of a negative number is not real")
+    if base == 0:
+        return Fraction(0) ** (1 if exponent > 0 else -1), True
+    if exponent == Fraction(1, 2):
+        return _square_root(base)
+    return _exponential(exponent * _logarithm(base)[0])
+
+
+def _square_root(value: Fraction) -> tuple[Fraction, bool]:
+    """Return the root, exact if the value is a square.
+
+    Raises:
+        InvalidExpression: The value is negative.
+    """
+    if value < 0:
+        raise InvalidExpression("the root of a negative number is not real")
+    root = Fraction(math.isqrt(value.numerator), math.isqrt(value.denominator))
+    if root * root == value:
+        return root, True
+    return _rounded(Decimal.sqrt, value), False
+
+
+def _exponential(value: Fraction) -> tuple[Fraction, bool]:
+    """Return the base of natural logarithms to the power of the value.
+
+    Raises:
+        InvalidExpression: The result would be longer than `_MAX_BITS`.
+    """
+    if abs(value) > _MAX_BITS * math.log(2):
+        raise InvalidExpression("an exponential gets too large or too small")
+    return _rounded(Decimal.exp, value), value == 0
+
+
+def _logarithm(value: Fraction, *, base_ten: bool = False) -> tuple[Fraction, bool]:
+    """Return the logarithm, natural or to base ten.
+
+    Raises:
+        InvalidExpression: The value is not positive.
+    """
+    if value <= 0:
+        raise InvalidExpression("a logarithm takes a positive number")
+    result = _rounded(Decimal.log10 if base_ten else Decimal.ln, value)
+    return result, base_ten and Fraction(10) ** round(result) == value
+
+
+def _rounded(function: Callable[[Decimal], Decimal], value: Fraction) -> Fraction:
+    with localcontext() as context:
+        context.prec = _DIGITS
+        return Fraction(function(Decimal(value.numerator) / Decimal(value.denominator)))
+
+
+def _whole(number: Fraction, limit: int | None = None) -> int:
+    if number.denominator != 1 or (limit is not None and not 0 <= number <= limit):
+        within = "" if limit is None else f" from 0 to {limit}"
+        raise InvalidExpression(f"{number} is not a whole number{within}")
+    return number.numerator
+
+
+def _round(value: Fraction, digits: Fraction = Fraction(0)) -> Fraction:
+    places = _whole(digits)
+    if abs(places) > _MAX_ROUNDING:
+        raise InvalidExpression(f"{places} digits are too many for rounding")
+    return round(value, places)
+
+
+def _least(*values: Fraction) -> Fraction:
+    return min(values)
+
+
+def _greatest(*values: Fraction) -> Fraction:
+    return max(values)
+
+
+def _of_whole_numbers(function: Callable[..., int], limit: int | None = None) -> Callable[..., int]:
+    def call(*values: Fraction) -> int:
+        return function(*(_whole(value, limit) for value in values))
+
+    return call
+
+
+_EXACT: Mapping[str, Callable[..., Any]] = {
+    "abs": Fraction.__abs__,
+    "min": _least,
+    "max": _greatest,
+    "round": _round,
+    "floor": Fraction.__floor__,
+    "ceil": Fraction.__ceil__,
+    "gcd": _of_whole_numbers(math.gcd),
+    "lcm": _of_whole_numbers(math.lcm),
+    "factorial": _of_whole_numbers(math.factorial, _MAX_WHOLE),
+    "comb": _of_whole_numbers(math.comb, 10 * _MAX_WHOLE),
+}
+"""Functions whose result is exact."""
+_ROUNDED: Mapping[str, Callable[..., tuple[Fraction, bool]]] = {
+    "sqrt": _square_root,
+    "exp": _exponential,
+    "ln": _logarithm,
+    "log10": functools.partial(_logarithm, base_ten=True),
+}
+"""Functions that also tell if their result is exact."""

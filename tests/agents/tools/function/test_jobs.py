@@ -2,7 +2,7 @@ import asyncio
 import random
 import threading
 
-from ragkit.agents.tools.slots import Slots
+from ragkit.agents.tools.function.jobs import Slots
 
 
 async def test_slots_come_back_whatever_is_cancelled() -> None:
