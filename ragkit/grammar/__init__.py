@@ -1,4 +1,21 @@
-"""Grammars for machine-read replies: bounded, no optional white space, valid by construction."""
+"""Grammars for machine-read replies: bounded, no optional white space, valid by construction.
+
+A JSON Schema becomes EBNF in six stages, each in a room or a module of its own:
+
+1. document (`schema/document.py`): sub-schemas by JSON pointer, older drafts in today's words.
+2. expansion (`schema/expansion.py`, `negation.py`): each place in the schema as a list of branches
+   without `$ref`, `allOf`, `anyOf`, `oneOf`, `not` or `if`. `check.py` validates what a branch
+   cannot express, after decoding.
+3. builder (`builder.py`, `schema/recursion.py`): branches into expressions, one rule for each
+   place and nesting depth.
+4. types (`types/`): the strings, numbers, arrays and objects of a branch.
+5. rules (`ebnf/expression.py`, `rules.py`): expressions under names, measured in bytes.
+6. EBNF (`ebnf/`): characters, patterns (`pattern.py`, `automaton.py`) and long runs
+   (`character_runs.py`) in the form that xgrammar compiles fast and reads correctly.
+
+`grammar.py` puts the stages together. `actions.py`, `plans.py`, `quotes.py` and `plain_text.py`
+build other grammars from the same parts; `limits.py` bounds them all.
+"""
 
 from ragkit.grammar.actions import Action, ToolCall, ToolSpec, action_grammar
 from ragkit.grammar.compiler import compile_grammar

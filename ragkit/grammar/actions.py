@@ -71,7 +71,7 @@ class Arguments:
         return ("", self._source.make(type=["object"]))
 
     def literal(self) -> Expr:
-        """Arguments by the schema.
+        """Build the arguments by the schema.
 
         Raises:
             InputError: No arguments satisfy it.
@@ -81,7 +81,7 @@ class Arguments:
         )
 
     def with_references(self, reference: Expr) -> Expr:
-        """Arguments of which each may be a reference instead.
+        """Build arguments of which each may be a reference instead.
 
         Raises:
             InputError: No arguments satisfy the schema.
@@ -124,12 +124,15 @@ class Arguments:
 
     def _some(self, expr: Expr | None) -> Expr:
         if expr is None:
-            raise InputError(f"No arguments satisfy the schema of the tool {self.tool.name!r}.")
+            raise InputError(
+                f"No arguments satisfy the schema of the tool {self.tool.name!r}. "
+                "Fix: remove the keywords that contradict each other."
+            )
         return expr
 
 
 def arguments_of(tools: Sequence[ToolSpec], limits: Limits, rules: Rules) -> dict[str, Arguments]:
-    """The tools' arguments by name.
+    """Return the tools' arguments by name.
 
     Raises:
         InputError: A schema cannot be honoured.
@@ -138,10 +141,13 @@ def arguments_of(tools: Sequence[ToolSpec], limits: Limits, rules: Rules) -> dic
 
 
 def check_names(tools: Sequence[ToolSpec]) -> None:
-    """Raise `InputError` if there are no tools, or two have one name."""
+    """Raise `InputError` if the list of tools is empty, or two tools share a name."""
     names = [tool.name for tool in tools]
     if not names or len(set(names)) < len(names):
-        raise InputError(f"Tools need names of their own, at least one; got {names!r}.")
+        raise InputError(
+            f"Tools need unique names, but got {names!r}. Fix: pass at least one tool, each with a "
+            "name of its own."
+        )
 
 
 def action_grammar(
@@ -151,7 +157,7 @@ def action_grammar(
     max_calls: int = 4,
     limits: Limits | None = None,
 ) -> Grammar[Action]:
-    """The grammar of `{"thought": ..., "calls": [{"tool": ..., "arguments": {...}}, ...]}`.
+    """Build the grammar of `{"thought": ..., "calls": [{"tool": ..., "arguments": {...}}, ...]}`.
 
     One to `max_calls` calls of `tools`, or one of an `ending` tool, which stands alone; each tool's
     arguments follow its own schema. Strings of an ending call may be `max_calls` times as long.
@@ -161,7 +167,7 @@ def action_grammar(
             `max_calls` is below 1.
     """
     if max_calls < 1:
-        raise InputError(f"max_calls must be at least 1, not {max_calls}.")
+        raise InputError(f"max_calls must be at least 1, not {max_calls!r}.")
     limits, rules = limits or Limits(), Rules()
     check_names([*tools, *ending])
     longer = replace(limits, string_length=limits.string_length * max_calls)
@@ -194,7 +200,7 @@ def _call(arguments: Arguments) -> Expr | None:
 
 def _required(expr: Expr | None) -> Expr:
     if expr is None:
-        raise InputError("No call can be written under these limits.")
+        raise InputError("No call fits these limits. Fix: raise the limits.")
     return expr
 
 

@@ -1,6 +1,7 @@
-"""From a schema to rules: nodes into branches, branches into values of one JSON type."""
+"""The builder: nodes of a schema into branches, branches into rules for each JSON type."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ragkit.grammar.ebnf.expression import Expr, Lit, alt
@@ -18,7 +19,7 @@ from ragkit.grammar.types.objects import ObjectWriter, object_shape
 
 @dataclass(slots=True)
 class Builder:
-    """Builds the rules of one schema under limits.
+    """The rules of one schema under limits, as they are built.
 
     `scope` tells schemas apart that share rules.
     """
@@ -31,7 +32,7 @@ class Builder:
     _active: set[tuple[Node, int, int]] = field(default_factory=set[tuple[Node, int, int]])
 
     def root(self) -> Expr | None:
-        """The whole schema; nesting goes deeper where no shallower value exists."""
+        """Build the whole schema; nesting goes deeper where no shallower value exists."""
         for depth in range(self.limits.depth, self.limits.depth + 6):
             if (expr := self.node(("",), depth + 1, self.limits.depth)) is not None:
                 return expr
@@ -40,12 +41,12 @@ class Builder:
         return None
 
     def node(self, node: Node, left: int, free: int) -> Expr | None:
-        """Values of a node.
+        """Build the values of a node.
 
         Args:
             node: The schemas that hold together.
-            left: How often a cycle may still be entered.
-            free: How often JSON of any kind may still nest.
+            left: Number of times that a cycle may still be entered.
+            free: Levels that JSON of any kind may still nest.
         """
         branches = self.expander.branches(node)
         pointers = tuple(pointer for branch in branches for pointer in branch.pointers)
@@ -68,7 +69,7 @@ class Builder:
             self._active.discard(key)
 
     def values(self, branch: Branch, left: int, free: int) -> Expr | None:
-        """Values of one branch; see `node`."""
+        """Build the values of one branch; see `node`."""
         if branch.values is not None:
             return choices(map(json_text, branch.values), self.rules)
         excluded = self._excluded(branch)
@@ -106,15 +107,15 @@ class Builder:
         found = [keywords for _, keywords in self.expander.keywords(branch)]
         return ArrayWriter(
             array_shape(found, self.limits),
-            lambda node: self.node(node, left, free),
+            partial(self.node, left=left, free=free),
             self.rules,
             self.expander.source,
             self._finite,
-            lambda keyword, reason: self.expander.note(_path(branch), keyword, reason),
+            partial(self.expander.note, _path(branch)),
         ).expr()
 
     def _finite(self, node: Node) -> tuple[object, ...] | None:
-        """All values of a node, where enum, const, boolean and null leave finitely many."""
+        """Return all values of a node, or None where there are infinitely many."""
         values: list[object] = []
         for branch in self.expander.branches(node):
             if branch.values is None and not branch.types <= {"boolean", "null"}:
@@ -132,7 +133,7 @@ class Builder:
         is_open = shape.free and any(self.expander.branches(value) for _, value in shape.entries)
         if shape.lo > max(len(shape.required), 1) and is_open:
             self.expander.note(_path(branch), "minProperties", "a free key may be repeated")
-        return ObjectWriter(shape, lambda node: self.node(node, left, free), self.rules).expr()
+        return ObjectWriter(shape, partial(self.node, left=left, free=free), self.rules).expr()
 
 
 def _path(branch: Branch) -> str:
@@ -140,7 +141,7 @@ def _path(branch: Branch) -> str:
 
 
 def _kinds(branch: Branch, excluded: list[Any], free: int) -> list[str]:
-    """What to write for the branch's types; arrays and objects of any kind end at the limit."""
+    """List the kinds of value to write; arrays and objects of any kind end at the limit."""
     kinds: list[str] = []
     for kind in ("null", "boolean", "number", "string", "array", "object"):
         if kind == "boolean" and "boolean" in branch.types:

@@ -18,7 +18,7 @@ _compilers: "OrderedDict[int, _Compiler]" = OrderedDict()
 
 
 class _Compiler:
-    """One xgrammar compiler per tokenizer: it reuses token masks between grammars."""
+    """The xgrammar compiler of one tokenizer, which reuses token masks between grammars."""
 
     def __init__(self, info: "xgrammar.TokenizerInfo") -> None:
         import xgrammar
@@ -31,7 +31,7 @@ class _Compiler:
         self._done: OrderedDict[str, Future[xgrammar.CompiledGrammar]] = OrderedDict()
 
     def start(self, ebnf: str) -> "Future[xgrammar.CompiledGrammar]":
-        """The compilation of a grammar, begun now or earlier."""
+        """Return the compilation of a grammar, started now or earlier."""
         with _lock:
             if ebnf in self._done:
                 self._done.move_to_end(ebnf)
@@ -71,8 +71,8 @@ def compile_grammar(
         return future.result(timeout_s)
     except TimeoutError as error:
         raise InputError(
-            f"The grammar of {len(ebnf)} characters takes longer than {timeout_s} s to compile; "
-            "lower its limits, or split the schema."
+            f"The grammar of {len(ebnf)} characters takes longer than {timeout_s} s to compile. "
+            "Fix: lower its limits, or split the schema."
         ) from error
     except Exception as error:
         raise InputError(f"xgrammar rejects the grammar: {error}") from error

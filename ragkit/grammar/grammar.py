@@ -1,4 +1,4 @@
-"""`Grammar`: what a reply may say, how long it can get, and how it is read."""
+"""`Grammar`: the EBNF of a reply, the length of the longest one, and its parser."""
 
 import contextlib
 import json
@@ -56,7 +56,7 @@ class Grammar(Generic[T_co]):
         return self._read(text)
 
     def fit(self, context_tokens: int) -> "Grammar[T_co]":
-        """This grammar, with limits tightened until `max_tokens` is within `context_tokens`.
+        """Return this grammar with limits tightened until `max_tokens` is within `context_tokens`.
 
         Limits tighten in the order of `Limits.tightened`.
 
@@ -77,8 +77,8 @@ class Grammar(Generic[T_co]):
             least = self._rebuild(steps[-1]) if steps else self
             raise InputError(
                 f"The longest reply takes {least.max_tokens} tokens under the tightest limits, but "
-                f"only {context_tokens} are left; shorten the prompt, or bound the schema's "
-                "strings and arrays."
+                f"only {context_tokens} are left. Fix: shorten the prompt, or bound the "
+                "schema's strings and arrays."
             )
         return self._rebuild(steps[low])
 
@@ -92,7 +92,7 @@ def assemble(
     rebuild: Callable[[Limits], Grammar[T]],
     checked: tuple[Finding, ...] = (),
 ) -> Grammar[T]:
-    """A grammar of a root expression and its rules."""
+    """Make a grammar of a root expression and its rules."""
     return Grammar(
         ebnf=render(root, rules.exprs, rules.texts),
         max_bytes=Sizes(rules.exprs).of(root),
@@ -116,15 +116,15 @@ def load_json(text: str) -> Json:
 
 
 def json_grammar(schema_or_type: Any, *, limits: Limits | None = None) -> Grammar[Any]:
-    """The grammar of a JSON Schema's instances, or of a type's values.
+    """Build the grammar of a JSON Schema's instances, or of a type's values.
 
     Replies are canonical JSON: no optional white space, properties in the order of the schema,
     no escapes but the needed ones.
 
     Args:
         schema_or_type: A JSON Schema (dict or bool; draft 2020-12, older spellings are read
-            too), or whatever pydantic's TypeAdapter takes: a model, a dataclass, a TypedDict, a
-            union. `parse` then returns a value of that type.
+            too), or any type that pydantic's TypeAdapter takes: a model, a dataclass, a
+            TypedDict, a union. `parse` then returns a value of that type.
         limits: Bounds where the schema has none or wider ones.
 
     Raises:
@@ -139,7 +139,7 @@ def json_grammar(schema_or_type: Any, *, limits: Limits | None = None) -> Gramma
 
 
 def described(kind: Any) -> tuple[TypeAdapter[Any], Json]:
-    """A type's adapter and JSON Schema.
+    """Return a type's adapter and JSON Schema.
 
     Raises:
         InputError: pydantic cannot describe the type.
@@ -159,7 +159,7 @@ def _typed(adapter: TypeAdapter[Any], value: Json) -> Any:
 
 
 def schema_grammar(schema: Json, limits: Limits, *, read: Callable[[Json], T]) -> Grammar[T]:
-    """The grammar of a schema whose checked instances `read` turns into values."""
+    """Build the grammar of a schema; `read` turns each checked instance into a value."""
     source = Source(schema)
     checker = Checker(source)
 
@@ -183,12 +183,12 @@ def schema_grammar(schema: Json, limits: Limits, *, read: Callable[[Json], T]) -
 def _shallow(
     expander: Expander, recursion: Recursion, limits: Limits
 ) -> tuple[Limits, Expr, Rules]:
-    """The grammar with as much depth as the number of rules allows."""
+    """Build the grammar with as much depth as the number of rules allows."""
     for depth in range(limits.depth, 0, -1):
         at_depth = replace(limits, depth=depth)
         with contextlib.suppress(TooManyRulesError, RecursionError):
             return at_depth, *_built(expander, recursion, at_depth)
-    raise InputError("The schema's grammar becomes too large; split the schema.")
+    raise InputError("The schema's grammar becomes too large. Fix: split the schema.")
 
 
 def _built(expander: Expander, recursion: Recursion, limits: Limits) -> tuple[Expr, Rules]:
@@ -196,6 +196,7 @@ def _built(expander: Expander, recursion: Recursion, limits: Limits) -> tuple[Ex
     root = builder.root()
     if root is None:
         raise InputError(
-            "No finite value satisfies the schema; its keywords contradict each other."
+            "No finite value satisfies the schema. Fix: remove the keywords that contradict each "
+            "other."
         )
     return root, builder.rules

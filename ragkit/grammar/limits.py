@@ -1,4 +1,4 @@
-"""Limits: what bounds a reply where its schema does not, and the order in which they tighten."""
+"""Limits: bounds of a reply where its schema has none, and the order in which they tighten."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ class Limits:
             them; none by default, since most schemas that don't forbid them don't mean them.
         integer_digits: Digits before the decimal point.
         fraction_digits: Digits after it.
-        depth: How often a recursive schema, and JSON of any kind, may nest in itself.
+        depth: Number of times that a recursive schema, or JSON of any kind, may nest in itself.
     """
 
     string_length: int = 1024
@@ -51,7 +51,7 @@ class Limits:
     depth: int = 2
 
     def tightened(self) -> Iterator["Limits"]:
-        """Ever tighter limits, ending at the tightest.
+        """Yield ever tighter limits, ending at the tightest.
 
         In three rounds, each limit is halved down to the round's floor before the next one is
         touched: nesting, undeclared entries, map entries, items, string length, key length; in

@@ -16,14 +16,16 @@ from ragkit.grammar.types.strings import bounded
 
 
 def choice_grammar(choices: Sequence[str]) -> Grammar[str]:
-    """The grammar of a reply that is one of the texts, as plain text and not as JSON.
+    """Build the grammar of a reply that is one of the texts, as plain text and not as JSON.
 
     Raises:
-        InputError: There are no choices, or one is not Unicode text.
+        InputError: The choices are empty, or one is not Unicode text.
     """
     allowed = frozenset(choices)
     if not allowed:
-        raise InputError("A choice needs at least one text to choose from.")
+        raise InputError(
+            "choice_grammar needs at least one text, but got none. Fix: pass the allowed replies."
+        )
     for text in allowed:
         require_text(text)
 
@@ -40,17 +42,19 @@ def choice_grammar(choices: Sequence[str]) -> Grammar[str]:
 
 
 def require_text(text: str) -> None:
-    """Refuse lone surrogates, which no UTF-8 text holds.
+    """Raise for lone surrogates, which UTF-8 cannot encode.
 
     Raises:
-        InputError: The text holds one.
+        InputError: The text contains one.
     """
     if not is_unicode(text):
-        raise InputError(f"{text[:200]!r} holds a lone surrogate, which no reply can.")
+        raise InputError(
+            f"{text[:200]!r} holds a lone surrogate, which UTF-8 cannot encode. Fix: remove it."
+        )
 
 
 def regex_grammar(pattern: str, *, limits: Limits | None = None) -> Grammar[str]:
-    """The grammar of a plain-text reply that matches the pattern from start to end.
+    """Build the grammar of a plain-text reply that matches the pattern from start to end.
 
     Repetitions without a bound of their own get `limits.string_length` as theirs.
 
@@ -84,5 +88,7 @@ def regex_grammar(pattern: str, *, limits: Limits | None = None) -> Grammar[str]
 
 def _present(expr: Expr | None) -> Expr:
     if expr is None:
-        raise InputError("No text satisfies the grammar.")
+        raise InputError(
+            "No text matches the pattern. Fix: change the pattern or raise the limits."
+        )
     return expr

@@ -46,7 +46,7 @@ class PlanStep:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Ids of the steps that must be done before, in the order of the arguments."""
+        """Ids of the steps that must finish first, in the order of the arguments."""
         refs = (a.ref for a in self.arguments.values() if isinstance(a, StepReference))
         return tuple(dict.fromkeys(refs))
 
@@ -61,7 +61,7 @@ class Plan:
 def plan_grammar(
     tools: Sequence[ToolSpec], max_steps: int, *, limits: Limits | None = None
 ) -> Grammar[Plan]:
-    """The grammar of `{"steps": [{"id": "#E1", "tool": ..., "arguments": {...}}, ...]}`.
+    """Build the grammar of `{"steps": [{"id": "#E1", "tool": ..., "arguments": {...}}, ...]}`.
 
     Step k has the id `#Ek`. Each argument is a literal by the tool's schema or, from the second
     step on, `{"ref": "#Ej", "path": [...]}` with j < k.
@@ -92,7 +92,7 @@ def plan_grammar(
 
 def _present(expr: Expr | None) -> Expr:
     if expr is None:
-        raise InputError("No plan can be written under these limits.")
+        raise InputError("No plan fits these limits. Fix: raise the limits.")
     return expr
 
 
@@ -108,7 +108,7 @@ def _step(step: int, arguments: Mapping[str, Arguments], rules: Rules) -> Expr |
 
 
 def _reference(step: int, rules: Rules) -> Expr | None:
-    """A reference to a step before this one; None for the first."""
+    """Build a reference to a step before this one; None for the first."""
     if step == 1:
         return None
     labels = choices((f'"#E{earlier}"' for earlier in range(1, step)), rules)

@@ -31,7 +31,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """An answer with its evidence; empty answer and no citations where it does not suffice."""
+    """An answer with its evidence; both answer and citations are empty if it does not suffice."""
 
     quotes: tuple[Quote, ...]
     sufficient: bool
@@ -46,7 +46,7 @@ def quote_grammar(
     language: str = "english",
     limits: Limits | None = None,
 ) -> Grammar[Evidence]:
-    """The grammar of an answer that quotes its passages before it says anything.
+    """Build the grammar of an answer that quotes its passages first.
 
     A reply is `{"quotes": [{"passage": id, "quote": sentence}, ...], "sufficient": bool, "answer":
     text, "citations": [id, ...]}`. Only whole sentences of the passage can be decoded as quotes
@@ -57,11 +57,11 @@ def quote_grammar(
     Args:
         passages: Texts by id; a sequence gets the ids "1", "2" and so on.
         max_quotes: Greatest number of quotes, and of citations.
-        language: Whose sentence rules apply.
+        language: Language whose sentence rules apply.
         limits: `string_length` bounds the answer and each quote.
 
     Raises:
-        InputError: There are no passages.
+        InputError: The passages are empty, or one is not Unicode text.
     """
     limits, rules = limits or Limits(), Rules()
     texts = _by_id(passages)
@@ -69,12 +69,12 @@ def quote_grammar(
     quote = alt(_quote(name, texts[name], found, rules) for name, found in spans.items())
     root = alt([_silent(), _spoken(quote, [*texts], max_quotes, limits, rules)])
     if root is None:
-        raise InputError("No reply can be written under these limits.")
+        raise InputError("No reply fits these limits. Fix: raise the limits.")
     return assemble(
         root,
         rules,
         limits=limits,
-        read=lambda text: _read(text, _Sources(texts=texts, language=language, limits=limits)),
+        read=lambda text: _read(text, _Quotable(texts=texts, language=language, limits=limits)),
         rebuild=lambda tighter: quote_grammar(
             texts, max_quotes=max_quotes, language=language, limits=tighter
         ),
@@ -91,7 +91,10 @@ def _by_id(passages: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
         else dict(zip(map(str, range(1, len(passages) + 1)), passages, strict=True))
     )
     if not named:
-        raise InputError("Quotes need at least one passage.")
+        raise InputError(
+            "quote_grammar needs at least one passage, but got none. Fix: pass the passages that "
+            "were retrieved."
+        )
     for name, text in named.items():
         require_text(name)
         require_text(text)
@@ -99,7 +102,7 @@ def _by_id(passages: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
 
 
 def _quotable(text: str, language: str, longest: int) -> _Spans:
-    """What can be quoted of a passage, with its first place there."""
+    """Return the quotable texts of a passage, each with its first place in it."""
     found: dict[str, tuple[int, int]] = {}
     for sentence in sentences(text, language=language):
         for start, end in _parts(text, *sentence, longest):
@@ -108,7 +111,7 @@ def _quotable(text: str, language: str, longest: int) -> _Spans:
 
 
 def _parts(text: str, start: int, end: int, longest: int) -> Iterator[tuple[int, int]]:
-    """A sentence, or if that is too long its lines, or if these are its words, as many as go."""
+    """Yield a sentence; a too long one as lines; a too long line as groups of words."""
     if end - start <= longest:
         yield start, end
         return
@@ -149,15 +152,15 @@ def _spoken(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sources:
-    """The passages that a reply was decoded from, under these limits or tighter ones."""
+class _Quotable:
+    """The passages that a reply quotes, decoded under these limits or tighter ones."""
 
     texts: Mapping[str, str]
     language: str
     limits: Limits
 
     def place(self, name: str, quote: str) -> tuple[int, int]:
-        """Where the quote stands in the passage."""
+        """Return the start and end of the quote in the passage."""
         lengths = [limits.string_length for limits in (self.limits, *self.limits.tightened())]
         for longest in dict.fromkeys(lengths):
             spans = _quotable(self.texts[name], self.language, longest)
@@ -168,7 +171,7 @@ class _Sources:
         )
 
 
-def _read(text: str, sources: _Sources) -> Evidence:
+def _read(text: str, sources: _Quotable) -> Evidence:
     value = load_json(text)
     try:
         quotes = [
@@ -184,6 +187,6 @@ def _read(text: str, sources: _Sources) -> Evidence:
     return Evidence(quotes=tuple(quotes), sufficient=sufficient, answer=answer, citations=citations)
 
 
-def _read_quote(name: str, text: str, sources: _Sources) -> Quote:
+def _read_quote(name: str, text: str, sources: _Quotable) -> Quote:
     start, end = sources.place(name, text)
     return Quote(passage=name, text=text, start=start, end=end)

@@ -1,7 +1,7 @@
-"""Random decoding under a grammar, as the harshest model would: every allowed token alike.
+"""Random decoding under a grammar, where every allowed token is equally likely.
 
-For tests and benchmarks: what a uniform choice among allowed tokens always gets right, no model
-can get wrong.
+For tests and benchmarks: if a uniform choice among the allowed tokens never gives an invalid reply,
+no model can.
 """
 
 import random
@@ -49,7 +49,7 @@ class RandomDecoder:
         return compile_grammar(grammar, self.info, timeout_s=timeout_s)
 
     def accepts(self, compiled: "xgrammar.CompiledGrammar", text: str) -> bool:
-        """Whether the text is a complete reply."""
+        """Return whether the text is a complete reply."""
         matcher = self._xgrammar.GrammarMatcher(compiled)
         return bool(matcher.accept_string(text) and matcher.is_completed())
 
@@ -61,13 +61,13 @@ class RandomDecoder:
         max_tokens: int,
         ending: float = 0.0,
     ) -> bytes | None:
-        """One reply, or None where `max_tokens` did not suffice.
+        """Decode one reply; None where `max_tokens` did not suffice.
 
         Args:
             compiled: The grammar.
-            seed: Of the random choice.
-            max_tokens: Number of tokens, with the end token.
-            ending: Chance to prefer a closing token where one is allowed, to keep replies short.
+            seed: Seed of the random choice.
+            max_tokens: Greatest number of tokens, with the end token.
+            ending: Probability of preferring a closing token, where one is allowed.
         """
         matcher = self._xgrammar.GrammarMatcher(compiled)
         mask = self._xgrammar.allocate_token_bitmask(1, len(self.vocabulary))
@@ -81,6 +81,21 @@ class RandomDecoder:
                 return bytes(reply)
             reply += self.vocabulary[token]
         return None
+
+    def replies(self, grammar: Grammar[object], count: int = 12) -> list[str]:
+        """Decode replies, each within the grammar's own bounds.
+
+        Raises:
+            AssertionError: `max_tokens` or `max_bytes` does not suffice.
+        """
+        compiled = self.compile(grammar)
+        found: list[str] = []
+        for seed in range(count):
+            reply = self.decode(compiled, seed=seed, max_tokens=grammar.max_tokens, ending=0.1)
+            if reply is None or len(reply) > grammar.max_bytes:
+                raise AssertionError(f"The bound {grammar.max_bytes} is too low for {reply!r}.")
+            found.append(reply.decode())
+        return found
 
     def _choose(self, words: list[int], chance: random.Random, ending: float) -> int:
         allowed = [

@@ -1,4 +1,4 @@
-"""Finite automata over code points: intersections and complements that EBNF cannot say."""
+"""Finite automata over code points, for intersections and complements."""
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ class TooLargeError(ValueError):
 
 @dataclass(slots=True)
 class _Nfa:
-    """Thompson's construction."""
+    """A nondeterministic automaton by Thompson's construction."""
 
     moves: list[list[tuple[Ranges, int]]] = field(default_factory=list[list[tuple[Ranges, int]]])
     skips: list[list[int]] = field(default_factory=list[list[int]])
@@ -109,10 +109,10 @@ class Dfa:
 
 
 def intersect(constraints: tuple[Constraint, ...]) -> Dfa | None:
-    """The strings that satisfy all constraints, or None if there are none.
+    """Return the automaton of the strings that satisfy all constraints; None if none exist.
 
     Raises:
-        TooLargeError: There would be too many states.
+        TooLargeError: The automaton would have too many states.
     """
     found = _intersection(constraints)
     if isinstance(found, TooLargeError):
@@ -190,7 +190,7 @@ def _moves(parts: Sequence[_Part], state: State) -> Iterator[tuple[Ranges, State
 
 
 def _named_controls(edges: list[list[tuple[Ranges, int]]], spans: list[tuple[int, int]]) -> Ranges:
-    """Control characters are only written where a constraint names them."""
+    """Return the control characters that a constraint names; others are never written."""
     named = [r for part in edges for r, _ in part if r[-1][1] < 0x80]
     return charset.intersection(
         charset.intersection(charset.union(*named), charset.CONTROLS), tuple(spans)

@@ -1,4 +1,4 @@
-"""Runs of many characters, written so that they compile fast and decode fast.
+"""Runs of many characters, in a form that compiles fast and decodes fast.
 
 xgrammar computes one token mask for each place within a rule, each a walk over the whole
 vocabulary, and checks while decoding every token that reaches beyond the end of its rule. So a
@@ -76,9 +76,11 @@ def raw_content(expr: Expr, rules: Rules) -> Expr | None:
         case Blend(Alt(options)):
             kinds, texts = _kinds(options)
             special = alt([raw_content(text, rules) for text in texts])
-            return _Run(kinds, special, rules, closed=False, width=expr.width).between(0, expr.hi)
+            return _Ladder(kinds, special, rules, closed=False, width=expr.width).between(
+                0, expr.hi
+            )
         case Rep(Chars() as item, lo, hi):
-            return _Run(item, None, rules, closed=False).between(lo, hi)
+            return _Ladder(item, None, rules, closed=False).between(lo, hi)
         case Rep(item, lo, hi):
             return rep(raw_content(item, rules), lo, hi)
         case _:
@@ -96,7 +98,7 @@ def _blend(options: tuple[Expr, ...], blend: Blend, rules: Rules) -> Expr | None
     special = alt([escapes(kinds.ranges), *(json_content(text, rules) for text in texts)])
     if not isinstance(raw, Chars):
         return rep(special, 0, blend.hi // blend.width)
-    return _Run(raw, special, rules, closed=False, width=blend.width).between(0, blend.hi)
+    return _Ladder(raw, special, rules, closed=False, width=blend.width).between(0, blend.hi)
 
 
 def run(ranges: Ranges, lo: int, hi: int, rules: Rules, *, closed: bool = True) -> Expr | None:
@@ -115,11 +117,11 @@ def run(ranges: Ranges, lo: int, hi: int, rules: Rules, *, closed: bool = True) 
     raw = plain(ranges)
     if not isinstance(raw, Chars):
         return rep(escapes(ranges), lo, hi)
-    return _Run(raw, escapes(ranges), rules, closed=closed).between(lo, hi)
+    return _Ladder(raw, escapes(ranges), rules, closed=closed).between(lo, hi)
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _Ladder:
     """Writes the runs of one kind of character.
 
     `width` is how many characters an escape (or whatever is special) stands for at most.

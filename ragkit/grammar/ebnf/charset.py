@@ -7,7 +7,7 @@ from ragkit.grammar.ebnf.expression import Ranges
 
 SCALARS: Ranges = ((0, 0xD7FF), (0xE000, 0x10FFFF))
 CONTROLS: Ranges = ((0x00, 0x07), (0x0B, 0x0B), (0x0E, 0x1F))
-"""C0 controls without a short JSON escape; free text never holds them."""
+"""C0 controls without a short JSON escape; free text has none of them."""
 DIGITS: Ranges = ((0x30, 0x39),)
 WORD: Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
 LINE_ENDS: Ranges = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
@@ -15,7 +15,7 @@ _ECMA_SPACE_ONLY: Ranges = ((0xFEFF, 0xFEFF),)
 
 
 def union(*sets: Ranges) -> Ranges:
-    """All code points of the sets."""
+    """Return all code points of the sets."""
     merged: list[tuple[int, int]] = []
     for low, high in sorted(span for ranges in sets for span in ranges):
         if merged and low <= merged[-1][1] + 1:
@@ -26,7 +26,7 @@ def union(*sets: Ranges) -> Ranges:
 
 
 def complement(ranges: Ranges) -> Ranges:
-    """All scalar values outside the set."""
+    """Return all scalar values outside the set."""
     gaps: list[tuple[int, int]] = []
     start = 0
     for low, high in ranges:
@@ -37,23 +37,23 @@ def complement(ranges: Ranges) -> Ranges:
 
 
 def intersection(left: Ranges, right: Ranges) -> Ranges:
-    """The code points that both sets hold."""
+    """Return the code points in both sets."""
     spans = ((max(a, c), min(b, d)) for a, b in left for c, d in right if a <= d and c <= b)
     return tuple(sorted(spans))
 
 
 def difference(left: Ranges, right: Ranges) -> Ranges:
-    """The code points of `left` that `right` lacks."""
+    """Return the code points of `left` that are not in `right`."""
     return intersection(left, complement(right))
 
 
 def of(text: Iterable[str]) -> Ranges:
-    """The characters of a text."""
+    """Return the set of the characters of a text."""
     return union(tuple((ord(char), ord(char)) for char in text))
 
 
 TEXT: Ranges = difference(SCALARS, CONTROLS)
-"""What free text may hold."""
+"""The characters of free text."""
 
 
 def _scan(holds: Callable[[str], bool]) -> Ranges:
@@ -64,11 +64,11 @@ def _scan(holds: Callable[[str], bool]) -> Ranges:
 
 @functools.cache
 def category(name: str, *, wide: bool) -> Ranges:
-    r"""The set of `\d`, `\w` or `\s` (by its letter).
+    r"""Return the set of `\d`, `\w` or `\s` (by its letter).
 
-    ECMA 262 and Python's `re` disagree beyond ASCII: the narrow set is what both hold, the wide
-    set what either holds. A class is read narrow and a negated class wide, so that what a
-    grammar writes matches under both.
+    ECMA 262 and Python's `re` disagree beyond ASCII: the narrow set is in both, the wide set in
+    either. A class is read narrow and a negated class wide, so that a decoded text matches
+    under both.
     """
     if name == "s":
         spaces = _scan(str.isspace)

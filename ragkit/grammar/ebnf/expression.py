@@ -1,7 +1,7 @@
-"""Grammar expressions: what a rule may say, how long it can get, and how xgrammar's EBNF says it.
+"""Grammar expressions, the length of their longest text, and their form in xgrammar's EBNF.
 
 Everything is bounded, so the longest text of an expression is a finite sum. The empty language
-(no text at all) is `None`: it swallows sequences and vanishes from alternatives.
+(no text at all) is `None`: it absorbs sequences and vanishes from alternatives.
 """
 
 import functools
@@ -87,7 +87,7 @@ NOTHING = Lit("")
 
 
 def seq(*parts: Expr | None) -> Expr | None:
-    """A sequence; None where a part can say nothing at all."""
+    """Make a sequence; None where a part is the empty language."""
     flat: list[Expr] = []
     for part in parts:
         if part is None:
@@ -109,7 +109,7 @@ def _merge_literals(parts: Iterable[Expr]) -> list[Expr]:
 
 
 def alt(options: Iterable[Expr | None]) -> Expr | None:
-    """A choice without the impossible and repeated options; None where nothing is left."""
+    """Make a choice without empty and repeated options; None where nothing is left."""
     flat: dict[Expr, None] = {}
     for option in options:
         if option is not None:
@@ -120,7 +120,7 @@ def alt(options: Iterable[Expr | None]) -> Expr | None:
 
 
 def rep(item: Expr | None, lo: int, hi: int) -> Expr | None:
-    """A bounded repetition; an impossible item may still be repeated zero times."""
+    """Make a bounded repetition; an empty item may still be repeated zero times."""
     if hi < lo or (item is None and lo > 0):
         return None
     if item is None or hi == 0:
@@ -129,18 +129,18 @@ def rep(item: Expr | None, lo: int, hi: int) -> Expr | None:
 
 
 def chars(ranges: Iterable[tuple[int, int]]) -> Expr | None:
-    """A character class; None for an empty one."""
+    """Make a character class; None for an empty one."""
     found = tuple(ranges)
     return Chars(found) if found else None
 
 
 def byte_length(code: int) -> int:
-    """Bytes of a code point in UTF-8."""
+    """Return the number of bytes of a code point in UTF-8."""
     return next(size for limit, size in _BYTES_UP_TO if code <= limit)
 
 
 class Sizes:
-    """The longest text of expressions, in bytes."""
+    """The lengths of the longest texts of expressions, in bytes."""
 
     def __init__(self, rules: Mapping[str, Expr]) -> None:
         """Measure the rules, which only refer to rules before them."""
@@ -149,7 +149,7 @@ class Sizes:
             self._known[name] = self.of(expr)
 
     def of(self, expr: Expr) -> int:
-        """Length of the longest text in UTF-8 bytes."""
+        """Return the length of the longest text in UTF-8 bytes."""
         match expr:
             case Lit(text):
                 return len(text.encode())
@@ -168,10 +168,10 @@ class Sizes:
 
 
 def render(root: Expr, rules: Mapping[str, Expr], texts: Mapping[str, str]) -> str:
-    """The EBNF of `root` with the rules that it reaches, in the order of their first use.
+    """Write the EBNF of `root` with the rules that it reaches, in the order of their first use.
 
     Args:
-        root: Where replies start.
+        root: Expression of a whole reply.
         rules: Name to expression.
         texts: Name to the `text` of the expression.
     """
@@ -200,7 +200,7 @@ def _references(expr: Expr) -> list[str]:
 
 
 def text(expr: Expr, *, inner: bool = False) -> str:
-    """The expression in EBNF; as part of a larger one where it is `inner`."""
+    """Write the expression in EBNF; as part of a larger one where it is `inner`."""
     match expr:
         case Lit(literal):
             return _literal(literal)
@@ -231,7 +231,7 @@ def _literal_char(char: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _class(ranges: Ranges) -> str:
-    """A class whose ranges are each one range in every byte of their UTF-8.
+    """Write a class whose ranges are each one range in every byte of their UTF-8.
 
     xgrammar before 0.2.8 reads others wrongly: U+0080 to U+D7FF has a dead end after the byte
     0xED, and lets overlong sequences through after 0xE0.
@@ -241,7 +241,7 @@ def _class(ranges: Ranges) -> str:
 
 
 def uniform(low: int, high: int) -> Iterator[tuple[int, int]]:
-    """The range in parts that have the same number of bytes and one range in each of them."""
+    """Divide the range into parts that are one range in each of their bytes."""
     cut = next((end for end in _LAST_OF_LENGTH if low <= end < high), None)
     for bits in (6, 12, 18) if cut is None and high > _ASCII else ():
         mask = (1 << bits) - 1

@@ -1,4 +1,4 @@
-"""Characters inside JSON strings: which stand for themselves, and which are escaped."""
+"""Characters inside JSON strings: those written as they are, and those that are escaped."""
 
 import json
 
@@ -11,12 +11,12 @@ _SHORT_SET = charset.of(_SHORT)
 
 
 def json_text(value: object) -> str:
-    """A value as canonical JSON: no white space, no needless escapes, keys in their order."""
+    """Write a value as canonical JSON: no white space, no needless escapes, keys in their order."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def escapes(ranges: Ranges) -> Expr | None:
-    """The escapes that write those characters of the set that JSON doesn't allow raw."""
+    """Return the escapes of those characters of the set that JSON doesn't allow raw."""
     short = charset.intersection(ranges, _SHORT_SET)
     letters = charset.of(_SHORT[chr(c)] for low, high in short for c in range(low, high + 1))
     long = charset.intersection(ranges, charset.CONTROLS)
@@ -25,10 +25,10 @@ def escapes(ranges: Ranges) -> Expr | None:
 
 
 def plain(ranges: Ranges) -> Expr | None:
-    """The characters of the set that stand for themselves."""
+    """Return the characters of the set that are written as they are."""
     return chars(charset.difference(ranges, _ESCAPED))
 
 
 def json_char(ranges: Ranges) -> Expr | None:
-    """One character of the set as it is written inside a JSON string."""
+    """Return one character of the set as it is written inside a JSON string."""
     return alt([plain(ranges), escapes(ranges)])

@@ -44,7 +44,7 @@ _ANCHORS = {
 
 
 class UnsupportedPatternError(ValueError):
-    """The pattern uses what a grammar cannot say; the message names it."""
+    """The pattern uses a construct that no grammar can express; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Constraint:
 
 @functools.lru_cache(maxsize=4096)
 def constraints(pattern: str, *, positive: bool = True) -> tuple[Constraint, ...]:
-    """What a string must satisfy to match (or not to match) the pattern somewhere.
+    """Return the constraints of strings that match (or don't match) the pattern somewhere.
 
     Raises:
         UnsupportedPatternError: Back references, look-behind, or assertions other than anchors
@@ -157,7 +157,7 @@ def _anchored(expr: Expr | None) -> Expr | None:
 
 
 def _distribute(options: list[Expr], end: int) -> list[Expr]:
-    """Draw alternatives at one end apart until no anchor hides in a group there."""
+    """Expand alternatives at one end until no anchor is inside a group there."""
     done: list[Expr] = []
     while options:
         parts = _parts(options.pop(0))

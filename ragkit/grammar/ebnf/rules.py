@@ -12,7 +12,7 @@ class TooManyRulesError(ValueError):
 
 
 class Rules:
-    """Named rules; asking again with the same key gives the same rule."""
+    """Named rules; the same key gives the same rule."""
 
     def __init__(self) -> None:
         """Start without rules."""
@@ -22,14 +22,17 @@ class Rules:
         self._names: dict[str, Ref] = {}
 
     def once(self, key: Hashable, make: Callable[[], Expr | None]) -> Ref | None:
-        """The rule for the key; None where its language is empty. `make` must not ask for it."""
+        """Return the rule for the key, or None if its language is empty.
+
+        `make` must not ask for the same key.
+        """
         if key not in self._known:
             expr = make()
             self._known[key] = expr if expr is None or isinstance(expr, Ref) else self.add(expr)
         return self._known[key]
 
     def add(self, expr: Expr) -> Ref:
-        """The rule that says this, new where there is none yet."""
+        """Return the rule of this text, made if missing."""
         said = text(expr)
         if said not in self._names:
             if len(self.exprs) >= _MAX_RULES:

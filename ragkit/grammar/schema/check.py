@@ -17,7 +17,7 @@ _ARRAY_ITEMS = re.compile(r"'items': \[|'additionalItems'|'dependencies': \{")
 
 
 def format_checker() -> Any:
-    """The format checker of jsonschema, for the formats that are decoded or checked."""
+    """Return jsonschema's format checker, for the formats that are decoded or checked."""
     from jsonschema import Draft202012Validator, FormatChecker
 
     known: Any = Draft202012Validator.FORMAT_CHECKER.checkers
@@ -50,11 +50,11 @@ class Checker:
         return extended(root, format_checker=format_checker())
 
     def valid(self, pointer: str, value: Json) -> bool:
-        """Whether the value satisfies the schema at the pointer."""
+        """Return whether the value satisfies the schema at the pointer."""
         return bool(self._validator.evolve(schema=self._schema(pointer)).is_valid(value))
 
     def test(self, pointer: str, *, without: str = "") -> Callable[[Json], bool]:
-        """The test of many values by the schema at the pointer, leaving a keyword out."""
+        """Return a test for many values by the schema at the pointer, without one keyword."""
         schema = self._schema(pointer)
         if is_object(schema):
             schema = {keyword: v for keyword, v in schema.items() if keyword != without}
@@ -64,7 +64,7 @@ class Checker:
         return lambda value: bool(validator.is_valid(value))
 
     def check(self, value: Json) -> None:
-        """Hold the value against the whole schema.
+        """Validate the value against the whole schema.
 
         Raises:
             InputError: Names the keyword and the path within the value.
@@ -83,7 +83,7 @@ class Checker:
         return keywords if isinstance(keywords, bool) else self._spelled_out(keywords)
 
     def _spelled_out(self, keywords: Mapping[str, Any]) -> Json:
-        """A made-up schema in JSON Schema's own words."""
+        """Translate a synthetic schema into JSON Schema."""
         parts: list[Json] = []
         for keyword, value in keywords.items():
             match keyword:
@@ -111,7 +111,7 @@ def _spelled_type(name: str) -> Json:
 
 
 def _check_pattern(validator: Any, pattern: str, instance: object, schema: object) -> Iterator[Any]:
-    """As jsonschema does, but read patterns that only ECMA 262 spells so."""
+    """Check as jsonschema does, but read the named groups of ECMA 262 too."""
     from jsonschema import ValidationError
 
     text = re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", pattern)
@@ -120,7 +120,7 @@ def _check_pattern(validator: Any, pattern: str, instance: object, schema: objec
 
 
 def _check_multiple(validator: Any, step: float, instance: object, schema: object) -> Iterator[Any]:
-    """In exact decimal arithmetic: 19.99 is a multiple of 0.01, which doubles deny."""
+    """Check in exact decimal arithmetic: 19.99 is a multiple of 0.01, but not in doubles."""
     from jsonschema import ValidationError
 
     if isinstance(instance, bool) or not isinstance(instance, int | float):

@@ -1,8 +1,8 @@
 """A schema document: its sub-schemas by JSON pointer, with older drafts' spellings translated.
 
 Inside the compiler, a schema is known by its pointer, and a `Keywords` mapping holds pointers
-where the document holds sub-schemas. Schemas that the compiler makes up (the negation of a
-keyword, for example) get pointers that start with `~`.
+where the document holds sub-schemas. Synthetic schemas (the negation of a keyword, for
+example) get pointers that start with `~`.
 """
 
 import re
@@ -22,7 +22,7 @@ _LEGACY = re.compile(r"draft-0[1-7]")
 
 
 def escape(name: str) -> str:
-    """A name as a reference token of a JSON pointer."""
+    """Escape a name as a reference token of a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
@@ -33,7 +33,7 @@ class UnsupportedSchemaError(InputError):
         """Name the keyword, its place and the reason."""
         super().__init__(
             f"The schema's keyword {keyword!r} at {path or '/'!r} cannot be decoded under a "
-            f"grammar: {reason}."
+            f"grammar: {reason}. Fix: remove or rewrite the keyword."
         )
         self.path, self.keyword, self.reason = path, keyword, reason
 
@@ -44,7 +44,7 @@ class Source:
     def __init__(self, root: Json) -> None:
         """Index the document's identifiers."""
         if not (is_object(root) or isinstance(root, bool)):
-            raise InputError(f"A JSON Schema is an object or a boolean, not {type(root).__name__}.")
+            raise InputError(f"A JSON Schema is an object or a boolean, not {root!r:.200}.")
         self.root = root
         dialect = root.get("$schema") if is_object(root) else None
         self.legacy = bool(isinstance(dialect, str) and _LEGACY.search(dialect))
@@ -54,7 +54,7 @@ class Source:
         self._names = dict(_identifiers(root, ""))
 
     def make(self, **keywords: Json) -> str:
-        """The pointer of a made-up schema; children are pointers already."""
+        """Return the pointer of a synthetic schema; its children are pointers already."""
         key = repr(sorted(keywords.items()))
         if key not in self._made_as:
             pointer = f"~{len(self._made)}"
@@ -63,7 +63,7 @@ class Source:
         return self._made_as[key]
 
     def keywords(self, pointer: str) -> Keywords | bool:
-        """The keywords of the schema there.
+        """Return the keywords of the schema there.
 
         Raises:
             InputError: It is no schema, or has a keyword that is refused.
@@ -75,7 +75,7 @@ class Source:
         return self._read[pointer]
 
     def raw(self, pointer: str) -> Json:
-        """What the document holds there."""
+        """Return the value in the document there."""
         value: Json = self.root
         for token in pointer.split("/")[1:]:
             token = token.replace("~1", "/").replace("~0", "~")
@@ -97,32 +97,32 @@ class Source:
         names = value.get("type", [])
         for name in [names] if isinstance(names, str) else names:
             if name not in _TYPES:
-                raise UnsupportedSchemaError(pointer, "type", f"{name!r} is no JSON type")
+                raise UnsupportedSchemaError(pointer, "type", f"{name!r} is not a JSON type")
         found = _modern(value)
         self._point(found, pointer)
         return found
 
     def _point(self, found: dict[str, Json], pointer: str) -> None:
-        """Put pointers in the place of sub-schemas."""
+        """Replace sub-schemas with their pointers."""
         for keyword, value in found.items():
             where = f"{pointer}/{keyword}"
             if keyword == "$ref":
                 found[keyword] = self._target(value, pointer)
-            elif keyword in CHILD and not isinstance(value, _At):
+            elif keyword in CHILD and not isinstance(value, _Elsewhere):
                 found[keyword] = where
-            elif keyword in CHILD_LIST and not isinstance(value, _At):
+            elif keyword in CHILD_LIST and not isinstance(value, _Elsewhere):
                 _expect(value, list, where)
                 found[keyword] = [f"{where}/{index}" for index in range(len(value))]
             elif keyword in CHILD_MAP:
                 _expect(value, dict, where)
                 found[keyword] = _point_map(cast(Json, value), pointer, where)
         for keyword, value in found.items():
-            if isinstance(value, _At):
+            if isinstance(value, _Elsewhere):
                 found[keyword] = value.resolve(pointer)
 
     def _target(self, reference: Json, pointer: str) -> str:
         if not isinstance(reference, str):
-            raise UnsupportedSchemaError(pointer, "$ref", f"{reference!r} is no reference")
+            raise UnsupportedSchemaError(pointer, "$ref", f"{reference!r} is not a reference")
         base, _, fragment = reference.partition("#")
         start = self._names.get(base) if base else ""
         target = unquote(fragment)
@@ -139,21 +139,21 @@ class Source:
         return start + target
 
 
-class _At:
+class _Elsewhere:
     """A child schema that older drafts keep elsewhere."""
 
     def __init__(self, path: str, count: int | None = None) -> None:
         self.path, self.count = path, count
 
     def resolve(self, pointer: str) -> str | list[str]:
-        """The pointer, or one for each item of the list there."""
+        """Return the pointer, or one for each item of the list there."""
         where = f"{pointer}/{self.path}"
         return where if self.count is None else [f"{where}/{i}" for i in range(self.count)]
 
 
 def _point_map(value: Mapping[str, Json], pointer: str, where: str) -> dict[str, Json]:
     return {
-        name: child.resolve(pointer) if isinstance(child, _At) else f"{where}/{escape(name)}"
+        name: child.resolve(pointer) if isinstance(child, _Elsewhere) else f"{where}/{escape(name)}"
         for name, child in value.items()
     }
 
@@ -164,13 +164,13 @@ def _expect(value: Json, kind: type, where: str) -> None:
 
 
 def _modern(schema: Mapping[str, Json]) -> dict[str, Json]:
-    """The keywords in the words of draft 2020-12."""
+    """Translate the keywords into those of draft 2020-12."""
     found = dict(schema)
     if is_array(items := found.get("items")):
-        found["prefixItems"] = _At("items", len(items))
+        found["prefixItems"] = _Elsewhere("items", len(items))
         del found["items"]
         if "additionalItems" in found:
-            found["items"] = _At("additionalItems")
+            found["items"] = _Elsewhere("additionalItems")
     found.pop("additionalItems", None)
     for bound in ("Minimum", "Maximum"):
         if isinstance(is_open := found.get(f"exclusive{bound}"), bool):
@@ -190,7 +190,7 @@ def _split_dependencies(found: dict[str, Json]) -> None:
             names: list[Json] = needs if is_array(needs) else [needs]
             found["dependentRequired"] = {**found.get("dependentRequired", {}), name: names}
         else:
-            at = _At(f"dependencies/{escape(name)}")
+            at = _Elsewhere(f"dependencies/{escape(name)}")
             found["dependentSchemas"] = {**found.get("dependentSchemas", {}), name: at}
 
 
@@ -214,7 +214,7 @@ def _own_identifiers(schema: Mapping[str, Json], pointer: str) -> Iterator[tuple
 
 
 def children(keywords: Keywords | bool) -> Iterator[str]:
-    """The pointers that a schema refers to."""
+    """Yield the pointers that a schema refers to."""
     if isinstance(keywords, bool):
         return
     for keyword, value in keywords.items():

@@ -1,4 +1,4 @@
-"""Conjunctions of schemas, drawn apart into branches that hold no alternatives.
+"""Expansion of conjunctions of schemas into branches without alternatives.
 
 A node is a tuple of pointers that hold together. A branch is a tuple of pointers too, with every
 reference, `allOf` and one choice of every alternative already followed.
@@ -28,7 +28,7 @@ _MAX_PROBING = 6
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A conjunction without alternatives. `values` is None where no enum or const speaks."""
+    """A conjunction without alternatives. `values` is None without an enum or const."""
 
     pointers: Node
     types: frozenset[str]
@@ -37,7 +37,7 @@ class Branch:
 
 @dataclass(slots=True)
 class Expander:
-    """Draws nodes apart, and notes what can only be checked after decoding."""
+    """Expands nodes into branches, and records what can only be checked after decoding."""
 
     source: Source
     checker: Checker
@@ -46,14 +46,14 @@ class Expander:
     _known: dict[Node, tuple[Branch, ...]] = field(default_factory=dict[Node, tuple[Branch, ...]])
 
     def branches(self, node: Node) -> tuple[Branch, ...]:
-        """The branches of a node that some value may satisfy."""
+        """Return the branches of a node that some value may satisfy."""
         if node not in self._known:
             found: dict[Node, Branch] = {}
             for count, pointers in enumerate(self._flatten(list(node), ())):
                 if count > _MAX_BRANCHES:
                     raise InputError(
                         f"The schema at {node[0] or '/'!r} combines more than {_MAX_BRANCHES} "
-                        "alternatives; use fewer anyOf and oneOf inside allOf."
+                        "alternatives. Fix: use fewer anyOf and oneOf inside allOf."
                     )
                 if branch := self._branch(pointers):
                     found[pointers] = branch
@@ -66,7 +66,7 @@ class Expander:
         self.findings[path, keyword] = finding
 
     def keywords(self, branch: Branch) -> list[tuple[str, Keywords]]:
-        """The keywords of every schema of a branch."""
+        """Return the keywords of every schema of a branch."""
         found = ((pointer, self.source.keywords(pointer)) for pointer in branch.pointers)
         return [
             (pointer, keywords) for pointer, keywords in found if not isinstance(keywords, bool)
@@ -132,7 +132,7 @@ class Expander:
         return [option for child in children for option in self._alone(pointer, child, children)]
 
     def _alone(self, pointer: str, child: str, children: list[str]) -> Alternatives:
-        """The alternatives of this branch of a oneOf that no other branch accepts."""
+        """Return the alternatives of this branch of a oneOf that no other branch accepts."""
         others = [
             other for other in children if other != child and self._overlap(child, other, children)
         ]
@@ -151,7 +151,7 @@ class Expander:
         return [(child,)]
 
     def _forbids_foreign(self, alternative: Node, child: str) -> bool:
-        """Whether it only forbids names that the child doesn't know: the way to try first."""
+        """Return whether it only forbids names unknown to the child, which is tried first."""
         own: Any = self.source.keywords(child)
         found: list[Any] = [self.source.keywords(pointer) for pointer in alternative]
         names = {name for made in found if made is not True for name in made.get("$forbid", [])}
@@ -161,7 +161,7 @@ class Expander:
         return bool(names) and names.isdisjoint(known)
 
     def _excluding(self, child: str, denials: list[Alternatives]) -> Alternatives | None:
-        """The child with one alternative of each denial; None where too many were cut off."""
+        """Combine the child with one alternative of each denial; None if too many are cut off."""
         found: Alternatives = [(child,)]
         cut = False
         for alternatives in denials:
@@ -172,7 +172,7 @@ class Expander:
         return found if found or not cut else None
 
     def _beyond(self, child: str, other: str) -> Alternatives:
-        """A property of the child that the other, being closed, doesn't allow."""
+        """Return alternatives with a property of the child that the other forbids."""
         mine, theirs = self.source.keywords(child), self.source.keywords(other)
         if isinstance(mine, bool) or isinstance(theirs, bool) or "patternProperties" in theirs:
             return []
@@ -185,7 +185,7 @@ class Expander:
         return len(siblings) > _MAX_PAIRWISE or not self._impossible((left, right), _PROBE_DEPTH)
 
     def _discriminated(self, children: list[str]) -> bool:
-        """Whether one required property has a different constant in every branch."""
+        """Return whether one required property has a different constant in every branch."""
         tables = [self._constants(child) for child in children]
         names = tables[0].keys() if tables else ()
         shared = [name for name in names if all(name in table for table in tables)]
@@ -214,7 +214,7 @@ class Expander:
         return values[0] if len(values) == 1 else None
 
     def _impossible(self, node: Node, depth: int) -> bool:
-        """Whether certainly no value satisfies the node."""
+        """Return whether certainly no value satisfies the node."""
         if self._probing >= _MAX_PROBING:
             return False
         self._probing += 1
@@ -250,7 +250,7 @@ class Expander:
         return Branch(pointers, types, None) if types else None
 
     def _kept(self, pointers: Node, lister: str, keyword: str) -> tuple[Json, ...]:
-        """The listed values that satisfy everything else; their own list needs no check."""
+        """Return the listed values that satisfy all other keywords."""
         keywords: Any = self.source.keywords(lister)
         values = keywords["enum"] if keyword == "enum" else [keywords["const"]]
         checks = [
@@ -261,7 +261,7 @@ class Expander:
 
 
 def _child(found: list[Keywords], name: str) -> Node:
-    """The schemas of a property, as far as `properties` and a closed object tell."""
+    """Return the schemas of a property by `properties` and `additionalProperties`."""
     node: list[str] = []
     for keywords in found:
         properties = keywords.get("properties", {})

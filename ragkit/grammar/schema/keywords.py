@@ -1,4 +1,4 @@
-"""How each JSON Schema keyword is treated, as a table."""
+"""The treatment of each JSON Schema keyword, as a table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Treatment: TypeAlias = Literal["enforced", "checked", "refused", "annotation"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """How the keyword at `path` (a JSON pointer) is treated, and why."""
+    """The treatment of the keyword at `path` (a JSON pointer), and its reason."""
 
     path: str
     keyword: str
@@ -103,5 +103,5 @@ IN_PLACE = frozenset(
 
 
 def is_assertion(keyword: str) -> bool:
-    """Whether the keyword says something about the value."""
+    """Return whether the keyword constrains the value."""
     return KEYWORDS.get(keyword, _SAYS_NOTHING)[0] != "annotation"

@@ -1,4 +1,4 @@
-"""`lint`: what a grammar makes of each keyword of a schema."""
+"""`lint`: the treatment of each keyword of a schema."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +15,9 @@ _LISTS = CHILD_LIST | {"items"}
 
 
 def lint(schema_or_type: Any) -> list[Finding]:
-    """How each keyword of a schema is treated, in the order of the document.
+    """List the treatment of each keyword of a schema, in the order of the document.
 
-    Where a keyword stands matters: one that is enforced as a rule may be only checked after
+    The place of a keyword matters: one that is usually enforced may only be checked after
     decoding, or refused, in a combination that a grammar cannot express.
 
     Args:

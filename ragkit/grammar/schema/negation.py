@@ -28,17 +28,17 @@ _OPPOSITE: Mapping[str, tuple[str, str, int]] = {
     "maxProperties": ("object", "minProperties", 1),
     "pattern": ("string", "$notPattern", 0),
 }
-"""Keyword to the type it speaks of, the keyword that denies it, and what to add to the value."""
+"""Keyword to its type, the opposite keyword, and the number to add to the value."""
 
 
 def expand_types(names: Any) -> frozenset[str]:
-    """The value of `type` in the terms of `TYPES`."""
+    """Translate the value of `type` into the terms of `TYPES`."""
     found = set([names] if isinstance(names, str) else names)
     return frozenset(found - {"number"} | ({"integer", "fraction"} if "number" in found else set()))
 
 
 def negate(source: Source, pointer: str, seen: frozenset[str] = frozenset()) -> Alternatives:
-    """The alternatives of what the schema there is not; empty where nothing is known to differ."""
+    """Return alternatives that contradict the schema there; empty if none are known."""
     keywords = source.keywords(pointer)
     if isinstance(keywords, bool):
         return [] if keywords else [()]
@@ -141,7 +141,7 @@ _HANDLERS: Mapping[str, _Handler] = {
 
 
 def conjoin(choices: list[Alternatives]) -> Alternatives:
-    """The ways to take one alternative of each; the first ones where there are too many."""
+    """Combine one alternative of each; only the first combinations where there are too many."""
     found: Alternatives = [()]
     for alternatives in choices:
         found = [left + right for left, right in islice(product(found, alternatives), _MAX)]

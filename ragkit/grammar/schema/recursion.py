@@ -1,4 +1,4 @@
-"""Where a schema refers back to itself, so that nesting can be counted and bounded."""
+"""The cycles of a schema, so that nesting can be counted and bounded."""
 
 from collections.abc import Iterator
 
@@ -67,9 +67,9 @@ class Recursion:
         return found
 
     def leads_on(self, pointers: tuple[str, ...]) -> bool:
-        """Whether the schemas can nest in themselves; made-up ones are taken to."""
+        """Return whether the schemas can nest in themselves; synthetic ones are assumed to."""
         return bool(self.heads) and any(p in self.leads or p.startswith("~") for p in pointers)
 
     def enters(self, pointers: tuple[str, ...]) -> bool:
-        """Whether a cycle is entered here."""
+        """Return whether a cycle is entered here."""
         return any(pointer in self.heads for pointer in pointers)

@@ -1,16 +1,16 @@
-"""JSON values as the type checkers see them."""
+"""Types of JSON values."""
 
 from typing import Any, TypeAlias, TypeGuard
 
 Json: TypeAlias = Any
-"""A JSON value. Schemas come from users, so only run-time checks say what is in them."""
+"""A JSON value. Schemas come from users, so only run-time checks show their types."""
 
 
 def is_object(value: Json) -> TypeGuard[dict[str, Json]]:
-    """Whether it is a JSON object."""
+    """Return whether it is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_array(value: Json) -> TypeGuard[list[Json]]:
-    """Whether it is a JSON array."""
+    """Return whether it is a JSON array."""
     return isinstance(value, list)

@@ -16,7 +16,7 @@ _MAX_PERMUTED = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayShape:
-    """What an array must satisfy.
+    """The constraints of an array.
 
     Attributes:
         prefix: Nodes of the first items.
@@ -36,7 +36,7 @@ class ArrayShape:
 
 
 def array_shape(found: list[Keywords], limits: Limits) -> ArrayShape:
-    """Gather the keywords of a branch."""
+    """Gather the array keywords of a branch."""
     length = max((len(keywords.get("prefixItems", [])) for keywords in found), default=0)
     lo = max((int(keywords.get("minItems", 0)) for keywords in found), default=0)
     highest = [int(keywords["maxItems"]) for keywords in found if "maxItems" in keywords]
@@ -83,7 +83,7 @@ class ArrayWriter:
     note: Callable[[str, str], None]
 
     def expr(self) -> Expr | None:
-        """The arrays; None where there are none."""
+        """Build the arrays; None where none exist."""
         shape = self.shape
         if shape.hi < shape.lo:
             return None
@@ -104,7 +104,7 @@ class ArrayWriter:
         return after
 
     def _tail(self, index: int) -> Expr | None:
-        """The items from this index on, each after a comma unless it is the first."""
+        """Build the items from this index on, each after a comma unless it is the first."""
         lo, hi = max(self.shape.lo - index, 0), self.shape.hi - index
         if hi <= 0:
             return NOTHING if lo == 0 else None
@@ -115,7 +115,7 @@ class ArrayWriter:
         return alt([NOTHING if lo == 0 else None, more])
 
     def _containing(self) -> Expr | None:
-        """Every item is marked as one that counts for `contains` or as one that doesn't."""
+        """Build items of which each is marked as counted for `contains` or not."""
         (pointer, least, most), *others = self.shape.contains
         if others:
             self.note("contains", "another contains in the same array is decoded")
@@ -152,7 +152,7 @@ class ArrayWriter:
         return None if found is None else self.rules.add(found)
 
     def _distinct(self) -> Expr | None:
-        """Items of one finite set: in any order if they are few, else in the schema's order."""
+        """Build items of one finite set: in any order if few, else in the schema's order."""
         values = (
             self.finite(self.shape.items) if not self.shape.prefix + self.shape.contains else None
         )

@@ -8,12 +8,12 @@ from ragkit.grammar.ebnf.rules import Rules
 
 _FLAT = 8
 _LEAF = 128
-"""So many texts in one rule compile fastest: 10,000 in 1.5 s, against 10 s in one rule or in a
-rule for each beginning."""
+"""Texts in one rule at most. 10,000 texts compile in 1.5 s, against 10 s with all of them in one
+rule or with a rule for each beginning."""
 
 
 def choices(texts: Iterable[str], rules: Rules) -> Expr | None:
-    """One of the texts. A large set is divided by the beginnings of its texts."""
+    """Build a choice of one of the texts. A large set is divided by their beginnings."""
     unique = sorted(set(texts))
     if len(unique) <= _FLAT:
         return alt(map(Lit, unique))
@@ -34,7 +34,7 @@ def _trie(texts: list[str], rules: Rules) -> Expr | None:
 
 
 def _shared_beginning(first: str, last: str) -> str:
-    """What the first and the last of sorted texts share, and so all between them."""
+    """Return the beginning that the first and the last of sorted texts share, and so all."""
     size = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
     return first[: min(len(first), len(last)) if size is None else size]
 

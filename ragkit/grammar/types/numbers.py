@@ -10,12 +10,12 @@ from ragkit.grammar.ebnf.rules import Rules
 
 _MAX_REMAINDERS = 2000
 _EXACT_DIGITS = 15
-"""Decimals of so many digits survive a double, so exclusive bounds hold after parsing too."""
+"""Decimals of this many digits survive a double, so exclusive bounds hold after parsing too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumberShape:
-    """What a number must satisfy; bounds are inclusive unless marked open.
+    """The constraints of a number; bounds are inclusive unless marked open.
 
     `integer` asks for integers; without `whole` there must be none.
     """
@@ -36,7 +36,7 @@ class UnsupportedStepError(ValueError):
 
 
 def number(shape: NumberShape, rules: Rules) -> Expr | None:
-    """The JSON numbers of the shape; None where there are none."""
+    """Build the JSON numbers of the shape; None where none exist."""
     return rules.once(("number", shape), lambda: _number(shape, rules))
 
 
@@ -110,13 +110,13 @@ def _integers(
     most = 10 ** (digits + places) - 1
     top = most if high is None else min(high, max(most, abs(low or 0)))
     bottom = -most if low is None else max(low, -max(most, abs(high or 0)))
-    writer = _Digits(step.numerator, places, rules)
+    writer = _Multiples(step.numerator, places, rules)
     negative = seq(Lit("-"), writer.between(max(1, -top), -bottom))
     return alt([writer.between(max(0, bottom), top), negative])
 
 
 @dataclass(frozen=True, slots=True)
-class _Digits:
+class _Multiples:
     """Writes the multiples of `step`, with a decimal point before the last `places` digits."""
 
     step: int
@@ -229,12 +229,12 @@ def _unsigned(bounds: _Bounds, shape: NumberShape, rules: Rules) -> Expr | None:
     places = shape.fraction_digits
     if low_open or high_open:
         places = max(1, min(places, _EXACT_DIGITS - len(str(floor(high)))))
-    writer = _Decimal(low, high, low_open, high_open, max(places, 1), shape.whole, rules)
+    writer = _DecimalsBetween(low, high, low_open, high_open, max(places, 1), shape.whole, rules)
     return writer.expr()
 
 
 @dataclass(frozen=True, slots=True)
-class _Decimal:
+class _DecimalsBetween:
     """Unsigned decimals between two bounds."""
 
     low: Fraction
@@ -249,7 +249,7 @@ class _Decimal:
         bottom, top = floor(self.low), floor(self.high)
         if bottom == top:
             return seq(Lit(str(bottom)), self._fraction(self.low - bottom, self.high - top))
-        digits = _Digits(1, 0, self.rules)
+        digits = _Multiples(1, 0, self.rules)
         between = digits.between(bottom + 1, top - 1)
         free = self._fraction(None, None)
         return alt(

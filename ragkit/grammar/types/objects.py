@@ -22,7 +22,7 @@ Valid: TypeAlias = Callable[[str, Any], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectShape:
-    """What an object must satisfy.
+    """The constraints of an object.
 
     Attributes:
         properties: Name to the node of its value, in the order of writing.
@@ -44,7 +44,7 @@ class ObjectShape:
 def object_shape(
     found: list[Keywords], source: Source, limits: Limits, valid: Valid
 ) -> ObjectShape | None:
-    """Gather the keywords of a branch; None where they contradict each other."""
+    """Gather the object keywords of a branch; None where they contradict each other."""
     required = {name: None for keywords in found for name in _names(keywords)}
     forbidden = {name for keywords in found for name in keywords.get("$forbid", [])}
     if forbidden & required.keys():
@@ -74,7 +74,7 @@ def _names(keywords: Keywords) -> list[str]:
 
 
 def _free(found: list[Keywords], limits: Limits) -> int:
-    """Undeclared entries need leave: an explicit schema, or no declared property at all."""
+    """Count the undeclared entries: they need an explicit schema, or no declared property."""
     explicit = any("additionalProperties" in k or "patternProperties" in k for k in found)
     declared = any("properties" in keywords for keywords in found)
     least = max((int(keywords.get("minProperties", 0)) for keywords in found), default=0)
@@ -109,7 +109,7 @@ def _matches(pattern: str, name: str) -> bool:
 def _entries(
     found: list[Keywords], source: Source, key_nodes: Node, names: list[str]
 ) -> Iterator[tuple[Node, Node]]:
-    """Keys of each pattern alone, then keys of none; a key never repeats a declared name."""
+    """Yield keys of each pattern alone, then keys of none, all without the declared names."""
     patterns = list(dict.fromkeys(p for k in found for p in k.get("patternProperties", {})))
     base = (source.make(**{"type": ["string"], "$except": names}), *key_nodes)
     for pattern in (*patterns, None):
@@ -152,7 +152,7 @@ class ObjectWriter:
         return None if entry is None else self._rules.add(entry)
 
     def _cap(self) -> int:
-        """How far entries are counted: only whether there is one, where that is enough."""
+        """Return the count at which entries stop being told apart."""
         fixed = len(self._shape.required)
         most = len(self._names) + (self._shape.free if self._free else 0)
         hi = self._shape.hi
@@ -161,7 +161,7 @@ class ObjectWriter:
         return max(self._shape.lo if self._shape.lo > fixed else 1, 1)
 
     def expr(self) -> Expr | None:
-        """The objects; None where there are none."""
+        """Build the objects; None where none exist."""
         if not self._possible:
             return None
         return seq(Lit("{"), self._from(0, 0), Lit("}"))
@@ -190,7 +190,7 @@ class ObjectWriter:
         return self._named(alt([taken, self._from(index + 1, count)]))
 
     def _named(self, expr: Expr | None) -> Expr | None:
-        """As a rule of its own, so that the grammar stays linear in the number of properties."""
+        """Make it a rule of its own, so that the grammar stays linear in the properties."""
         return expr if expr is None or isinstance(expr, Ref | Lit) else self._rules.add(expr)
 
     def _tail(self, count: int) -> Expr | None:
@@ -209,7 +209,7 @@ class ObjectWriter:
 
 
 def _optional(build: Build, keys: Node) -> Expr | None:
-    """The keys; none where a grammar cannot say their patterns, since entries are optional."""
+    """Build the keys; None where a pattern is unsupported, since entries are optional."""
     try:
         return build(keys)
     except InputError:

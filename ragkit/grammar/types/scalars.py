@@ -19,7 +19,7 @@ Found = Iterable[tuple[str, Keywords]]
 
 
 def strings(found: Found, limits: Limits, rules: Rules) -> Expr | None:
-    """The strings that satisfy all the keywords.
+    """Build the strings that satisfy all the keywords.
 
     Raises:
         InputError: A pattern cannot be decoded.
@@ -66,7 +66,7 @@ def _constraints(path: str, keyword: str, value: Any) -> Iterable[Constraint]:
 
 
 def numbers(found: Found, types: frozenset[str], limits: Limits, rules: Rules) -> Expr | None:
-    """The numbers of these types that satisfy all the keywords.
+    """Build the numbers of these types that satisfy all the keywords.
 
     Raises:
         InputError: `multipleOf` cannot be followed digit by digit.

@@ -1,4 +1,4 @@
-"""Random decoding never fails: not for made-up schemas, not for whatever bytes are allowed.
+"""Random decoding never fails: neither for synthetic schemas nor for whatever bytes are allowed.
 
 RAGKIT_TEST_GRAMMAR_SCHEMAS=1000 runs as many schemas.
 """
@@ -155,11 +155,6 @@ TREE = {
 SCHEMAS = st.recursive(leaves(), combined, max_leaves=6).map(
     lambda schema: {**schema, "$defs": {"tree": TREE}}
 )
-
-
-@pytest.fixture(scope="module")
-def decoder() -> RandomDecoder:
-    return RandomDecoder()
 
 
 @settings(

@@ -16,7 +16,7 @@ from ragkit.grammar import Grammar, json_grammar
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.random_decoding import RandomDecoder
 
-SUITE = Path(__file__).parents[2] / "../shared/data/json_schemas/test-suite-draft2020-12"
+SUITE = Path(__file__).parents[3] / "../shared/data/json_schemas/test-suite-draft2020-12"
 pytestmark = pytest.mark.skipif(not SUITE.is_dir(), reason=f"no JSON Schema test suite at {SUITE}")
 
 

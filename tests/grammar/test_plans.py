@@ -1,0 +1,53 @@
+import pytest
+
+from ragkit.core.errors import InputError
+from ragkit.grammar import Limits, Plan, StepReference, ToolSpec, plan_grammar
+from ragkit.grammar.random_decoding import RandomDecoder
+
+SMALL = Limits(string_length=24, items=2, map_entries=2)
+SEARCH = ToolSpec(
+    name="search",
+    description="Search the documents.",
+    parameters={
+        "type": "object",
+        "properties": {"query": {"type": "string"}, "k": {"$ref": "#/$defs/k"}},
+        "required": ["query"],
+        "$defs": {"k": {"type": "integer", "minimum": 1, "maximum": 50}},
+    },
+)
+CLOCK = ToolSpec(
+    name="now", description="The time.", parameters={"type": "object", "properties": {}}
+)
+
+
+def test_a_step_refers_to_earlier_steps_only(decoder: RandomDecoder) -> None:
+    grammar = plan_grammar([SEARCH, CLOCK], 12, limits=SMALL)
+    for reply in decoder.replies(grammar, 20):
+        plan = grammar.parse(reply)
+        assert isinstance(plan, Plan)
+        for index, step in enumerate(plan.steps, 1):
+            assert step.id == f"#E{index}"
+            assert all(int(ref[2:]) < index for ref in step.needs)
+    compiled = decoder.compile(grammar)
+    first = '{"id":"#E1","tool":"now","arguments":{}}'
+    second = '{"id":"#E2","tool":"search","arguments":{"query":{"ref":"%s","path":["a",0]}}}'
+    text = '{"steps":[' + first + "," + second % "#E1" + "]}"
+    assert decoder.accepts(compiled, text)
+    assert grammar.parse(text).steps[1].arguments["query"] == StepReference(
+        ref="#E1", path=("a", 0)
+    )
+    assert not decoder.accepts(compiled, '{"steps":[' + first + "," + second % "#E2" + "]}")
+    assert not decoder.accepts(compiled, '{"steps":[' + second.replace("#E2", "#E1") % "#E1" + "]}")
+
+
+def test_a_later_step_may_give_arguments_of_any_name(decoder: RandomDecoder) -> None:
+    free = {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1}
+    tool = ToolSpec(name="free", description="", parameters=free)
+    compiled = decoder.compile(plan_grammar([tool], 2, limits=SMALL))
+    step = '{"id":"#E%d","tool":"free","arguments":{"a":"x"}}'
+    assert decoder.accepts(compiled, '{"steps":[' + step % 1 + "," + step % 2 + "]}")
+
+
+def test_a_plan_needs_a_step() -> None:
+    with pytest.raises(InputError, match="at least one step"):
+        plan_grammar([SEARCH], 0)
