@@ -21,7 +21,7 @@ from ragkit.agents.parts import Agent
 from ragkit.core.protocols import LLM, Tokenizer, Tool
 from ragkit.core.settings import EmbedderSettings
 from ragkit.core.types import Json
-from ragkit.models.embedding import embedder
+from ragkit.models.build import build_embedder
 from ragkit.testing.agents import RecordingTool, says_action, says_plan
 from ragkit.testing.llm import ScriptedLLM
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=100)
     arguments = parser.parse_args()
     questions = json.loads(arguments.data.read_text())[: arguments.questions]
-    tokenizer = embedder(EmbedderSettings()).tokenizer
+    tokenizer = build_embedder(EmbedderSettings()).tokenizer
     rows = asyncio.run(measure(questions, tokenizer))
     publish("agent_tokens", rows, note=f"means over {len(questions)} questions of HotpotQA")
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -26,16 +26,15 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
 from benchmarks.report import Row, publish
 from ragkit.agents import SQLiteJournal, approve, react, resume, rewoo, run
 from ragkit.agents.parts import AgentOptions
-from ragkit.core.protocols import CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Json, Permission, Reply, Timings, Usage
-from ragkit.llm.calls import Streamed
+from ragkit.core.types import Delta, Json, Permission, Reply, Timings, Usage
+from ragkit.llm.call import Call, StreamedLLM
 from ragkit.testing.agents import RecordingTool, says_action, says_plan
 
 SLOW_S = 0.5
 SLOW_TOOLS = 8
 
 
-class Instant(Streamed):
+class Instant(StreamedLLM):
     """A model that replies at once, from a list."""
 
     model = "instant"
@@ -48,13 +47,7 @@ class Instant(Streamed):
         """Enough."""
         return 1 << 20
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """The next reply in one piece."""
         text = next(self._replies)
         yield Delta(text=text)

@@ -18,7 +18,7 @@ from ragkit.core.protocols import Embedder
 from ragkit.core.settings import EmbedderSettings, RetrievalSettings
 from ragkit.core.sync import run_sync
 from ragkit.ingest.pipeline import passage_text
-from ragkit.models.embedding import embedder
+from ragkit.models.build import build_embedder
 from ragkit.testing.embedder import HashEmbedder
 
 
@@ -47,7 +47,7 @@ def stored_texts(rag: RAG, part: Embedder) -> list[str]:
 
 def against_forward_passes(documents: int, *, repeats: int) -> Row:
     """The same passages through the pipeline and through the embedder alone, in turn."""
-    part = embedder(EmbedderSettings())
+    part = build_embedder(EmbedderSettings())
     run_sync(lambda: part.embed(["warm up"] * 32))
     settings = Settings(retrieval=RetrievalSettings(depth=100_000, drop_duplicates=False))
     pipeline: list[float] = []

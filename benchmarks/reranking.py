@@ -15,8 +15,8 @@ from transformers import AutoModel
 from benchmarks.made import CORPUS
 from benchmarks.report import milliseconds, publish
 from ragkit.core.settings import EmbedderSettings
+from ragkit.models.build import build_embedder
 from ragkit.models.cross_encoder import packaged_cross_encoder
-from ragkit.models.embedding import embedder
 from ragkit.models.packaged import packaged_folder
 
 QUERY = "Which of these is the answer to a question of some length?"
@@ -52,7 +52,7 @@ def main() -> None:
 
 def texts(count: int) -> list[str]:
     """Passages of the example corpus, each of as many tokens."""
-    tokenizer = embedder(EmbedderSettings()).tokenizer
+    tokenizer = build_embedder(EmbedderSettings()).tokenizer
     words = " ".join(path.read_text("utf-8") for path in sorted(CORPUS.rglob("*.md")))
     starts = tokenizer.token_starts(words)[::_TOKENS]
     found = [words[first:last] for first, last in pairwise(starts)]

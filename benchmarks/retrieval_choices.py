@@ -35,8 +35,8 @@ from ragkit.core.protocols import LegQuery, Reranker
 from ragkit.core.settings import RerankerSettings, RetrievalSettings
 from ragkit.evaluation.datasets import load_beir
 from ragkit.evaluation.metrics import per_query
+from ragkit.models.build import build_reranker
 from ragkit.models.cross_encoder import PACKAGED_READER
-from ragkit.models.reranking import reranker
 from ragkit.retrieval.fusion import reciprocal_rank_fusion, score_fusion
 from ragkit.retrieval.rerank import candidate_text, standardised
 
@@ -186,7 +186,7 @@ def load(folder: Path, options: argparse.Namespace) -> Set:
 
 async def ask(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Ask both legs and the reranker of every query."""
-    judge = None if options.legs else reranker(RerankerSettings(model=PACKAGED_READER))
+    judge = None if options.legs else build_reranker(RerankerSettings(model=PACKAGED_READER))
     given: dict[str, Any] = {
         "limit": options.limit,
         "seed": options.seed,

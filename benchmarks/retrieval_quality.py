@@ -37,8 +37,8 @@ from ragkit.core.settings import RerankerSettings, RetrievalSettings
 from ragkit.evaluation.exact_rankings import exact_rankings
 from ragkit.evaluation.metrics import estimate, per_query
 from ragkit.evaluation.stats import compare
+from ragkit.models.build import build_reranker
 from ragkit.models.cross_encoder import PACKAGED_READER
-from ragkit.models.reranking import reranker
 from ragkit.retrieval.diversity import Diverse
 from ragkit.retrieval.feedback import Feedback
 from ragkit.retrieval.hybrid import BOTH, HybridRetriever, Leg
@@ -110,7 +110,7 @@ async def staged(
     settings = RetrievalSettings(depth=_DEPTH, drop_duplicates=False)
     plain = HybridRetriever(index=made.index, embedder=made.embedder, settings=settings)
     ranks = settings.model_copy(update={"fusion": "rrf", "bm25_weight": 1.0})
-    judge = reranker(RerankerSettings(model=PACKAGED_READER))
+    judge = build_reranker(RerankerSettings(model=PACKAGED_READER))
     retrievers: Mapping[str, tuple[Retriever, int, tuple[Leg, ...]]] = {
         "BM25": (plain, _DEPTH, ("bm25",)),
         "two-stage 64": (plain, _DEPTH, ("dense",)),

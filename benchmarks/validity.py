@@ -28,7 +28,7 @@ from benchmarks.report import publish
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.grammar import Grammar, json_grammar
 from ragkit.llm import VLLM
-from ragkit.testing.vllm_server import Server, missing, serving
+from ragkit.testing.vllm_server import VLLMServer, missing, serving
 
 FAMILIES = ("Github_trivial", "Github_easy", "Glaiveai2K", "Snowplow")
 PROMPT = [{"role": "user", "content": "Give an example as JSON."}]
@@ -113,7 +113,7 @@ async def measure(
 
 
 @asynccontextmanager
-async def ways(server: Server, limit: int) -> AsyncIterator[dict[str, Ask]]:
+async def ways(server: VLLMServer, limit: int) -> AsyncIterator[dict[str, Ask]]:
     """What can be asked of a server."""
     llm = VLLM(server.url)
     grammars: dict[str, Grammar[Any] | None] = {}

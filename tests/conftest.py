@@ -11,9 +11,9 @@ from ragkit import RAG, Settings
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import EmbedderSettings
 from ragkit.llm import LocalLLM
-from ragkit.models.embedding import embedder
+from ragkit.models.build import build_embedder
 from ragkit.testing.embedder import HashEmbedder
-from ragkit.testing.vllm_server import Server, missing, serving, write_model
+from ragkit.testing.vllm_server import VLLMServer, missing, serving, write_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 settings.register_profile("suite", deadline=None)  # speed is measured in benchmarks
@@ -35,7 +35,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def minilm() -> Embedder:
     """The packaged embedding model."""
-    return embedder(EmbedderSettings())
+    return build_embedder(EmbedderSettings())
 
 
 @pytest.fixture(scope="session")
@@ -51,13 +51,13 @@ def local_llm(random_model: Path) -> LocalLLM:
 
 
 @pytest.fixture(scope="session")
-def vllm_server(random_model: Path) -> Iterator[Server]:
+def vllm_server(random_model: Path) -> Iterator[VLLMServer]:
     """A real vLLM server on the CPU, with the random model.
 
     RAGKIT_TEST_VLLM_URL names one that runs already, as `make vllm` starts it.
     """
     if url := os.environ.get("RAGKIT_TEST_VLLM_URL"):
-        yield Server(url=url, model="random")
+        yield VLLMServer(url=url, model="random")
         return
     if reason := missing():
         warnings.warn(f"NO TEST AGAINST A REAL vLLM SERVER: {reason}", stacklevel=1)
@@ -100,8 +100,8 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     def given(settings: EmbedderSettings) -> Embedder:
         return HashEmbedder()
 
-    monkeypatch.setattr("ragkit.sdk.embedder_for", given)
-    monkeypatch.setattr("ragkit.evaluation.retrieval_run.embedder_for", given)
+    monkeypatch.setattr("ragkit.sdk.build_embedder", given)
+    monkeypatch.setattr("ragkit.evaluation.retrieval_run.build_embedder", given)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from pathlib import Path
 from ragkit import AsyncRAG, Settings
 from ragkit.core.protocols import Embedder, LegQuery
 from ragkit.core.settings import EmbedderSettings, IngestSettings
-from ragkit.models.embedding import embedder
+from ragkit.models.build import build_embedder
 from ragkit.testing.embedder import HashEmbedder
 
 WORDS = ["river", "lake", "mountain", "forest", "desert", "island", "valley", "glacier", "delta"]
@@ -33,7 +33,7 @@ DOCUMENTS = 60
 
 def rag(index: Path, *, model: bool) -> AsyncRAG:
     """The pipeline under test, with batches small enough that a kill falls between them."""
-    part: Embedder = embedder(EmbedderSettings()) if model else HashEmbedder(dimensions=128)
+    part: Embedder = build_embedder(EmbedderSettings()) if model else HashEmbedder(dimensions=128)
     settings = Settings(ingest=IngestSettings(batch_chunks=8, chunk_tokens=60))
     return AsyncRAG(settings, index=index, embedder=part)
 

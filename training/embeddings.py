@@ -16,7 +16,7 @@ import numpy as np
 
 from ragkit.core.settings import EmbedderSettings
 from ragkit.core.types import FloatArray
-from ragkit.models.embedding import embedder
+from ragkit.models.build import build_embedder
 
 _PASSAGES = 1000
 _CHARACTERS = 700
@@ -32,7 +32,7 @@ async def main() -> None:
     with options.mined.open(encoding="utf-8") as file:
         for row in map(json.loads, file):
             sets[row["dataset"]].append((row["query"], row["positive"]))
-    model = embedder(EmbedderSettings(rotation=None))
+    model = build_embedder(EmbedderSettings(rotation=None))
     arrays: dict[str, FloatArray] = {}
     for name, rows in sets.items():
         chosen = random.Random(0).sample(rows, min(len(rows), _PASSAGES))

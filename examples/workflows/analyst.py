@@ -14,7 +14,7 @@ from ragkit.agents.events import Called, Finished, Observed, Planned
 from ragkit.agents.parts import Agent
 from ragkit.agents.tools import calculator, python, sql
 from ragkit.core.protocols import LLM
-from ragkit.llm.open import open_llm
+from ragkit.llm.build import build_llm
 
 
 def data_analyst(llm: LLM, database: Path) -> Agent:
@@ -25,13 +25,13 @@ def data_analyst(llm: LLM, database: Path) -> Agent:
 
 def graph() -> Agent:
     """For LangGraph's server: the model of the settings, the file that ANALYST_DATABASE names."""
-    return data_analyst(open_llm(Settings.load().llm), Path(os.environ["ANALYST_DATABASE"]))
+    return data_analyst(build_llm(Settings.load().llm), Path(os.environ["ANALYST_DATABASE"]))
 
 
 async def main(database: str, question: str) -> None:
     """Ask, and show what happens as it happens."""
     async for event in stream(
-        data_analyst(open_llm(Settings.load().llm), Path(database)), question
+        data_analyst(build_llm(Settings.load().llm), Path(database)), question
     ):
         match event:
             case Planned(steps=steps):

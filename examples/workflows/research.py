@@ -11,7 +11,7 @@ from ragkit.agents import Budget, react, reflect, run
 from ragkit.agents.parts import Agent
 from ragkit.agents.tools import Searcher, search_documents
 from ragkit.core.protocols import LLM
-from ragkit.llm.open import open_llm
+from ragkit.llm.build import build_llm
 
 RUBRIC = (
     "Each statement is supported by the evidence.",
@@ -28,14 +28,14 @@ def research_assistant(llm: LLM, documents: Searcher) -> Agent:
 def graph() -> Agent:
     """For LangGraph's server: the model and the index of the settings."""
     settings = Settings.load()
-    return research_assistant(open_llm(settings.llm), AsyncRAG(settings))
+    return research_assistant(build_llm(settings.llm), AsyncRAG(settings))
 
 
 async def main(question: str) -> None:
     """Ask, and show the steps."""
     settings = Settings.load()
     async with AsyncRAG(settings) as rag:
-        result = await run(research_assistant(open_llm(settings.llm), rag), question)
+        result = await run(research_assistant(build_llm(settings.llm), rag), question)
     print(result.tree(), result.answer, sep="\n")
     for citation in result.citations:
         print("-", citation.uri)

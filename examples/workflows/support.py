@@ -13,7 +13,7 @@ from ragkit.agents import SQLiteJournal, approve, react, refuse, resume, run, to
 from ragkit.agents.parts import Agent, AgentOptions
 from ragkit.agents.tools import IdempotencyKey, Searcher, search_documents
 from ragkit.core.protocols import LLM
-from ragkit.llm.open import open_llm
+from ragkit.llm.build import build_llm
 
 
 @tool(permission="approve")
@@ -36,7 +36,7 @@ def support_desk(llm: LLM, documents: Searcher, options: AgentOptions) -> Agent:
 def graph() -> Agent:
     """For LangGraph's server, which brings its own checkpoints."""
     settings = Settings.load()
-    return support_desk(open_llm(settings.llm), AsyncRAG(settings), AgentOptions())
+    return support_desk(build_llm(settings.llm), AsyncRAG(settings), AgentOptions())
 
 
 async def main(question: str) -> None:
@@ -44,7 +44,7 @@ async def main(question: str) -> None:
     saving, settings = AsyncSqliteSaver.from_conn_string("support.db"), Settings.load()
     async with saving as saver, SQLiteJournal("calls.db") as journal, AsyncRAG(settings) as rag:
         options = AgentOptions(checkpointer=saver, journal=journal)
-        desk = support_desk(open_llm(settings.llm), rag, options)
+        desk = support_desk(build_llm(settings.llm), rag, options)
         result = await run(desk, question)
         while result.pending:
             call = result.pending[0]

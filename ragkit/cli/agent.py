@@ -14,7 +14,7 @@ from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.settings import Settings
 from ragkit.core.types import DEFAULT_TOOLS, Pattern
-from ragkit.llm.open import open_llm
+from ragkit.llm.build import build_llm
 from ragkit.sdk import AsyncRAG
 
 PATTERNS: Mapping[str, Callable[..., Agent]] = {
@@ -52,7 +52,7 @@ async def run_agent(
         InputError: A limit is no number.
     """
     limits = budget_of(budget)
-    llm = open_llm(settings.llm)
+    llm = build_llm(settings.llm)
     rag = AsyncRAG(settings)
     try:
         agent = agent_of(llm, rag, pattern=pattern, tools=tools, budget=limits)

@@ -14,8 +14,8 @@ import httpx
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.settings import Settings
 from ragkit.index.open import MEMORY, identity_for, open_index
+from ragkit.models.build import build_embedder
 from ragkit.models.cross_encoder import PACKAGED_READER
-from ragkit.models.embedding import embedder as embedder_for
 from ragkit.models.packaged import CROSS_ENCODER, MINILM, verified_folder, verified_weights
 
 Status: TypeAlias = Literal["ok", "off", "missing", "failed"]
@@ -115,11 +115,11 @@ async def _llm(settings: Settings) -> Check:
             fix="RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000",
         )
     from ragkit.grammar import choice_grammar  # with its compiler: only where one is asked
-    from ragkit.llm.open import open_llm
+    from ragkit.llm.build import build_llm
 
     try:
         async with asyncio.timeout(_LLM_S):
-            llm = open_llm(settings.llm)
+            llm = build_llm(settings.llm)
             reply = await llm.complete("Say yes.", grammar=choice_grammar(["yes"]))
             context = await llm.context_tokens()
             await llm.close()
@@ -148,7 +148,7 @@ async def _index(settings: Settings) -> Check:
     if location == MEMORY:
         return Check(name="index", status="ok", detail="in memory")
     try:
-        identity = identity_for(embedder_for(settings.embedder), settings.index)
+        identity = identity_for(build_embedder(settings.embedder), settings.index)
         index = await open_index(settings.index, identity, create=False)
         records = await index.records(tenant=None)
         await index.close()

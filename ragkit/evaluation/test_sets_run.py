@@ -14,7 +14,7 @@ from ragkit.evaluation.retrieval_run import REPLIES_FILE
 from ragkit.evaluation.test_sets import Made, Search, Section, by_llm, from_headings, make_set
 from ragkit.ingest.loaders import heading_text
 from ragkit.ingest.sources import from_paths
-from ragkit.llm.open import open_llm
+from ragkit.llm.build import build_llm
 from ragkit.llm.wrappers.cache import Cache, FileReplies
 from ragkit.sdk import AsyncRAG
 
@@ -64,7 +64,7 @@ async def make_from_files(
         raise InputError(f"There is no text to ask about in {', '.join(map(str, paths))}{reasons}.")
     if not options.llm:
         return await _made(settings, sections, options, None, on_progress), unread
-    llm = open_llm(settings.llm)
+    llm = build_llm(settings.llm)
     replies = FileReplies(REPLIES_FILE)
     try:
         cached = Cache(llm, replies)

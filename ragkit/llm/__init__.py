@@ -1,4 +1,4 @@
-"""Language models, and the grammars that their machine-read replies are decoded under."""
+"""Language models: the clients of servers, models in this process, and wrappers around both."""
 
 from typing import TYPE_CHECKING
 
@@ -7,10 +7,11 @@ from ragkit.core.exports import lazy_exports
 if TYPE_CHECKING:
     from ragkit.core.protocols import LLM, CallOptions
     from ragkit.core.types import Delta, Message, Reply
-    from ragkit.llm.local.local_llm import LocalLLM
-    from ragkit.llm.open import open_llm
+    from ragkit.llm.build import build_llm
+    from ragkit.llm.call import Call, LLMWrapper, StreamedLLM
+    from ragkit.llm.local.llm import LocalLLM
     from ragkit.llm.openai.client import VLLM
-    from ragkit.llm.prompts import Prompt, SelfConsistent, self_consistency, with_reasoning
+    from ragkit.llm.prompts import Prompt, with_reasoning
     from ragkit.llm.wrappers.cache import Cache
     from ragkit.llm.wrappers.circuit_breaker import CircuitBreaker
     from ragkit.llm.wrappers.concurrency import Concurrency
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ragkit.llm.wrappers.rate_limit import RateLimit, Rates
     from ragkit.llm.wrappers.retry import Retry
     from ragkit.llm.wrappers.routing import Cascade, Router
+    from ragkit.llm.wrappers.self_consistency import SelfConsistent, self_consistency
 
 _EXPORTS = {
     "ragkit.core.protocols": ("LLM", "CallOptions"),
@@ -26,9 +28,11 @@ _EXPORTS = {
     "ragkit.llm.wrappers.cache": ("Cache",),
     "ragkit.llm.wrappers.concurrency": ("Concurrency",),
     "ragkit.llm.wrappers.cost": ("Metered", "Price"),
-    "ragkit.llm.local.local_llm": ("LocalLLM",),
-    "ragkit.llm.open": ("open_llm",),
-    "ragkit.llm.prompts": ("Prompt", "SelfConsistent", "self_consistency", "with_reasoning"),
+    "ragkit.llm.local.llm": ("LocalLLM",),
+    "ragkit.llm.build": ("build_llm",),
+    "ragkit.llm.call": ("Call", "LLMWrapper", "StreamedLLM"),
+    "ragkit.llm.prompts": ("Prompt", "with_reasoning"),
+    "ragkit.llm.wrappers.self_consistency": ("SelfConsistent", "self_consistency"),
     "ragkit.llm.wrappers.rate_limit": ("RateLimit", "Rates"),
     "ragkit.llm.wrappers.retry": ("Retry",),
     "ragkit.llm.wrappers.routing": ("Cascade", "Router"),
@@ -39,11 +43,13 @@ __all__ = [
     "LLM",
     "VLLM",
     "Cache",
+    "Call",
     "CallOptions",
     "Cascade",
     "CircuitBreaker",
     "Concurrency",
     "Delta",
+    "LLMWrapper",
     "LocalLLM",
     "Message",
     "Metered",
@@ -55,7 +61,8 @@ __all__ = [
     "Retry",
     "Router",
     "SelfConsistent",
-    "open_llm",
+    "StreamedLLM",
+    "build_llm",
     "self_consistency",
     "with_reasoning",
 ]

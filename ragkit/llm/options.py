@@ -1,4 +1,4 @@
-"""Decoding options: checked, and reconciled with a grammar and the room that is left."""
+"""Checks of decoding options, and fitting a grammar to the tokens that are left."""
 
 import functools
 import math
@@ -22,36 +22,36 @@ _AT_MOST: dict[str, float] = {"top_p": 1, "min_p": 1, "logprobs": 20, "seed": 2*
 
 
 def checked_options(options: CallOptions) -> CallOptions:
-    """The options.
+    """Return the options unchanged.
 
     Raises:
-        InputError: One is unknown, or has a value out of its range.
+        InputError: An option is unknown, or its value is out of range.
     """
     for name, value in options.items():
         if name not in CallOptions.__annotations__:
             known = ", ".join(CallOptions.__annotations__)
-            raise InputError(f"Unknown option {name!r}; the options of a call are {known}.")
+            raise InputError(f"Unknown option {name!r}. Fix: use {known}.")
         if name in _AT_LEAST and value is not None:
             _check_number(name, value)
     stop = options.get("stop", ())
     if isinstance(stop, str) or any(not text for text in stop):
-        raise InputError(f"stop is a list of texts that are not empty, got {stop!r}.")
+        raise InputError(f"stop must be a list of texts that are not empty, got {stop!r}.")
     return options
 
 
 def _check_number(name: str, value: object) -> None:
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{name} is a number, got {value!r}.")
+        raise InputError(f"{name} must be a number, got {value!r}.")
     low, high = _AT_LEAST[name], _AT_MOST.get(name, math.inf)
     if not low <= value <= high:
         bounds = f"at least {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
-        raise InputError(f"{name} is {bounds}, got {value!r}.")
+        raise InputError(f"{name} must be {bounds}, got {value!r}.")
 
 
 def fitted(
     grammar: ReplyGrammar[object] | None, max_tokens: int | None, room: int
 ) -> tuple[ReplyGrammar[object] | None, int]:
-    """The grammar fitted to what may be decoded, and the `max_tokens` to ask for.
+    """Return the grammar fitted to the tokens left, and the `max_tokens` to request.
 
     A grammar is never cut: its limits tighten until its longest reply is within both
     `max_tokens` and `room`, the tokens that the prompt leaves of the context. Free text is cut.
@@ -61,7 +61,7 @@ def fitted(
         ContextExceeded: The prompt leaves no room, or too little for the grammar.
     """
     if room < 1:
-        raise ContextExceeded("The prompt fills the model's context; shorten it.")
+        raise ContextExceeded("The prompt fills the model's context. Fix: shorten it.")
     limit = room if max_tokens is None else min(max_tokens, room)
     if grammar is None:
         return None, limit
@@ -84,7 +84,7 @@ def _fit_exactly(grammar: ReplyGrammar[object], limit: int, room: int) -> ReplyG
 
 
 def _rounded(tokens: int) -> int:
-    """The number with its two highest bits kept, so that prompts of many lengths share a fit."""
+    """Keep the two highest bits of a number, so that prompts of many lengths share a fit."""
     shift = max(0, tokens.bit_length() - 2)
     return tokens >> shift << shift
 

@@ -1,4 +1,4 @@
-"""The strings of a JSON text, read while it still comes in."""
+"""Reading the strings of a JSON text while it still arrives."""
 
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -11,7 +11,7 @@ _LOW = range(0xDC00, 0xE000)
 
 
 @dataclass(slots=True)
-class _Frame:
+class _OpenContainer:
     """An open object (its current key) or array (its current index)."""
 
     at: str | int
@@ -20,9 +20,9 @@ class _Frame:
 
 @dataclass(slots=True)
 class FieldReader:
-    r"""Takes a JSON text in pieces and gives the pieces of its string values, with their paths.
+    r"""Reads a JSON text in pieces and returns the pieces of its string values, with their paths.
 
-    Numbers and literals are passed over, and nothing is checked: grammars do that.
+    Numbers and literals are skipped, and nothing is checked: grammars do that.
 
     Example:
         >>> reader = FieldReader()
@@ -32,7 +32,7 @@ class FieldReader:
         [(('thought',), ' me\n see')]
     """
 
-    _stack: list[_Frame] = field(default_factory=list[_Frame])
+    _stack: list[_OpenContainer] = field(default_factory=list[_OpenContainer])
     _inside: bool = False
     _key: bool = False
     _text: list[str] = field(default_factory=list[str])
@@ -40,7 +40,7 @@ class FieldReader:
     _high: int = 0
 
     def feed(self, piece: str) -> list[tuple[Path, str]]:
-        """Read on; the strings that this piece continued, in order."""
+        """Read a further piece; return the strings that it continued, in order."""
         found: list[tuple[Path, str]] = []
         for char in piece:
             if self._inside:
@@ -61,7 +61,7 @@ class FieldReader:
             self._inside = True
             self._key = bool(self._stack) and self._stack[-1].wants_key
         elif char in "{[":
-            self._stack.append(_Frame(at="" if char == "{" else 0, wants_key=char == "{"))
+            self._stack.append(_OpenContainer(at="" if char == "{" else 0, wants_key=char == "{"))
         elif char in "}]" and self._stack:
             self._stack.pop()
         elif char == "," and self._stack:
@@ -100,7 +100,7 @@ class FieldReader:
             self._escape = ""
 
     def _unit(self, unit: int) -> None:
-        """A UTF-16 code unit; two make one character beyond the basic plane."""
+        """Add a UTF-16 code unit; two make one character beyond the basic plane."""
         if unit in _HIGH:
             self._high = unit
         elif unit in _LOW and self._high:

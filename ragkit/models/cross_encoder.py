@@ -66,7 +66,7 @@ class _ReadingWindow:
 
 
 class CrossEncoderModel:
-    """The network, loaded when first needed; one forward pass at a time."""
+    """The network, loaded on first use; one forward pass at a time."""
 
     def __init__(self, weights: Path | None = None) -> None:
         """Use the packaged weights, or an ONNX file that `training/export.py` made."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from ragkit.core.errors import ConfigError, MissingExtraError, ProviderError
-from ragkit.core.protocols import Embedder, Tokenizer
+from ragkit.core.protocols import Tokenizer
 from ragkit.core.settings import EmbedderSettings
 from ragkit.core.text import may_exceed
 from ragkit.core.types import FloatArray, Task
@@ -39,8 +39,8 @@ _PROMPT_NAMES: Mapping[Task, tuple[str, ...]] = {
 }
 
 
-class _Model(Protocol):
-    """What is used of a `SentenceTransformer`; its own signature is only partly typed."""
+class _SentenceTransformer(Protocol):
+    """The used part of a `SentenceTransformer`, whose signature is only partly typed."""
 
     prompts: dict[str, str]
     max_seq_length: int | None
@@ -63,8 +63,8 @@ class _Model(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    """What the rest of ragkit asks about a model."""
+class ModelFacts:
+    """The name, revision, shape, prompts and tokenizer of a model."""
 
     name: str
     revision: str
@@ -74,9 +74,10 @@ class _Facts:
 
 
 class SentenceTransformerEmbedder:
-    """A sentence-transformers model, loaded when first needed.
+    """A sentence-transformers model, loaded on first use.
 
-    Vectors are turned by the rotation, if there is one (`ragkit.models.matryoshka`). With
+    Vectors are multiplied by the rotation, if the settings or the model have one
+    (`ragkit.models.matryoshka`). With
     `dimensions` set, they are cut to that Matryoshka prefix and scaled to unit length (Kusupati et
     al. 2022, arXiv:2205.13147).
     """
@@ -108,7 +109,7 @@ class SentenceTransformerEmbedder:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The model's own tokenizer, with its limit."""
+        """The model's tokenizer, with its limit."""
         return self._facts.tokenizer
 
     async def embed(
@@ -157,7 +158,7 @@ class SentenceTransformerEmbedder:
         return torch.autocast(device, dtype=torch.bfloat16)
 
     @cached_property
-    def _facts(self) -> _Facts:
+    def _facts(self) -> ModelFacts:
         if self._provider == "packaged":
             facts = _packaged_facts(packaged_model(self._name), self._settings)
         else:
@@ -165,7 +166,7 @@ class SentenceTransformerEmbedder:
         if (self._settings.dimensions or 0) > facts.dimensions:
             raise ConfigError(
                 f"embedder.dimensions is {self._settings.dimensions}, but {facts.name!r} has "
-                f"{facts.dimensions}."
+                f"{facts.dimensions}. Fix: set it to that or less."
             )
         return facts
 
@@ -180,7 +181,7 @@ class SentenceTransformerEmbedder:
         return None if file is None else load_rotation(file, dimensions=self._facts.dimensions)
 
     @cached_property
-    def _model(self) -> _Model:
+    def _model(self) -> _SentenceTransformer:
         name = self._name
         if self._provider == "packaged":
             name = str(verified_folder(packaged_model(name)))
@@ -191,29 +192,20 @@ class SentenceTransformerEmbedder:
             raise MissingExtraError("sentence-transformers", extra="local") from error
         disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' own
         try:
-            return cast("_Model", SentenceTransformer(name, device=self._settings.device))
+            return cast(
+                "_SentenceTransformer", SentenceTransformer(name, device=self._settings.device)
+            )
         except (OSError, ValueError) as error:
             raise ProviderError(
-                f"The embedding model {name!r} cannot be loaded: {error}. Set embedder.model to "
-                "'sentence-transformers:' and a folder that holds one, or a hub name.",
+                f"The embedding model {name!r} cannot be loaded: {error}. "
+                "Fix: set embedder.model to 'sentence-transformers:<folder or hub name>'.",
                 provider="sentence-transformers",
             ) from error
 
 
-def embedder(settings: EmbedderSettings) -> Embedder:
-    """The embedder that `settings.model` names."""
-    provider = settings.model.partition(":")[0]
-    if provider not in {"packaged", "sentence-transformers"}:
-        raise ConfigError(
-            f"Unknown embedder {settings.model!r}: write 'packaged:all-minilm-l6-v2' or "
-            "'sentence-transformers:<folder or hub name>'."
-        )
-    return SentenceTransformerEmbedder(settings)
-
-
-def _packaged_facts(model: PackagedModel, settings: EmbedderSettings) -> _Facts:
+def _packaged_facts(model: PackagedModel, settings: EmbedderSettings) -> ModelFacts:
     prompts = _prompts({}, settings)
-    return _Facts(
+    return ModelFacts(
         name=model.name,
         revision=model.sha256[:16],
         dimensions=model.dimensions,
@@ -226,15 +218,15 @@ def _packaged_facts(model: PackagedModel, settings: EmbedderSettings) -> _Facts:
     )
 
 
-def _loaded_facts(name: str, model: _Model, settings: EmbedderSettings) -> _Facts:
+def _loaded_facts(name: str, model: _SentenceTransformer, settings: EmbedderSettings) -> ModelFacts:
     prompts = _prompts(model.prompts, settings)
     dimensions = model.get_embedding_dimension()
     if dimensions is None or not model.max_seq_length or not hasattr(model[0], "auto_model"):
         raise ConfigError(
-            f"The model {name!r} is no transformer with a known number of dimensions and a limit "
-            "of tokens: choose another."
+            f"The model {name!r} is not a transformer with known dimensions and a token limit. "
+            "Fix: set embedder.model to another one."
         )
-    return _Facts(
+    return ModelFacts(
         name=name,
         revision=_revision(model),
         dimensions=dimensions,
@@ -247,8 +239,8 @@ def _loaded_facts(name: str, model: _Model, settings: EmbedderSettings) -> _Fact
     )
 
 
-def _revision(model: _Model) -> str:
-    """Hash of the weights of a local folder, commit of a hub model."""
+def _revision(model: _SentenceTransformer) -> str:
+    """Return the hash of a local folder's weights, or the commit of a hub model."""
     config = model[0].auto_model.config
     folder = Path(str(config.name_or_path))
     if folder.is_dir():
@@ -263,12 +255,9 @@ def _prompts(known: Mapping[str, str | None], settings: EmbedderSettings) -> Map
         "passage": settings.passage_prompt,
     }
     return {
-        task: _first(given[task], *map(known.get, names)) for task, names in _PROMPT_NAMES.items()
+        task: next((text for text in (given[task], *map(known.get, names)) if text is not None), "")
+        for task, names in _PROMPT_NAMES.items()
     }
-
-
-def _first(*candidates: str | None) -> str:
-    return next((text for text in candidates if text is not None), "")
 
 
 def _too_long(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[int, int]]:
@@ -279,7 +268,9 @@ def _too_long(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[int, int
 
 
 def _warn(position: int, tokens: int) -> None:
-    logger.warning("Text %d has %d tokens, more than the model reads: cut.", position, tokens)
+    logger.warning(
+        "Text %d has %d tokens, more than the model reads; it was cut.", position, tokens
+    )
 
 
 def _has_bfloat16(device: str) -> bool:

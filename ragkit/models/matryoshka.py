@@ -1,8 +1,8 @@
-"""Orthogonal maps that put what tells texts apart into the first dimensions of their embeddings.
+"""Rotations that put the most distinctive directions of embeddings into their first dimensions.
 
 A rotation leaves all cosine similarities of whole vectors as they are, so it can be added to any
-embedder without loss; it only decides what the prefixes hold (Kusupati et al. 2022,
-arXiv:2205.13147, learn the same by training the whole network). `fit_rotation` starts from the
+embedder without loss; it only changes the prefixes (Kusupati et al. 2022, arXiv:2205.13147, learn
+the same by training the whole network). `fit_rotation` starts from the
 principal components (Pearson 1901) and then moves them so that queries rank passages by their
 prefixes as they do by whole vectors.
 """
@@ -36,7 +36,7 @@ class Texts:
 
 
 def load_rotation(file: Path, *, dimensions: int) -> FloatArray:
-    """An orthogonal float32 matrix `[dimensions, dimensions]`; a vector is multiplied from left.
+    """Load an orthogonal float32 matrix `[dimensions, dimensions]`; use it as `vectors @ matrix`.
 
     Raises:
         ConfigError: The file is missing, or does not hold such a matrix.
@@ -46,23 +46,24 @@ def load_rotation(file: Path, *, dimensions: int) -> FloatArray:
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(
             f"The rotation {str(file)!r} cannot be read: {error}. "
-            "Make one with `ragkit train matryoshka`."
+            "Fix: make one with `ragkit train matryoshka`."
         ) from error
     shape = getattr(matrix, "shape", "of an archive")
     if shape != (dimensions, dimensions):
         raise ConfigError(
             f"The rotation {str(file)!r} has the shape {shape}, and the embedder's vectors "
-            f"have {dimensions} dimensions: train one for this embedder."
+            f"have {dimensions} dimensions. Fix: train one for this embedder."
         )
     if not np.allclose(matrix @ matrix.T, np.eye(dimensions), atol=_ORTHOGONAL):
         raise ConfigError(
-            f"The matrix in {str(file)!r} is not orthogonal: it would change similarities."
+            f"The matrix in {str(file)!r} is not orthogonal and would change similarities. "
+            "Fix: make one with `ragkit train matryoshka`."
         )
     return np.asarray(matrix, dtype=np.float32)
 
 
 def principal_rotation(vectors: FloatArray) -> FloatArray:
-    """The rotation `[d, d]` whose prefixes hold the most of the vectors' second moments."""
+    """Return the rotation `[d, d]` whose prefixes keep the most of the vectors' second moments."""
     data = vectors.astype(np.float64)
     _, components = np.linalg.eigh(data.T @ data)
     return np.ascontiguousarray(components[:, ::-1], dtype=np.float32)
@@ -77,7 +78,7 @@ def fit_rotation(
     seed: int = 0,
     on_step: Callable[[int, float], None] | None = None,
 ) -> FloatArray:
-    """Learn a rotation `[d, d]` on texts that are like those to be searched.
+    """Learn a rotation `[d, d]` on texts like those to be searched.
 
     Every step takes queries and passages of one set and lowers the divergence of the prefixes'
     ranking from that of whole vectors, with the map kept orthogonal by construction: it is the
@@ -85,14 +86,14 @@ def fit_rotation(
 
     Args:
         sets: Embeddings; the queries of a set are ranked against its passages.
-        prefixes: Dimensions that searches will use.
+        prefixes: Prefix lengths that searches will use.
         steps: Updates; 0 gives the principal components.
         rate: Learning rate of Adam, which falls to zero.
-        seed: Of the draws.
+        seed: The seed of the random draws.
         on_step: Called with the step and its loss.
 
     Raises:
-        InputError: There are too few texts.
+        InputError: The texts are too few, or a prefix is out of range.
     """
     try:
         import torch as library
@@ -150,12 +151,12 @@ def _sample(rows: FloatArray, count: int, draw: np.random.Generator) -> FloatArr
 
 def _check(sets: Sequence[Texts], prefixes: Sequence[int]) -> None:
     if not sets:
-        raise InputError("No texts to learn a rotation from.")
+        raise InputError("No texts to learn a rotation from, got an empty list.")
     dimensions = sets[0].passages.shape[1]
     count = sum(len(item.queries) + len(item.passages) for item in sets)
     if count < dimensions:
         raise InputError(
-            f"{count} texts are too few to learn {dimensions} dimensions from: give some thousands."
+            f"{count} texts are too few for {dimensions} dimensions. Fix: pass some thousands."
         )
     bad = [size for size in prefixes if not 0 < size < dimensions]
     if bad or not prefixes:

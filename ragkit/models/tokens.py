@@ -1,4 +1,4 @@
-"""Measuring text in a model's own tokens, without loading the model."""
+"""Measuring of text in a model's tokens, without loading the model."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,7 +15,7 @@ class ModelTokenizer:
     def __init__(
         self, source: Path | Tokenizer, *, model_max_tokens: int, prompt: str = ""
     ) -> None:
-        """Take a tokenizer, or the `tokenizer.json` of a model, that reads `model_max_tokens`."""
+        """Use a tokenizer, or the `tokenizer.json` of a model, that reads `model_max_tokens`."""
         self._source = source
         self._model_max_tokens = model_max_tokens
         self._prompt = prompt
@@ -28,7 +28,9 @@ class ModelTokenizer:
         elif self._source.is_file():
             tokenizer = Tokenizer.from_file(str(self._source))
         else:
-            raise ConfigError(f"The model has no tokenizer at {str(self._source)!r}.")
+            raise ConfigError(
+                f"The model has no tokenizer at {str(self._source)!r}. Fix: reinstall the model."
+            )
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
@@ -39,10 +41,10 @@ class ModelTokenizer:
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of text that the model reads, less its special tokens and the prompt."""
+        """Tokens of text that the model reads, without its special tokens and the prompt."""
         return self._model_max_tokens - self._overhead
 
     def token_starts(self, text: str) -> Sequence[int]:
-        """The character offset at which each token of the text starts, in order."""
+        """Return the character offset at which each token of the text starts, in order."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return [start for start, _ in encoding.offsets]

@@ -1,4 +1,4 @@
-"""A double of `Embedder` that needs no model: the same vectors everywhere, at once."""
+"""A double of `Embedder` that needs no model and gives the same vectors on every machine."""
 
 import hashlib
 import logging
@@ -19,7 +19,7 @@ class WordTokenizer:
     """A double of `Tokenizer`: every run of characters without white space is a token."""
 
     def __init__(self, *, max_tokens: int = 256) -> None:
-        """Claim that a model reads `max_tokens` words."""
+        """Report that a model reads `max_tokens` words."""
         self._max_tokens = max_tokens
 
     @property
@@ -28,15 +28,15 @@ class WordTokenizer:
         return self._max_tokens
 
     def token_starts(self, text: str) -> Sequence[int]:
-        """The character offset at which each word starts, in order."""
+        """Return the character offset at which each word starts, in order."""
         return [match.start() for match in _WORD.finditer(text)]
 
 
 class HashEmbedder:
-    """A double for tests: each word stem has a random direction, and a text has their sum.
+    """An embedder for tests: each word stem has a random direction, and a text has their sum.
 
     Texts that share stems are near, others nearly orthogonal (the more so, the more dimensions).
-    It knows nothing of meaning. A vector of fewer dimensions is a prefix of a longer one, as with
+    It does not know meanings. A vector of fewer dimensions is a prefix of a longer one, as with
     a Matryoshka model.
     """
 
@@ -48,7 +48,7 @@ class HashEmbedder:
         query_prompt: str = "",
         passage_prompt: str = "",
     ) -> None:
-        """Choose the shape of the model that this stands for."""
+        """Choose the shape of the model."""
         self._dimensions = dimensions
         self._tokenizer = WordTokenizer(max_tokens=max_tokens)
         self._prompts: Mapping[Task, str] = {"query": query_prompt, "passage": passage_prompt}
@@ -70,7 +70,7 @@ class HashEmbedder:
 
     @property
     def tokenizer(self) -> WordTokenizer:
-        """Counts words."""
+        """The tokenizer, which counts words."""
         return self._tokenizer
 
     async def embed(
@@ -112,4 +112,6 @@ class HashEmbedder:
 
 
 def _warn(position: int, tokens: int) -> None:
-    logger.warning("Text %d has %d tokens, more than the model reads: cut.", position, tokens)
+    logger.warning(
+        "Text %d has %d tokens, more than the model reads; it was cut.", position, tokens
+    )

@@ -1,4 +1,4 @@
-"""What every `Embedder` promises, as a test suite to subclass.
+"""The contract of `Embedder`, as a test suite to subclass.
 
 ```python
 class TestMyEmbedder(EmbedderContract):
@@ -28,7 +28,7 @@ TEXTS = (
 
 
 class EmbedderContract(ABC):
-    """Tests of `Embedder`; `tolerance` is what batching may change in a component."""
+    """Tests of `Embedder`; batching may change a component by up to `tolerance`."""
 
     tolerance: ClassVar[float] = 0.02
     """Arithmetic in bfloat16 depends on the padding, to about two decimals."""

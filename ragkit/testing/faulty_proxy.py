@@ -1,4 +1,4 @@
-"""`FaultyProxy`: stands before a real model server and breaks what passes through, as asked."""
+"""`FaultyProxy`: an HTTP proxy in front of a model server that injects faults."""
 
 import asyncio
 import contextlib
@@ -23,14 +23,16 @@ class FaultyProxy:
     """An HTTP server on loopback that forwards to another; an asynchronous context manager.
 
     Attributes:
-        fault: Gives the fault of each completion that is asked for; other paths are never broken.
-        retry_after: Header of the refusals.
-        open: Connections of clients that are open now.
-        asked: Completions asked for so far.
+        retry_after: The Retry-After header of refusals.
+        open: Open connections of clients.
+        asked: Completions requested so far.
     """
 
     def __init__(self, upstream: str, fault: Fault | Callable[[int], Fault] = "none") -> None:
-        """Stand before `upstream`; a function gets the number of the completion, from 0."""
+        """Forward to `upstream`; only completions get faults.
+
+        A function as `fault` receives the number of the completion, from 0.
+        """
         self._upstream = upstream
         self._fault = _each(fault)
         self.retry_after = "0"
@@ -49,7 +51,7 @@ class FaultyProxy:
         self.url = f"http://127.0.0.1:{self._port}"
 
     async def kill(self) -> None:
-        """Stop listening and drop every connection without a word, as a killed process does."""
+        """Stop listening and drop every connection, as a killed process does."""
         if self._server is not None:
             self._server.close()
         for writer in list(self._writers):
@@ -57,7 +59,7 @@ class FaultyProxy:
         await asyncio.sleep(0)
 
     def set(self, fault: Fault | Callable[[int], Fault]) -> None:
-        """Break things another way from now on."""
+        """Inject another fault from now on."""
         self._fault = _each(fault)
 
     async def __aenter__(self) -> Self:
@@ -91,7 +93,7 @@ class FaultyProxy:
                 await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Forward one request; False where the connection has to end."""
+        """Forward one request; return False where the connection has to end."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ", 2)
         length = next(

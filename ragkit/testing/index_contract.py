@@ -1,4 +1,4 @@
-"""What every `Index` promises, as a test suite to subclass.
+"""The contract of `Index`, as a test suite to subclass.
 
 ```python
 class TestMyIndex(IndexContract):
@@ -40,7 +40,7 @@ from ragkit.testing.index_storage import StorageContract
 
 
 class IndexContract(StorageContract):
-    """Tests of `Index`: implement `open_index`, and say by attributes what a store leaves out."""
+    """Tests of `Index`: implement `open_index`, and set attributes for what a store leaves out."""
 
     # What it is
 

@@ -1,4 +1,4 @@
-"""Documents, filters and queries that the `IndexContract` is tested with."""
+"""Documents, filters and queries for the tests of the `IndexContract`."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How the `IndexContract` gets the indexes that it tests, and what a store may leave out."""
+"""The fixtures of the `IndexContract`, and the features that a store may leave out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
@@ -28,7 +28,7 @@ class MakeIndex(Protocol):
 
 
 class IndexFixtures(ABC):
-    """The index under test; a class attribute says what a store leaves out, and its user why."""
+    """The index under test; class attributes name the features that a store leaves out."""
 
     analyses_text: ClassVar[bool] = True
     """Words are stemmed, and stop words dropped, as the identity's language has it."""

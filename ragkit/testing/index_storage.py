@@ -1,4 +1,4 @@
-"""The part of the `IndexContract` about what is stored, changed, deleted and repaired."""
+"""The part of the `IndexContract` about storing, changing, deleting and repairing documents."""
 
 # ruff: noqa: D102 - a test's name says the behaviour
 

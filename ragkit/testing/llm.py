@@ -1,24 +1,25 @@
-"""`ScriptedLLM`: a model that says what a test wants it to say, and nothing a grammar forbids."""
+"""`ScriptedLLM`: a double of an LLM with scripted replies, checked against their grammars."""
 
 import asyncio
 import functools
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeAlias, Unpack
+from typing import TypeAlias
 
 from ragkit.core.errors import ContextExceeded, InputError
 from ragkit.core.protocols import CallOptions, ReplyGrammar
-from ragkit.core.types import Alternative, Conversation, Delta, Message, Reply, Timings, Usage
+from ragkit.core.types import Alternative, Delta, Message, Reply, Timings, Usage
 from ragkit.grammar.random_decoding import RandomDecoder
-from ragkit.llm.calls import Streamed
+from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.messages import messages_of
 from ragkit.llm.options import checked_options, fitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedCall:
-    """What a `ScriptedLLM` was asked."""
+    """A call that a `ScriptedLLM` received; its grammar is fitted to the context."""
 
     messages: tuple[Message, ...]
     grammar: ReplyGrammar[object] | None
@@ -31,14 +32,18 @@ class ScriptedCall:
 
 
 Script: TypeAlias = Callable[[ScriptedCall], str]
-"""Makes the reply to a call. It is asked again for each of `n` replies."""
+"""Returns the reply to a call; it is called once for each of `n` replies."""
 
 
-class ScriptedLLM(Streamed):
+_PIECE = 8
+"""Characters of a delta."""
+
+
+class ScriptedLLM(StreamedLLM):
     """Replies from a list, or from a function of the call. A token is a byte here.
 
     Attributes:
-        calls: What was asked so far.
+        calls: The calls so far.
     """
 
     def __init__(
@@ -52,10 +57,10 @@ class ScriptedLLM(Streamed):
         """Prepare the replies.
 
         Args:
-            replies: One for each call in turn, or a function that makes them.
+            replies: One for each call in turn, or a function that returns them.
             context: Tokens (bytes) that prompt and reply have together.
             delay_s: Seconds until each piece of a reply.
-            model: The name to go by.
+            model: The model's name.
         """
         self.calls: list[ScriptedCall] = []
         self._script = replies if callable(replies) else _from_list(iter(replies))
@@ -65,40 +70,34 @@ class ScriptedLLM(Streamed):
 
     @property
     def model(self) -> str:
-        """The name given."""
+        """The model's name, as given."""
         return self._model
 
     async def context_tokens(self) -> int:
-        """The context given."""
+        """Return the context, as given."""
         return self._context
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`.
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Stream the scripted reply.
 
         Raises:
-            AssertionError: The script is over, or says what the grammar does not allow.
+            AssertionError: The script has ended, or its reply does not match the grammar.
         """
-        asked = messages_of(messages)
-        checked_options(options)
-        prompt = sum(len(message.content.encode()) for message in asked)
+        messages = messages_of(call.messages)
+        options = checked_options(call.options)
+        prompt = sum(len(message.content.encode()) for message in messages)
         room = self._context - prompt
         if room < 1:
-            raise ContextExceeded(f"The prompt has {prompt} tokens of {self._context}; shorten it.")
+            raise ContextExceeded(f"The prompt has {prompt} tokens of {self._context}.")
         loop = asyncio.get_running_loop()
         started = loop.time()
-        grammar, limit = fitted(grammar, options.get("max_tokens"), room)
-        call = ScriptedCall(messages=asked, grammar=grammar, options=options)
-        self.calls.append(call)
-        texts = [self._say(call, limit) for _ in range(options.get("n", 1))]
-        for piece in _pieces(texts[0].text):
+        grammar, limit = fitted(call.grammar, options.get("max_tokens"), room)
+        scripted = ScriptedCall(messages=messages, grammar=grammar, options=options)
+        self.calls.append(scripted)
+        texts = [self._say(scripted, limit) for _ in range(options.get("n", 1))]
+        for start in range(0, len(texts[0].text), _PIECE):
             await asyncio.sleep(self._delay)
-            yield Delta(text=piece)
+            yield Delta(text=texts[0].text[start : start + _PIECE])
         said = sum(len(text.text.encode()) + (text.finish_reason == "stop") for text in texts)
         elapsed = loop.time() - started
         yield Delta(
@@ -117,7 +116,7 @@ class ScriptedLLM(Streamed):
         text = self._script(call)
         if call.grammar is not None:
             if not _decoder().accepts(_decoder().compile(call.grammar.ebnf), text):
-                raise AssertionError(f"The scripted reply is not of its grammar: {text!r}")
+                raise AssertionError(f"The scripted reply does not match its grammar: {text!r}")
             return Alternative(text=text, finish_reason="stop")
         for stop in call.options.get("stop", ()):
             text = text.partition(stop)[0]
@@ -127,13 +126,50 @@ class ScriptedLLM(Streamed):
         return Alternative(text=cut, finish_reason="length")
 
 
-def random_replies(seed: int, *, ending: float = 0.5) -> Script:
-    """A script of random replies: of the call's grammar where there is one, else of words.
+class FailingLLM(ScriptedLLM):
+    """Raises the given errors in turn, before or after a first piece of text, then replies.
 
-    A call with a `seed` of its own always gets the same reply.
+    Attributes:
+        attempts: Number of calls so far, the failed ones included.
+    """
+
+    def __init__(
+        self,
+        *errors: Exception,
+        replies: Iterable[str] | Script = lambda _: "reply",
+        after_a_piece: bool = False,
+    ) -> None:
+        """Prepare the errors.
+
+        Args:
+            *errors: One for each call in turn.
+            replies: The replies after that, as for `ScriptedLLM`.
+            after_a_piece: Yield a piece of text before each error.
+        """
+        super().__init__(replies)
+        self.attempts = 0
+        self._errors = list(errors)
+        self._after_a_piece = after_a_piece
+
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Raise the next error, or stream the scripted reply."""
+        self.attempts += 1
+        if self._errors:
+            if self._after_a_piece:
+                yield Delta(text="half")
+            raise self._errors.pop(0)
+        async with aclosing(super().respond(call)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+
+def random_replies(seed: int, *, ending: float = 0.5) -> Script:
+    """Make a script of random replies: by the call's grammar where it has one, else of words.
+
+    A call with a `seed` always gets the same reply.
 
     Args:
-        seed: Of the random choices.
+        seed: The seed of the random choices.
         ending: Chance to end a string or list where possible: higher makes shorter replies.
     """
     chance = random.Random(seed)
@@ -150,7 +186,7 @@ def random_replies(seed: int, *, ending: float = 0.5) -> Script:
             compiled, seed=drawn, max_tokens=call.grammar.max_tokens, ending=ending
         )
         if said is None:
-            raise AssertionError("max_tokens did not suffice: the grammar's bound is wrong")
+            raise AssertionError("The reply did not fit max_tokens: the grammar's bound is wrong.")
         return said.decode()
 
     return reply
@@ -163,15 +199,10 @@ def _from_list(replies: Iterator[str]) -> Script:
     def reply(call: ScriptedCall) -> str:
         text = next(replies, None)
         if text is None:
-            raise AssertionError(f"The script has no reply left for: {call.prompt[-200:]!r}")
+            raise AssertionError(f"The script has no reply left for {call.prompt[-200:]!r}.")
         return text
 
     return reply
-
-
-def _pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), 8):
-        yield text[start : start + 8]
 
 
 @functools.cache
@@ -180,5 +211,5 @@ def _decoder() -> RandomDecoder:
         return RandomDecoder()
     except ImportError as error:
         raise InputError(
-            'Checking a reply against its grammar takes xgrammar: pip install "ragkit[local]"'
+            'Checking a reply against its grammar needs xgrammar. Fix: pip install "ragkit[local]"'
         ) from error

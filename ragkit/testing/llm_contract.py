@@ -1,4 +1,4 @@
-"""What every `LLM` promises, as a test suite to subclass.
+"""The contract of `LLM`, as a test suite to subclass.
 
 ```python
 class TestMyLLM(LLMContract):
@@ -39,21 +39,21 @@ QUESTION = (
 
 
 class Lookup(BaseModel):
-    """One branch of a decision."""
+    """A branch of a decision."""
 
     kind: Literal["lookup"]
     query: str = Field(max_length=40)
 
 
 class Escalate(BaseModel):
-    """Another one."""
+    """The other branch of a decision."""
 
     kind: Literal["escalate"]
     reason: str = Field(max_length=40)
 
 
 class Decision(BaseModel):
-    """A nested schema with most of what JSON has."""
+    """A nested schema with most of JSON's types."""
 
     thought: str = Field(max_length=100)
     scores: list[Annotated[float, Field(ge=0, le=1)]] = Field(max_length=3)
@@ -92,10 +92,10 @@ GRAMMARS: dict[str, Grammar[object]] = {
 
 
 class LLMContract:
-    """Tests of `LLM`, for any model, a random one included."""
+    """Tests of `LLM`, for any model, one with random weights included."""
 
     exact_seeds: ClassVar[bool] = True
-    """Whether the same seed gives the same reply whatever else is being decoded."""
+    """True where the same seed gives the same reply whatever else is being decoded."""
 
     @pytest.mark.parametrize("name", GRAMMARS)
     async def test_a_reply_under_a_grammar_is_complete_and_parses(

@@ -1,4 +1,4 @@
-"""What every `Tool` promises, as a test suite to subclass.
+"""The contract of `Tool`, as a test suite to subclass.
 
 ```python
 class TestMyTool(ToolContract):
@@ -32,18 +32,18 @@ _RANDOM_CALLS = 12
 
 
 class ToolContract(ABC):
-    """Tests of `Tool`; the tool is made anew for each test."""
+    """Tests of `Tool`; `make_tool` is called for each test."""
 
     one_loop: ClassVar[bool] = False
-    """Whether the tool lives on one event loop, as what holds a connection does."""
+    """True where the tool works on one event loop only, as one that holds a connection does."""
 
     @abstractmethod
     def make_tool(self) -> Tool:
-        """The tool under test, without effects outside the test."""
+        """Make the tool under test, without effects outside the test."""
 
     @abstractmethod
     def arguments(self) -> Mapping[str, Json]:
-        """Arguments of a call that succeeds, whenever it is made."""
+        """Return arguments of a call that always succeeds."""
 
     def test_its_name_is_one_that_a_grammar_can_hold(self) -> None:
         tool = self.make_tool()

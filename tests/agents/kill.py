@@ -20,15 +20,13 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Unpack
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from ragkit.agents import SQLiteJournal, plan_and_execute, react, resume, rewoo, run
 from ragkit.agents.parts import Agent, AgentOptions
-from ragkit.core.protocols import CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Json, Message, Reply, Timings, Usage
-from ragkit.llm.calls import Streamed
+from ragkit.core.types import Delta, Json, Message, Reply, Timings, Usage
+from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.messages import messages_of
 from ragkit.testing.agents import RecordingTool, refers_to, says_action, says_plan
 
@@ -36,7 +34,7 @@ PATTERNS = ("react", "rewoo", "plan")
 TURNS = 4
 
 
-class Decided(Streamed):
+class Decided(StreamedLLM):
     """A model whose reply follows from the prompt alone, so that each run decides the same."""
 
     model = "decided"
@@ -45,15 +43,9 @@ class Decided(Streamed):
         """Enough."""
         return 1 << 20
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """The reply in one piece, after a moment."""
-        text = _reply(messages_of(messages), free=grammar is None)
+        text = _reply(messages_of(call.messages), free=call.grammar is None)
         await asyncio.sleep(0.01)
         yield Delta(text=text)
         usage, timings = Usage(prompt=1, completion=1), Timings(total_s=0.01)

@@ -27,7 +27,7 @@ from ragkit.agents.teams import Member
 from ragkit.agents.tools import calculator
 from ragkit.core.protocols import LLM
 from ragkit.llm import VLLM
-from ragkit.testing.vllm_server import Server
+from ragkit.testing.vllm_server import VLLMServer
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def stock(item: str) -> int:
 
 
 @pytest.fixture
-async def llm(vllm_server: Server) -> AsyncIterator[VLLM]:
+async def llm(vllm_server: VLLMServer) -> AsyncIterator[VLLM]:
     async with VLLM(vllm_server.url) as client:
         yield client
 

@@ -15,7 +15,7 @@ from ragkit.agents.parts import AgentOptions
 from ragkit.llm import VLLM
 from ragkit.testing.agents import says_action
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
-from ragkit.testing.vllm_server import Server
+from ragkit.testing.vllm_server import VLLMServer
 
 FOLDER = Path(__file__).parents[2] / "examples" / "workflows"
 NAMES = ("research", "analyst", "support")
@@ -124,7 +124,7 @@ async def test_the_support_desk_waits_for_a_person_before_it_pays_or_writes(
 
 
 @pytest.fixture
-async def llm(vllm_server: Server) -> AsyncIterator[VLLM]:
+async def llm(vllm_server: VLLMServer) -> AsyncIterator[VLLM]:
     async with VLLM(vllm_server.url) as client:
         yield client
 

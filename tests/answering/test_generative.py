@@ -17,7 +17,7 @@ from ragkit.core.types import Answer, AnswerDelta, Chunk, Hit
 from ragkit.llm import VLLM
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
-from ragkit.testing.vllm_server import Server
+from ragkit.testing.vllm_server import VLLMServer
 
 RIVER = "Cats sleep. The longest river of Europe is the Volga. Dogs bark."
 LAKE = 'The "Große" lake \\ is deep.\nIts water is 🐺 cold. It freezes in winter.'
@@ -276,7 +276,7 @@ async def _asked(llm: LLM, seed: int) -> bool:
 
 
 async def test_a_random_model_on_a_real_server_gives_well_formed_answers(
-    vllm_server: Server,
+    vllm_server: VLLMServer,
 ) -> None:
     async with VLLM(vllm_server.url) as llm:
         answered = [await _asked(llm, seed) for seed in range(8)]

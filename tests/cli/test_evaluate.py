@@ -171,7 +171,7 @@ def test_an_agent_is_measured_on_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     def scripted(_: LLMSettings) -> ScriptedLLM:
         return llm
 
-    monkeypatch.setattr("ragkit.evaluation.agents_run.open_llm", scripted)
+    monkeypatch.setattr("ragkit.evaluation.agents_run.build_llm", scripted)
     found = _json(*agent, "--out", "a.json")
     assert (found["kind"], found["queries"], found["documents"]) == ("agents", 3, 0)
     measured = found["stages"]["react"]

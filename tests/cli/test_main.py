@@ -12,7 +12,7 @@ from ragkit.cli.main import app
 from ragkit.core.protocols import LLM, Embedder
 from ragkit.core.settings import EmbedderSettings, LLMSettings
 from ragkit.testing.llm import ScriptedLLM
-from ragkit.testing.vllm_server import Server
+from ragkit.testing.vllm_server import VLLMServer
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +23,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minilm: Embedder) -> 
     def given(settings: EmbedderSettings) -> Embedder:
         return minilm
 
-    monkeypatch.setattr("ragkit.sdk.embedder_for", given)
-    monkeypatch.setattr("ragkit.evaluation.retrieval_run.embedder_for", given)
+    monkeypatch.setattr("ragkit.sdk.build_embedder", given)
+    monkeypatch.setattr("ragkit.evaluation.retrieval_run.build_embedder", given)
     Path("docs").mkdir()
     Path("docs/river.md").write_text(
         "---\nyear: 2020\n---\n# Rivers\n\nThe longest river of Europe is the Volga."
@@ -138,7 +138,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def opened(_: LLMSettings) -> LLM:
         return ScriptedLLM(iter(replies))
 
-    monkeypatch.setattr("ragkit.llm.open.open_llm", opened)
+    monkeypatch.setattr("ragkit.llm.build.build_llm", opened)
     return replies
 
 
@@ -192,7 +192,7 @@ def test_a_transformation_without_a_model_is_one_line_that_names_the_setting() -
 
 
 @pytest.mark.usefixtures("_ingested")
-def test_ask_streams_from_a_real_server(vllm_server: Server) -> None:
+def test_ask_streams_from_a_real_server(vllm_server: VLLMServer) -> None:
     llm = f"vllm:{vllm_server.url}"
     arguments = ("ask", "Longest river?", "--llm", llm, "--transform", "decompose")
     result = _run(*arguments)
@@ -277,7 +277,7 @@ def test_doctor_says_whether_the_llm_answers(
 
 @pytest.mark.usefixtures("_ingested")
 @pytest.mark.parametrize("pattern", ["react", "rewoo", "plan"])
-def test_an_agent_works_on_a_real_server(pattern: str, vllm_server: Server) -> None:
+def test_an_agent_works_on_a_real_server(pattern: str, vllm_server: VLLMServer) -> None:
     arguments = ["agent", "What is 2 + 3?", "--pattern", pattern, "--budget", "steps=4,seconds=60"]
     result = _run(*arguments, "--llm", f"vllm:{vllm_server.url}", "--json")
     assert result.exit_code == 0, result.stderr

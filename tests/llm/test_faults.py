@@ -15,7 +15,7 @@ from ragkit.llm.openai.connection import Patience
 from ragkit.llm.openai.errors import retry_after, status_error
 from ragkit.llm.wrappers.rate_limit import RateLimits
 from ragkit.testing.faulty_proxy import Fault, FaultyProxy
-from ragkit.testing.vllm_server import Server, free_port
+from ragkit.testing.vllm_server import VLLMServer, free_port
 
 CHOICE = choice_grammar(["yes", "no"])
 LONG = regex_grammar("[0-9]{2500}")
@@ -24,7 +24,7 @@ HASTY = Patience(connect_s=1, first_token_s=20, stall_s=3, total_s=30)
 
 
 @pytest.fixture
-async def proxy(vllm_server: Server) -> AsyncIterator[FaultyProxy]:
+async def proxy(vllm_server: VLLMServer) -> AsyncIterator[FaultyProxy]:
     async with FaultyProxy(vllm_server.url) as proxy:
         yield proxy
 
@@ -35,7 +35,7 @@ async def llm(proxy: FaultyProxy) -> AsyncIterator[VLLM]:
         yield llm
 
 
-async def counted(server: Server, metric: str) -> float:
+async def counted(server: VLLMServer, metric: str) -> float:
     """A metric of the real server, summed over its labels."""
     async with httpx.AsyncClient(timeout=60) as client:  # it answers late while it decodes
         text = (await client.get(f"{server.url}/metrics")).text
@@ -44,15 +44,15 @@ async def counted(server: Server, metric: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
-async def decodes(server: Server) -> bool:
+async def decodes(server: VLLMServer) -> bool:
     return await until(lambda count: count > 0, server, within_s=3)
 
 
-async def idle(server: Server, *, within_s: float = 10) -> bool:
+async def idle(server: VLLMServer, *, within_s: float = 10) -> bool:
     return await until(lambda count: count == 0, server, within_s=within_s)
 
 
-async def until(holds: Callable[[float], bool], server: Server, *, within_s: float) -> bool:
+async def until(holds: Callable[[float], bool], server: VLLMServer, *, within_s: float) -> bool:
     """Whether it holds of the number of running requests in time."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -80,7 +80,7 @@ BROKEN: dict[Fault, Failure] = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 async def test_a_stream_that_breaks_off_gives_its_part_in_time(
-    fault: Fault, llm: VLLM, proxy: FaultyProxy, vllm_server: Server
+    fault: Fault, llm: VLLM, proxy: FaultyProxy, vllm_server: VLLMServer
 ) -> None:
     proxy.set(fault)
     started = time.monotonic()
@@ -111,7 +111,7 @@ async def test_a_killed_server_breaks_the_call_and_refuses_the_next(
         await read()
     assert broken.value.failure == "broken_stream"
     assert broken.value.partial.startswith(partial)
-    with pytest.raises(ProviderError, match="Start it") as refused:
+    with pytest.raises(ProviderError, match="start the server") as refused:
         await llm.complete("x")
     assert refused.value.failure == "refused"
     await proxy.start()
@@ -169,7 +169,7 @@ async def test_a_server_that_ignores_grammars_is_found_out(llm: VLLM, proxy: Fau
 
 
 async def test_a_storm_of_429_with_64_clients_loses_nothing(
-    proxy: FaultyProxy, vllm_server: Server
+    proxy: FaultyProxy, vllm_server: VLLMServer
 ) -> None:
     proxy.set(lambda number: "429" if number % 3 else "none")
     limits = RateLimits(Rates(tokens=1e6))
@@ -211,19 +211,19 @@ async def test_a_storm_that_does_not_pass_ends_in_time(proxy: FaultyProxy) -> No
         isinstance(outcome, ProviderError) and outcome.failure == "overloaded"
         for outcome in outcomes
     )
-    with pytest.raises(ProviderError, match="rests"):
+    with pytest.raises(ProviderError, match="not called for now"):
         await llm.complete("x")
     await llm.close()
     assert await no_connection_left(proxy)
 
 
-async def one_left(llm: VLLM, server: Server) -> bool:
+async def one_left(llm: VLLM, server: VLLMServer) -> bool:
     async with aclosing(llm.stream("x", grammar=LONG, max_tokens=3000, timeout_s=200)) as deltas:
         await anext(deltas)
         return await decodes(server)
 
 
-async def eight_cancelled(llm: VLLM, server: Server) -> bool:
+async def eight_cancelled(llm: VLLM, server: VLLMServer) -> bool:
     calls = [llm.complete(f"{n}", grammar=LONG, max_tokens=3000) for n in range(8)]
     tasks = [asyncio.create_task(call) for call in calls]
     seen = await decodes(server)
@@ -235,7 +235,7 @@ async def eight_cancelled(llm: VLLM, server: Server) -> bool:
 
 @pytest.mark.parametrize("leave", [one_left, eight_cancelled])
 async def test_cancelling_frees_the_servers_slot(
-    leave: Callable[[VLLM, Server], Awaitable[bool]], llm: VLLM, vllm_server: Server
+    leave: Callable[[VLLM, VLLMServer], Awaitable[bool]], llm: VLLM, vllm_server: VLLMServer
 ) -> None:
     await llm.prove_grammars()
     for _ in range(20):  # on a busy machine the server may not come to count or read meanwhile
@@ -255,20 +255,22 @@ async def test_a_call_has_its_own_time_limit(llm: VLLM) -> None:
 
 async def test_nothing_listening_is_told_with_the_remedy() -> None:
     async with VLLM(f"http://127.0.0.1:{free_port()}") as llm:
-        with pytest.raises(ProviderError, match="Start it, or mend the base URL") as refused:
+        with pytest.raises(
+            ProviderError, match="start the server, or"
+        ) as refused:
             await llm.complete("x")
     assert refused.value.retryable
-    with pytest.raises(ConfigError, match="'localhost:8000' is no URL"):
+    with pytest.raises(ConfigError, match="'localhost:8000' is not a URL"):
         VLLM("localhost:8000")
 
 
-async def test_a_model_that_is_not_served_is_named(vllm_server: Server) -> None:
+async def test_a_model_that_is_not_served_is_named(vllm_server: VLLMServer) -> None:
     async with VLLM(vllm_server.url, "gpt-9") as llm:
-        with pytest.raises(ConfigError, match="serves 'random', but no 'gpt-9'"):
+        with pytest.raises(ConfigError, match=r"does not serve 'gpt-9'.*'random'"):
             await llm.complete("x")
 
 
-def test_one_client_serves_several_event_loops(vllm_server: Server) -> None:
+def test_one_client_serves_several_event_loops(vllm_server: VLLMServer) -> None:
     llm = VLLM(f"{vllm_server.url}/v1/")
 
     async def once() -> str:

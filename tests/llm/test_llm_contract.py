@@ -20,7 +20,7 @@ from ragkit.llm import (
 )
 from ragkit.testing.llm import ScriptedLLM, random_replies
 from ragkit.testing.llm_contract import LLMContract
-from ragkit.testing.vllm_server import Server
+from ragkit.testing.vllm_server import VLLMServer
 
 
 def scripted() -> ScriptedLLM:
@@ -35,7 +35,7 @@ class TestScriptedLLM(LLMContract):
 
 class TestVLLM(LLMContract):
     @pytest.fixture
-    async def llm(self, vllm_server: Server) -> AsyncIterator[LLM]:
+    async def llm(self, vllm_server: VLLMServer) -> AsyncIterator[LLM]:
         async with VLLM(vllm_server.url) as llm:
             yield llm
 

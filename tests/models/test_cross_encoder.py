@@ -6,8 +6,9 @@ import pytest
 from ragkit import ConfigError
 from ragkit.core.settings import RerankerSettings
 from ragkit.models import packaged
+from ragkit.models.build import build_reranker
 from ragkit.models.cross_encoder import CrossEncoderModel, packaged_cross_encoder
-from ragkit.models.reranking import PackagedReranker, reranker
+from ragkit.models.reranking import PackagedReranker
 
 QUESTION = "When was the bridge opened?"
 RIGHT = "The old bridge was rebuilt twice. It was opened in 1932 by the mayor of the town."
@@ -57,7 +58,7 @@ def test_a_question_longer_than_the_network_reads_is_cut(model: CrossEncoderMode
 
 
 async def test_it_reranks() -> None:
-    chosen = reranker(RerankerSettings(model="packaged:minilm-reader"))
+    chosen = build_reranker(RerankerSettings(model="packaged:minilm-reader"))
     assert isinstance(chosen, PackagedReranker)
     scores = await chosen.rerank(QUESTION, [WRONG, RIGHT])
     assert scores.dtype == np.float32

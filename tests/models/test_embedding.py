@@ -10,7 +10,8 @@ import pytest
 from ragkit.core.errors import ConfigError, ProviderError
 from ragkit.core.settings import EmbedderSettings
 from ragkit.models import packaged
-from ragkit.models.embedding import SentenceTransformerEmbedder, embedder
+from ragkit.models.build import build_embedder
+from ragkit.models.embedding import SentenceTransformerEmbedder
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.embedder_contract import EmbedderContract
 
@@ -76,7 +77,7 @@ async def test_arithmetic_in_bfloat16_is_close_to_float32() -> None:
 async def test_the_same_model_by_its_folder(caplog: pytest.LogCaptureFixture) -> None:
     folder = packaged.packaged_folder()
     settings = EmbedderSettings(model=f"sentence-transformers:{folder}", dtype="float32")
-    model = embedder(settings)
+    model = build_embedder(settings)
     assert model.dimensions == 384
     assert model.identity == (str(folder), packaged.MINILM.sha256[:16])
     assert model.tokenizer.max_tokens == 254
@@ -89,21 +90,21 @@ async def test_the_same_model_by_its_folder(caplog: pytest.LogCaptureFixture) ->
 
 def test_an_unknown_provider_is_named_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"'openai:ada'.*packaged:all-minilm-l6-v2"):
-        embedder(EmbedderSettings(model="openai:ada"))
+        build_embedder(EmbedderSettings(model="openai:ada"))
 
 
 def test_an_unknown_packaged_model_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"'bert'; there is all-minilm-l6-v2"):
-        _ = embedder(EmbedderSettings(model="packaged:bert")).dimensions
+    with pytest.raises(ConfigError, match=r"'bert'. Fix: use all-minilm-l6-v2"):
+        _ = build_embedder(EmbedderSettings(model="packaged:bert")).dimensions
 
 
 def test_more_dimensions_than_the_model_has_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"embedder.dimensions is 1000.*has 384"):
-        _ = embedder(EmbedderSettings(dimensions=1000)).identity
+        _ = build_embedder(EmbedderSettings(dimensions=1000)).identity
 
 
 async def test_a_folder_without_a_model_is_named_with_the_setting(tmp_path: Path) -> None:
-    model = embedder(EmbedderSettings(model=f"sentence-transformers:{tmp_path}"))
+    model = build_embedder(EmbedderSettings(model=f"sentence-transformers:{tmp_path}"))
     with pytest.raises(ProviderError, match=rf"'{tmp_path}' cannot be loaded.*embedder.model"):
         await model.embed(["wolf"])
 

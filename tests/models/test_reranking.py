@@ -6,8 +6,9 @@ import pytest
 
 from ragkit import ConfigError, ProviderError
 from ragkit.core.settings import RerankerSettings
+from ragkit.models.build import build_reranker
 from ragkit.models.packaged import packaged_folder
-from ragkit.models.reranking import CrossEncoderReranker, PackagedReranker, reranker
+from ragkit.models.reranking import CrossEncoderReranker, PackagedReranker
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +52,13 @@ async def test_a_model_that_is_not_there_is_named_with_the_setting() -> None:
 
 
 def test_the_setting_chooses() -> None:
-    assert reranker(RerankerSettings(model=None)) is None
-    assert reranker(RerankerSettings(model="")) is None
-    assert reranker(RerankerSettings()) is None
-    packaged = reranker(RerankerSettings(model="packaged:minilm-reader"))
+    assert build_reranker(RerankerSettings(model=None)) is None
+    assert build_reranker(RerankerSettings(model="")) is None
+    assert build_reranker(RerankerSettings()) is None
+    packaged = build_reranker(RerankerSettings(model="packaged:minilm-reader"))
     assert isinstance(packaged, PackagedReranker)
-    chosen = reranker(RerankerSettings(model="cross-encoder:some/model"))
+    chosen = build_reranker(RerankerSettings(model="cross-encoder:some/model"))
     assert isinstance(chosen, CrossEncoderReranker)
     for bad in ("some/model", "cross-encoder:", "magic:model"):
         with pytest.raises(ConfigError, match="Unknown reranker"):
-            reranker(RerankerSettings(model=bad))
+            build_reranker(RerankerSettings(model=bad))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from ragkit.retrieval.rewriting import NOTHING_WRITTEN, HyDE, SubQueries, SubQueryKind
 
 from ragkit import AsyncRAG, ConfigError, Document, InputError, ProviderError, Settings
 from ragkit.core.protocols import LLM, Reranker
@@ -16,10 +17,9 @@ from ragkit.retrieval.hybrid import BOTH, Hits, HybridRetriever, Leg
 from ragkit.retrieval.protocol import Retriever
 from ragkit.retrieval.query import Query
 from ragkit.retrieval.query_transform import NO_DENSE_LEG
-from ragkit.retrieval.rewriting import NOTHING_WRITTEN, HyDE, SubQueries, SubQueryKind
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
-from ragkit.testing.vllm_server import Server
+from ragkit.testing.vllm_server import VLLMServer
 
 TEXTS = {
     "zebra": "The zebra has black and white stripes.",
@@ -365,7 +365,7 @@ async def test_any_reply_that_the_grammar_allows_can_be_searched_for(
 
 
 async def test_a_random_model_on_a_real_server_transforms_queries(
-    rag: AsyncRAG, vllm_server: Server
+    rag: AsyncRAG, vllm_server: VLLMServer
 ) -> None:
     async with VLLM(vllm_server.url) as llm:
         for name in BY_LLM:

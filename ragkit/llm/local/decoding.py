@@ -1,4 +1,4 @@
-"""Decoding a batch of replies with a causal language model, each under its own grammar."""
+"""Decoding of a batch of replies with a causal language model, each under its own grammar."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ _BROKEN = "�"
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """One reply to decode; `emit` gets its text piece by piece, then the whole, or an error.
+    """One reply to decode; `emit` receives its text in pieces, then the whole reply or an error.
 
     Attributes:
         prompt: Token ids.
         limit: Tokens to decode at most, the one that ends the reply included.
-        options: How to choose tokens.
+        options: The options of sampling.
         position: Among the `n` replies of a call.
         compiled: The grammar to decode under.
         emit: Called in the decoding thread.
@@ -36,12 +36,12 @@ class Job:
     options: CallOptions
     position: int
     compiled: "xgrammar.CompiledGrammar | None"
-    emit: Callable[["str | Done | Exception"], None]
+    emit: Callable[["str | Decoded | Exception"], None]
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Decoded:
     """A whole reply, and its number of tokens."""
 
     reply: Alternative
@@ -50,7 +50,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A model with what decoding takes. transformers and its models are untyped."""
+    """A model, its tokenizer and their facts. transformers and its models are untyped."""
 
     model: Any
     tokenizer: Any
@@ -59,7 +59,7 @@ class Loaded:
 
 
 class _Row:
-    """A reply on its way."""
+    """A reply that is being decoded."""
 
     def __init__(self, job: Job, loaded: Loaded) -> None:
         self.job = job
@@ -92,9 +92,9 @@ class _Row:
             self.finish = "length"
         self._send()
 
-    def done(self) -> Done:
-        """The whole."""
-        return Done(
+    def done(self) -> Decoded:
+        """Return the whole reply."""
+        return Decoded(
             reply=Alternative(
                 text=self._text, finish_reason=self.finish, logprobs=tuple(self._logprobs)
             ),
@@ -115,7 +115,7 @@ class _Row:
             self.finish = "stop"
 
     def _send(self) -> None:
-        """Send what can change no more: no half characters, and nothing that may begin a stop."""
+        """Emit the final text: no half characters, nothing that may begin a stop text."""
         safe = len(self._text)
         if not self.finish:
             safe = len(self._text.rstrip(_BROKEN))
@@ -162,7 +162,10 @@ def decode_batch(jobs: Sequence[Job], loaded: Loaded) -> None:
             logits_to_keep=1,
         ).logits[:, -1, :]
         _choose(rows, logits.float().cpu(), loaded)
-        kept = [place for place, row in enumerate(rows) if not _ended(row)]
+        for row in rows:
+            if row.finish in {"stop", "length"}:
+                row.job.emit(row.done())
+        kept = [place for place, row in enumerate(rows) if not row.finish]
         if len(kept) < len(rows):
             chosen = torch.tensor(kept, device=device, dtype=torch.long)
             cache.batch_select_indices(chosen)
@@ -193,12 +196,6 @@ def _choose(rows: Sequence[_Row], logits: torch.Tensor, loaded: Loaded) -> None:
         except Exception as error:  # noqa: BLE001  # one reply's failure is not its neighbours'
             row.finish = "failed"
             row.job.emit(error)
-
-
-def _ended(row: _Row) -> bool:
-    if row.finish in {"stop", "length"}:
-        row.job.emit(row.done())
-    return bool(row.finish)
 
 
 def _matcher(job: Job, loaded: Loaded) -> "xgrammar.GrammarMatcher | None":

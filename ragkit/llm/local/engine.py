@@ -1,4 +1,4 @@
-"""A model in this process: loading it, and the thread that decodes for it batch by batch."""
+"""A model in this process, and the thread that decodes its batches."""
 
 import importlib.util
 import queue
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 _GATHER_S = 0.002
-"""How long the first call of a batch waits for others."""
+"""Seconds that the first call of a batch waits for others."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -30,7 +30,7 @@ class Engine:
 
     Attributes:
         name: Folder or hub name.
-        device: Such as `"cuda"`; None for a GPU where there is one.
+        device: A torch device such as `"cuda"`; None for a GPU where the machine has one.
         dtype: Arithmetic of the forward pass.
         max_batch: Replies decoded at once.
         template: Further arguments of the chat template.
@@ -48,11 +48,11 @@ class Engine:
     _thread: threading.Thread | None = None
 
     def context(self) -> int:
-        """Positions that the model was built for."""
+        """Return the positions that the model was built for."""
         return int(self.loaded().model.config.get_text_config().max_position_embeddings)
 
     def rendered(self, messages: Sequence[Message]) -> str:
-        """The text that the model reads: by its chat template, or as plain paragraphs."""
+        """Return the text that the model reads: by its chat template, or as plain paragraphs."""
         tokenizer = self.loaded().tokenizer
         if tokenizer.chat_template is None:
             return "\n\n".join(message.content for message in messages)
@@ -63,22 +63,22 @@ class Engine:
         return text
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """The token ids of the rendered text."""
+        """Return the token ids of the rendered text."""
         tokenizer = self.loaded().tokenizer
         special = tokenizer.chat_template is None
         text = self.rendered(messages)
         return [int(token) for token in tokenizer.encode(text, add_special_tokens=special)]
 
     def compiled(self, ebnf: str) -> "xgrammar.CompiledGrammar":
-        """A grammar, compiled for the model's tokenizer.
+        """Compile a grammar for the model's tokenizer.
 
         Raises:
-            InputError: It is malformed, or takes too long.
+            InputError: The grammar is malformed, or takes too long to compile.
         """
         return compile_grammar(ebnf, self._tokenizer_info())
 
     def submit(self, jobs: "Sequence[Job]") -> None:
-        """Have the jobs decoded; each emits what comes of it."""
+        """Queue the jobs for decoding; each emits its text, then its reply or an error."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -99,10 +99,10 @@ class Engine:
             thread.join()
 
     def loaded(self) -> "Loaded":
-        """The model and its tokenizer.
+        """Return the model and its tokenizer.
 
         Raises:
-            ConfigError: There is no such model.
+            ConfigError: The model does not exist.
             MissingExtraError: transformers or xgrammar is not installed.
         """
         with self._lock:
@@ -139,7 +139,7 @@ class Engine:
                 return
 
     def _gathered(self, first: "Job") -> "tuple[list[Job], bool]":
-        """The jobs that have arrived by now, and whether the end has."""
+        """Return the jobs that have arrived by now, and True where the end has arrived too."""
         time.sleep(_GATHER_S)
         batch = [first]
         while len(batch) < self.max_batch:
@@ -161,7 +161,7 @@ def _load(name: str, device: str | None, dtype: str) -> "Loaded":
         from ragkit.llm.local.decoding import Loaded
     except ImportError as error:
         raise MissingExtraError(error.name or "transformers", extra="local") from error
-    if importlib.util.find_spec("xgrammar") is None:  # better said before the weights are read
+    if importlib.util.find_spec("xgrammar") is None:  # reported before the weights are read
         raise MissingExtraError("xgrammar", extra="local")
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -169,8 +169,11 @@ def _load(name: str, device: str | None, dtype: str) -> "Loaded":
         tokenizer = untyped.AutoTokenizer.from_pretrained(name)
         model = untyped.AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
     except (OSError, ValueError) as error:
-        missing = "" if Path(name).exists() else " It is no folder here, and cannot be downloaded."
-        raise ConfigError(f"The model {name!r} cannot be loaded.{missing} ({error})") from error
+        missing = "" if Path(name).exists() else " No such folder, and it cannot be downloaded."
+        raise ConfigError(
+            f"The model {name!r} cannot be loaded.{missing} ({error}) Fix: pass the folder of a "
+            "causal language model, or a hub name that is in the cache."
+        ) from error
     model.to(place).eval()
     return Loaded(
         model=model,
@@ -181,7 +184,7 @@ def _load(name: str, device: str | None, dtype: str) -> "Loaded":
 
 
 def _stops(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end a reply, by the generation settings and the tokenizer."""
+    """Return the tokens that end a reply, by the generation settings and the tokenizer."""
     found: Any = model.generation_config.eos_token_id
     several: tuple[int | None, ...] = (found,) if isinstance(found, int) else tuple(found or ())
     stops = frozenset(token for token in (*several, tokenizer.eos_token_id) if token is not None)

@@ -1,4 +1,4 @@
-"""Choosing the next token from logits, each row of a batch by its own options."""
+"""Sampling of the next token from logits, each row of a batch by its own options."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from ragkit.core.protocols import CallOptions
 
 @dataclass(slots=True, kw_only=True)
 class Sampler:
-    """One reply's way of choosing, with a random source of its own."""
+    """The sampler of one reply, with its own random source."""
 
     options: CallOptions
     generator: torch.Generator
 
     @classmethod
     def new(cls, options: CallOptions, *, position: int) -> "Sampler":
-        """A sampler for the reply at this position among `n`, reproducible if there is a seed."""
+        """Make a sampler for the reply at this position among `n`, reproducible with a seed."""
         generator = torch.Generator()
         seed = options.get("seed")
         if seed is None:
@@ -25,9 +25,9 @@ class Sampler:
             generator.manual_seed((seed + position) % 2**63)
         return cls(options=options, generator=generator)
 
-    def choose(self, logits: torch.Tensor, said: list[int]) -> int:
-        """A token for float32 logits `[vocabulary]`, which are changed in place."""
-        _penalise(logits, said, self.options.get("repetition_penalty", 1.0))
+    def choose(self, logits: torch.Tensor, decoded: list[int]) -> int:
+        """Choose a token from float32 logits `[vocabulary]`, which are changed in place."""
+        _penalise(logits, decoded, self.options.get("repetition_penalty", 1.0))
         temperature = self.options.get("temperature", 1.0)
         if temperature == 0:
             return int(logits.argmax())
@@ -36,17 +36,17 @@ class Sampler:
         return int(torch.multinomial(probabilities, 1, generator=self.generator))
 
 
-def _penalise(logits: torch.Tensor, said: list[int], penalty: float) -> None:
-    """Make said tokens less likely (CTRL, arXiv:1909.05858, section 4.1)."""
-    if penalty == 1.0 or not said:
+def _penalise(logits: torch.Tensor, decoded: list[int], penalty: float) -> None:
+    """Make tokens that were decoded already less likely (CTRL, arXiv:1909.05858, section 4.1)."""
+    if penalty == 1.0 or not decoded:
         return
-    seen = torch.tensor(sorted(set(said)))
+    seen = torch.tensor(sorted(set(decoded)))
     found = logits[seen]
     logits[seen] = torch.where(found > 0, found / penalty, found * penalty)
 
 
 def _likely(probabilities: torch.Tensor, options: CallOptions) -> torch.Tensor:
-    """The probabilities that `top_k`, `top_p` and `min_p` keep; the rest are zero."""
+    """Set the probabilities that `top_k`, `top_p` and `min_p` exclude to zero."""
     kept = probabilities
     if (k := options.get("top_k")) is not None and k < len(kept):
         kept = torch.where(kept >= kept.topk(k).values[-1], kept, 0)

@@ -1,38 +1,45 @@
-"""`VLLM`: a client of vLLM's OpenAI-compatible server, streamed, measured and never trusted."""
+"""`VLLM`: a client of vLLM's OpenAI-compatible server that streams and measures each call."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import MappingProxyType
-from typing import TypeVar, Unpack
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ValidationError
 
 from ragkit.core.errors import ConfigError, ProviderError
-from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Conversation, Delta, Json, Message
-from ragkit.llm.calls import Streamed
+from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.messages import messages_of
 from ragkit.llm.openai.connection import Connection, Patience
 from ragkit.llm.openai.errors import PROVIDER, broken, failed_inside, too_slow
 from ragkit.llm.openai.probe import new_proof
 from ragkit.llm.openai.stream import Assembly
-from ragkit.llm.openai.wire import Chunk, ModelBody, ModelsBody, TokenizedBody, request_body, turns
+from ragkit.llm.openai.wire import (
+    ChunkBody,
+    ModelBody,
+    ModelsBody,
+    TokenizedBody,
+    request_body,
+    turns,
+)
 from ragkit.llm.options import checked_options, fitted
 
 _TEMPLATE_TOKENS = 24
-"""More than chat templates put around a message."""
+"""An upper bound of what chat templates put around a message."""
 _NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class VLLM(Streamed):
-    """A model on a vLLM server; other OpenAI-compatible servers do for free text.
+class VLLM(StreamedLLM):
+    """A model on a vLLM server, or for free text on any OpenAI-compatible server.
 
     On first use it reads which models are served and how long their context is; on first use
-    of a grammar it proves that the server decodes under grammars. May be used from any number of
+    of a grammar it checks that the server decodes under grammars. May be used from any number of
     tasks, threads and event loops at once.
     """
 
@@ -46,19 +53,19 @@ class VLLM(Streamed):
         max_connections: int = 256,
         extra: Mapping[str, Json] = _NOTHING,
     ) -> None:
-        """Connects on first use.
+        """Configure; it connects on first use.
 
         Args:
-            base_url: Such as `http://127.0.0.1:8000`, with or without `/v1`.
-            model: Its name on the server; the first served one if None.
+            base_url: The server's URL, such as `http://127.0.0.1:8000`, with or without `/v1`.
+            model: The model's name on the server; the first served one if None.
             api_key: Sent as a bearer token.
-            patience: How long to wait for what.
+            patience: The time limits of a call.
             max_connections: Calls at the same time; further ones wait.
             extra: Further fields of each request, such as
                 `{"chat_template_kwargs": {"enable_thinking": False}}`.
 
         Raises:
-            ConfigError: The URL is none.
+            ConfigError: `base_url` is not a URL.
         """
         self._connection = Connection(
             base_url,
@@ -76,31 +83,31 @@ class VLLM(Streamed):
 
     @property
     def base_url(self) -> str:
-        """Where the server is, without `/v1`."""
+        """The server's URL, without `/v1`."""
         return self._connection.url
 
     @property
     def model(self) -> str:
-        """The model's name; empty until the server told it, where none was chosen."""
+        """The model's name; empty until the server reported it, where none was chosen."""
         return self._name or (self._served.id if self._served else "")
 
     async def context_tokens(self) -> int:
-        """Tokens that prompt and reply have together, by the server.
+        """Return the tokens that prompt and reply have together, as the server reports them.
 
         Raises:
-            ProviderError: The server does not answer, or does not say.
+            ProviderError: The server does not answer, or does not report it.
         """
         served = await self._ask_model()
         if served.max_model_len is None:
             raise ProviderError(
-                f"{self.base_url} does not tell the context length of {served.id!r}, which "
-                "grammars take; use vLLM.",
+                f"{self.base_url} does not report the context length of {served.id!r}, which "
+                "grammars need. Fix: use a vLLM server.",
                 provider=PROVIDER,
             )
         return served.max_model_len
 
     async def count_tokens(self, messages: Conversation) -> int:
-        """Tokens of a prompt, chat template and all, by the server's tokenizer.
+        """Count the tokens of a prompt with its chat template, by the server's tokenizer.
 
         Raises:
             ProviderError: The server fails, or has no `/tokenize`.
@@ -115,10 +122,10 @@ class VLLM(Streamed):
         return self._read(TokenizedBody, content).count
 
     async def ready(self, *, timeout_s: float = 300.0) -> None:
-        """Wait until the server answers, as after its start.
+        """Wait until the server answers.
 
         Raises:
-            ProviderError: It does not in that time.
+            ProviderError: It does not answer in that time.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -128,7 +135,7 @@ class VLLM(Streamed):
             raise too_slow(self.base_url, timeout_s, stalled=False) from error
 
     async def prove_grammars(self) -> None:
-        """Make sure, once, that the server decodes under a grammar.
+        """Check, once, that the server decodes under a grammar.
 
         Raises:
             ProviderError: It ignores or refuses grammars (`failure` is `"no_grammar"`), or fails.
@@ -141,24 +148,18 @@ class VLLM(Streamed):
                 await self._prove()
             self._proven = True
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`."""
-        asked = messages_of(messages)
-        checked_options(options)
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Stream the reply of the server, with the grammar fitted to the room that is left."""
+        messages = messages_of(call.messages)
+        checked_options(call.options)
         await self._ask_model()
-        limit = options.get("max_tokens")
+        grammar, limit = call.grammar, call.options.get("max_tokens")
         if grammar is not None:
             await self.prove_grammars()
-            room = await self._room(asked, min(grammar.max_tokens, limit or grammar.max_tokens))
+            room = await self._room(messages, min(grammar.max_tokens, limit or grammar.max_tokens))
             grammar, limit = await asyncio.to_thread(fitted, grammar, limit, room)
         ebnf = None if grammar is None else grammar.ebnf
-        async with aclosing(self._decode(asked, options, ebnf, limit)) as deltas:
+        async with aclosing(self._decode(messages, call.options, ebnf, limit)) as deltas:
             async for delta in deltas:
                 yield delta
 
@@ -173,7 +174,7 @@ class VLLM(Streamed):
         ebnf: str | None,
         max_tokens: int | None,
     ) -> AsyncGenerator[Delta]:
-        """One request, without any preparation."""
+        """Make one request, without any preparation."""
         now = asyncio.get_running_loop().time
         assembly = Assembly(options.get("n", 1), started=now())
         body = request_body(
@@ -185,7 +186,10 @@ class VLLM(Streamed):
         try:
             async with aclosing(events):
                 async for data in events:
-                    if text := assembly.add(self._chunk(data), now=now()):
+                    chunk = self._read(ChunkBody, data)
+                    if chunk.error is not None:
+                        raise failed_inside(chunk.error, self.base_url)
+                    if text := assembly.add(chunk, now=now()):
                         yield Delta(text=text)
             if not assembly.finished:
                 raise broken(self.base_url, "it ended before the reply did")
@@ -193,12 +197,6 @@ class VLLM(Streamed):
             error.partial = assembly.partial
             raise
         yield Delta(text="", reply=assembly.reply(now=now()))
-
-    def _chunk(self, data: str) -> Chunk:
-        chunk = self._read(Chunk, data)
-        if chunk.error is not None:
-            raise failed_inside(chunk.error, self.base_url)
-        return chunk
 
     def _read(self, kind: type[Body], data: str | bytes) -> Body:
         try:
@@ -212,14 +210,14 @@ class VLLM(Streamed):
         said = "".join([delta.text async for delta in deltas])
         if said != proof.word:
             raise ProviderError(
-                f"{self.base_url} ignores grammars: it said {said[:80]!r} where {proof.word!r} was "
-                "all it could say. Use vLLM 0.21 or later with structured outputs.",
+                f"{self.base_url} ignores grammars: it replied {said[:80]!r} under a grammar that "
+                f"allows only {proof.word!r}. Fix: use vLLM 0.21 or later.",
                 provider=PROVIDER,
                 failure="no_grammar",
             )
 
     async def _room(self, messages: tuple[Message, ...], wanted: int) -> int:
-        """Tokens that the prompt leaves; asks the tokenizer only where it may matter."""
+        """Return the tokens that the prompt leaves; ask the tokenizer only where it may matter."""
         context = await self.context_tokens()
         most = _TEMPLATE_TOKENS + sum(
             len(message.content.encode()) + _TEMPLATE_TOKENS for message in messages
@@ -249,7 +247,9 @@ class VLLM(Streamed):
         chosen = next((one for one in found if self._name in {None, one.id}), None)
         if chosen is None:
             names = ", ".join(repr(one.id) for one in found)
-            raise ConfigError(f"{self.base_url} serves {names}, but no {self._name!r}.")
+            raise ConfigError(
+                f"{self.base_url} does not serve {self._name!r}. Fix: use one of {names}."
+            )
         return chosen
 
     def _lock(self) -> asyncio.Lock:

@@ -1,4 +1,4 @@
-"""Connections to a server: pooled, under deadlines, with every failure in ragkit's errors."""
+"""Pooled connections to a server, with deadlines and every failure translated."""
 
 import asyncio
 import contextlib
@@ -19,13 +19,13 @@ _EVENT_STREAM = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """Seconds to wait for a server.
+    """Time limits of a call, in seconds.
 
     Attributes:
-        connect_s: For a connection.
-        first_token_s: For the first token, with the time that the request waits in the queue.
+        connect_s: Opening a connection.
+        first_token_s: Until the first token, the time in the server's queue included.
         stall_s: Between two tokens.
-        total_s: For the whole call.
+        total_s: The whole call.
     """
 
     connect_s: float = 15.0
@@ -45,13 +45,15 @@ class Connection:
         patience: Patience,
         max_connections: int,
     ) -> None:
-        """Connects on first use.
+        """Configure; it connects on first use.
 
         Raises:
-            ConfigError: The URL is none.
+            ConfigError: `base_url` is not a URL.
         """
         if not base_url.startswith(("http://", "https://")):
-            raise ConfigError(f"{base_url!r} is no URL; give one like 'http://127.0.0.1:8000'.")
+            raise ConfigError(
+                f"{base_url!r} is not a URL. Fix: write it as 'http://127.0.0.1:8000'."
+            )
         self.url = base_url.rstrip("/").removesuffix("/v1")
         self._patience = patience
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -63,10 +65,10 @@ class Connection:
         )
 
     async def fetch(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> bytes:
-        """The body of a short answer.
+        """Make a request and return the body of the response.
 
         Raises:
-            RagkitError: There is none, or its status is 400 or above.
+            RagkitError: No response came, or its status is 400 or above.
         """
         wait = self._patience.first_token_s
         with _translated(self.url):
@@ -79,7 +81,7 @@ class Connection:
     async def events(
         self, path: str, body: Mapping[str, Json], *, timeout_s: float | None
     ) -> AsyncGenerator[str]:
-        """The data of each server-sent event, up to `[DONE]`.
+        """Yield the data of each server-sent event, up to `[DONE]`.
 
         Closing the generator closes the connection, which frees the server's slot.
 
@@ -115,10 +117,10 @@ class Connection:
             raise refusal(response, self.url)
         kind = response.headers.get("content-type", "")
         if "text/event-stream" not in kind:
-            raise broken(self.url, f"it answers with {kind or 'no content type'}, not with events")
+            raise broken(self.url, f"its content type is {kind!r}, not text/event-stream")
 
     def client(self) -> httpx.AsyncClient:
-        """The client of the running event loop."""
+        """Return the client of the running event loop."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             self._clients[loop] = httpx.AsyncClient(
@@ -154,7 +156,7 @@ async def _within(seconds: float, url: str, *, stalled: bool = False) -> AsyncGe
 
 @contextlib.asynccontextmanager
 async def _until(ends: float, total: float, patience: float, url: str) -> AsyncGenerator[None]:
-    """The next event's deadline: its own patience, or what is left of the whole call's time."""
+    """Limit the wait for the next event to its own patience and to the rest of the call's time."""
     left = ends - time.monotonic()
     try:
         async with asyncio.timeout(min(left, patience)):

@@ -1,4 +1,4 @@
-"""How a server fails, in ragkit's errors: the one place where httpx's are translated."""
+"""Translation of httpx's errors and a server's refusals into ragkit's errors."""
 
 import email.utils
 import re
@@ -15,39 +15,43 @@ _TOO_LONG = re.compile(
     r"context length|max_model_len|maximum (model|input) length|too (long|large)"
 )
 _REMEDIES = {
-    401: "Give the server's key as api_key.",
-    403: "Give the server's key as api_key.",
-    404: "Check the base URL and the model's name.",
+    401: "Fix: set api_key to the server's key.",
+    403: "Fix: set api_key to the server's key.",
+    404: "Fix: check the base URL and the model's name.",
 }
 _SHOWN = 500
 
 
 def transport_failure(error: httpx.HTTPError | httpx.StreamError, url: str) -> ProviderError:
-    """The error for a call that got no answer, or only a part of it."""
+    """Return the error for a call that got no response, or only a part of one."""
     failure: Failure = "broken_stream"
     said = f"{url} dropped the connection"
+    remedy = ""
     if isinstance(error, httpx.ConnectTimeout):
         failure, said = "timeout", f"{url} took too long to connect"
     elif isinstance(error, httpx.ConnectError):
-        failure, said = "refused", f"No server answers at {url}. Start it, or mend the base URL"
+        failure, said = "refused", f"No server answers at {url}"
+        remedy = " Fix: start the server, or correct the base URL."
     elif isinstance(error, httpx.TimeoutException):
         failure, said = "timeout", f"{url} was too slow"
     reason = str(error) or type(error).__name__
-    return ProviderError(f"{said} ({reason}).", provider=PROVIDER, retryable=True, failure=failure)
+    return ProviderError(
+        f"{said} ({reason}).{remedy}", provider=PROVIDER, retryable=True, failure=failure
+    )
 
 
 def too_slow(url: str, seconds: float, *, stalled: bool) -> ProviderError:
-    """The error for a call that took longer than it may."""
+    """Return the error for a call that passed a time limit."""
     what = "sent nothing for" if stalled else "took longer than"
     return ProviderError(
         f"{url} {what} {seconds:g} s.", provider=PROVIDER, retryable=True, failure="timeout"
     )
 
 
-def broken(url: str, why: str) -> ProviderError:
-    """The error for a stream that does not hold what it should."""
+def broken(url: str, reason: str) -> ProviderError:
+    """Return the error for a response that cannot be read."""
     return ProviderError(
-        f"The answer of {url} is broken: {why}.",
+        f"The response of {url} is broken: {reason}.",
         provider=PROVIDER,
         retryable=True,
         failure="broken_stream",
@@ -55,24 +59,28 @@ def broken(url: str, why: str) -> ProviderError:
 
 
 def failed_inside(error: ErrorBody, url: str) -> RagkitError:
-    """The error that a server reports in the middle of its stream."""
+    """Return the error that a server reports in the middle of its stream."""
     code = str(error.code)
     status = int(code) if code.isdigit() else 500
     return status_error(status, error.message, url)
 
 
 def refusal(response: httpx.Response, url: str) -> RagkitError:
-    """The error for a status of 400 or above; the response has been read."""
-    status, said = response.status_code, _words(response)
-    return status_error(status, said, url, wait=retry_after(response.headers.get("retry-after")))
+    """Return the error for a status of 400 or above; the response has been read."""
+    try:
+        said = FailedBody.model_validate_json(response.content).text()
+    except ValidationError:
+        said = response.text
+    wait = retry_after(response.headers.get("retry-after"))
+    return status_error(response.status_code, said[:_SHOWN], url, wait=wait)
 
 
 def status_error(status: int, said: str, url: str, *, wait: float | None = None) -> RagkitError:
-    """The error for a status and the server's words."""
+    """Return the error for a status and the server's message."""
     if status in {400, 413, 422} and _TOO_LONG.search(said):
-        return ContextExceeded(f"Prompt and reply don't fit the model's context: {said}")
+        return ContextExceeded(f"Prompt and reply do not fit the model's context: {said}")
     if status in {400, 422}:
-        return InputError(f"{url} does not take the request: {said}")
+        return InputError(f"{url} rejected the request: {said}")
     failure: Failure = "failed" if status >= 500 else "rejected"
     if status in {429, 503}:
         failure = "overloaded"
@@ -87,15 +95,8 @@ def status_error(status: int, said: str, url: str, *, wait: float | None = None)
     )
 
 
-def _words(response: httpx.Response) -> str:
-    try:
-        return FailedBody.model_validate_json(response.content).text()[:_SHOWN]
-    except ValidationError:
-        return response.text[:_SHOWN]
-
-
 def retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header: a number of seconds, or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
     if value.strip().isdigit():

@@ -1,4 +1,4 @@
-"""What a server is asked before it is trusted with a grammar."""
+"""The probe for servers that ignore grammars."""
 
 import secrets
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ragkit.core.types import Message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """A request whose only possible reply is a word that no model would say by itself."""
+    """A request whose grammar allows a single word that no model would say by itself."""
 
     messages: tuple[Message, ...]
     ebnf: str
@@ -21,7 +21,7 @@ class Proof:
 
 
 def new_proof() -> Proof:
-    """A proof with a word of its own, so that no cache can give it."""
+    """Make a proof with a random word, which no cache holds."""
     word = f"ragkit-{secrets.token_hex(4)}"
     return Proof(
         messages=(Message(role="user", content="Say anything but a password."),),

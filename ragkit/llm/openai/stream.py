@@ -1,13 +1,13 @@
-"""Replies put together from the chunks of a stream: pure, but for the clock that it is given."""
+"""Assembly of replies from the chunks of a stream."""
 
 from dataclasses import dataclass, field
 
 from ragkit.core.types import Alternative, Reply, Timings, TokenLogprob, Usage
-from ragkit.llm.openai.wire import ChoiceBody, Chunk, UsageBody
+from ragkit.llm.openai.wire import ChoiceBody, ChunkBody, UsageBody
 
 
 @dataclass(slots=True)
-class _Part:
+class _ChoiceParts:
     texts: list[str] = field(default_factory=list[str])
     finish_reason: str = ""
     logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
@@ -18,7 +18,7 @@ class _Part:
         self.finish_reason = choice.finish_reason or self.finish_reason
         if choice.logprobs is not None:
             found = choice.logprobs.content or ()
-            self.logprobs += (token.logprob_of() for token in found)
+            self.logprobs += (token.token_logprob() for token in found)
         return text
 
     def done(self) -> Alternative:
@@ -30,19 +30,19 @@ class _Part:
 
 
 class Assembly:
-    """Collects the chunks of `n` replies and the times at which they came (seconds)."""
+    """Collects the chunks of `n` replies and the times of their arrival (seconds)."""
 
     def __init__(self, n: int, *, started: float) -> None:
         """Begin at `started`."""
-        self._parts = [_Part() for _ in range(n)]
+        self._parts = [_ChoiceParts() for _ in range(n)]
         self._started = started
         self._first: float | None = None
         self._last = started
         self._usage = UsageBody()
         self._model = ""
 
-    def add(self, chunk: Chunk, *, now: float) -> str:
-        """Take a chunk; returns what it adds to the first reply."""
+    def add(self, chunk: ChunkBody, *, now: float) -> str:
+        """Add a chunk; return the text that it adds to the first reply."""
         self._model = chunk.model or self._model
         self._usage = chunk.usage or self._usage
         added = ""
@@ -59,16 +59,16 @@ class Assembly:
 
     @property
     def partial(self) -> str:
-        """The first reply so far."""
+        """The text of the first reply so far."""
         return "".join(self._parts[0].texts)
 
     @property
     def finished(self) -> bool:
-        """Whether every reply has its finish reason."""
+        """True when every reply has its finish reason."""
         return all(part.finish_reason for part in self._parts)
 
     def reply(self, *, now: float) -> Reply:
-        """The whole."""
+        """Return the whole reply."""
         first, *others = (part.done() for part in self._parts)
         details = self._usage.prompt_tokens_details
         usage = Usage(

@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible server, and what its answers hold: pure functions.
+"""Requests to an OpenAI-compatible server, and the bodies of its responses: pure functions.
 
 Source: vLLM's OpenAI-compatible server, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 """
@@ -22,7 +22,7 @@ def request_body(
     max_tokens: int | None,
     extra: Mapping[str, Json],
 ) -> dict[str, Json]:
-    """The body of a streamed chat completion."""
+    """Return the body of a streamed chat completion."""
     body: dict[str, Json] = {
         "model": model,
         "messages": turns(messages),
@@ -46,7 +46,7 @@ def request_body(
 
 
 def turns(messages: Sequence[Message]) -> list[Json]:
-    """The messages as JSON."""
+    """Return the messages as JSON."""
     return [{"role": message.role, "content": message.content} for message in messages]
 
 
@@ -57,8 +57,8 @@ class TokenBody(BaseModel):
     logprob: float
     top_logprobs: list["TokenBody"] = []
 
-    def logprob_of(self) -> TokenLogprob:
-        """The same as ragkit has it."""
+    def token_logprob(self) -> TokenLogprob:
+        """Return it as ragkit's type."""
         top = tuple((other.token, other.logprob) for other in self.top_logprobs)
         return TokenLogprob(token=self.token, logprob=self.logprob, top=top)
 
@@ -76,7 +76,7 @@ class DeltaBody(BaseModel):
 
 
 class ChoiceBody(BaseModel):
-    """What a chunk adds to one of the replies."""
+    """The part of a chunk that belongs to one of the replies."""
 
     index: int = 0
     delta: DeltaBody = DeltaBody()
@@ -85,7 +85,7 @@ class ChoiceBody(BaseModel):
 
 
 class PromptDetails(BaseModel):
-    """How the prompt's tokens were served."""
+    """The number of the prompt's tokens that came from the prefix cache."""
 
     cached_tokens: int | None = None
 
@@ -99,14 +99,14 @@ class UsageBody(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong, by the server."""
+    """An error as the server reports it."""
 
     message: str = ""
     type: str | None = None
     code: int | str | None = None
 
 
-class Chunk(BaseModel):
+class ChunkBody(BaseModel):
     """One event of the stream; `error` where the server failed in the middle."""
 
     model: str = ""
@@ -143,7 +143,7 @@ class FailedBody(BaseModel):
     detail: Json = None
 
     def text(self) -> str:
-        """The server's words."""
+        """Return the server's message."""
         if isinstance(self.error, ErrorBody):
             return self.error.message
         return self.error or self.message or (str(self.detail) if self.detail else "")

@@ -1,4 +1,4 @@
-"""`Cache`: the same call is answered once."""
+"""`Cache`: an equal call gets the reply that is stored."""
 
 import asyncio
 import dataclasses
@@ -9,13 +9,12 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator, MutableMapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import Unpack
 
 from pydantic import TypeAdapter
 
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Reply, Usage
-from ragkit.llm.calls import Wrapper
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Delta, Reply, Usage
+from ragkit.llm.call import Call, LLMWrapper
 from ragkit.llm.messages import messages_of
 
 _REPLY = TypeAdapter(Reply)
@@ -31,21 +30,21 @@ class MemoryReplies(OrderedDict[str, str]):
         self._most = most
 
     def __getitem__(self, key: str) -> str:
-        """The reply, which becomes the most recent one."""
+        """Return a reply, which becomes the most recently used one."""
         self.move_to_end(key)
         return super().__getitem__(key)
 
     def __setitem__(self, key: str, value: str) -> None:
-        """Keep a reply."""
+        """Store a reply."""
         super().__setitem__(key, value)
         while len(self) > self._most:
             self.popitem(last=False)
 
 
-class Cache(Wrapper):
-    """Gives the reply of an equal call: same model, messages, grammar and options.
+class Cache(LLMWrapper):
+    """Returns the stored reply of an equal call: same model, messages, grammar and options.
 
-    Only calls whose reply is determined are kept: `temperature=0`, or with a `seed`. Equal calls
+    Only calls whose reply is determined are stored: `temperature=0`, or with a `seed`. Equal calls
     that overlap are made once. A reply from the cache has no completion tokens and no time; its
     prompt tokens count as cached.
     """
@@ -56,9 +55,9 @@ class Cache(Wrapper):
         """Wrap; to be used in one event loop.
 
         Args:
-            llm: What is called.
-            store: Where replies are kept as JSON: in memory if None, in a file by `FileReplies`.
-            always: Keep undetermined replies too.
+            llm: The model that is called.
+            store: Replies as JSON, by key: in memory if None, in a file by `FileReplies`.
+            always: Store undetermined replies too.
         """
         super().__init__(llm)
         self._store = MemoryReplies() if store is None else store
@@ -66,45 +65,33 @@ class Cache(Wrapper):
         self._pending: dict[str, asyncio.Task[Reply]] = {}
         self.hits = 0
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`; what comes from the cache comes in one piece."""
-        if not self._keeps(options):
-            async with aclosing(self.inner.stream(messages, grammar=grammar, **options)) as deltas:
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Stream a call that is not stored; the text of one that is comes in one piece."""
+        if not self._stores(call):
+            async with aclosing(call.stream(self.inner)) as deltas:
                 async for delta in deltas:
                     yield delta
             return
-        reply = await self.complete(messages, grammar=grammar, **options)
+        reply = await self.reply(call)
         yield Delta(text=reply.text)
         yield Delta(text="", reply=reply)
 
-    async def complete(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Reply:
-        """See `LLM.complete`."""
-        if not self._keeps(options):
-            return await self.inner.complete(messages, grammar=grammar, **options)
+    async def reply(self, call: Call) -> Reply:
+        """Return the stored reply, or make the call and store its reply."""
+        if not self._stores(call):
+            return await call.complete(self.inner)
         if not self.model:
             await self.inner.context_tokens()  # which asks the server for the model's name
-        key = cache_key(self.model, messages, grammar, options)
-        if (kept := self._store.get(key)) is not None:
+        key = cache_key(self.model, call)
+        if (stored := self._store.get(key)) is not None:
             self.hits += 1
-            return _recalled(_REPLY.validate_json(kept))
+            return _recalled(_REPLY.validate_json(stored))
         while (pending := self._pending.get(key)) is not None:
             await asyncio.wait([pending])
             if not pending.cancelled():
                 self.hits += 1
                 return _recalled(pending.result())
-        task = asyncio.ensure_future(self.inner.complete(messages, grammar=grammar, **options))
+        task = asyncio.ensure_future(call.complete(self.inner))
         self._pending[key] = task
         try:
             reply = await task
@@ -114,22 +101,18 @@ class Cache(Wrapper):
         self._store[key] = _REPLY.dump_json(reply).decode()
         return reply
 
-    def _keeps(self, options: CallOptions) -> bool:
-        return self._always or options.get("temperature") == 0 or options.get("seed") is not None
+    def _stores(self, call: Call) -> bool:
+        seeded = call.options.get("seed") is not None
+        return self._always or seeded or call.options.get("temperature") == 0
 
 
-def cache_key(
-    model: str,
-    messages: Conversation,
-    grammar: ReplyGrammar[object] | None,
-    options: CallOptions,
-) -> str:
-    """SHA-256 of all that decides the reply."""
+def cache_key(model: str, call: Call) -> str:
+    """Return the SHA-256 of everything that decides the reply."""
     parts = {
         "model": model,
-        "messages": [dataclasses.astuple(message) for message in messages_of(messages)],
-        "grammar": None if grammar is None else grammar.ebnf,
-        "options": {name: value for name, value in options.items() if name not in _IRRELEVANT},
+        "messages": [dataclasses.astuple(message) for message in messages_of(call.messages)],
+        "grammar": None if call.grammar is None else call.grammar.ebnf,
+        "options": {name: value for name, value in call.options.items() if name not in _IRRELEVANT},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -141,7 +124,7 @@ def _recalled(reply: Reply) -> Reply:
 
 
 class FileReplies(MutableMapping[str, str]):
-    """Replies in an SQLite file, for good; several processes may share it."""
+    """Replies in an SQLite file that several processes may share."""
 
     def __init__(self, path: str | Path) -> None:
         """Open or make the file."""
@@ -153,18 +136,18 @@ class FileReplies(MutableMapping[str, str]):
         )
 
     def __getitem__(self, key: str) -> str:
-        """The reply."""
+        """Return a reply."""
         found = self._db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
         if found is None:
             raise KeyError(key)
         return str(found[0])
 
     def __setitem__(self, key: str, value: str) -> None:
-        """Keep a reply."""
+        """Store a reply."""
         self._db.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, value))
 
     def __delitem__(self, key: str) -> None:
-        """Forget a reply."""
+        """Delete a reply."""
         if not self._db.execute("DELETE FROM replies WHERE key = ?", (key,)).rowcount:
             raise KeyError(key)
 

@@ -1,20 +1,19 @@
-"""`CircuitBreaker`: a server that keeps failing is left alone for a while."""
+"""`CircuitBreaker`: calls are refused for a while after a server failed several times in a row."""
 
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Unpack
 
 from ragkit.core.errors import ProviderError
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta
-from ragkit.llm.calls import Wrapper
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Delta
+from ragkit.llm.call import Call, LLMWrapper
 
 
-class CircuitBreaker(Wrapper):
+class CircuitBreaker(LLMWrapper):
     """Refuses calls at once after several failures in a row; one trial call closes it again.
 
-    Only retryable errors count: a request that the server does not take says nothing of its health.
+    Only retryable errors count: a request that the server rejects says nothing about its health.
     Source: M. Nygard, Release It!, 2nd edition, chapter 5.
     """
 
@@ -22,9 +21,9 @@ class CircuitBreaker(Wrapper):
         """Wrap.
 
         Args:
-            llm: What is called.
-            failures: In a row, until calls are refused.
-            rest_s: Seconds until one call is let through to try.
+            llm: The model that is called.
+            failures: Failures in a row until calls are refused.
+            rest_s: Seconds until one trial call is let through.
         """
         super().__init__(llm)
         self._most = failures
@@ -33,21 +32,15 @@ class CircuitBreaker(Wrapper):
         self._opened = 0.0
         self._trying = False
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`.
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Make the call, unless the breaker is open.
 
         Raises:
             ProviderError: The breaker is open.
         """
         self._admit()
         try:
-            async with aclosing(self.inner.stream(messages, grammar=grammar, **options)) as deltas:
+            async with aclosing(call.stream(self.inner)) as deltas:
                 async for delta in deltas:
                     yield delta
         except ProviderError as error:
@@ -66,8 +59,8 @@ class CircuitBreaker(Wrapper):
         left = self._opened + self._rest - time.monotonic()
         if left > 0 or self._trying:
             raise ProviderError(
-                f"{self.model or 'The model'} failed {self._failed} times in a row and rests; "
-                f"try again in {max(left, 0):.1f} s.",
+                f"{self.model or 'The model'} failed {self._failed} times in a row and is not "
+                f"called for now. Fix: try again in {max(left, 0):.1f} s.",
                 provider="circuit-breaker",
                 retryable=True,
                 failure="overloaded",

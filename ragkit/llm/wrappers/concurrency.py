@@ -1,24 +1,28 @@
-"""`Concurrency`: no more calls at once than a server serves well, and a short queue for others."""
+"""`Concurrency`: a bound on the calls in flight, with a short queue."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Unpack
 
 from ragkit.core.errors import ProviderError
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta
-from ragkit.llm.calls import Wrapper
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Delta
+from ragkit.llm.call import Call, LLMWrapper
 
 
-class Concurrency(Wrapper):
-    """Bounds the calls in flight; refuses early what would wait too long (admission control)."""
+class Concurrency(LLMWrapper):
+    """Bounds the calls in flight; refuses early what would wait too long (admission control).
+
+    Attributes:
+        running: Calls in flight.
+        waiting: Calls in the queue.
+    """
 
     def __init__(self, llm: LLM, *, limit: int, queue: int = 64, wait_s: float = 60.0) -> None:
         """Wrap; to be used in one event loop.
 
         Args:
-            llm: What is called.
+            llm: The model that is called.
             limit: Calls at the same time.
             queue: Calls that may wait; the next one is refused at once.
             wait_s: Seconds that a call may wait.
@@ -27,18 +31,12 @@ class Concurrency(Wrapper):
         self._slots = asyncio.Semaphore(limit)
         self._limit = limit
         self._queue = queue
-        self._patience = wait_s
+        self._wait_s = wait_s
         self.waiting = 0
         self.running = 0
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`.
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Make the call when a slot is free.
 
         Raises:
             ProviderError: The queue is full, or the wait was too long (`failure` is
@@ -47,7 +45,7 @@ class Concurrency(Wrapper):
         await self._acquire()
         self.running += 1
         try:
-            async with aclosing(self.inner.stream(messages, grammar=grammar, **options)) as deltas:
+            async with aclosing(call.stream(self.inner)) as deltas:
                 async for delta in deltas:
                     yield delta
         finally:
@@ -59,17 +57,17 @@ class Concurrency(Wrapper):
             raise self._refused(f"{self.waiting} calls wait already")
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._wait_s):
                 await self._slots.acquire()
         except TimeoutError as error:
-            raise self._refused(f"no call ended in {self._patience:g} s") from error
+            raise self._refused(f"no call ended in {self._wait_s:g} s") from error
         finally:
             self.waiting -= 1
 
-    def _refused(self, why: str) -> ProviderError:
+    def _refused(self, reason: str) -> ProviderError:
         return ProviderError(
-            f"{self._limit} calls of {self.model or 'the model'} are in flight and {why}; try "
-            "later, or raise the limit.",
+            f"{self._limit} calls of {self.model or 'the model'} are in flight and {reason}. "
+            "Fix: try later, or raise the limit.",
             provider="concurrency",
             retryable=True,
             failure="overloaded",

@@ -1,28 +1,27 @@
-"""What calls cost: tokens and money per model."""
+"""The cost of calls: tokens and money per model."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Unpack
 
 from ragkit.core.errors import ConfigError
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Usage
-from ragkit.llm.calls import Wrapper
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Delta, Usage
+from ragkit.llm.call import Call, LLMWrapper
 
 _MILLION = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """Of a million tokens, in any currency; `cached` are prompt tokens from the prefix cache."""
+    """The price of a million tokens, in any currency; `cached` are prompt tokens from the cache."""
 
     prompt: float
     completion: float
     cached: float | None = None
 
     def of(self, usage: Usage) -> float:
-        """What this usage costs."""
+        """Return the cost of a usage."""
         cached = self.prompt if self.cached is None else self.cached
         fresh = usage.prompt - usage.cached
         parts = (self.prompt * fresh, cached * usage.cached, self.completion * usage.completion)
@@ -30,7 +29,7 @@ class Price:
 
 
 def total_usage(usages: Sequence[Usage]) -> Usage:
-    """The sum."""
+    """Add usages up."""
     return Usage(
         prompt=sum(usage.prompt for usage in usages),
         cached=sum(usage.cached for usage in usages),
@@ -43,7 +42,7 @@ FREE = Price(prompt=0.0, completion=0.0)
 
 @dataclass(slots=True)
 class Account:
-    """What was used in all.
+    """The calls of one model, added up.
 
     Attributes:
         calls: Number of calls with a reply.
@@ -56,17 +55,17 @@ class Account:
     cost: float = 0.0
 
     def add(self, usage: Usage, price: Price) -> None:
-        """Enter a call."""
+        """Add a call."""
         self.calls += 1
         self.cost += price.of(usage)
         self.usage = total_usage([self.usage, usage])
 
 
-class Metered(Wrapper):
-    """Keeps account of every call, per model.
+class Metered(LLMWrapper):
+    """Adds up the tokens and the cost of every call, per model.
 
     Attributes:
-        accounts: What each model used.
+        accounts: The account of each model, by its name.
     """
 
     def __init__(self, llm: LLM, prices: Mapping[str, Price] | Price = FREE) -> None:
@@ -77,35 +76,31 @@ class Metered(Wrapper):
 
     @property
     def cost(self) -> float:
-        """Of all models together."""
+        """The cost of all models together."""
         return sum(account.cost for account in self.accounts.values())
 
     def price(self, model: str) -> Price:
-        """A model's price.
+        """Return a model's price.
 
         Raises:
-            ConfigError: It has none.
+            ConfigError: The model has no price.
         """
         if isinstance(self._prices, Price):
             return self._prices
         if model not in self._prices:
             known = ", ".join(map(repr, self._prices)) or "none"
-            raise ConfigError(f"There is no price for {model!r}; prices are known of {known}.")
+            raise ConfigError(
+                f"The model {model!r} has no price; {known} have. Fix: add it to `prices`."
+            )
         return self._prices[model]
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`.
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Make the call and enter its usage into the model's account.
 
         Raises:
             ConfigError: The model has no price.
         """
-        async with aclosing(self.inner.stream(messages, grammar=grammar, **options)) as deltas:
+        async with aclosing(call.stream(self.inner)) as deltas:
             async for delta in deltas:
                 if delta.reply is not None:
                     model = delta.reply.model or self.model

@@ -5,12 +5,11 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Unpack
 
 from ragkit.core.errors import ProviderError
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Reply
-from ragkit.llm.calls import Wrapper
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Delta
+from ragkit.llm.call import Call, LLMWrapper
 from ragkit.llm.messages import estimated_tokens
 
 _MINUTE = 60.0
@@ -18,7 +17,7 @@ _MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """What a key may use in a minute; a minute's worth may be used at once."""
+    """The requests and tokens that a key may use in a minute, or all at once."""
 
     requests: float = float("inf")
     tokens: float = float("inf")
@@ -26,7 +25,7 @@ class Rates:
 
 @dataclass(slots=True)
 class _Bucket:
-    """A token bucket (ITU-T I.371): fills steadily up to its size; may be overdrawn by settling."""
+    """A token bucket (ITU-T I.371) that fills up steadily; settling a call may overdraw it."""
 
     size: float
     level: float = field(init=False)
@@ -36,7 +35,7 @@ class _Bucket:
         self.level = self.size
 
     def wait_for(self, amount: float) -> float:
-        """Seconds until it holds the amount."""
+        """Return the seconds until the bucket holds the amount."""
         if self.size == float("inf"):
             return 0.0
         now = time.monotonic()
@@ -53,22 +52,22 @@ class RateLimits:
     """The buckets of many keys, such as tenants or users; share one between their `RateLimit`s."""
 
     def __init__(self, rates: Rates) -> None:
-        """Every key gets these rates."""
+        """Give every key these rates."""
         self.rates = rates
         self._buckets: dict[str, tuple[_Bucket, _Bucket]] = {}
 
     def of(self, key: str) -> tuple[_Bucket, _Bucket]:
-        """The buckets of requests and of tokens of a key."""
+        """Return the buckets of requests and of tokens of a key."""
         if key not in self._buckets:
             self._buckets[key] = (_Bucket(self.rates.requests), _Bucket(self.rates.tokens))
         return self._buckets[key]
 
 
-class RateLimit(Wrapper):
+class RateLimit(LLMWrapper):
     """Keeps one key within its rates, waiting up to `wait_s` and refusing what would wait longer.
 
-    Before a call, the estimated prompt and `max_tokens` are reserved; after it, what it did not use
-    is put back. A call that fails is charged for its prompt.
+    Before a call, the estimated prompt and `max_tokens` are reserved; after it, the
+    unused part is put back. A call that fails is charged for its prompt.
     """
 
     def __init__(
@@ -83,9 +82,9 @@ class RateLimit(Wrapper):
         """Wrap.
 
         Args:
-            llm: What is called.
+            llm: The model that is called.
             limits: The rates of this key alone, or the buckets shared by many.
-            key: Whose calls these are.
+            key: The user or tenant that makes the calls.
             wait_s: Seconds that a call may wait for its turn.
             assumed_tokens: Reserved for a reply whose `max_tokens` is not given.
         """
@@ -95,35 +94,30 @@ class RateLimit(Wrapper):
         self._wait = wait_s
         self._assumed = assumed_tokens
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`.
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Make the call when the key's rates allow it.
 
         Raises:
             ProviderError: The key has used up its rates (`failure` is `"overloaded"`).
         """
-        prompt = estimated_tokens(messages)
-        reserved = prompt + self._reply_tokens(grammar, options)
+        prompt = estimated_tokens(call.messages)
+        reserved = prompt + self._reply_tokens(call)
         await self._reserve(reserved)
         used = prompt
         try:
-            async with aclosing(self.inner.stream(messages, grammar=grammar, **options)) as deltas:
+            async with aclosing(call.stream(self.inner)) as deltas:
                 async for delta in deltas:
-                    used = _used(delta.reply) if delta.reply else used
+                    if delta.reply is not None:
+                        used = delta.reply.usage.prompt + delta.reply.usage.completion
                     yield delta
         finally:
             self._limits.of(self._key)[1].take(used - reserved)
 
-    def _reply_tokens(self, grammar: ReplyGrammar[object] | None, options: CallOptions) -> int:
-        most = options.get("max_tokens") or self._assumed
-        if grammar is not None:
-            most = min(grammar.max_tokens, most)
-        return most * options.get("n", 1)
+    def _reply_tokens(self, call: Call) -> int:
+        most = call.options.get("max_tokens") or self._assumed
+        if call.grammar is not None:
+            most = min(call.grammar.max_tokens, most)
+        return most * call.options.get("n", 1)
 
     async def _reserve(self, tokens: int) -> None:
         requests, bucket = self._limits.of(self._key)
@@ -137,17 +131,13 @@ class RateLimit(Wrapper):
         requests.take(1)
         bucket.take(tokens)
 
-    def _refused(self, why: str, wait: float | None) -> ProviderError:
+    def _refused(self, reason: str, wait: float | None) -> ProviderError:
         rates = self._limits.rates
         return ProviderError(
             f"The rate limit of {self._key or 'this key'!r} ({rates.requests:g} requests and "
-            f"{rates.tokens:g} tokens a minute) is reached: {why}.",
+            f"{rates.tokens:g} tokens a minute) is reached: {reason}.",
             provider="rate-limit",
             retryable=wait is not None,
             failure="overloaded",
             retry_after_s=wait,
         )
-
-
-def _used(reply: Reply) -> int:
-    return reply.usage.prompt + reply.usage.completion

@@ -1,10 +1,8 @@
 """`Retry`: the same call again, after errors that may pass."""
 
-import functools
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Unpack
 
 from tenacity import (
     AsyncRetrying,
@@ -16,18 +14,18 @@ from tenacity import (
 )
 
 from ragkit.core.errors import ProviderError
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Reply
-from ragkit.llm.calls import Wrapper
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Delta, Reply
+from ragkit.llm.call import Call, LLMWrapper
 
 logger = logging.getLogger(__name__)
 
 
-class Retry(Wrapper):
+class Retry(LLMWrapper):
     """Repeats a call that failed with a retryable `ProviderError`, after a growing, random pause.
 
-    Where the server says how long to wait (Retry-After), that is the least pause. A stream of which
-    something was passed on is not repeated, since its reader would see two beginnings; `complete`
+    Where the server says how long to wait (Retry-After), that is the least pause. A stream is not
+    repeated once a piece of it was passed on, since its reader would see two beginnings; `complete`
     is.
     """
 
@@ -37,7 +35,7 @@ class Retry(Wrapper):
         """Wrap.
 
         Args:
-            llm: What is called.
+            llm: The model that is called.
             attempts: Calls in all.
             first_s: Longest pause before the second call, doubled for each further one.
             most_s: Longest pause of all. A server that asks for a longer one is not called again.
@@ -53,37 +51,23 @@ class Retry(Wrapper):
             reraise=True,
         )
 
-    async def complete(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Reply:
-        """See `LLM.complete`."""
-        call = functools.partial(self.inner.complete, messages, grammar=grammar, **options)
-        reply: Reply = await self._calls.copy()(call)
+    async def reply(self, call: Call) -> Reply:
+        """Return the reply of the first call that succeeds."""
+        reply: Reply = await self._calls.copy()(call.complete, self.inner)
         return reply
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`."""
-
-        async def begin() -> tuple[Delta, AsyncGenerator[Delta]]:
-            deltas = self.inner.stream(messages, grammar=grammar, **options)
-            return await anext(deltas), deltas
-
-        opened: tuple[Delta, AsyncGenerator[Delta]] = await self._calls.copy()(begin)
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Stream the first call that begins to reply."""
+        opened: tuple[Delta, AsyncGenerator[Delta]] = await self._calls.copy()(self._begin, call)
         first, rest = opened
         async with aclosing(rest):
             yield first
             async for delta in rest:
                 yield delta
+
+    async def _begin(self, call: Call) -> tuple[Delta, AsyncGenerator[Delta]]:
+        deltas = call.stream(self.inner)
+        return await anext(deltas), deltas
 
     def _may_pass(self, error: BaseException) -> bool:
         return (

@@ -5,13 +5,13 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TypeAlias, Unpack
+from typing import TypeAlias
 
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Message, Reply
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Delta, Message, Reply
 from ragkit.grammar import choice_grammar
-from ragkit.llm.calls import Streamed
+from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.messages import messages_of
 from ragkit.llm.wrappers.cost import total_usage
 
@@ -19,21 +19,21 @@ Choose: TypeAlias = Callable[[tuple[Message, ...]], str | Awaitable[str]]
 Confident: TypeAlias = Callable[[Reply], bool | Awaitable[bool]]
 
 
-class Router(Streamed):
-    """Each call goes to the model that a rule or a classifier names."""
+class Router(StreamedLLM):
+    """Sends each call to the model that a rule or a classifier names."""
 
     def __init__(self, routes: Mapping[str, LLM], choose: Choose) -> None:
         """Wrap several.
 
         Args:
             routes: The models by name.
-            choose: Gives the name of a route for the messages; may be asynchronous.
+            choose: Returns the name of a route for the messages; may be asynchronous.
 
         Raises:
-            ConfigError: There are no routes.
+            ConfigError: `routes` is empty.
         """
         if not routes:
-            raise ConfigError("A router takes at least one route.")
+            raise ConfigError("A router needs at least one route, got none.")
         self._routes = routes
         self._choose = choose
 
@@ -46,26 +46,19 @@ class Router(Streamed):
         """The shortest context among the models."""
         return min([await llm.context_tokens() for llm in self._routes.values()])
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`.
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Make the call with the chosen model.
 
         Raises:
-            InputError: `choose` names no route.
+            InputError: `choose` returned an unknown route.
         """
-        asked = messages_of(messages)
-        chosen = self._choose(asked)
+        messages = messages_of(call.messages)
+        chosen = self._choose(messages)
         name = await chosen if inspect.isawaitable(chosen) else chosen
         if name not in self._routes:
             known = ", ".join(map(repr, self._routes))
-            raise InputError(f"There is no route {name!r}; the routes are {known}.")
-        deltas = self._routes[name].stream(asked, grammar=grammar, **options)
-        async with aclosing(deltas):
+            raise InputError(f"Unknown route {name!r}. Fix: return one of {known}.")
+        async with aclosing(replace(call, messages=messages).stream(self._routes[name])) as deltas:
             async for delta in deltas:
                 yield delta
 
@@ -76,11 +69,11 @@ class Router(Streamed):
 
 
 def classified(llm: LLM, routes: Mapping[str, str]) -> Choose:
-    """A `choose` that asks a small model, under a grammar of the routes' names.
+    """Make a `choose` that asks a small model, under a grammar of the routes' names.
 
     Args:
         llm: The classifier.
-        routes: What belongs to each route, by its name.
+        routes: A description of the requests of each route, by the route's name.
     """
     grammar = choice_grammar(list(routes))
     kinds = "\n".join(f"{name}: {what}" for name, what in routes.items())
@@ -93,10 +86,10 @@ def classified(llm: LLM, routes: Mapping[str, str]) -> Choose:
     return choose
 
 
-class Cascade(Streamed):
+class Cascade(StreamedLLM):
     """Asks the models in turn, from the cheapest on, until a reply is good enough.
 
-    The last model's reply stands. Its usage covers the asked models' all.
+    The last model's reply is taken as it is. The usage is that of all models asked.
     """
 
     def __init__(self, llms: Sequence[LLM], confident: Confident | float) -> None:
@@ -104,17 +97,16 @@ class Cascade(Streamed):
 
         Args:
             llms: The cheapest first.
-            confident: Whether a reply is good enough; or the least mean probability of its tokens,
-                0 to 1, for which log-probabilities are asked of the models.
+            confident: Returns True for a reply that is good enough; or the least mean probability
+                of its tokens, 0 to 1, for which log-probabilities are requested.
 
         Raises:
-            ConfigError: There are no models.
+            ConfigError: `llms` is empty.
         """
         if not llms:
-            raise ConfigError("A cascade takes at least one model.")
+            raise ConfigError("A cascade needs at least one model, got none.")
         self._llms = llms
-        self._least = confident if isinstance(confident, int | float) else None
-        self._confident = _at_least(confident) if isinstance(confident, int | float) else confident
+        self._confident = confident
         self.escalations = 0
 
     @property
@@ -126,20 +118,14 @@ class Cascade(Streamed):
         """The shortest context among the models."""
         return min([await llm.context_tokens() for llm in self._llms])
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`; the text comes in one piece, when it is known to stand."""
-        if self._least is not None:
-            options.setdefault("logprobs", 0)
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Ask the models in turn; the text comes in one piece, when a reply is good enough."""
+        if isinstance(self._confident, int | float):
+            call = replace(call, options={"logprobs": 0, **call.options})
         spent: list[Reply] = []
         for llm in self._llms:
-            spent.append(await llm.complete(messages, grammar=grammar, **options))
-            if llm is self._llms[-1] or await self._stands(spent[-1]):
+            spent.append(await call.complete(llm))
+            if llm is self._llms[-1] or await self._good_enough(spent[-1]):
                 break
             self.escalations += 1
         yield Delta(text=spent[-1].text)
@@ -150,28 +136,26 @@ class Cascade(Streamed):
         for llm in self._llms:
             await llm.close()
 
-    async def _stands(self, reply: Reply) -> bool:
+    async def _good_enough(self, reply: Reply) -> bool:
+        if isinstance(self._confident, int | float):
+            return mean_probability(reply) >= self._confident
         found = self._confident(reply)
         return await found if inspect.isawaitable(found) else found
 
 
 def mean_probability(reply: Reply) -> float:
-    """The geometric mean of the probabilities of a reply's tokens, 0 to 1.
+    """Return the geometric mean of the probabilities of a reply's tokens, 0 to 1.
 
     Raises:
         InputError: The reply has no log-probabilities.
     """
     if not reply.logprobs:
-        raise InputError("The reply has no log-probabilities; ask for them with logprobs=0.")
+        raise InputError("The reply has no log-probabilities. Fix: request them with logprobs=0.")
     return math.exp(sum(token.logprob for token in reply.logprobs) / len(reply.logprobs))
 
 
-def _at_least(least: float) -> Confident:
-    return lambda reply: mean_probability(reply) >= least
-
-
 def _charged(replies: Sequence[Reply]) -> Reply:
-    """The last reply, with what all of them took."""
+    """Return the last reply, with the usage and the time of all of them."""
     return replace(
         replies[-1],
         usage=total_usage([reply.usage for reply in replies]),

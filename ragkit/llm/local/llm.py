@@ -5,27 +5,26 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias, Unpack
+from typing import TYPE_CHECKING, TypeAlias
 
 from ragkit.core.errors import ContextExceeded, ProviderError
-from ragkit.core.protocols import CallOptions, ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Json, Message, Reply, Timings, Usage
-from ragkit.llm.calls import Streamed
+from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.local.engine import Dtype, Engine
 from ragkit.llm.messages import messages_of
 from ragkit.llm.options import checked_options, fitted
 
 if TYPE_CHECKING:
-    from ragkit.llm.local.decoding import Done, Job
+    from ragkit.llm.local.decoding import Decoded, Job
 
-Item: TypeAlias = "str | Done | Exception"
+Emitted: TypeAlias = "str | Decoded | Exception"
 
 PROVIDER = "local"
 _NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 
-class LocalLLM(Streamed):
-    """Any causal language model, by folder or hub name.
+class LocalLLM(StreamedLLM):
+    """A causal language model, by folder or hub name.
 
     Calls that arrive together are decoded as one batch, in a thread of the LLM's own. The model is
     loaded on first use.
@@ -41,14 +40,15 @@ class LocalLLM(Streamed):
         timeout_s: float = 600.0,
         template: Mapping[str, Json] = _NOTHING,
     ) -> None:
-        """Loads nothing yet.
+        """Configure; the model is loaded on first use.
 
         Args:
             model: Folder, or hub name.
-            device: Such as `"cuda"`; None for a GPU where there is one, else the CPU.
+            device: A torch device such as `"cuda"`; None for a GPU where the machine has one, else
+                the CPU.
             dtype: Arithmetic of the forward pass; `auto` is what the weights are stored in.
             max_batch: Replies decoded at once; more wait.
-            timeout_s: For a call, unless its options say otherwise.
+            timeout_s: Time limit of a call, unless its options say otherwise.
             template: Further arguments of the chat template, such as `{"enable_thinking": False}`.
         """
         self._engine = Engine(
@@ -62,33 +62,27 @@ class LocalLLM(Streamed):
         return self._engine.name
 
     async def context_tokens(self) -> int:
-        """Positions that the model was built for."""
+        """Return the positions that the model was built for."""
         return await asyncio.to_thread(self._engine.context)
 
     async def render(self, messages: Conversation) -> str:
-        """The exact text that the model reads, chat template and all."""
+        """Return the exact text that the model reads, with its chat template."""
         return await asyncio.to_thread(self._engine.rendered, messages_of(messages))
 
-    async def stream(
-        self,
-        messages: Conversation,
-        *,
-        grammar: ReplyGrammar[object] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncGenerator[Delta]:
-        """See `LLM.stream`."""
-        asked = messages_of(messages)
-        checked_options(options)
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Decode the reply in the thread of the engine."""
+        messages = messages_of(call.messages)
+        checked_options(call.options)
         loop = asyncio.get_running_loop()
-        ends = loop.time() + options.get("timeout_s", self._timeout)
-        arrived: asyncio.Queue[tuple[int, Item]] = asyncio.Queue()
+        ends = loop.time() + call.options.get("timeout_s", self._timeout)
+        arrived: asyncio.Queue[tuple[int, Emitted]] = asyncio.Queue()
 
-        def emit(position: int, item: Item) -> None:
+        def emit(position: int, item: Emitted) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(arrived.put_nowait, (position, item))
 
         started = loop.time()
-        jobs = await asyncio.to_thread(self._prepare, asked, grammar, options, emit)
+        jobs = await asyncio.to_thread(self._prepare, messages, call, emit)
         replies = _Replies(jobs, model=self.model, started=started)
         try:
             await asyncio.to_thread(self._engine.submit, jobs)
@@ -111,46 +105,46 @@ class LocalLLM(Streamed):
         yield Delta(text="", reply=replies.reply(now=loop.time()))
 
     async def close(self) -> None:
-        """End the decoding thread and drop the model; a later call loads it anew."""
+        """End the decoding thread and drop the model; a later call loads it again."""
         await asyncio.to_thread(self._engine.close)
 
     def _prepare(
         self,
         messages: tuple[Message, ...],
-        grammar: ReplyGrammar[object] | None,
-        options: CallOptions,
-        emit: Callable[[int, Item], None],
+        call: Call,
+        emit: Callable[[int, Emitted], None],
     ) -> "list[Job]":
         from ragkit.llm.local.decoding import Job
 
         prompt, context = self._engine.prompt(messages), self._engine.context()
         if len(prompt) >= context:
             raise ContextExceeded(
-                f"The prompt has {len(prompt)} tokens, the model's context {context}; shorten it."
+                f"The prompt has {len(prompt)} tokens, the model's context {context}. "
+                "Fix: shorten the prompt."
             )
-        fit, limit = fitted(grammar, options.get("max_tokens"), context - len(prompt))
+        fit, limit = fitted(call.grammar, call.options.get("max_tokens"), context - len(prompt))
         compiled = None if fit is None else self._engine.compiled(fit.ebnf)
         return [
             Job(
                 prompt=prompt,
                 limit=limit,
-                options=options,
+                options=call.options,
                 position=position,
                 compiled=compiled,
                 emit=functools.partial(emit, position),
             )
-            for position in range(options.get("n", 1))
+            for position in range(call.options.get("n", 1))
         ]
 
 
 class _Replies:
-    """What has come of the jobs of a call."""
+    """The replies to the jobs of a call, as far as they are decoded."""
 
     def __init__(self, jobs: "Sequence[Job]", *, model: str, started: float) -> None:
         self._jobs = jobs
         self._model = model
         self._started = started
-        self._done: dict[int, Done] = {}
+        self._done: dict[int, Decoded] = {}
         self._first: float | None = None
         self._last = started
         self.partial = ""
@@ -159,8 +153,8 @@ class _Replies:
     def complete(self) -> bool:
         return len(self._done) == len(self._jobs)
 
-    def take(self, position: int, item: Item, *, now: float) -> str:
-        """Take in what a job emitted; returns what it adds to the first reply."""
+    def take(self, position: int, item: Emitted, *, now: float) -> str:
+        """Add what a job emitted; return the text that it adds to the first reply."""
         if isinstance(item, Exception):
             raise ProviderError(
                 f"{self._model!r} failed while decoding: {item}", provider=PROVIDER

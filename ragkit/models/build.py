@@ -1,0 +1,41 @@
+"""Building the embedder and the reranker that the settings name."""
+
+from ragkit.core.errors import ConfigError
+from ragkit.core.protocols import Embedder, Reranker
+from ragkit.core.settings import EmbedderSettings, RerankerSettings
+from ragkit.models.cross_encoder import PACKAGED_READER, packaged_cross_encoder
+from ragkit.models.embedding import SentenceTransformerEmbedder
+from ragkit.models.reranking import CrossEncoderReranker, PackagedReranker
+
+
+def build_embedder(settings: EmbedderSettings) -> Embedder:
+    """Build the embedder of the settings; its model is loaded on first use.
+
+    Raises:
+        ConfigError: The provider is unknown.
+    """
+    if settings.model.partition(":")[0] not in {"packaged", "sentence-transformers"}:
+        raise ConfigError(
+            f"Unknown embedder {settings.model!r}. Fix: write 'packaged:all-minilm-l6-v2' or "
+            "'sentence-transformers:<folder or hub name>'."
+        )
+    return SentenceTransformerEmbedder(settings)
+
+
+def build_reranker(settings: RerankerSettings) -> Reranker | None:
+    """Build the reranker of the settings, or return None where `model` is empty.
+
+    Raises:
+        ConfigError: The provider is unknown.
+    """
+    if not settings.model:
+        return None
+    if settings.model == PACKAGED_READER:
+        return PackagedReranker(packaged_cross_encoder())
+    provider, _, name = settings.model.partition(":")
+    if provider != "cross-encoder" or not name:
+        raise ConfigError(
+            f"Unknown reranker {settings.model!r}. Fix: write {PACKAGED_READER!r} or "
+            "'cross-encoder:<folder or hub name>'."
+        )
+    return CrossEncoderReranker(name, batch_size=settings.batch_size, device=settings.device)

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+
+from ragkit.core.errors import ConfigError
+from ragkit.core.settings import LLMSettings
+from ragkit.llm import (
+    build_llm,
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "named"), [(None, "RAGKIT_LLM__MODEL"), ("x", "'x'"), ("vllm:", "'vllm:'")]
+)
+def test_a_missing_or_unknown_llm_says_what_to_set(model: str | None, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        build_llm(LLMSettings(model=model))
+
+
+def test_the_settings_open_a_server_or_a_local_model(random_model: Path) -> None:
+    assert build_llm(LLMSettings(model="vllm:http://127.0.0.1:1#m")).model == "m"
+    assert build_llm(LLMSettings(model=f"local:{random_model}")).model == str(random_model)
