@@ -1,7 +1,7 @@
-"""The command line: `ragkit ingest | search | ask | agent | eval | verify | doctor`.
+"""The command line: `ragkit ingest | search | ask | agent | eval | train | verify | doctor`.
 
-Exit status: 0 when all went well, 1 for an error or a value under `--fail-under`, 2 for a wrong
-call, 3 when an ingestion finished but some documents failed, 4 when `verify` found faults.
+Exit status: 0 for success, 1 for an error or a value below `--fail-under`, 2 for a wrong call, 3
+if some documents of an ingestion failed, 4 if `verify` found faults.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ragkit.cli import console, evaluate, train
+from ragkit.cli import console, evaluation, training
 from ragkit.cli.doctor import examine
 from ragkit.cli.options import (
     Config,
@@ -24,6 +24,7 @@ from ragkit.cli.options import (
     chosen_settings,
     reporting,
 )
+from ragkit.cli.ui import ui
 from ragkit.core.types import DEFAULT_TENANT, DEFAULT_TOOLS, TransformName
 from ragkit.sdk import RAG, AsyncRAG
 
@@ -44,12 +45,13 @@ Where = Annotated[
 ]
 Transform = Annotated[
     TransformName | None,
-    typer.Option("--transform", help="What is made of the query before it is searched for."),
+    typer.Option("--transform", help="Transformation of the query before the search."),
 ]
 
 
-app.add_typer(evaluate.app, name="eval")
-app.add_typer(train.app, name="train")
+app.add_typer(evaluation.app, name="eval")
+app.add_typer(training.app, name="train")
+app.command()(ui)
 
 
 def main() -> None:
@@ -70,7 +72,7 @@ def ingest(
     config: Config = None,
     as_json: Json = False,
 ) -> int:
-    """Bring the index up to date with files and folders."""
+    """Update the index with files and folders."""
     settings = chosen_settings(config, index, tenant)
     with console.progress(quiet=as_json) as on_progress:
         rag = RAG(settings, on_progress=on_progress)
@@ -125,9 +127,9 @@ def ask(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Answer a question with verbatim quotes, or say that the documents don't.
+    """Answer a question with verbatim quotes, or abstain if the documents have no answer.
 
-    With --llm, the language model writes the answer from quotes of its own choice.
+    With --llm, the language model writes the answer from quotes that it chooses.
     """
     settings = chosen_settings(config, index, tenant, transform=transform, llm=llm)
     if llm is not None:
@@ -162,11 +164,12 @@ def agent(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Have an agent work on a question with tools; shows each step as it happens."""
-    from ragkit.cli.agent import run_agent  # imports langgraph: seconds that no other command waits
+    """Run an agent with tools on a question, and show each step as it happens."""
+    from ragkit.cli.agent import AgentChoice, stream_agent  # imports langgraph, which takes seconds
 
     settings = chosen_settings(config, index, tenant, llm=llm)
-    events = run_agent(settings, question, pattern=pattern, tools=tools, budget=budget)
+    choice = AgentChoice(pattern=pattern, tools=tools, budget=budget)
+    events = stream_agent(settings, question, choice)
     result = asyncio.run(console.follow(events, quiet=as_json))
     if as_json:
         console.print_json({"question": question, "pattern": pattern, **result})
@@ -176,7 +179,7 @@ def agent(
 @reporting
 def verify(
     *,
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what is found.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair the faults.")] = False,
     index: Index = None,
     config: Config = None,
     as_json: Json = False,
@@ -189,14 +192,14 @@ def verify(
     else:
         for fault in faults:
             console.out.print(str(fault), markup=False)
-        console.out.print(f"{len(faults)} faults{' mended' if repair and faults else ''}")
+        console.out.print(f"{len(faults)} faults{' repaired' if repair and faults else ''}")
     return FAULTS_FOUND if faults and not repair else 0
 
 
 @app.command()
 @reporting
 def doctor(*, index: Index = None, config: Config = None, as_json: Json = False) -> int:
-    """Show what is installed, reachable and missing, each with the command that mends it."""
+    """Check packages, models, index and servers, and show a fix for each problem."""
     checks = asyncio.run(examine(chosen_settings(config, index, DEFAULT_TENANT)))
     if as_json:
         console.print_json({"checks": checks})

@@ -20,7 +20,7 @@ from ragkit.ingest.loaders.titles import stem_title
 
 _LOG = logging.getLogger(__name__)
 # PDFium keeps global state: one call at a time in the whole process.
-_PDFIUM = threading.Lock()
+PDFIUM_LOCK = threading.Lock()
 _NEEDS_PASSWORD = frozenset({4, 5})  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 _END_MARK = b"startxref"
 _TAIL = 2048
@@ -91,7 +91,7 @@ def _read(data: bytes, *, uri: str) -> tuple[list[Line], Mapping[str, str], int]
     # Any: pypdfium2 and its generated bindings have no types.
     pdfium: Any = importlib.import_module("pypdfium2")
     raw: Any = importlib.import_module("pypdfium2.raw")
-    with _PDFIUM:
+    with PDFIUM_LOCK:
         try:
             with pdfium.PdfDocument(data) as pdf:
                 pages = len(pdf)

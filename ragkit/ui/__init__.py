@@ -1,0 +1,1 @@
+"""The demo application: ask, inspect, ingest, evaluate and run agents in a browser."""

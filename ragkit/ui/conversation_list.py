@@ -1,0 +1,77 @@
+"""The list of conversations in the sidebar: choose, start, rename, delete, export."""
+
+import streamlit as st
+
+from ragkit.core.errors import RagkitError
+from ragkit.ui.conversations import ConversationHead, Owner, as_markdown
+from ragkit.ui.session import show_error
+from ragkit.ui.workspace import Workspace
+
+_CHOSEN = "conversation"
+_SHOWN = 30
+
+
+def show_conversations(workspace: Workspace, owner: Owner) -> str | None:
+    """Draw the list and return the id of the chosen conversation; None for a new one."""
+    heads = workspace.conversations.heads(owner)
+    chosen = st.session_state.get(_CHOSEN)
+    if chosen not in {head.id for head in heads}:
+        chosen = None
+    with st.sidebar:
+        st.button(
+            "New conversation",
+            icon=":material/add:",
+            key="new-conversation",
+            width="stretch",
+            on_click=_choose,
+            args=(None,),
+        )
+        for head in heads[:_SHOWN]:
+            _show_head(workspace, owner, head, chosen=head.id == chosen)
+    return chosen
+
+
+def _choose(conversation: str | None) -> None:
+    st.session_state[_CHOSEN] = conversation
+
+
+def _show_head(
+    workspace: Workspace, owner: Owner, head: ConversationHead, *, chosen: bool
+) -> None:
+    row = st.container(horizontal=True, gap="xxsmall", key=f"row-{head.id}")
+    row.button(
+        head.title.replace("[", "\\[").replace(":", "\\:").replace("$", "\\$"),
+        key=f"open-{head.id}",
+        type="secondary" if chosen else "tertiary",
+        width="stretch",
+        on_click=_choose,
+        args=(head.id,),
+    )
+    if not chosen:
+        return
+    with row.popover("", icon=":material/more_horiz:", help="Rename, export or delete", type="tertiary"):
+        _show_actions(workspace, owner, head)
+
+
+def _show_actions(workspace: Workspace, owner: Owner, head: ConversationHead) -> None:
+    title = st.text_input("Title", value=head.title, key=f"title-{head.id}")
+    try:
+        if st.button("Rename", key=f"rename-{head.id}", icon=":material/edit:", width="stretch"):
+            workspace.conversations.rename(owner, head.id, title)
+            st.rerun()
+        turns = workspace.conversations.turns(owner, head.id)
+        st.download_button(
+            "Export as Markdown",
+            as_markdown(head.title, turns),
+            file_name="conversation.md",
+            mime="text/markdown",
+            key=f"export-{head.id}",
+            icon=":material/download:",
+            width="stretch",
+        )
+        if st.button("Delete", key=f"delete-{head.id}", icon=":material/delete:", width="stretch"):
+            workspace.conversations.delete(owner, head.id)
+            _choose(None)
+            st.rerun()
+    except RagkitError as error:
+        show_error(workspace, "conversations", error)

@@ -1,0 +1,236 @@
+"""Ask: a conversation with the documents, each answer with its numbered passages."""
+
+import streamlit as st
+
+from ragkit.core.errors import RagkitError
+from ragkit.core.types import DocumentRecord
+from ragkit.ui.answer_choices import (
+    MODES,
+    AnswerChoices,
+    Mode,
+    default_mode,
+    document_labels,
+    filter_of,
+    settings_for,
+)
+from ragkit.ui.answer_job import AnswerJob, Request
+from ragkit.ui.conversation_list import show_conversations
+from ragkit.ui.conversations import Owner, Turn
+from ragkit.ui.markup import answer_html, citation_line, live_html, meta_html, milliseconds, prose
+from ragkit.ui.passage_dialog import show_passage
+from ragkit.ui.session import current_owner, show_error
+from ragkit.ui.stored_answer import StoredAnswer, StoredCitation
+from ragkit.ui.workspace import Workspace
+
+_LOOK_S = 0.1
+_EXAMPLES = 4
+_MAX_QUESTION = 2000
+_AVATARS = {"user": ":material/person:", "assistant": ":material/menu_book:"}
+
+
+def show(workspace: Workspace) -> None:
+    """Draw the page."""
+    st.html('<span class="rk-narrow"></span>')
+    owner = current_owner(workspace)
+    conversation = show_conversations(workspace, owner)
+    records = _records(workspace)
+    choices = _show_choices(workspace, records)
+    turns = workspace.conversations.turns(owner, conversation) if conversation else []
+    job = _running_job(workspace, owner, conversation)
+    if not turns:
+        _show_welcome(workspace, records)
+    for turn in turns:
+        _show_turn(workspace, turn)
+    typed = st.chat_input(
+        "Ask your documents", key="question", max_chars=_MAX_QUESTION, submit_mode="stop"
+    )
+    question = typed or st.session_state.pop("offered", None)
+    if question and job is None and question.strip():
+        job = _ask(workspace, owner, conversation, turns, choices, question.strip())
+    if job is not None:
+        _follow(workspace, job)
+
+
+def _records(workspace: Workspace) -> list[DocumentRecord] | None:
+    """Return the documents, or None where there is no usable index, which is said elsewhere."""
+    if not workspace.models.ended:
+        return None
+    try:
+        return workspace.documents()
+    except RagkitError:
+        return None
+
+
+def _running_job(workspace: Workspace, owner: Owner, conversation: str | None) -> AnswerJob | None:
+    job = workspace.answers.get(conversation or "")
+    return job if job is not None and job.running and job.request.owner == owner else None
+
+
+def _show_choices(workspace: Workspace, records: list[DocumentRecord] | None) -> AnswerChoices:
+    """Draw how to answer, in the sidebar, and return the choices."""
+    labels = document_labels(records or [])
+    names: list[Mode] = list(MODES)
+    with st.sidebar.expander("How to answer", icon=":material/tune:"):
+        mode = st.radio(
+            "Answered by",
+            names,
+            index=names.index(default_mode(workspace.settings)),
+            format_func=MODES.__getitem__,
+            key="mode",
+        )
+        model = ""
+        if mode == "generative":
+            model = st.text_input(
+                "Language model",
+                value=workspace.settings.llm.model or "",
+                placeholder="vllm:http://127.0.0.1:8000",
+                key="model",
+                disabled=workspace.options.read_only,
+            )
+        k = st.slider("Passages to answer from", 1, 20, workspace.settings.retrieval.k, key="k")
+        documents = st.multiselect(
+            "Only these documents",
+            list(labels),
+            format_func=lambda uri: labels.get(uri, uri),
+            key="documents",
+        )
+        where = st.text_input(
+            "Only where", placeholder='year >= 2020 and lang == "en"', key="where"
+        )
+    return AnswerChoices(mode=mode, model=model, k=k, documents=tuple(documents), where=where)
+
+
+def _show_welcome(workspace: Workspace, records: list[DocumentRecord] | None) -> None:
+    if records is None:
+        about = "Answers come with the passages they rest on, word for word."
+    elif not records:
+        about = "There is no document yet. Add some on the page Documents."
+    else:
+        chunks = sum(record.chunks for record in records)
+        about = (
+            f"{len(records)} documents, {chunks:,} passages. Answers come with the passages they "
+            "rest on, word for word."
+        )
+    st.html(f'<div class="rk-hero"><h1>Ask your documents</h1><p>{prose(about)}</p></div>')
+    offered = workspace.example_questions(_EXAMPLES)
+    columns = st.columns(2) if offered else []
+    for place, question in enumerate(offered):
+        columns[place % 2].button(
+            question, key=f"offer-{place}", width="stretch", on_click=_offer, args=(question,)
+        )
+
+
+def _offer(question: str) -> None:
+    st.session_state["offered"] = question
+
+
+def _show_turn(workspace: Workspace, turn: Turn) -> None:
+    with st.chat_message(turn.author, avatar=_AVATARS[turn.author]):
+        if turn.answer is None:
+            st.html(f'<div class="rk-answer">{prose(turn.text)}</div>')
+        else:
+            _show_answer(workspace, turn.answer, turn.ordinal)
+
+
+def _show_answer(workspace: Workspace, answer: StoredAnswer, ordinal: int) -> None:
+    if answer.outcome == "failed":
+        st.error(answer.text, icon=":material/error:")
+    elif answer.outcome == "abstained":
+        st.html(f'<div class="rk-answer rk-abstained">{prose(answer.text)}</div>')
+    else:
+        st.html(answer_html(answer))
+    for note in answer.notes:
+        st.caption(f":material/info: {_plain(note)}")
+    if answer.outcome == "stopped":
+        st.caption(":material/stop_circle: Stopped by you; what was written is kept.")
+    if answer.citations:
+        _show_sources(workspace, "Sources", answer.citations, f"cite-{ordinal}")
+    elif answer.outcome == "abstained" and answer.passages:
+        with st.expander("The nearest passages, which do not answer it"):
+            _show_sources(workspace, "Passages", answer.passages, f"near-{ordinal}")
+    st.html(meta_html(answer))
+
+
+def _show_sources(
+    workspace: Workspace, label: str, sources: tuple[StoredCitation, ...], key: str
+) -> None:
+    with st.container(horizontal=True, gap="small", key=key):
+        for cited in sources:
+            line = citation_line(cited)
+            if st.button(
+                f"[{cited.number}] {_plain(_shortened(line))}",
+                key=f"{key}-{cited.number}",
+                help=f"{label}: {_plain(line)}",
+                icon=":material/format_quote:",
+            ):
+                show_passage(workspace, cited)
+
+
+def _ask(  # noqa: PLR0913  # everything that decides the answer
+    workspace: Workspace,
+    owner: Owner,
+    conversation: str | None,
+    turns: list[Turn],
+    choices: AnswerChoices,
+    question: str,
+) -> AnswerJob | None:
+    """Keep the question and start to answer it; an impossible choice keeps the question too."""
+    try:
+        settings = settings_for(workspace.settings, choices)
+        if conversation is None:
+            conversation = workspace.conversations.create(owner, question)
+            st.session_state["conversation"] = conversation
+        ordinal = workspace.conversations.add(owner, conversation, question, None)
+        request = Request(
+            owner=owner,
+            conversation=conversation,
+            question=question,
+            settings=settings,
+            where=filter_of(choices),
+            turns=turns,
+        )
+        job = AnswerJob(workspace, request)
+    except RagkitError as error:
+        show_error(workspace, "ask", error)
+        return None
+    workspace.answers[conversation] = job
+    _show_turn(workspace, Turn(ordinal=ordinal, author="user", text=question))
+    return job
+
+
+def _follow(workspace: Workspace, job: AnswerJob) -> None:
+    """Show the answer as it is written; the stop button ends this run of the script."""
+    with st.chat_message("assistant", avatar=_AVATARS["assistant"]):
+        place, state = st.empty(), st.empty()
+        ended = False
+        try:
+            while job.running:
+                written = job.written
+                state.caption(f"{written.phase.capitalize()}… {milliseconds(job.seconds)}")
+                if written.text:
+                    place.html(live_html(written.text))
+                job.wait(_LOOK_S)
+            ended = True
+        finally:
+            if not ended and _stopped():
+                job.stop()
+    workspace.answers.pop(job.request.conversation, None)
+    st.rerun()
+
+
+def _stopped() -> bool:
+    """Return True inside the handling of Streamlit's stop, False for a rerun of the script."""
+    import sys
+
+    from streamlit.runtime.scriptrunner import StopException
+
+    return isinstance(sys.exc_info()[1], StopException)
+
+
+def _shortened(text: str, size: int = 64) -> str:
+    return text if len(text) <= size else text[: size - 1].rstrip() + "…"
+
+
+def _plain(text: str) -> str:
+    """Escape what Streamlit's Markdown would read as markup."""
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|~$<>:" else sign for sign in text)

@@ -1,0 +1,111 @@
+"""An `AsyncRAG` with settings of its own over the index and the models of another one."""
+
+from typing import Any, cast
+
+import numpy as np
+
+from ragkit.core.protocols import LLM, Embedder, Index, LegQuery, Legs, OnProgress, Reranker
+from ragkit.core.settings import Settings
+from ragkit.core.types import FloatArray
+from ragkit.core.vectors import unit
+from ragkit.ingest.pipeline import passage_text
+from ragkit.sdk import AsyncRAG
+
+
+class SharedRAG(AsyncRAG):
+    """Searches and answers by other settings; never opens the index or loads a model again."""
+
+    def __init__(
+        self,
+        base: AsyncRAG,
+        settings: Settings,
+        *,
+        reranker: Reranker | None = None,
+        llm: LLM | None = None,
+        vectors: "PassageVectors | None" = None,
+        dimensions: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        """Share the parts of `base`.
+
+        Args:
+            base: Owner of index and embedder.
+            settings: Choices of search and answers.
+            reranker: The reranker, where one is wanted.
+            llm: The language model, where one is set.
+            vectors: Cache for `dimensions`.
+            dimensions: Rank the dense leg by this prefix of the vectors.
+            on_progress: Called during ingestion.
+        """
+        super().__init__(
+            settings,
+            embedder=base.embedder,
+            reranker=reranker,
+            llm=llm,
+            on_progress=on_progress,
+        )
+        self._base, self._vectors, self._dimensions = base, vectors, dimensions
+
+    async def index(self, *, create: bool = False) -> Index:
+        """Return the shared index."""
+        index = await self._base.index(create=create)
+        if self._vectors is None or self._dimensions is None:
+            return index
+        prefix = PrefixIndex(index, self._vectors, self._dimensions)
+        return cast("Index", prefix)  # it forwards what it does not define
+
+    async def close(self) -> None:
+        """Do nothing: the parts belong to `base`."""
+
+
+class PassageVectors:
+    """Vectors of passages by chunk id, made when first needed and kept."""
+
+    def __init__(self, embedder: Embedder, *, size: int = 20_000) -> None:
+        """Embed with this model and keep at most `size` vectors."""
+        self._embedder, self._size = embedder, size
+        self._kept: dict[str, FloatArray] = {}
+
+    async def of(self, index: Index, ids: list[str], tenant: str) -> dict[str, FloatArray]:
+        """Return the whole vectors of these chunks; ids of no chunk are left out."""
+        missing = [item for item in ids if item not in self._kept]
+        if missing:
+            chunks = await index.fetch(missing, tenant=tenant)
+            texts = [passage_text(chunk, self._embedder.tokenizer) for chunk in chunks]
+            made = await self._embedder.embed(texts, on_truncated=_ignore_truncation)
+            if len(self._kept) + len(chunks) > self._size:
+                self._kept.clear()
+            for chunk, row in zip(chunks, made, strict=True):
+                self._kept[chunk.id] = row
+        return {item: self._kept[item] for item in ids if item in self._kept}
+
+
+class PrefixIndex:
+    """An index whose dense candidates are ranked by the first dimensions of their vectors."""
+
+    def __init__(self, inner: Index, vectors: PassageVectors, dimensions: int) -> None:
+        """Rank what `inner` finds by `dimensions`."""
+        self._inner, self._vectors, self._dimensions = inner, vectors, dimensions
+
+    def __getattr__(self, name: str) -> Any:  # Any: the attributes of an index
+        """Forward everything else."""
+        return getattr(self._inner, name)
+
+    async def search(self, query: LegQuery) -> Legs:
+        """Search as `inner` does, then rank its dense candidates again."""
+        legs = await self._inner.search(query)
+        if query.vector is None or not legs.dense:
+            return legs
+        ids = [item for item, _ in legs.dense]
+        vectors = await self._vectors.of(self._inner, ids, query.tenant)
+        asked = unit(query.vector[: self._dimensions])
+        scores = {
+            item: float(np.dot(unit(vector[: self._dimensions]), asked))
+            for item, vector in vectors.items()
+        }
+        ranked = sorted(scores.items(), key=lambda pair: -pair[1])
+        return Legs(dense=tuple(ranked), bm25=legs.bm25, chunks=legs.chunks)
+
+
+def _ignore_truncation(_position: int, _tokens: int) -> None:
+    """A passage that is cut here was cut and reported when it was ingested."""
