@@ -5,40 +5,62 @@ from typing import TYPE_CHECKING
 from ragkit.core.exports import lazy_exports
 
 if TYPE_CHECKING:
+    from ragkit.agents.agent import (
+        Agent,
+        AgentExplanation,
+        AgentOptions,
+        explain,
+        resume,
+        run,
+        stream,
+    )
     from ragkit.agents.approval import Pending, approve, edit, refuse
     from ragkit.agents.budget import Budget
-    from ragkit.agents.dag import rewoo
+    from ragkit.agents.conversation import summarise, trim
     from ragkit.agents.journal import Journal, MemoryJournal, SQLiteJournal
-    from ragkit.agents.loop import react
     from ragkit.agents.memory import LongTermMemory
     from ragkit.agents.plan_execute import plan_and_execute
-    from ragkit.agents.reflection import reflect
+    from ragkit.agents.react import react
+    from ragkit.agents.reflect import reflect
     from ragkit.agents.result import AgentResult, Step
-    from ragkit.agents.running import Explanation, explain, resume, run, stream
-    from ragkit.agents.sampling import self_consistency, tree_of_thought
-    from ragkit.agents.teams import Member, team
+    from ragkit.agents.rewoo import rewoo
+    from ragkit.agents.self_consistency import self_consistency
+    from ragkit.agents.team import Member, team
     from ragkit.agents.tools import IdempotencyKey, ToolSelector, tool
+    from ragkit.agents.tree_of_thought import tree_of_thought
 
 _EXPORTS = {
+    "ragkit.agents.agent": (
+        "Agent",
+        "AgentExplanation",
+        "AgentOptions",
+        "explain",
+        "resume",
+        "run",
+        "stream",
+    ),
     "ragkit.agents.approval": ("Pending", "approve", "edit", "refuse"),
     "ragkit.agents.budget": ("Budget",),
-    "ragkit.agents.dag": ("rewoo",),
+    "ragkit.agents.conversation": ("summarise", "trim"),
     "ragkit.agents.journal": ("Journal", "MemoryJournal", "SQLiteJournal"),
-    "ragkit.agents.loop": ("react",),
     "ragkit.agents.memory": ("LongTermMemory",),
     "ragkit.agents.plan_execute": ("plan_and_execute",),
-    "ragkit.agents.reflection": ("reflect",),
+    "ragkit.agents.react": ("react",),
+    "ragkit.agents.reflect": ("reflect",),
     "ragkit.agents.result": ("AgentResult", "Step"),
-    "ragkit.agents.running": ("Explanation", "explain", "resume", "run", "stream"),
-    "ragkit.agents.sampling": ("self_consistency", "tree_of_thought"),
-    "ragkit.agents.teams": ("Member", "team"),
+    "ragkit.agents.rewoo": ("rewoo",),
+    "ragkit.agents.self_consistency": ("self_consistency",),
+    "ragkit.agents.team": ("Member", "team"),
     "ragkit.agents.tools": ("IdempotencyKey", "ToolSelector", "tool"),
+    "ragkit.agents.tree_of_thought": ("tree_of_thought",),
 }
 
 __all__ = [
+    "Agent",
+    "AgentExplanation",
+    "AgentOptions",
     "AgentResult",
     "Budget",
-    "Explanation",
     "IdempotencyKey",
     "Journal",
     "LongTermMemory",
@@ -60,9 +82,11 @@ __all__ = [
     "run",
     "self_consistency",
     "stream",
+    "summarise",
     "team",
     "tool",
     "tree_of_thought",
+    "trim",
 ]
 
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,4 +1,4 @@
-"""Budgets: what a run may take, what it took, and what a single call is granted."""
+"""Budgets: the limits of a run, the ledger of its usage, and the grant of a single call."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _SHARE_HELD = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a run may take at most; None is no limit.
+    """The limits of a run; None is no limit.
 
     Attributes:
         steps: Calls of the model, the answering one included.
@@ -43,7 +43,7 @@ class Budget:
 
 
 class Spent(TypedDict):
-    """What a run took so far. `scale` is how far prompts were underestimated, at least 1."""
+    """The usage of a run so far. `scale` is the factor by which prompts were underestimated."""
 
     steps: int
     prompt: int
@@ -66,12 +66,12 @@ class Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What one call may take.
+    """The limits of one call.
 
     Attributes:
         max_tokens: Of its reply.
         timeout_s: None where seconds are not limited.
-        bound_by: The limit that makes `max_tokens` what it is, should it not suffice.
+        bound_by: The limit that `max_tokens` follows from.
     """
 
     max_tokens: int
@@ -80,7 +80,7 @@ class Grant:
 
 
 def nothing_spent() -> Spent:
-    """The ledger of a run that has not begun."""
+    """Return the ledger of a run that has not begun."""
     return {
         "steps": 0, "prompt": 0, "cached": 0, "completion": 0,
         "seconds": 0.0, "cost": 0.0, "scale": 1.0,
@@ -88,13 +88,13 @@ def nothing_spent() -> Spent:
 
 
 def amount_of(budget: Budget) -> Amount:
-    """A budget as an amount."""
+    """Return a budget as an amount."""
     given = {field.name: getattr(budget, field.name) for field in fields(budget)}
     return Amount(**{name: value for name, value in given.items() if value is not None})
 
 
 def left_of(limits: Amount, spent: Spent) -> Amount:
-    """What is left, never below 0."""
+    """Return the rest of the limits, never below 0."""
     tokens = spent["prompt"] + spent["completion"]
     return Amount(
         steps=max(0, limits.steps - spent["steps"]),
@@ -105,14 +105,14 @@ def left_of(limits: Amount, spent: Spent) -> Amount:
 
 
 def tighter(one: Amount, other: Amount) -> Amount:
-    """The lower of both in each respect."""
+    """Return the lower of both amounts in each respect."""
     return Amount(
         **{f.name: min(getattr(one, f.name), getattr(other, f.name)) for f in fields(one)}
     )
 
 
 def minus(amount: Amount, held: Amount) -> Amount:
-    """What remains when `held` is put aside, never below 0."""
+    """Return the amount without `held`, never below 0."""
     return Amount(
         **{
             f.name: math.inf
@@ -124,7 +124,7 @@ def minus(amount: Amount, held: Amount) -> Amount:
 
 
 def held_for_answer(limits: Amount, *, prompt: int, reply: int, price: Price | None) -> Amount:
-    """What is put aside for one last call that answers; at most half of a small budget.
+    """Return the amount held back for one last call that answers; at most half of a small budget.
 
     Args:
         limits: Of the whole run.
@@ -144,10 +144,10 @@ def held_for_answer(limits: Amount, *, prompt: int, reply: int, price: Price | N
 def grant(
     left: Amount, *, prompt: int, reply: int, price: Price | None, least: int = _LEAST_REPLY
 ) -> Grant | Limit:
-    """What a call may take, or the limit that stands against it.
+    """Return the limits of a call, or the name of the limit that allows none.
 
     Args:
-        left: What may still be taken.
+        left: The rest of the budget.
         prompt: Tokens of the prompt.
         reply: Tokens wanted for the reply; fewer are granted where no more are left.
         price: Of tokens.
@@ -167,7 +167,7 @@ def grant(
 
 
 def _affordable(cost: float, prompt: int, price: Price | None) -> float:
-    """Tokens of a reply that the cost pays for beside the prompt."""
+    """Return the tokens of a reply that the cost pays for beside the prompt."""
     if price is None or math.isinf(cost):
         return math.inf
     each = price(Usage(completion=1000)) / 1000
@@ -178,7 +178,7 @@ def _affordable(cost: float, prompt: int, price: Price | None) -> float:
 def settled(
     spent: Spent, usage: Usage, *, estimated: int, seconds: float, price: Price | None
 ) -> Spent:
-    """The ledger after a call of the model whose prompt was estimated at so many tokens."""
+    """Return the ledger after a call of the model; `estimated` are the tokens of its prompt."""
     scale = max(spent["scale"], usage.prompt / estimated if estimated else 1.0)
     return {
         "steps": spent["steps"] + 1,
@@ -192,14 +192,14 @@ def settled(
 
 
 def worked(spent: Spent, seconds: float) -> Spent:
-    """The ledger after so many seconds without the model."""
+    """Return the ledger after `seconds` of work without the model."""
     after = spent.copy()
     after["seconds"] += seconds
     return after
 
 
 def added(spent: Spent, other: Spent) -> Spent:
-    """Both ledgers together, as of work done one after the other."""
+    """Return the sum of both ledgers, as of work done one after the other."""
     return {
         "steps": spent["steps"] + other["steps"],
         "prompt": spent["prompt"] + other["prompt"],
@@ -212,13 +212,13 @@ def added(spent: Spent, other: Spent) -> Spent:
 
 
 def share(amount: Amount, parts: int) -> Amount:
-    """An equal part for each of several that work at the same time: seconds are not divided."""
+    """Return the part of each of several that work at the same time; seconds are not divided."""
     steps = amount.steps if math.isinf(amount.steps) else amount.steps // parts
     return replace(amount, steps=steps, tokens=amount.tokens / parts, cost=amount.cost / parts)
 
 
 def described(left: Amount) -> str:
-    """What is left, as the model is told."""
+    """Return the rest of the budget as the prompts show it."""
     words = [
         f"{left.steps:.0f} steps" if left.steps != 1 else "1 step",
         f"{left.tokens:.0f} tokens",

@@ -1,10 +1,8 @@
-"""Events: what a user interface shows while an agent works, one type for each thing."""
+"""The events of a run, which a user interface shows while an agent works."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
-
-from langgraph.config import get_stream_writer
 
 from ragkit.core.types import Json
 
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thought:
-    """A piece of what the model thinks before it acts, as it is decoded."""
+    """A piece of the model's thought before it acts, as it is decoded."""
 
     step: str
     text: str
@@ -22,7 +20,7 @@ class Thought:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A plan: the label of each step and what it does."""
+    """A plan: the label and the text of each step."""
 
     step: str
     steps: tuple[tuple[str, str], ...]
@@ -39,7 +37,7 @@ class Called:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """A tool's call is over: what the model will be shown of it."""
+    """A tool's call is over; `text` is the part of the result that the model is shown."""
 
     step: str
     tool: str
@@ -60,7 +58,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noticed:
-    """Something that the run did by itself: tools chosen, text trimmed, a call repeated."""
+    """A step that the run took by itself: tools chosen, text trimmed."""
 
     step: str
     text: str
@@ -75,7 +73,7 @@ class AnswerText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What the run took so far, after a call of the model."""
+    """The usage of the run so far, after a call of the model."""
 
     steps: int
     tokens: int
@@ -93,8 +91,3 @@ class Finished:
 Event: TypeAlias = (
     Thought | Planned | Called | Observed | Asked | Noticed | AnswerText | Used | Finished
 )
-
-
-def emit(event: Event) -> None:
-    """Hand an event to whoever streams the graph; without a listener it goes nowhere."""
-    get_stream_writer()(event)

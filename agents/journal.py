@@ -1,4 +1,4 @@
-"""Journals: which calls of tools were begun and done, so that none is done twice after a crash.
+"""Journals: records of the tool calls of a run, so that none is made twice after a crash.
 
 A journal belongs to a checkpointer: keep it as long, and where, the checkpoints are kept.
 """
@@ -27,7 +27,7 @@ _BUSY_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a call ended: its result, or the message of its failure."""
+    """The end of a call: its result, or the message of its failure."""
 
     result: ToolResult | None = None
     error: str = ""
@@ -44,18 +44,18 @@ class Entry:
 
 
 class Journal(Protocol):
-    """Remembers calls by their key."""
+    """A record of calls by their key."""
 
     async def begin(self, entry: Entry) -> Outcome | None:
-        """Note that a call begins, unless it is done already: then its outcome."""
+        """Record that a call begins; return its outcome where it is done already."""
         ...
 
     async def end(self, key: str, outcome: Outcome) -> None:
-        """Note how a call ended."""
+        """Record the end of a call."""
         ...
 
     async def entries(self) -> list[Entry]:
-        """All calls, by key."""
+        """Return all calls, sorted by key."""
         ...
 
 
@@ -86,13 +86,13 @@ class SQLiteJournal:
     """A journal in a file of SQLite, written through to the disk before and after each call."""
 
     def __init__(self, path: str | Path) -> None:
-        """Name the file; it is made when first needed."""
+        """Set the path; the file is created when first needed."""
         self._path = Path(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ragkit-journal")
         self._opened: sqlite3.Connection | None = None
 
     async def __aenter__(self) -> Self:
-        """The journal itself; leaving the block closes it."""
+        """Return the journal; leaving the block closes it."""
         return self
 
     async def __aexit__(self, *_: object) -> None:

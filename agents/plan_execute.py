@@ -4,78 +4,97 @@ After Wang et al., Plan-and-Solve Prompting (2023), and LangGraph's pattern of t
 tasks in parallel where they don't need each other.
 """
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack, cast
+from typing import Annotated, Any, Literal, Required, TypeAlias, TypedDict, Unpack
 
 from langgraph.constants import END, START
 from langgraph.types import Overwrite, Send
 
-from ragkit.agents import answering, window
-from ragkit.agents.answering import answer, ended, evidence_room, first_question, fit_evidence
-from ragkit.agents.asking import Question, ask
-from ragkit.agents.budget import added, described, left_of, minus, nothing_spent, share, worked
-from ragkit.agents.events import Planned, emit
-from ragkit.agents.loop import FINISH, Control, Loop, loop_graph, text_arguments
-from ragkit.agents.parts import Agent, AgentOptions, Graph, Parts, agent_graph, finished
-from ragkit.agents.prompting import tool_list
-from ragkit.agents.starting import choose_tools, start, tools_of
-from ragkit.agents.state import (
-    AgentOutput,
-    AgentState,
-    Draft,
-    Inherited,
-    Record,
-    Update,
-    limits_to_keep,
+from ragkit.agents import conversation, final_answer
+from ragkit.agents.agent import (
+    Agent,
+    AgentOptions,
+    Graph,
+    agent_context,
+    agent_graph,
+    compiled,
+    hand_over,
 )
-from ragkit.agents.tasks import (
-    PlanState,
-    Task,
-    Worked,
-    block_tasks,
-    extended_tasks,
-    failures_of,
-    ready_tasks,
-    results_of,
-    task_grammar,
+from ragkit.agents.budget import described, share, worked
+from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.events import Planned
+from ragkit.agents.final_answer import answer
+from ragkit.agents.model_call import (
+    ModelRequest,
+    ask,
+    earlier,
+    evidence_room,
+    first_question,
+    fit_evidence,
+    object_schema,
+    tool_list,
 )
+from ragkit.agents.react import ReAct
+from ragkit.agents.state import AgentOutput, AgentState, Update
+from ragkit.agents.tool_call import FINISH, Control
 from ragkit.core.protocols import LLM, Tool
-from ragkit.core.types import Message
+from ragkit.core.types import Json, Message
+from ragkit.grammar import Grammar, json_grammar
 
+TaskStatus: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked", "dropped"]
+
+REPLAN, CONCLUDE = "replan", "conclude"
 PROMPTS = (
     "planner", "planner_again", "question", "task", "executor", "observations",
-    *answering.PROMPTS, *window.PROMPTS,
+    *final_answer.PROMPTS, *conversation.PROMPTS,
 )  # fmt: skip
-REPLAN, CONCLUDE = "replan", "conclude"
+
 _CONTROLS = {
-    FINISH: Control(
-        name=FINISH,
-        description="Ends the task with its result.",
-        parameters=text_arguments("answer", "The result, in full."),
+    FINISH: Control.of_text(
+        FINISH, "Ends the task with its result.", answer="The result, in full."
     ),
-    REPLAN: Control(
-        name=REPLAN,
-        description="Ends the task without a result, so that the plan is made anew.",
-        parameters=text_arguments("reason", "What is wrong with the task or the plan."),
+    REPLAN: Control.of_text(
+        REPLAN,
+        "Ends the task without a result, so that the plan is revised.",
+        reason="The mistake in the task or the plan.",
     ),
-    CONCLUDE: Control(
-        name=CONCLUDE,
-        description="Ends all work, since the larger question can be answered now.",
-        parameters=text_arguments("answer", "The answer to the larger question."),
+    CONCLUDE: Control.of_text(
+        CONCLUDE,
+        "Ends all work, since the larger question can be answered now.",
+        answer="The answer to the larger question.",
     ),
 }
+_MOST_NEEDS = 6
 _STEPS_OF_A_TASK = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planner:
-    """What planning needs: the planner's parts, the executor's graph, and the bounds."""
+class PlannedTask(TypedDict, total=False):
+    """A task: `step` is its id in the trace once it runs, `result` names a text of the state."""
 
-    parts: Parts
-    executor: Agent
-    max_steps: int
-    max_replans: int
+    number: Required[int]
+    text: Required[str]
+    needs: Required[list[int]]
+    status: Required[TaskStatus]
+    step: str
+    result: str
+
+
+class TaskOutput(TypedDict):
+    """The output of the agent that carried out a task."""
+
+    number: int
+    output: AgentOutput
+
+
+class PlanState(AgentState, total=False):
+    """`wave` are the tasks that ran together; `replans` counts the plans after the first."""
+
+    tasks: list[PlannedTask]
+    replans: int
+    problem: str
+    wave: Annotated[list[TaskOutput], operator.add]
 
 
 def plan_and_execute(
@@ -88,11 +107,11 @@ def plan_and_execute(
     max_calls: int = 4,
     **options: Unpack[AgentOptions],
 ) -> Agent:
-    """An agent that plans tasks, has each carried out with tools, and plans anew where one fails.
+    """Make an agent that plans tasks, has each carried out with tools, and replans failed ones.
 
     Args:
         planner: The model that plans and writes the answer.
-        tools: What can be done.
+        tools: The tools of the tasks.
         executor: The model that carries out tasks; the planner where left out.
         max_steps: Tasks of a plan.
         max_replans: Plans after the first.
@@ -104,220 +123,263 @@ def plan_and_execute(
         InputError: Two tools have one name, or a schema cannot be honoured.
     """
     offered = [tool for tool in tools if tool.name not in _CONTROLS]
-    parts = Parts.of(planner, offered, PROMPTS, options)
-    loop = Loop(
-        parts=Parts.of(executor or planner, offered, PROMPTS, options),
+    context = agent_context(planner, offered, PROMPTS, options)
+    working = ReAct(
+        context=agent_context(executor or planner, offered, PROMPTS, options),
         system="executor",
         controls=_CONTROLS,
         max_calls=max_calls,
-        window_tokens=None,
-        summarise=False,
-        write=False,
     )
     inner: AgentOptions = {**options, "checkpointer": None, "name": "executor"}
-    working = finished(loop_graph(loop), loop.parts, pattern="executor", options=inner)
-    planning = Planner(parts=parts, executor=working, max_steps=max_steps, max_replans=max_replans)
-    return finished(_graph(planning), parts, pattern="plan_and_execute", options=options)
+    pattern = PlanAndExecute(
+        context=context,
+        executor=compiled(working.graph(), working.context, pattern="executor", options=inner),
+        max_steps=max_steps,
+        max_replans=max_replans,
+    )
+    return compiled(pattern.graph(), context, pattern="plan_and_execute", options=options)
 
 
-def _graph(planning: Planner) -> Graph:
-    parts = planning.parts
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAndExecute:
+    """The nodes of an agent that plans tasks and has another agent carry them out."""
 
-    async def begin(state: PlanState) -> Update:
-        update: Update = {**start(state), "tasks": [], "replans": 0, "problem": ""}
-        draft = Draft(cast("PlanState", {**state, **update}))
-        update["wave"] = Overwrite([])
-        chosen = await choose_tools(parts, draft, state)
-        return {**update, **draft.first(chosen=chosen)}
+    context: AgentContext
+    executor: Agent
+    max_steps: int
+    max_replans: int
 
-    async def plan(state: PlanState) -> Update:
-        return await _plan(planning, state)
+    def graph(self) -> Graph:
+        """Return the graph: a plan, its tasks in waves, new plans, then the answer."""
+        graph = agent_graph(PlanState)
+        graph.add_node("start", self.start)
+        graph.add_node("plan", self.plan)
+        graph.add_node("dispatch", self.dispatch)
+        graph.add_node("execute", self.execute)
+        graph.add_node("collect", self.collect)
+        graph.add_node("solve", self.solve)
+        graph.add_edge(START, "start")
+        graph.add_edge("start", "plan")
+        graph.add_conditional_edges("plan", self.after_plan, ["dispatch", "plan", "solve"])
+        graph.add_conditional_edges("dispatch", self.sends, ["execute", "solve"])
+        graph.add_edge("execute", "collect")
+        graph.add_conditional_edges("collect", self.after_collect, ["plan", "dispatch", "solve"])
+        graph.add_edge("solve", END)
+        return graph
 
-    async def dispatch(state: PlanState) -> Update:
-        return _dispatch(planning, state)
+    async def start(self, state: PlanState) -> Update:
+        """Choose the tools."""
+        turn = self.context.begin(state)
+        chosen = await turn.choose_tools()
+        return turn.update(chosen=chosen, tasks=[], replans=0, problem="", wave=Overwrite([]))
 
-    async def execute(state: AgentState) -> Update:
-        return await _execute(planning, state)
-
-    async def collect(state: PlanState) -> Update:
-        return _collect(state)
-
-    async def solve(state: PlanState) -> Update:
-        return await _solve(parts, state)
-
-    async def send(state: PlanState) -> list[Send] | str:
-        return _sends(planning, state)
-
-    async def after_collect(state: PlanState) -> str:
-        return _after_collect(planning, state)
-
-    graph = agent_graph(PlanState)
-    for name, node in {"start": begin, "plan": plan, "execute": execute, "solve": solve}.items():
-        graph.add_node(name, node)
-    graph.add_node("dispatch", dispatch)
-    graph.add_node("collect", collect)
-    graph.add_edge(START, "start")
-    graph.add_edge("start", "plan")
-    graph.add_conditional_edges("plan", _after_plan, ["dispatch", "plan", "solve"])
-    graph.add_conditional_edges("dispatch", send, ["execute", "solve"])
-    graph.add_edge("execute", "collect")
-    graph.add_conditional_edges("collect", after_collect, ["plan", "dispatch", "solve"])
-    graph.add_edge("solve", END)
-    return graph
-
-
-async def _after_plan(state: PlanState) -> str:
-    if state.get("stopped_by", "finished") != "finished":
-        return "solve"
-    return "plan" if state.get("problem") else "dispatch"
-
-
-def _after_collect(planning: Planner, state: PlanState) -> str:
-    if state.get("ended_by"):
-        return "solve"
-    tasks = state.get("tasks", [])
-    if ready_tasks(tasks):
-        return "dispatch"
-    lost = any(task["status"] in {"failed", "blocked"} for task in tasks)
-    return "plan" if lost and state.get("replans", 0) < planning.max_replans else "solve"
-
-
-async def _plan(planning: Planner, state: PlanState) -> Update:
-    parts, draft = planning.parts, Draft(state)
-    before = list(state.get("tasks", []))
-    again = bool(before or state.get("problem"))
-    done = [task["number"] for task in before if task["status"] == "done"]
-    said = await ask(
-        parts,
-        draft,
-        Question(
+    async def plan(self, state: PlanState) -> Update:
+        """Ask for tasks, or for tasks instead of those that failed."""
+        turn = self.context.turn(state)
+        before = list(state.get("tasks", []))
+        again = bool(before or state.get("problem"))
+        done = [task["number"] for task in before if task["status"] == "done"]
+        request = ModelRequest(
             name="planner",
-            messages=await _messages(parts, draft, state),
-            grammar=task_grammar(planning.max_steps, done, len(before) + 1),
-            left=minus(left_of(parts.limits(state), draft.spent), parts.held(state)),
-            reply=parts.reply_tokens,
-        ),
-    )
-    replans = state.get("replans", 0) + again
-    if said.stopped_by:
-        return draft.update(stopped_by=said.stopped_by, replans=replans, problem="")
-    if said.value is None:
-        problem = said.problem if replans < planning.max_replans else ""
-        return draft.update(problem=problem, replans=replans)
-    tasks = extended_tasks(before, said.value)
-    shown = tuple((f"task {one['number']}", one["text"]) for one in tasks[len(before) :])
-    emit(Planned(step=said.step, steps=shown))
-    tainted = state.get("tainted", False) or bool(before)
-    return draft.update(tasks=tasks, problem="", replans=replans, tainted=tainted)
+            messages=await self._messages(turn),
+            grammar=task_grammar(self.max_steps, done, len(before) + 1),
+            max_tokens=self.context.reply_tokens,
+        )
+        said = await ask(turn, request)
+        replans = state.get("replans", 0) + again
+        if said.stopped_by:
+            return turn.update(stopped_by=said.stopped_by, replans=replans, problem="")
+        if said.value is None:
+            problem = said.problem if replans < self.max_replans else ""
+            return turn.update(problem=problem, replans=replans)
+        tasks = extended_tasks(before, said.value)
+        shown = tuple((f"task {one['number']}", one["text"]) for one in tasks[len(before) :])
+        turn.emit(Planned(step=said.step, steps=shown))
+        tainted = turn.tainted or bool(before)
+        return turn.update(tasks=tasks, problem="", replans=replans, tainted=tainted)
+
+    async def dispatch(self, state: PlanState) -> Update:
+        """Choose the tasks that run now: those that are ready, as far as the steps go."""
+        turn = self.context.turn(state)
+        left = turn.spare
+        tasks = [task.copy() for task in state.get("tasks", [])]
+        block_tasks(tasks)
+        count = min(self.context.parallel, left.steps // _STEPS_OF_A_TASK)
+        chosen = ready_tasks(tasks)[: int(count)]
+        if ready_tasks(tasks) and (not chosen or left.seconds <= 0):
+            stopped = "steps" if left.seconds > 0 else "seconds"
+            return turn.update(tasks=tasks, stopped_by=stopped)
+        for task in chosen:
+            task["status"], task["step"] = "running", turn.note("task", task["text"])
+        return turn.update(tasks=tasks)
+
+    async def sends(self, state: PlanState) -> list[Send] | str:
+        """Send each chosen task to a node of its own, with its share of the budget."""
+        turn = self.context.turn(state)
+        tasks = state.get("tasks", [])
+        chosen = [task for task in tasks if task["status"] == "running"]
+        if not chosen:
+            return "solve"
+        limits = share(turn.spare, len(chosen))
+        known = results_of(turn, tasks)
+        tainted = turn.tainted or bool(known)
+        background = [*turn.background, *known]
+        given: list[Send] = []
+        for task in chosen:
+            question = self.context.prompts.fill("task", task=task["text"], question=turn.question)
+            inherited = turn.inherited(
+                task.get("step", ""), limits, tainted=tainted, background=background
+            )
+            task_state = AgentState(question=question, inherited=inherited, ordinal=task["number"])
+            given.append(Send("execute", task_state))
+        return given
+
+    async def execute(self, state: AgentState) -> Update:
+        """Have a task carried out."""
+        inherited = state.get("inherited")
+        if inherited is None:
+            raise AssertionError("a task is sent with the values that it inherits")
+        output = await hand_over(self.executor, state["question"], inherited)
+        return {"wave": [TaskOutput(number=state.get("ordinal", 0), output=output)]}
+
+    async def collect(self, state: PlanState) -> Update:
+        """Take in the results of the tasks that ran together; their seconds overlap."""
+        turn = self.context.turn(state)
+        tasks = [task.copy() for task in state.get("tasks", [])]
+        ended_by: dict[str, str] = {}
+        seconds = 0.0
+        for done in sorted(state.get("wave", []), key=lambda one: one["number"]):
+            output, task = done["output"], tasks[done["number"] - 1]
+            took = turn.take(output)["seconds"]
+            turn.spent = worked(turn.spent, -took)
+            seconds = max(seconds, took)
+            by = (output.get("ended_by") or {}).get("name")
+            task["status"] = "done" if by in {FINISH, CONCLUDE} else "failed"
+            task["result"] = turn.keep(_result(output))
+            if by == CONCLUDE and not ended_by:
+                ended_by = {"name": CONCLUDE, "text": output.get("answer", "")}
+        turn.spent = worked(turn.spent, seconds)
+        block_tasks(tasks)
+        return turn.update(tasks=tasks, wave=Overwrite([]), ended_by=ended_by)
+
+    async def solve(self, state: PlanState) -> Update:
+        """Give the answer that a task concluded with, or write one from the results."""
+        turn = self.context.turn(state)
+        concluded = (state.get("ended_by") or {}).get("text", "").strip()
+        if concluded:
+            return turn.end(concluded, "finished")
+        tasks = state.get("tasks", [])
+        failures = failures_of(turn, tasks, state.get("problem", ""))
+        return await answer(turn, [*results_of(turn, tasks), *failures])
+
+    async def after_plan(self, state: PlanState) -> str:
+        """Return the node after `plan`."""
+        if state.get("stopped_by", "finished") != "finished":
+            return "solve"
+        return "plan" if state.get("problem") else "dispatch"
+
+    async def after_collect(self, state: PlanState) -> str:
+        """Return the node after `collect`."""
+        tasks = state.get("tasks", [])
+        if state.get("ended_by"):
+            return "solve"
+        if ready_tasks(tasks):
+            return "dispatch"
+        lost = any(task["status"] in {"failed", "blocked"} for task in tasks)
+        return "plan" if lost and state.get("replans", 0) < self.max_replans else "solve"
+
+    async def _messages(self, turn: Turn[PlanState]) -> list[Message]:
+        prompts, state = self.context.prompts, turn.state
+        system = prompts.system("planner", tools=tool_list(turn.tools))
+        tasks, problem = state.get("tasks", []), state.get("problem", "")
+        if not tasks and not problem:
+            return [system, await first_question(turn)]
+        tokens = await evidence_room(self.context)
+        results, failures = results_of(turn, tasks), failures_of(turn, tasks, problem)
+        again = prompts.user(
+            "planner_again",
+            turns=earlier(turn),
+            fence=turn.fence,
+            question=turn.question,
+            evidence=fit_evidence(turn, results, tokens=tokens * 3 // 4) or "None.",
+            failures=fit_evidence(turn, failures, tokens=tokens // 4),
+            first=str(len(tasks) + 1),
+            left=described(turn.left),
+        )
+        return [system, again]
 
 
-async def _messages(parts: Parts, draft: Draft, state: PlanState) -> list[Message]:
-    system = parts.prompts.system("planner", tools=tool_list(tools_of(parts, state)))
-    tasks, problem = state.get("tasks", []), state.get("problem", "")
-    if not tasks and not problem:
-        return [system, await first_question(parts, draft, state)]
-    tokens, fence = await evidence_room(parts), draft.fence
-    results, failures = results_of(draft, tasks), failures_of(draft, tasks, problem)
-    again = parts.prompts.user(
-        "planner_again",
-        turns=answering.earlier(state),
-        fence=fence,
-        question=state["question"],
-        evidence=fit_evidence(parts, results, tokens=tokens * 3 // 4, fence=fence) or "None.",
-        failures=fit_evidence(parts, failures, tokens=tokens // 4, fence=fence),
-        first=str(len(tasks) + 1),
-        left=described(left_of(parts.limits(state), draft.spent)),
-    )
-    return [system, again]
+def task_grammar(max_steps: int, known: Sequence[int], first: int) -> Grammar[Any]:
+    """Return the grammar of `{"thought": ..., "steps": [{"task": ..., "needs": [...]}, ...]}`.
+
+    A task can only need one that is `known` or comes before it; numbers go on from `first`.
+    """
+    steps: list[Json] = []
+    for count in range(max_steps):
+        before = [*known, *range(first, first + count)][-_MOST_NEEDS:]
+        needs: dict[str, Json] = {"type": "array", "maxItems": len(before)}
+        if before:
+            needs |= {"items": {"enum": [*before]}, "uniqueItems": True}
+        steps.append(object_schema(task={"type": "string", "minLength": 1}, needs=needs))
+    listed: dict[str, Json] = {
+        "type": "array",
+        "prefixItems": steps,
+        "items": False,
+        "minItems": 1,
+        "maxItems": max_steps,
+    }
+    return json_grammar(object_schema(thought={"type": "string"}, steps=listed))
 
 
-def _dispatch(planning: Planner, state: PlanState) -> Update:
-    """Choose the tasks that run now: those that are ready, as far as the steps go."""
-    draft = Draft(state)
-    left = minus(left_of(planning.parts.limits(state), draft.spent), planning.parts.held(state))
-    tasks = [task.copy() for task in state.get("tasks", [])]
-    block_tasks(tasks)
-    count = min(planning.parts.parallel, left.steps // _STEPS_OF_A_TASK)
-    chosen = ready_tasks(tasks)[: int(count)]
-    if ready_tasks(tasks) and (not chosen or left.seconds <= 0):
-        stopped = "steps" if left.seconds > 0 else "seconds"
-        return draft.update(tasks=tasks, stopped_by=stopped)
-    for task in chosen:
-        step = draft.next_step()
-        task["status"], task["step"] = "running", step
-        draft.add(Record(id=step, kind="note", name="task", result=draft.keep(task["text"])))
-    return draft.update(tasks=tasks)
+def extended_tasks(before: Iterable[PlannedTask], plan: Mapping[str, Any]) -> list[PlannedTask]:
+    """Return the tasks so far with those of a new plan; tasks without success are dropped."""
+    tasks = [one.copy() for one in before]
+    for one in tasks:
+        if one["status"] != "done":
+            one["status"] = "dropped"
+    for number, new in enumerate(plan["steps"], len(tasks) + 1):
+        needs = list(new["needs"])
+        tasks.append(PlannedTask(number=number, text=new["task"], needs=needs, status="waiting"))
+    return tasks
 
 
-def _sends(planning: Planner, state: PlanState) -> list[Send] | str:
-    tasks = state.get("tasks", [])
-    chosen = [task for task in tasks if task["status"] == "running"]
-    if not chosen:
-        return "solve"
-    return [Send("execute", _given(planning, state, task, len(chosen))) for task in chosen]
+def block_tasks(tasks: Sequence[PlannedTask]) -> None:
+    """Mark the tasks that need one that failed, and those that need them."""
+    lost = {one["number"] for one in tasks if one["status"] in {"failed", "blocked", "dropped"}}
+    for one in tasks:
+        if one["status"] == "waiting" and lost.intersection(one["needs"]):
+            one["status"] = "blocked"
+            lost.add(one["number"])
 
 
-def _given(planning: Planner, state: PlanState, task: Task, parts: int) -> AgentState:
-    """What the agent gets that carries out a task: its question, and what is known so far."""
-    draft = Draft(state)
-    limits = minus(left_of(planning.parts.limits(state), draft.spent), planning.parts.held(state))
-    known = results_of(draft, state.get("tasks", []))
-    inherited = Inherited(
-        run=draft.run,
-        path=f"{task.get('step', '')}/",
-        fence=draft.fence,
-        tainted=state.get("tainted", False) or bool(known),
-        limits=limits_to_keep(share(limits, parts)),
-        background=[*answering.background_of(state), *([label, text] for label, text in known)],
-    )
-    question = planning.parts.prompts.fill("task", task=task["text"], question=state["question"])
-    return {"question": question, "inherited": inherited, "ordinal": task["number"]}
+def ready_tasks(tasks: Sequence[PlannedTask]) -> list[PlannedTask]:
+    """Return the tasks whose needs are done."""
+    done = {one["number"] for one in tasks if one["status"] == "done"}
+    return [one for one in tasks if one["status"] == "waiting" and done.issuperset(one["needs"])]
 
 
-async def _execute(planning: Planner, state: AgentState) -> Update:
-    # `Any`: what a graph is given and gives is open in LangGraph's types.
-    agent: Any = planning.executor
-    given = {key: value for key, value in state.items() if key in {"question", "inherited"}}
-    output: AgentOutput = await agent.ainvoke(given)
-    return {"wave": [Worked(number=state.get("ordinal", 0), output=output)]}
+def results_of(turn: Turn, tasks: Sequence[PlannedTask]) -> list[tuple[str, str]]:
+    """Return the results of the tasks that are done, labelled."""
+    return [
+        (f"task {one['number']}", f"{one['text']}\n{turn.texts[one.get('result', '')]}")
+        for one in tasks
+        if one["status"] == "done"
+    ]
 
 
-def _collect(state: PlanState) -> Update:
-    """Take in what came of the tasks that ran together."""
-    draft = Draft(state)
-    tasks = [task.copy() for task in state.get("tasks", [])]
-    ended_by: dict[str, str] = {}
-    seconds = 0.0
-    for done in sorted(state.get("wave", []), key=lambda one: one["number"]):
-        output, task = done["output"], tasks[done["number"] - 1]
-        draft.take(output)
-        spent = output.get("spent") or nothing_spent()
-        seconds = max(seconds, spent["seconds"])
-        draft.spent = added(draft.spent, worked(spent, -spent["seconds"]))
-        by = output.get("ended_by") or {}
-        task["status"] = "done" if by.get("name") in {FINISH, CONCLUDE} else "failed"
-        task["result"] = draft.keep(_said(output))
-        if by.get("name") == CONCLUDE and not ended_by:
-            ended_by = {"name": CONCLUDE, "text": output.get("answer", "")}
-    draft.spent = worked(draft.spent, seconds)
-    block_tasks(tasks)
-    return draft.update(tasks=tasks, wave=Overwrite([]), ended_by=ended_by)
+def failures_of(turn: Turn, tasks: Sequence[PlannedTask], problem: str) -> list[tuple[str, str]]:
+    """Return the tasks that failed and those that wait for them, with the reasons."""
+    found: list[tuple[str, str]] = []
+    for one in tasks:
+        if one["status"] in {"failed", "blocked"}:
+            reason = turn.texts.get(one.get("result", ""), "It needs a task that failed.")
+            found.append((f"task {one['number']} {one['status']}", f"{one['text']}\n{reason}"))
+    return [*found, ("plan", f"The plan could not be read: {problem}")] if problem else found
 
 
-def _said(output: AgentOutput) -> str:
+def _result(output: AgentOutput) -> str:
     text = output.get("answer", "")
     if (output.get("ended_by") or {}).get("name") == REPLAN:
         return f"A new plan is asked for: {text}"
     stopped = output.get("stopped_by", "finished")
     return text if stopped == "finished" else f"Not done, stopped by {stopped}: {text}"
-
-
-async def _solve(parts: Parts, state: PlanState) -> Update:
-    draft = Draft(state)
-    stopped = state.get("stopped_by", "finished")
-    concluded = (state.get("ended_by") or {}).get("text", "").strip()
-    if concluded:
-        return ended(draft, state, text=concluded, stopped_by="finished")
-    tasks = state.get("tasks", [])
-    evidence = [*results_of(draft, tasks), *failures_of(draft, tasks, state.get("problem", ""))]
-    return await answer(parts, draft, state, evidence=evidence, stopped_by=stopped)

@@ -1,4 +1,4 @@
-"""What a run gives: the answer, its sources, and every step that led to it."""
+"""The result of a run: the answer, its sources, and every step that led to it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -20,14 +20,14 @@ class Step:
     Attributes:
         id: 1, 2, ... for calls of the model; 1.1, 1.2, ... for the calls of tools that it asked
             for; 1/1, 1/2, ... for the steps of an agent that step 1 handed over to.
-        kind: A call of the model or of a tool, or a note of what the run did by itself.
+        kind: A call of the model or of a tool, or a note of a step that the run took by itself.
         name: Of the prompt or the tool.
         prompt: The exact messages that the model got.
-        reply: What it said.
-        usage: Tokens that it took.
-        seconds: Time that it took.
+        reply: The text that it replied.
+        usage: The tokens of the call.
+        seconds: The duration.
         arguments: Of a tool's call.
-        result: What it gave, or the message of its failure.
+        result: The text of the result, or the message of the failure.
         failed: Whether it failed.
         error: Why a reply could not be used.
     """
@@ -46,7 +46,7 @@ class Step:
 
     @property
     def depth(self) -> int:
-        """How far it is below the top of the tree."""
+        """The number of levels above it in the tree."""
         return self.id.count(".") + self.id.count("/")
 
     @property
@@ -70,11 +70,11 @@ class AgentResult:
     Attributes:
         answer: The answer; empty while a person is waited for.
         citations: The passages that tools' results came from.
-        steps: What was done, in order.
+        steps: All steps, in order.
         usage: Tokens of all calls of the model.
         cost: By the agent's price.
-        stopped_by: `"finished"`, or what ended the run before; see `StoppedBy`.
-        thread: What to give `resume`; empty without a checkpointer.
+        stopped_by: `"finished"`, or the reason why the run ended before; see `StoppedBy`.
+        thread: The name to pass to `resume`; empty without a checkpointer.
         pending: Calls that wait for a person.
     """
 
@@ -92,20 +92,20 @@ class AgentResult:
         return self.answer
 
     def tree(self) -> str:
-        """The steps as an indented tree, one line each."""
+        """Return the steps as an indented tree, one line each."""
         lines = [f"{'  ' * step.depth}{step.line}" for step in self.steps]
         total = f"{self.usage.prompt} + {self.usage.completion} tokens, cost {self.cost:.4g}"
         return "\n".join([*lines, f"{self.stopped_by}: {total}"])
 
     def to_json(self) -> str:
-        """Everything, as JSON."""
+        """Return everything as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
 def result_of(
     output: AgentOutput, *, thread: str = "", pending: Iterable[Pending] = ()
 ) -> AgentResult:
-    """The result of a graph's last values."""
+    """Return the result of a graph's last values."""
     texts = output.get("texts", {})
     spent = output.get("spent") or nothing_spent()
     pending = tuple(pending)

@@ -1,18 +1,26 @@
-"""The state of a ReWOO run: its plan, and how a new plan replaces what failed."""
+"""The plan of a ReWOO run: its steps, their references to earlier results, and new plans.
 
-from collections.abc import Sequence
-from typing import Literal, Required, TypeAlias, TypedDict
+References are values of their own, never text in text: a result or an argument that holds `#E1`
+is only that.
+"""
 
-from ragkit.agents.references import kept_arguments, needs_of, renamed
-from ragkit.agents.state import AgentState
-from ragkit.core.errors import InputError
-from ragkit.grammar import Plan
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Required, TypeAlias, TypedDict, cast
 
-Status: TypeAlias = Literal["waiting", "asking", "done", "failed", "blocked", "dropped"]
+from ragkit.agents.state import dumped
+from ragkit.core.errors import InputError, ToolError
+from ragkit.core.protocols import Tool
+from ragkit.core.types import Json
+from ragkit.grammar import Plan, StepReference, json_grammar
+
+PlanStatus: TypeAlias = Literal["waiting", "asking", "done", "failed", "blocked", "dropped"]
 EVIDENCE = "evidence"
 
+_SHOWN = 120
 
-class Planned(TypedDict, total=False):
+
+class PlanStep(TypedDict, total=False):
     """A step of the plan: `id` is its label, `call` its id in the trace.
 
     `value` and `result` name texts of the state: the result as JSON, and as the model reads it.
@@ -22,60 +30,43 @@ class Planned(TypedDict, total=False):
     call: Required[str]
     tool: Required[str]
     arguments: Required[str]
-    status: Required[Status]
+    status: Required[PlanStatus]
     tainted: bool
     value: str
     result: str
 
 
-class RewooState(AgentState, total=False):
-    """`replans` counts the plans after the first; `problem` is why there is none."""
-
-    plan: list[Planned]
-    replans: int
-    problem: str
-
-
-def validated(plan: Plan) -> Plan:
-    """The plan, once more checked to be acyclic before anything runs.
-
-    Raises:
-        InputError: A step refers to itself, to a later step, or to one that is not there.
-    """
-    seen: set[str] = set()
-    for step in plan.steps:
-        for label in step.needs:
-            if label not in seen:
-                raise InputError(f"Step {step.id} refers to {label}, which is not before it.")
-        seen.add(step.id)
-    return plan
-
-
-def extended(before: Sequence[Planned], plan: Plan, *, step: str, tainted: bool) -> list[Planned]:
-    """The plan so far with a new one: what did not succeed is dropped, labels go on counting.
+def extended(before: Sequence[PlanStep], plan: Plan, *, step: str, tainted: bool) -> list[PlanStep]:
+    """Return the plan so far with a new one: steps without success are dropped, labels continue.
 
     Args:
         before: The steps so far.
         plan: The new steps, numbered from `#E1`.
         step: The id of the planning call in the trace.
         tainted: Whether untrusted text was in the context of the new plan.
+
+    Raises:
+        InputError: A step refers to itself, to a later step, or to an unknown one.
     """
     steps = [one.copy() for one in before]
     for one in steps:
         if one["status"] != "done":
             one["status"] = "dropped"
     labels: dict[str, str] = {}
-    for ordinal, new in enumerate(validated(plan).steps, 1):
+    for ordinal, new in enumerate(plan.steps, 1):
+        for label in new.needs:
+            if label not in labels:
+                raise InputError(f"Step {new.id} refers to {label}, which is not before it.")
         if new.tool == EVIDENCE:
             labels[new.id] = str(new.arguments["label"])
             continue
         labels[new.id] = f"#E{len(steps) + 1}"
         steps.append(
-            Planned(
+            PlanStep(
                 id=labels[new.id],
                 call=f"{step}.{ordinal}",
                 tool=new.tool,
-                arguments=renamed(kept_arguments(new.arguments), labels),
+                arguments=kept_arguments(new.arguments, labels),
                 status="waiting",
                 tainted=tainted,
             )
@@ -83,7 +74,7 @@ def extended(before: Sequence[Planned], plan: Plan, *, step: str, tainted: bool)
     return steps
 
 
-def block_dependants(plan: Sequence[Planned]) -> None:
+def block_dependants(plan: Sequence[PlanStep]) -> None:
     """Mark the steps that need one that failed, and those that need them."""
     lost = {step["id"] for step in plan if step["status"] in {"failed", "blocked", "dropped"}}
     for step in plan:
@@ -92,8 +83,8 @@ def block_dependants(plan: Sequence[Planned]) -> None:
             lost.add(step["id"])
 
 
-def ready(plan: Sequence[Planned]) -> list[Planned]:
-    """The steps whose inputs are all there."""
+def ready_steps(plan: Sequence[PlanStep]) -> list[PlanStep]:
+    """Return the steps whose inputs are all there."""
     done = {step["id"] for step in plan if step["status"] == "done"}
     return [
         step
@@ -102,6 +93,133 @@ def ready(plan: Sequence[Planned]) -> list[Planned]:
     ]
 
 
-def lost(plan: Sequence[Planned]) -> list[Planned]:
-    """The steps that failed and those that could not run without them."""
+def lost_steps(plan: Sequence[PlanStep]) -> list[PlanStep]:
+    """Return the steps that failed and those that could not run without them."""
     return [step for step in plan if step["status"] in {"failed", "blocked"}]
+
+
+def kept_arguments(arguments: Mapping[str, object], labels: Mapping[str, str]) -> str:
+    """Return arguments as a JSON text: each a literal, or a reference by its label in the run."""
+    kept: dict[str, object] = {}
+    for name, value in arguments.items():
+        if isinstance(value, StepReference):
+            kept[name] = {"ref": labels[value.ref], "path": list(value.path)}
+        else:
+            kept[name] = {"value": value}
+    return dumped(kept)
+
+
+def needs_of(arguments: str) -> list[str]:
+    """Return the labels of the steps that kept arguments refer to."""
+    kept: dict[str, dict[str, Any]] = json.loads(arguments)
+    return list(dict.fromkeys(one["ref"] for one in kept.values() if "ref" in one))
+
+
+def shown_arguments(arguments: str) -> str:
+    """Return kept arguments as a person or a model reads them."""
+    kept: dict[str, dict[str, Any]] = json.loads(arguments)
+    parts: list[str] = []
+    for name, one in kept.items():
+        if "ref" in one:
+            path = "".join(f"[{part!r}]" for part in one["path"])
+            parts.append(f"{name}={one['ref']}{path}")
+        else:
+            text = dumped(one["value"])
+            parts.append(f"{name}={text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}")
+    return ", ".join(parts)
+
+
+def resolved(tool: Tool, arguments: str, results: Mapping[str, tuple[str, str]]) -> dict[str, Json]:
+    """Return the arguments of a call, references replaced by results in the type asked for.
+
+    Args:
+        tool: The tool whose schema the arguments must satisfy.
+        arguments: As `kept_arguments` wrote them.
+        results: Value (JSON text, empty where it was too large to keep) and text by label.
+
+    Raises:
+        ToolError: A result has no such part, or does not satisfy the schema.
+    """
+    kept: dict[str, dict[str, Any]] = json.loads(arguments)
+    given: dict[str, Json] = {}
+    for name, one in kept.items():
+        if "ref" not in one:
+            given[name] = one["value"]
+            continue
+        value, text = results[one["ref"]]
+        whole: Json = json.loads(value) if value else text
+        part = part_of(whole, one["path"], label=one["ref"])
+        given[name] = _as_asked(part, _schema(tool, name), text if not one["path"] else "")
+    try:
+        json_grammar(dict(tool.parameters)).parse(dumped(given))
+    except InputError as error:
+        raise ToolError(f"The results do not fit the arguments of {tool.name}: {error}") from error
+    return given
+
+
+def part_of(value: Json, path: Sequence[str | int], *, label: str) -> Json:
+    """Return the part of a value at a path; a text that is JSON is read as such.
+
+    Raises:
+        ToolError: There is no such part.
+    """
+    for position, key in enumerate(path):
+        value = _opened(value)
+        try:
+            value = _inside(value, key)
+        except (LookupError, ValueError) as error:
+            at = "".join(f"[{one!r}]" for one in path[: position + 1])
+            message = f"The result of {label} has no part {at}; it is {_kind(value)}."
+            raise ToolError(message) from error
+    return value
+
+
+def _inside(value: Json, key: str | int) -> Json:
+    if isinstance(value, list):
+        return value[int(key)]
+    if isinstance(value, dict):
+        return value[str(key)]
+    raise KeyError(key)
+
+
+def _opened(value: Json) -> Json:
+    if isinstance(value, str) and value[:1] in "{[":
+        try:
+            return cast("Json", json.loads(value))
+        except ValueError:
+            return value
+    return value
+
+
+def _kind(value: Json) -> str:
+    if isinstance(value, dict):
+        return f"an object with {', '.join(map(repr, list(value)[:10])) or 'no fields'}"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return f"{dumped(value)[:_SHOWN]}"
+
+
+def _schema(tool: Tool, name: str) -> Mapping[str, Any]:
+    # `Any`: a JSON Schema may say anything at this place.
+    schema: Any = tool.parameters
+    try:
+        return dict(schema["properties"][name])
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _as_asked(value: Json, schema: Mapping[str, Any], text: str) -> Json:
+    """Return the value in the type that the schema names, where there is an obvious way."""
+    kind = schema.get("type")
+    if kind == "string":
+        said = value if isinstance(value, str) else (text or dumped(value))
+        return said[: schema.get("maxLength", len(said))]
+    if kind in {"integer", "number"} and isinstance(value, str):
+        for read in (int, float):
+            try:
+                return read(value.strip())
+            except ValueError:
+                continue
+    if kind == "array" and not isinstance(value, list):
+        return [value]
+    return value

@@ -1,4 +1,4 @@
-"""Retrieval and answering as a LangGraph workflow, to run as it is or as a node of another."""
+"""Retrieval and answering as a LangGraph workflow, to run by itself or as a node of another."""
 
 from typing import Any, NotRequired, TypedDict, cast
 
@@ -29,7 +29,7 @@ def answer_graph(
     tenant: str = DEFAULT_TENANT,
     checkpointer: BaseCheckpointSaver[str] | None = None,
 ) -> CompiledStateGraph[AnswerState]:
-    """A graph of two nodes, `retrieve` and `answer`; checkpoints and streaming are LangGraph's."""
+    """Return a graph of two nodes, `retrieve` and `answer`."""
 
     async def retrieve(state: AnswerState) -> dict[str, list[Hit]]:
         return {"hits": list(await retriever.search(state["question"], tenant=tenant))}

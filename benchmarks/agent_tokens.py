@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.report import publish
 from ragkit.agents import AgentResult, plan_and_execute, react, rewoo, run
-from ragkit.agents.parts import Agent
+from ragkit.agents.agent import Agent
 from ragkit.core.protocols import LLM, Tokenizer, Tool
 from ragkit.core.settings import EmbedderSettings
 from ragkit.core.types import Json

@@ -25,7 +25,7 @@ from jsonschema import Draft202012Validator
 
 from benchmarks.report import publish
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, tool
-from ragkit.agents.parts import Agent
+from ragkit.agents.agent import Agent
 from ragkit.agents.tools import calculator
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json

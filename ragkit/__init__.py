@@ -6,7 +6,6 @@ from ragkit.core.exports import lazy_exports
 
 if TYPE_CHECKING:
     from ragkit.core.errors import (
-        BudgetExceeded,
         ConfigError,
         IndexLocked,
         IndexMismatch,
@@ -24,7 +23,6 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "ragkit.core.errors": (
-        "BudgetExceeded",
         "ConfigError",
         "IndexLocked",
         "IndexMismatch",
@@ -43,7 +41,6 @@ __all__ = [
     "RAG",
     "Answer",
     "AsyncRAG",
-    "BudgetExceeded",
     "Chunk",
     "Citation",
     "ConfigError",

@@ -11,7 +11,7 @@ from pathlib import Path
 from ragkit import Settings
 from ragkit.agents import Budget, plan_and_execute, stream
 from ragkit.agents.events import Called, Finished, Observed, Planned
-from ragkit.agents.parts import Agent
+from ragkit.agents.agent import Agent
 from ragkit.agents.tools import calculator, python, sql
 from ragkit.core.protocols import LLM
 from ragkit.llm.build import build_llm

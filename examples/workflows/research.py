@@ -8,7 +8,7 @@ import sys
 
 from ragkit import AsyncRAG, Settings
 from ragkit.agents import Budget, react, reflect, run
-from ragkit.agents.parts import Agent
+from ragkit.agents.agent import Agent
 from ragkit.agents.tools import Searcher, search_documents
 from ragkit.core.protocols import LLM
 from ragkit.llm.build import build_llm

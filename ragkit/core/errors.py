@@ -8,7 +8,6 @@ RagkitError
 │   └── ContextExceeded  shorten the prompt, or ask for less
 ├── ProviderError        a store, model or server failed; `retryable` says whether to try again
 ├── ToolError            a tool failed; the message is shown to the model
-├── BudgetExceeded       raise the budget or ask for less
 ├── IndexMismatch        the index was built by another model or layout: rebuild it
 └── IndexLocked          another process has the embedded index open
 ```
@@ -86,10 +85,6 @@ class ProviderError(RagkitError):
 
 class ToolError(RagkitError):
     """A tool could not do what it was asked; the message is written for the model."""
-
-
-class BudgetExceeded(RagkitError):
-    """A limit of steps, tokens, seconds or cost would be passed."""
 
 
 class IndexMismatch(RagkitError):

@@ -3,6 +3,20 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from types import ModuleType
+
+
+class LazyPackage(ModuleType):
+    """A package whose exported names are not hidden by its modules of the same name.
+
+    Importing `package.react` sets the attribute `react` of the package to the module; where the
+    package exports a function of that name, the attribute stays the function.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and name in self.__dict__.get("__all__", ()):
+            return
+        super().__setattr__(name, value)
 
 
 def lazy_exports(
@@ -27,4 +41,5 @@ def lazy_exports(
     def names() -> list[str]:
         return [*modules, *others]
 
+    sys.modules[package].__class__ = LazyPackage
     return get, names

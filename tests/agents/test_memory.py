@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit import AsyncRAG, Document
-from ragkit.agents.memory import LongTermMemory, summarise, trim
+from ragkit.agents.conversation import summarise, trim
+from ragkit.agents.memory import LongTermMemory
 from ragkit.core.errors import InputError
 from ragkit.core.types import Message, Role
 from ragkit.llm.messages import estimated_tokens

@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from ragkit.agents import Budget, plan_and_execute, resume, run, stream
 from ragkit.agents.approval import approve, refuse
 from ragkit.agents.events import Called, Planned
-from ragkit.agents.tasks import task_grammar
+from ragkit.agents.plan_execute import task_grammar
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Conversation, Json
 from ragkit.llm.messages import messages_of

@@ -9,7 +9,7 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
 )
 
 from ragkit.agents import explain, react, run
-from ragkit.agents.prompting import fenced, shared_out, trimmed
+from ragkit.agents.model_call import fenced, shared_out, trimmed
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.testing.agents import RecordingTool, says_action
 from ragkit.testing.llm import ScriptedLLM

@@ -22,8 +22,8 @@ from ragkit.agents import (
     tool,
     tree_of_thought,
 )
-from ragkit.agents.parts import Agent
-from ragkit.agents.teams import Member
+from ragkit.agents.agent import Agent
+from ragkit.agents.team import Member
 from ragkit.agents.tools import calculator
 from ragkit.core.protocols import LLM
 from ragkit.llm import VLLM

@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from ragkit.agents import Budget, resume, rewoo, run, stream
 from ragkit.agents.approval import approve, refuse
 from ragkit.agents.events import Observed, Planned
-from ragkit.agents.references import part_of
+from ragkit.agents.rewoo_plan import part_of
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Conversation, Json
 from ragkit.llm.messages import messages_of

@@ -1,0 +1,337 @@
+"""Agents as compiled graphs: their options, running and resuming one, and handing a task over."""
+
+import dataclasses
+import uuid
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypedDict, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
+    CompiledStateGraph,
+    StateGraph,
+)
+from langgraph.types import Command, Interrupt
+
+from ragkit.agents.approval import Approvals, Decision, Pending, approval_reasons
+from ragkit.agents.budget import Budget, Price
+from ragkit.agents.context import AgentContext, Prompts, Selector
+from ragkit.agents.events import Event, Finished
+from ragkit.agents.journal import Journal
+from ragkit.agents.result import AgentResult, result_of
+from ragkit.agents.state import AgentInput, AgentOutput, Inherited
+from ragkit.agents.tools.selection import FEW, PackagedSelector
+from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.protocols import LLM, CallOptions, Tool
+from ragkit.core.types import Conversation
+from ragkit.llm.wrappers.cost import Price as TokenPrice
+
+# `Any`: the graphs of the patterns have states of their own.
+Agent: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
+"""A compiled graph that takes a question: the result of `react` and its siblings."""
+
+Graph: TypeAlias = Any
+"""An `AgentGraph` in the making: the types of LangGraph's methods are only partly known."""
+
+_STEPS_WITHOUT_LIMIT = 10_000
+_NODES_PER_STEP = 8
+
+
+class AgentOptions(TypedDict, total=False):
+    """The options that all patterns have in common.
+
+    Attributes:
+        budget: The limits of a run; `Budget()` where left out.
+        checkpointer: LangGraph's; with one, runs can be resumed and a person can be asked.
+        journal: Records the calls of tools, so that none is repeated after a crash; give a
+            `SQLiteJournal` beside a checkpointer that outlives the process.
+        approvals: When a person is asked before a `write` tool.
+        trusted_tools: Tools whose results are not untrusted text.
+        prompts: Texts instead of the files under `agents/prompts`, by name.
+        price: The cost of tokens: a `ragkit.llm.Price`, or a function of the usage.
+        count_tokens: Counts a prompt's tokens; an estimate where left out.
+        reply_tokens: Tokens of a reply that decides something, at most.
+        answer_tokens: Tokens of an answer, at most.
+        evidence_tokens: Tokens of the results of tools in one prompt, at most.
+        observation_chars: Characters of one result in a prompt, at most.
+        parallel: Calls of tools at the same time, at most.
+        decoding: The model's decoding options, such as temperature and seed.
+        select: Chooses among the tools for each question; where left out, more than 15 are chosen
+            from with the packaged embedding model. None offers them all.
+        name: The graph's name.
+    """
+
+    budget: Budget | None
+    checkpointer: BaseCheckpointSaver[Any] | None
+    journal: Journal | None
+    approvals: Approvals
+    trusted_tools: Sequence[str]
+    prompts: Mapping[str, str]
+    price: Price | TokenPrice | None
+    count_tokens: Callable[[Conversation], int]
+    reply_tokens: int
+    answer_tokens: int
+    evidence_tokens: int
+    observation_chars: int
+    parallel: int
+    decoding: CallOptions
+    select: Selector | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentExplanation:
+    """The parts of an agent.
+
+    Attributes:
+        pattern: The name of its pattern.
+        model: The name of its model.
+        tools: Names of its tools.
+        prompts: The text of each prompt by name, with `{places}`; replace one by
+            `prompts={name: text}`. The exact messages of a call are in `Step.prompt`.
+    """
+
+    pattern: str
+    model: str
+    tools: tuple[str, ...]
+    prompts: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """Return everything as text."""
+        head = f"{self.pattern} on {self.model or 'a model'} with {', '.join(self.tools) or 'no'}"
+        parts = [f"{head} tools"] if not self.tools else [f"{head} as tools"]
+        parts += [f"--- {name}\n{text}" for name, text in self.prompts.items()]
+        return "\n\n".join(parts)
+
+
+class AgentGraph(StateGraph[Any, Any, Any, Any]):
+    """A graph with the explanation of its agent."""
+
+    about: AgentExplanation
+
+
+def explain(agent: Agent) -> AgentExplanation:
+    """Return the parts of an agent, its prompts included.
+
+    Raises:
+        InputError: The graph was not made by ragkit.
+    """
+    graph = agent.builder
+    if not isinstance(graph, AgentGraph):
+        raise InputError(
+            f"{agent.name!r} is no agent of ragkit. Fix: pass what react(...) returned."
+        )
+    return graph.about
+
+
+async def run(
+    agent: Agent, question: str, *, thread: str | None = None, config: RunnableConfig | None = None
+) -> AgentResult:
+    """Ask an agent and return its result.
+
+    Args:
+        agent: The result of `react` or a sibling.
+        question: The question.
+        thread: The conversation that the question belongs to, where the agent has a checkpointer;
+            a new one where left out.
+        config: LangGraph's, such as callbacks.
+    """
+    return await _last(stream(agent, question, thread=thread, config=config))
+
+
+async def resume(
+    agent: Agent,
+    thread: str,
+    decision: Decision | Mapping[str, Decision] | None = None,
+    *,
+    config: RunnableConfig | None = None,
+) -> AgentResult:
+    """Continue a run that was killed, or that waits for a person.
+
+    Args:
+        agent: The same agent, with the same checkpointer and journal.
+        thread: The thread of the run.
+        decision: `approve()`, `edit(arguments)` or `refuse(reason)` for the call that waits; by
+            the `id` of each in `AgentResult.pending` where several wait.
+        config: LangGraph's.
+
+    Raises:
+        ConfigError: The agent has no checkpointer.
+        InputError: The thread has nothing to resume, or the decision names no call.
+    """
+    return await _last(stream_resumed(agent, thread, decision, config=config))
+
+
+async def stream(
+    agent: Agent, question: str, *, thread: str | None = None, config: RunnableConfig | None = None
+) -> AsyncGenerator[Event]:
+    """Ask an agent and yield the events of the run; the last one is `Finished`."""
+    if thread is None and _has_checkpointer(agent):
+        thread = uuid.uuid4().hex
+    async for event in _events(agent, {"question": question}, thread=thread or "", config=config):
+        yield event
+
+
+async def stream_resumed(
+    agent: Agent,
+    thread: str,
+    decision: Decision | Mapping[str, Decision] | None = None,
+    *,
+    config: RunnableConfig | None = None,
+) -> AsyncGenerator[Event]:
+    """Continue a run as `resume` does and yield the events of the rest of it."""
+    if not _has_checkpointer(agent):
+        raise ConfigError(
+            "The agent has no checkpointer to resume a run from. Fix: pass checkpointer=... to it."
+        )
+    state = await agent.aget_state(_configured(config, thread))
+    # Not `state.next`: it leaves out a step whose result is saved but not yet taken in.
+    if not state.tasks:
+        raise InputError(f"There is nothing to resume in the thread {thread!r}.")
+    waiting = [one.id for one in state.interrupts]
+    if waiting and decision is None:
+        raise InputError(
+            f"The thread {thread!r} waits for a decision. Fix: pass approve(), edit(arguments) or "
+            "refuse(reason)."
+        )
+    resumed: Command[Any] | None = None
+    if waiting:
+        resumed = Command(resume=_for_each(waiting, decision))
+    async for event in _events(agent, resumed, thread=thread, config=config):
+        yield event
+
+
+async def hand_over(agent: Agent, question: str, inherited: Inherited) -> AgentOutput:
+    """Have another agent do a task within this node and return its output."""
+    # `Any`: the input and output of a graph are open in LangGraph's types.
+    graph: Any = agent
+    output: AgentOutput = await graph.ainvoke({"question": question, "inherited": inherited})
+    return output
+
+
+def agent_context(
+    llm: LLM, tools: Iterable[Tool], prompts: Iterable[str], options: AgentOptions
+) -> AgentContext:
+    """Return the context of an agent that uses the prompts of these names.
+
+    Raises:
+        ConfigError: A prompt is given that the agent does not use.
+        InputError: Two tools have one name.
+    """
+    tools = list(tools)
+    by_name = {tool.name: tool for tool in tools}
+    if len(by_name) < len(tools):
+        found = [tool.name for tool in tools]
+        raise InputError(f"Two tools have one name, got {found!r}. Fix: give each its own name.")
+    known = {field.name for field in dataclasses.fields(AgentContext)}
+    # `Any`: the options of this agent that have the name of an attribute of the context.
+    given: dict[str, Any] = {
+        key: value
+        for key, value in options.items()
+        if key in known and key not in {"budget", "price", "prompts", "trusted_tools"}
+    }
+    if len(tools) > FEW:
+        given.setdefault("select", PackagedSelector())
+    price = options.get("price")
+    return AgentContext(
+        llm=llm,
+        tools=by_name,
+        prompts=Prompts.of(prompts, options.get("prompts")),
+        budget=options.get("budget") or Budget(),
+        reasons=approval_reasons(tools, options.get("approvals", "untrusted")),
+        trusted_tools=frozenset(options.get("trusted_tools", ())),
+        price=price.of if isinstance(price, TokenPrice) else price,
+        **given,
+    )
+
+
+def agent_graph(state: type[Any]) -> Graph:
+    """Return an empty graph over a state that extends `AgentState`.
+
+    Its nodes and routes are best coroutines, even those that wait for nothing: LangGraph runs
+    others in a thread, which costs more than they do.
+    """
+    return AgentGraph(state, input_schema=AgentInput, output_schema=AgentOutput)
+
+
+def compiled(graph: Graph, context: AgentContext, *, pattern: str, options: AgentOptions) -> Agent:
+    """Compile a graph; LangGraph's own limit of steps lies beyond the budget's."""
+    graph.about = AgentExplanation(
+        pattern=pattern,
+        prompts=context.prompts.texts,
+        tools=tuple(context.tools),
+        model=context.llm.model,
+    )
+    made = graph.compile(
+        checkpointer=options.get("checkpointer"), name=options.get("name", pattern)
+    )
+    steps = context.budget.steps or _STEPS_WITHOUT_LIMIT
+    return cast("Agent", made.with_config(recursion_limit=_NODES_PER_STEP * steps + 32))
+
+
+def _for_each(
+    waiting: Sequence[str], decision: Decision | Mapping[str, Decision] | None
+) -> Mapping[str, Decision]:
+    given = dict(decision or {})
+    if "decision" in given:
+        if len(waiting) > 1:
+            raise InputError(
+                f"Several calls wait: {waiting!r}. Fix: pass each decision by the call's id."
+            )
+        return {waiting[0]: given}
+    unknown = set(given) - set(waiting)
+    if unknown or not given:
+        raise InputError(
+            f"The decisions are for {sorted(given)!r}, but the calls that wait are {waiting!r}. "
+            "Fix: use these ids."
+        )
+    return given
+
+
+async def _events(
+    agent: Agent,
+    given: Mapping[str, object] | Command[Any] | None,
+    *,
+    thread: str,
+    config: RunnableConfig | None,
+) -> AsyncGenerator[Event]:
+    # `Any`: LangGraph's stream leaves the kind of its parts open.
+    graph: Any = agent
+    options: dict[str, Any] = {"durability": "sync"} if thread else {}
+    output: AgentOutput = {}
+    interrupts: dict[str, Interrupt] = {}
+    configured = _configured(config, thread)
+    modes = ["custom", "values"]
+    async for place, mode, part in graph.astream(
+        given, configured, stream_mode=modes, subgraphs=True, **options
+    ):
+        if mode == "custom":
+            yield cast("Event", part)
+        elif not place:
+            interrupts |= {one.id: one for one in part.pop("__interrupt__", ())}
+            output = cast("AgentOutput", {**output, **part})
+    pending = [Pending(id=one.id, **one.value) for one in interrupts.values()]
+    yield Finished(result=result_of(output, thread=thread, pending=pending))
+
+
+async def _last(events: AsyncGenerator[Event]) -> AgentResult:
+    result = None
+    async for event in events:
+        if isinstance(event, Finished):
+            result = event.result
+    if result is None:
+        raise InputError("The graph ended without a result. Fix: pass an agent of ragkit.")
+    return result
+
+
+def _has_checkpointer(agent: Agent) -> bool:
+    graph: Any = agent
+    return bool(graph.checkpointer)
+
+
+def _configured(config: RunnableConfig | None, thread: str) -> RunnableConfig:
+    given: RunnableConfig = {**config} if config else {}
+    if thread:
+        given["configurable"] = {**given.get("configurable", {}), "thread_id": thread}
+    return given

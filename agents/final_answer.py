@@ -1,0 +1,98 @@
+"""The last call of a run: an answer from the evidence, or the evidence itself."""
+
+from collections.abc import Mapping
+
+from ragkit.agents.context import Turn
+from ragkit.agents.model_call import (
+    Evidence,
+    ModelRequest,
+    ask,
+    earlier,
+    fit_evidence,
+    shared_out,
+    show_answer,
+)
+from ragkit.agents.state import StoppedBy, Update
+from ragkit.core.types import Message
+
+PROMPTS = ("solve", "evidence", "untrusted")
+
+_LEAST_EVIDENCE = 200
+_SHOWN_CHARS = 2000
+_WHY: Mapping[StoppedBy, str] = {
+    "steps": "the steps of its budget are used up",
+    "tokens": "the tokens of its budget are used up",
+    "seconds": "its time is over",
+    "cost": "its budget is spent",
+    "context": "the conversation does not fit the model's context",
+    "repeats": "the same call gave the same result again and again",
+    "model": "the model could not be reached",
+}
+
+
+def evidence_of(turn: Turn) -> list[tuple[str, str]]:
+    """Return the results of tools so far, each text once and labelled."""
+    found: dict[str, str] = {}
+    for record in turn.trace:
+        if record["kind"] == "tool" and not record.get("failed"):
+            text = turn.texts[record.get("result", "")]
+            found.setdefault(text, f"{record['name']} {record['id']}")
+    return [(label, text) for text, label in found.items()]
+
+
+async def answer(turn: Turn, evidence: Evidence) -> Update:
+    """Write the answer with the call that was held back, or give the evidence without one."""
+    reason, context = turn.stopped_by, turn.context
+    why = _WHY.get(reason, "")
+    said_why = f"\nThe search ended early: {why}. Say so in the answer.\n" if why else ""
+    text = ""
+    if reason != "model":
+        room = await _room(turn, said_why)
+        request: ModelRequest[object] = ModelRequest(
+            name="solve",
+            messages=_messages(turn, fit_evidence(turn, evidence, tokens=room), said_why),
+            max_tokens=context.answer_tokens,
+            final=True,
+            show=show_answer,
+        )
+        said = await ask(turn, request)
+        text = said.text.strip()
+        if said.stopped_by and reason == "finished":
+            reason = said.stopped_by
+    if not text:
+        text = without_model(evidence, _WHY.get(reason, "the model said nothing"))
+    return turn.end(text, reason)
+
+
+def without_model(evidence: Evidence, why: str) -> str:
+    """Return an answer that only shows the evidence."""
+    if not evidence:
+        return f"There is no answer: {why}, and nothing was found before."
+    texts = shared_out([text for _, text in evidence], _SHOWN_CHARS)
+    lines = "\n".join(
+        f"- {label}: {text}" for (label, _), text in zip(evidence, texts, strict=True) if text
+    )
+    return f"There is no written answer: {why}. What was found:\n{lines}"
+
+
+async def _room(turn: Turn, why: str) -> int:
+    """Return the tokens that the evidence may take."""
+    context = turn.context
+    bare = context.count_tokens(_messages(turn, "", why))
+    scale = turn.spent["scale"]
+    rest = min(turn.left.tokens, float(await context.llm.context_tokens())) / scale
+    rest -= bare + context.answer_tokens / scale
+    return max(_LEAST_EVIDENCE, min(context.evidence_tokens, int(rest)))
+
+
+def _messages(turn: Turn, shown: str, why: str) -> list[Message]:
+    prompts = turn.context.prompts
+    asked = prompts.user(
+        "evidence",
+        turns=earlier(turn),
+        fence=turn.fence,
+        question=turn.question,
+        evidence=shown or "None.",
+        why=why,
+    )
+    return [prompts.system("solve"), asked]

@@ -1,0 +1,352 @@
+"""One call of the model: the prompt's parts, the reserved budget, the stream and its record."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeAlias, TypeVar
+
+from ragkit.agents.budget import Grant, Limit, described, grant, settled
+from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.events import AnswerText, Event, Thought, Used
+from ragkit.agents.state import Record, StoppedBy, clean, dumped
+from ragkit.core.errors import ContextExceeded, InputError, ProviderError
+from ragkit.core.protocols import CallOptions, ReplyGrammar, Tool
+from ragkit.core.types import Json, Message, Reply, Usage
+from ragkit.llm.partial_json import FieldReader, Path
+
+T = TypeVar("T")
+Show: TypeAlias = Callable[[Path, str], Event | None]
+"""Makes an event of a piece of a string in a reply; free text has the empty path."""
+
+Evidence: TypeAlias = Sequence[tuple[str, str]]
+"""Labels with texts."""
+
+TRIMMED = "\n[... trimmed ...]\n"
+
+_LEAST_ANSWER = 16
+_LEAST_OBJECT = 48
+_CHARS_PER_TOKEN = 3
+_SHARE_OF_CONTEXT = 3
+_TURN_CHARS = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest(Generic[T]):
+    """A call of the model that is still to be made.
+
+    Attributes:
+        name: The prompt's name, for the trace.
+        messages: The conversation.
+        max_tokens: Tokens of the reply at most.
+        grammar: The grammar of the reply; None for free text.
+        final: Whether the call may use the part of the budget that is held back for the answer.
+        show: Makes events of the reply as it comes.
+        samples: Number of replies.
+        decoding: Options beside the agent's own.
+    """
+
+    name: str
+    messages: Sequence[Message]
+    max_tokens: int
+    grammar: ReplyGrammar[T] | None = None
+    final: bool = False
+    show: Show | None = None
+    samples: int = 1
+    decoding: CallOptions = field(default_factory=CallOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReply(Generic[T]):
+    """The outcome of a call of the model.
+
+    Attributes:
+        step: Its id in the trace; empty where no call was made.
+        value: The value of the reply; None where it could not be read.
+        text: The reply.
+        stopped_by: Why no further call makes sense, if so.
+        problem: Why the reply could not be read.
+        alternatives: The texts of further samples.
+    """
+
+    step: str = ""
+    value: T | None = None
+    text: str = ""
+    stopped_by: StoppedBy | None = None
+    problem: str = ""
+    alternatives: tuple[str, ...] = ()
+
+
+async def ask(turn: Turn, request: ModelRequest[T]) -> ModelReply[T]:
+    """Ask the model within the rest of the budget, and record the call in the turn."""
+    price = turn.context.price
+    estimated = turn.context.count_tokens(list(request.messages))
+    granted = _grant(turn, request, estimated)
+    if not isinstance(granted, Grant):
+        return ModelReply(stopped_by=granted)
+    call = _ModelCall(turn=turn, request=request, granted=granted)
+    await call.make()
+    usage = call.usage(estimated)
+    turn.spent = settled(turn.spent, usage, estimated=estimated, seconds=call.seconds, price=price)
+    said = call.read(turn.next_step())
+    record = Record(
+        id=said.step,
+        kind="model",
+        name=request.name,
+        prompt=turn.keep_messages(request.messages),
+        reply=turn.keep(call.text),
+        usage=[usage.prompt, usage.cached, usage.completion],
+        seconds=call.seconds,
+    )
+    if said.problem:
+        record["error"] = said.problem
+    turn.trace.append(record)
+    spent = turn.spent
+    tokens = spent["prompt"] + spent["completion"]
+    turn.emit(
+        Used(steps=spent["steps"], tokens=tokens, seconds=spent["seconds"], cost=spent["cost"])
+    )
+    return said
+
+
+def _grant(turn: Turn, request: ModelRequest[T], estimated: int) -> Grant | Limit:
+    wanted, least, count = request.max_tokens, _LEAST_ANSWER, request.samples
+    if request.grammar is not None:
+        wanted, least = min(wanted, request.grammar.max_tokens), _LEAST_OBJECT
+    granted = grant(
+        turn.left if request.final else turn.spare,
+        prompt=int(estimated * turn.spent["scale"]) + 1,
+        reply=wanted * count,
+        price=turn.context.price,
+        least=least * count,
+    )
+    if isinstance(granted, Grant) and count > 1:
+        return replace(granted, max_tokens=granted.max_tokens // count)
+    return granted
+
+
+@dataclass(slots=True, kw_only=True)
+class _ModelCall(Generic[T]):
+    """A call while it is made."""
+
+    turn: Turn
+    request: ModelRequest[T]
+    granted: Grant
+    reply: Reply | None = None
+    text: str = ""
+    seconds: float = 0.0
+    stopped_by: StoppedBy | None = None
+    problem: str = ""
+    refused: bool = False
+
+    async def make(self) -> None:
+        """Stream the reply; failures become `stopped_by` and `problem`."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(self.granted.timeout_s):
+                await self._stream()
+        except TimeoutError:
+            self.stopped_by, self.problem = "seconds", "The time was over before the reply was."
+        except ContextExceeded as error:
+            self.stopped_by, self.problem, self.refused = "context", str(error), True
+        except InputError as error:
+            # The grammar has no reply that is as short as the tokens that are left.
+            self.stopped_by, self.problem = self.granted.bound_by, str(error)
+            self.refused = True
+        except ProviderError as error:
+            late = error.failure == "timeout" and self.granted.timeout_s is not None
+            self.stopped_by, self.problem = "seconds" if late else "model", str(error)
+            self.text = self.text or error.partial
+        self.seconds = loop.time() - started
+
+    async def _stream(self) -> None:
+        request, context = self.request, self.turn.context
+        options: CallOptions = {**context.decoding, **request.decoding}
+        options["max_tokens"] = self.granted.max_tokens
+        if self.granted.timeout_s is not None:
+            options["timeout_s"] = self.granted.timeout_s
+        if request.samples > 1:
+            options["n"] = request.samples
+        reader = FieldReader()
+        stream = context.llm.stream(request.messages, grammar=request.grammar, **options)
+        async with aclosing(stream) as deltas:
+            async for delta in deltas:
+                self._show(reader, delta.text)
+                self.reply = delta.reply or self.reply
+        if self.reply is None:
+            raise ProviderError("The stream ended without a reply.", provider=context.llm.model)
+        self.text = self.reply.text
+
+    def _show(self, reader: FieldReader, piece: str) -> None:
+        self.text += piece
+        show = self.request.show
+        if show is None or not piece:
+            return
+        free = self.request.grammar is None
+        for path, text in [((), piece)] if free else reader.feed(piece):
+            event = show(path, text)
+            if event is not None:
+                self.turn.emit(event)
+
+    def usage(self, estimated: int) -> Usage:
+        """Return the reply's own usage; without a reply, an estimate of prompt and text."""
+        if self.reply is not None:
+            return self.reply.usage
+        if not self.text and self.refused:
+            return Usage()
+        came = len(self.text.encode()) // 3 if self.text else 0
+        return Usage(prompt=estimated, completion=came)
+
+    def read(self, step: str) -> ModelReply[T]:
+        """Return the reply, read by its grammar."""
+        reply, grammar = self.reply, self.request.grammar
+        if reply is None:
+            return ModelReply(
+                step=step, text=self.text, stopped_by=self.stopped_by, problem=self.problem
+            )
+        others = tuple(other.text for other in reply.alternatives)
+        said: ModelReply[T] = ModelReply(step=step, text=reply.text, alternatives=others)
+        if grammar is None:
+            return said
+        try:
+            return replace(said, value=grammar.parse(reply.text))
+        except InputError as error:
+            return replace(said, problem=str(error))
+
+
+def show_answer(path: Path, text: str) -> Event | None:
+    """Show free text, or the field `answer`, as the answer."""
+    return AnswerText(text=text) if not path or path == ("answer",) else None
+
+
+def show_thoughts(step: str) -> Show:
+    """Return a function that shows thoughts, and the answer of a call of `finish`, as they come."""
+    tools: dict[str | int, str] = {}
+
+    def show(path: Path, text: str) -> Event | None:
+        match path:
+            case ("thought",):
+                return Thought(step=step, text=text)
+            case ("calls", index, "tool"):
+                tools[index] = tools.get(index, "") + text
+            case ("calls", index, "arguments", "answer") if tools.get(index) == "finish":
+                return AnswerText(text=text)
+            case _:
+                pass
+        return None
+
+    return show
+
+
+async def first_question(turn: Turn) -> Message:
+    """Return the question as an agent is asked it first, with what is known from before."""
+    room = await evidence_room(turn.context)
+    shown = fit_evidence(turn, turn.background, tokens=room)
+    return turn.context.prompts.user(
+        "question",
+        turns=earlier(turn),
+        background=f"Known so far:\n{shown}\n\n" if shown else "",
+        fence=turn.fence,
+        question=turn.question,
+        left=described(turn.left),
+    )
+
+
+def earlier(turn: Turn) -> str:
+    """Return the latest questions and answers of the thread that fit, as a prompt shows them."""
+    kept: list[str] = []
+    characters = _TURN_CHARS
+    for question, answer in reversed(turn.state.get("turns", [])):
+        text = f"Question: {question}\nAnswer: {answer}"
+        characters -= len(text)
+        if characters < 0:
+            break
+        kept.append(text)
+    return "Earlier in this conversation:\n{}\n\n".format("\n".join(reversed(kept))) if kept else ""
+
+
+async def evidence_room(context: AgentContext) -> int:
+    """Return the tokens that results may take in a prompt: a third of the model's context."""
+    return min(context.evidence_tokens, await context.llm.context_tokens() // _SHARE_OF_CONTEXT)
+
+
+def fit_evidence(turn: Turn, evidence: Evidence, *, tokens: int) -> str:
+    """Return evidence within its fences, trimmed to `tokens` by the agent's own count."""
+    texts = [text for _, text in evidence]
+    characters = min(sum(map(len, texts)), tokens * _CHARS_PER_TOKEN)
+    while True:
+        cut = shared_out(texts, characters)
+        shown = "\n".join(
+            fenced(text, fence=turn.fence, label=label)
+            for (label, _), text in zip(evidence, cut, strict=True)
+            if text
+        )
+        if characters <= 0 or _count(turn.context, shown) <= tokens:
+            return shown
+        characters = characters * 2 // 3
+
+
+def fit_texts(context: AgentContext, texts: Sequence[str], *, tokens: int) -> list[str]:
+    """Return texts trimmed to `tokens` together, by the agent's own count."""
+    characters = min(sum(map(len, texts)), tokens * _CHARS_PER_TOKEN)
+    while True:
+        cut = shared_out(texts, characters)
+        if characters <= 0 or _count(context, "".join(cut)) <= tokens:
+            return cut
+        characters = characters * 2 // 3
+
+
+def _count(context: AgentContext, text: str) -> int:
+    return context.count_tokens([Message(role="user", content=text)]) if text else 0
+
+
+def tool_list(tools: Iterable[Tool]) -> str:
+    """Return tools as a prompt lists them: name, description, schema of the arguments."""
+    return "\n".join(
+        f"- {tool.name}: {' '.join(tool.description.split())}\n"
+        f"  arguments: {dumped(dict(tool.parameters))}"
+        for tool in tools
+    )
+
+
+def fenced(text: str, *, fence: str, label: str) -> str:
+    """Return untrusted text between marks that it cannot write, since it cannot know the fence."""
+    inside = clean(text).replace(fence, "")
+    label = " ".join(label.replace(fence, "").split())
+    return f"<data {fence} {label}>\n{inside}\n</data {fence}>"
+
+
+def trimmed(text: str, characters: int) -> str:
+    """Return the text's beginning and end, at most `characters` long, with a mark between them."""
+    if len(text) <= characters:
+        return text
+    room = characters - len(TRIMMED)
+    if room <= 0:
+        return text[: max(0, characters)]
+    head = room * 2 // 3
+    tail = room - head
+    return text[:head] + TRIMMED + (text[-tail:] if tail else "")
+
+
+def shared_out(texts: Sequence[str], characters: int) -> list[str]:
+    """Return the texts trimmed to `characters` together: the longest are cut first."""
+    sizes = sorted(len(text) for text in texts)
+    left, cap = characters, 0
+    for position, size in enumerate(sizes):
+        each = left // (len(sizes) - position)
+        if size > each:
+            cap = each
+            break
+        cap, left = size, left - size
+    return [trimmed(text, cap) for text in texts]
+
+
+def object_schema(**properties: dict[str, Json]) -> dict[str, Json]:
+    """Return the JSON Schema of an object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }

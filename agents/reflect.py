@@ -1,0 +1,218 @@
+"""Reflection: an answer is judged against a rubric, and revised while it falls short."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+from langgraph.constants import END, START
+
+from ragkit.agents.agent import (
+    Agent,
+    AgentOptions,
+    Graph,
+    agent_context,
+    agent_graph,
+    compiled,
+    hand_over,
+)
+from ragkit.agents.budget import Amount, minus
+from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.final_answer import evidence_of
+from ragkit.agents.model_call import (
+    ModelRequest,
+    ask,
+    evidence_room,
+    fenced,
+    fit_evidence,
+    object_schema,
+    show_answer,
+)
+from ragkit.agents.state import AgentState, Update
+from ragkit.core.errors import InputError
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Json
+from ragkit.grammar import Grammar, json_grammar
+
+PROMPTS = ("critique", "judged", "revise", "missed", "untrusted")
+
+_HELD = 0.3
+
+
+class ReflectState(AgentState, total=False):
+    """`draft` is the latest answer, `best` the one that met most criteria so far (`met`)."""
+
+    draft: str
+    best: str
+    met: int
+    advice: str
+    revisions: int
+
+
+def reflect(
+    agent: Agent,
+    rubric: str | Sequence[str],
+    *,
+    llm: LLM,
+    revisions: int = 2,
+    **options: Unpack[AgentOptions],
+) -> Agent:
+    """Make an agent whose answers are judged by a rubric and revised at most `revisions` times.
+
+    Args:
+        agent: The agent that answers first; its results of tools are the evidence.
+        rubric: A criterion, or several.
+        llm: The model that judges and revises.
+        revisions: Revisions at most. The answer that meets most criteria counts.
+        options: See `AgentOptions`; of the budget, the agent gets all but the part held for this.
+
+    Raises:
+        ConfigError: A prompt is given that the agent does not use.
+        InputError: There is no criterion.
+    """
+    criteria = [rubric] if isinstance(rubric, str) else list(rubric)
+    if not any(criterion.strip() for criterion in criteria):
+        raise InputError(f"A rubric needs at least one criterion, got {rubric!r}.")
+    context = agent_context(llm, [], PROMPTS, options)
+    pattern = Reflection(
+        context=context,
+        agent=agent,
+        criteria=tuple(criteria),
+        grammar=critique_grammar(len(criteria)),
+        revisions=revisions,
+    )
+    return compiled(pattern.graph(), context, pattern="reflect", options=options)
+
+
+def critique_grammar(criteria: int) -> Grammar[Any]:
+    """Return the grammar of a reason and a verdict for each criterion, then advice."""
+    verdict = object_schema(reason={"type": "string"}, met={"type": "boolean"})
+    verdicts: dict[str, Json] = {
+        "type": "array",
+        "items": verdict,
+        "minItems": criteria,
+        "maxItems": criteria,
+    }
+    return json_grammar(object_schema(criteria=verdicts, advice={"type": "string"}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reflection:
+    """The nodes of an agent that judges and revises the answers of another."""
+
+    context: AgentContext
+    agent: Agent
+    criteria: tuple[str, ...]
+    grammar: Grammar[Any]
+    revisions: int
+
+    def graph(self) -> Graph:
+        """Return the graph: an attempt, then critique and revision in turns."""
+        graph = agent_graph(ReflectState)
+        graph.add_node("start", self.start)
+        graph.add_node("attempt", self.attempt)
+        graph.add_node("critique", self.critique)
+        graph.add_node("revise", self.revise)
+        graph.add_node("close", self.close)
+        graph.add_edge(START, "start")
+        graph.add_edge("start", "attempt")
+        graph.add_conditional_edges("attempt", self.after_answer, ["critique", "close"])
+        graph.add_conditional_edges("critique", self.after_critique, ["revise", "close"])
+        graph.add_conditional_edges("revise", self.after_answer, ["critique", "close"])
+        graph.add_edge("close", END)
+        return graph
+
+    async def start(self, state: ReflectState) -> Update:
+        """Clear the values of an earlier question."""
+        turn = self.context.begin(state)
+        return turn.update(draft="", best="", met=-1, advice="", revisions=0)
+
+    async def attempt(self, state: ReflectState) -> Update:
+        """Have the agent answer, within the budget beside the part for critique and revision."""
+        turn = self.context.turn(state)
+        step, limits = turn.note("attempt", turn.question), turn.limits
+        held = Amount(
+            steps=min(1 + 2 * self.revisions, limits.steps // 2),
+            tokens=limits.tokens * _HELD,
+            seconds=limits.seconds * _HELD,
+            cost=limits.cost * _HELD,
+        )
+        inherited = turn.inherited(step, minus(turn.left, held), tainted=turn.tainted)
+        output = await hand_over(self.agent, turn.question, inherited)
+        turn.take(output)
+        answer = output.get("answer", "")
+        stopped = output.get("stopped_by", "finished")
+        return turn.update(draft=answer, best=answer, tainted=True, stopped_by=stopped)
+
+    async def critique(self, state: ReflectState) -> Update:
+        """Judge the draft by each criterion."""
+        turn, prompts = self.context.turn(state), self.context.prompts
+        rubric = "\n".join(f"{number}. {text}" for number, text in enumerate(self.criteria, 1))
+        request = ModelRequest(
+            name="critique",
+            messages=[
+                prompts.system("critique", rubric=rubric),
+                prompts.user("judged", **await self._places(turn)),
+            ],
+            grammar=self.grammar,
+            max_tokens=self.context.reply_tokens,
+            final=True,
+        )
+        said = await ask(turn, request)
+        if said.value is None:
+            return turn.update(stopped_by=said.stopped_by or "model")
+        # `Any`: the value of a JSON Schema.
+        verdicts: list[Any] = said.value["criteria"]
+        met = sum(bool(one["met"]) for one in verdicts)
+        missed = [
+            f"{number}. {one['reason']}" for number, one in enumerate(verdicts, 1) if not one["met"]
+        ]
+        changes: Update = {"advice": "\n".join([*missed, said.value["advice"]])}
+        if met > state.get("met", -1):
+            changes |= {"met": met, "best": state.get("draft", "")}
+        return turn.update(**changes)
+
+    async def revise(self, state: ReflectState) -> Update:
+        """Rewrite the draft by the critique."""
+        turn, prompts = self.context.turn(state), self.context.prompts
+        advice = fenced(state.get("advice", ""), fence=turn.fence, label="critique")
+        request: ModelRequest[object] = ModelRequest(
+            name="revise",
+            messages=[
+                prompts.system("revise"),
+                prompts.user("missed", **await self._places(turn), critique=advice),
+            ],
+            max_tokens=self.context.answer_tokens,
+            final=True,
+            show=show_answer,
+        )
+        said = await ask(turn, request)
+        revised = state.get("revisions", 0) + 1
+        if said.stopped_by or not said.text.strip():
+            return turn.update(stopped_by=said.stopped_by or "model", revisions=revised)
+        return turn.update(draft=said.text.strip(), revisions=revised)
+
+    async def close(self, state: ReflectState) -> Update:
+        """Give the answer that met most criteria."""
+        turn = self.context.turn(state)
+        return turn.end(state.get("best") or state.get("draft", ""), turn.stopped_by)
+
+    async def after_answer(self, state: ReflectState) -> str:
+        """Return the node after a draft."""
+        return "critique" if state.get("stopped_by", "finished") == "finished" else "close"
+
+    async def after_critique(self, state: ReflectState) -> str:
+        """Return the node after a critique."""
+        good = state.get("met", 0) == len(self.criteria)
+        over = state.get("revisions", 0) >= self.revisions
+        stopped = state.get("stopped_by", "finished") != "finished"
+        return "close" if good or over or stopped else "revise"
+
+    async def _places(self, turn: Turn[ReflectState]) -> dict[str, str]:
+        """Return the values of both prompts; evidence and answer stand between fences."""
+        room = await evidence_room(self.context)
+        return {
+            "fence": turn.fence,
+            "question": turn.question,
+            "evidence": fit_evidence(turn, evidence_of(turn), tokens=room) or "None.",
+            "answer": fenced(turn.state.get("draft", ""), fence=turn.fence, label="answer"),
+        }

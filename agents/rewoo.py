@@ -1,0 +1,376 @@
+"""ReWOO: one plan with references between its steps, run without the model, then one answer.
+
+After Xu et al., ReWOO: Decoupling Reasoning from Observations for Efficient Augmented Language
+Models (2023); with plans that cannot be cyclic, steps in parallel, and a new plan for failed ones.
+"""
+
+import asyncio
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Unpack
+
+from langgraph.constants import END, START
+
+from ragkit.agents import final_answer
+from ragkit.agents.agent import Agent, AgentOptions, Graph, agent_context, agent_graph, compiled
+from ragkit.agents.approval import approval_node
+from ragkit.agents.budget import described, worked
+from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.events import Planned
+from ragkit.agents.final_answer import answer
+from ragkit.agents.model_call import (
+    ModelReply,
+    ModelRequest,
+    ask,
+    earlier,
+    evidence_room,
+    first_question,
+    fit_evidence,
+    object_schema,
+    tool_list,
+)
+from ragkit.agents.rewoo_plan import (
+    EVIDENCE,
+    PlanStep,
+    block_dependants,
+    extended,
+    lost_steps,
+    needs_of,
+    ready_steps,
+    resolved,
+    shown_arguments,
+)
+from ragkit.agents.state import AgentState, Call, Update, waits
+from ragkit.agents.tool_call import (
+    FINISH,
+    Control,
+    ToolOutcome,
+    observed,
+    perform,
+    planned_call,
+    recorded,
+    repeated_too_often,
+    specs_of,
+)
+from ragkit.core.errors import InputError, ToolError
+from ragkit.core.protocols import LLM, Tool
+from ragkit.core.types import Message
+from ragkit.grammar import Grammar, Plan, plan_grammar
+
+PROMPTS = ("rewoo", "question", "replan", *final_answer.PROMPTS)
+
+_ROUNDED = 256
+
+
+class RewooState(AgentState, total=False):
+    """`replans` counts the plans after the first; `problem` is why the last could not be read."""
+
+    plan: list[PlanStep]
+    replans: int
+    problem: str
+
+
+def rewoo(
+    llm: LLM,
+    tools: Iterable[Tool],
+    *,
+    max_steps: int = 8,
+    max_replans: int = 2,
+    **options: Unpack[AgentOptions],
+) -> Agent:
+    """Make an agent that plans all calls at once, makes them, and answers from the results.
+
+    It calls the model twice where nothing fails, however many tools are called.
+
+    Args:
+        llm: The model.
+        tools: The tools that it can call, at least one.
+        max_steps: Steps of a plan; fewer where the longest reply would not fit.
+        max_replans: Plans after the first, for steps that failed and those that need them.
+        options: See `AgentOptions`.
+
+    Raises:
+        ConfigError: A prompt is given that the agent does not use.
+        InputError: No tool is given, two have one name, or a schema cannot be honoured.
+    """
+    offered = [tool for tool in tools if tool.name != FINISH]
+    context = agent_context(llm, offered, PROMPTS, options)
+    pattern = ReWOO(context=context, max_steps=max_steps, max_replans=max_replans)
+    plan_grammar(specs_of(offered), 1)
+    return compiled(pattern.graph(), context, pattern="rewoo", options=options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReWOO:
+    """The nodes of a ReWOO agent. `grammars` are kept by tools, steps and size."""
+
+    context: AgentContext
+    max_steps: int
+    max_replans: int
+    grammars: dict[tuple[tuple[str, ...], int, int], Grammar[Plan] | None] = field(
+        default_factory=dict[tuple[tuple[str, ...], int, int], Grammar[Plan] | None]
+    )
+
+    def graph(self) -> Graph:
+        """Return the graph: a plan, its steps, new plans for what failed, then the answer."""
+        graph = agent_graph(RewooState)
+        graph.add_node("start", self.start)
+        graph.add_node("plan", self.plan)
+        graph.add_node("work", self.work)
+        graph.add_node("approve", functools.partial(approval_node, self.context))
+        graph.add_node("solve", self.solve)
+        graph.add_edge(START, "start")
+        graph.add_edge("start", "plan")
+        graph.add_conditional_edges("plan", self.after_plan, ["work", "plan", "solve"])
+        graph.add_conditional_edges("work", self.after_work, ["approve", "plan", "solve"])
+        graph.add_conditional_edges("approve", self.after_approval, ["approve", "work"])
+        graph.add_edge("solve", END)
+        return graph
+
+    async def start(self, state: RewooState) -> Update:
+        """Choose the tools."""
+        turn = self.context.begin(state)
+        chosen = await turn.choose_tools()
+        return turn.update(chosen=chosen, plan=[], replans=0, problem="")
+
+    async def plan(self, state: RewooState) -> Update:
+        """Ask for a plan, or for steps instead of those that failed."""
+        context, turn = self.context, self.context.turn(state)
+        before = list(state.get("plan", []))
+        again = bool(before or state.get("problem"))
+        messages = await self._messages(turn, again=again)
+        rooms = context.reply_tokens, turn.spare.tokens, await context.llm.context_tokens()
+        prompt = context.count_tokens(messages)
+        request = ModelRequest(
+            name="rewoo",
+            messages=messages,
+            grammar=self._grammar(turn, int(min(rooms[0], *(one - prompt for one in rooms[1:])))),
+            max_tokens=context.reply_tokens,
+        )
+        said = await ask(turn, request)
+        replans = state.get("replans", 0) + again
+        if said.stopped_by:
+            return turn.update(stopped_by=said.stopped_by, replans=replans, problem="")
+        plan, problem = self._extended(turn, said)
+        if replans >= self.max_replans:
+            problem = ""
+        return turn.update(plan=plan, problem=problem, replans=replans, calls=[])
+
+    async def work(self, state: RewooState) -> Update:
+        """Run the steps until nothing more can be done without a person."""
+        turn = self.context.turn(state)
+        schedule = Schedule(turn)
+        await schedule.run()
+        changes: Update = {"plan": schedule.plan, "calls": schedule.asking}
+        if schedule.out_of_time:
+            changes["stopped_by"] = "seconds"
+        elif repeated_too_often(turn, [step["call"] for step in lost_steps(schedule.plan)]):
+            changes["stopped_by"] = "repeats"
+        return turn.update(**changes)
+
+    async def solve(self, state: RewooState) -> Update:
+        """Write the answer from the results and the failures."""
+        turn = self.context.turn(state)
+        return await answer(turn, [*_results(turn), *_failures(turn)])
+
+    async def after_plan(self, state: RewooState) -> str:
+        """Return the node after `plan`."""
+        if state.get("stopped_by", "finished") != "finished":
+            return "solve"
+        return "plan" if state.get("problem") else "work"
+
+    async def after_work(self, state: RewooState) -> str:
+        """Return the node after `work`."""
+        if waits(state):
+            return "approve"
+        if state.get("stopped_by", "finished") != "finished":
+            return "solve"
+        again = state.get("replans", 0) < self.max_replans
+        return "plan" if lost_steps(state.get("plan", [])) and again else "solve"
+
+    async def after_approval(self, state: RewooState) -> str:
+        """Return the node after `approve`."""
+        return "approve" if waits(state) else "work"
+
+    def _extended(
+        self, turn: Turn[RewooState], said: ModelReply[Plan]
+    ) -> tuple[list[PlanStep], str]:
+        """Return the plan with the new steps, and why they could not be read, if so."""
+        before = list(turn.state.get("plan", []))
+        if said.value is None:
+            return before, said.problem
+        try:
+            tainted = turn.tainted or bool(before)
+            plan = extended(before, said.value, step=said.step, tainted=tainted)
+        except InputError as error:
+            return before, str(error)
+        shown = tuple(
+            (step["id"], f"{step['tool']}({shown_arguments(step['arguments'])})")
+            for step in plan[len(before) :]
+        )
+        turn.emit(Planned(step=said.step, steps=shown))
+        return plan, ""
+
+    def _grammar(self, turn: Turn[RewooState], room: int) -> Grammar[Plan]:
+        """Return the grammar of a plan with as many steps as allowed, or as fit the room."""
+        tools: list[Tool] = turn.tools
+        done = [step["id"] for step in turn.state.get("plan", []) if step["status"] == "done"]
+        if done:
+            tools = [*tools, _evidence_control(done)]
+        names = (*(tool.name for tool in tools), *done)
+        rounded = room // _ROUNDED * _ROUNDED
+        specs = specs_of(tools)
+        for steps in range(self.max_steps, 1, -1):
+            key = (names, steps, rounded)
+            if key not in self.grammars:
+                try:
+                    self.grammars[key] = plan_grammar(specs, steps).fit(rounded)
+                except InputError:
+                    self.grammars[key] = None
+            found = self.grammars[key]
+            if found is not None:
+                return found
+        return plan_grammar(specs, 1)
+
+    async def _messages(self, turn: Turn[RewooState], *, again: bool) -> list[Message]:
+        prompts = self.context.prompts
+        system = prompts.system("rewoo", tools=tool_list(turn.tools))
+        if not again:
+            return [system, await first_question(turn)]
+        tokens = await evidence_room(self.context)
+        replan = prompts.user(
+            "replan",
+            turns=earlier(turn),
+            fence=turn.fence,
+            question=turn.question,
+            evidence=fit_evidence(turn, _results(turn), tokens=tokens * 3 // 4) or "None.",
+            failures=fit_evidence(turn, _failures(turn), tokens=tokens // 4),
+            left=described(turn.left),
+        )
+        return [system, replan]
+
+
+class Schedule:
+    """The steps of a plan while they run: each starts as soon as its inputs are there."""
+
+    def __init__(self, turn: Turn[RewooState]) -> None:
+        """Take up the plan of the state; results are recorded in the turn."""
+        self._turn = turn
+        self.plan = [step.copy() for step in turn.state.get("plan", [])]
+        calls = turn.state.get("calls", [])
+        self.asking: list[Call] = [call for call in calls if call["status"] == "ask"]
+        self.out_of_time = False
+        self._decided = {call["id"]: call for call in calls if call["status"] == "ready"}
+        self._ends = asyncio.get_running_loop().time() + turn.spare.seconds
+        self._running: dict[asyncio.Task[ToolOutcome], tuple[PlanStep, Call]] = {}
+        self._gate = asyncio.Semaphore(turn.context.parallel)
+
+    async def run(self) -> None:
+        """Run until nothing more can be done without a person."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        for step in self.plan:
+            call = self._decided.get(step["call"])
+            if step["status"] == "asking" and call is not None:
+                self._launch(step, call)
+        try:
+            while True:
+                self._start()
+                if not self._running:
+                    break
+                done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    self._finish(*self._running.pop(task), task.result())
+        finally:
+            for task in self._running:
+                task.cancel()
+        self._turn.spent = worked(self._turn.spent, loop.time() - started)
+
+    def _start(self) -> None:
+        """Start every step whose inputs are there."""
+        block_dependants(self.plan)
+        running = {step["id"] for step, _ in self._running.values()}
+        for step in ready_steps(self.plan):
+            if step["id"] in running:
+                continue
+            if asyncio.get_running_loop().time() >= self._ends:
+                self.out_of_time = True
+                return
+            self._prepare(step)
+        block_dependants(self.plan)
+
+    def _prepare(self, step: PlanStep) -> None:
+        turn = self._turn
+        try:
+            tool = turn.context.tools[step["tool"]]
+            arguments = resolved(tool, step["arguments"], self._values())
+        except ToolError as error:
+            refused = Call(id=step["call"], tool=step["tool"], arguments="{}", status="ready")
+            done = ToolOutcome(text=str(error), failed=True)
+            turn.emit(observed(refused, done))
+            self._finish(step, refused, done)
+            return
+        tainted = step.get("tainted", False) or self._from_untrusted(step)
+        call = planned_call(turn, step["tool"], arguments, step=step["call"], tainted=tainted)
+        if call["status"] == "ask":
+            step["status"] = "asking"
+            self.asking.append(call)
+        else:
+            self._launch(step, call)
+
+    def _launch(self, step: PlanStep, call: Call) -> None:
+        self._running[asyncio.ensure_future(self._perform(call))] = (step, call)
+
+    async def _perform(self, call: Call) -> ToolOutcome:
+        async with self._gate:
+            return await perform(self._turn, call, ends=self._ends)
+
+    def _finish(self, step: PlanStep, call: Call, done: ToolOutcome) -> None:
+        ended = recorded(self._turn, call, done)
+        step["status"] = "failed" if done.failed else "done"
+        step["result"] = ended.get("result", "")
+        if done.value:
+            step["value"] = self._turn.keep(done.value)
+
+    def _values(self) -> Mapping[str, tuple[str, str]]:
+        texts = self._turn.texts
+        return {
+            step["id"]: (texts.get(step.get("value", ""), ""), texts[step.get("result", "")])
+            for step in self.plan
+            if step["status"] == "done"
+        }
+
+    def _from_untrusted(self, step: PlanStep) -> bool:
+        """Return whether an argument is the result of a tool that is not trusted."""
+        tools = {one["id"]: one["tool"] for one in self.plan}
+        trusted = self._turn.context.trusted_tools
+        return any(tools[label] not in trusted for label in needs_of(step["arguments"]))
+
+
+def _evidence_control(labels: Sequence[str]) -> Control:
+    return Control(
+        name=EVIDENCE,
+        description="Takes a result from above, by its label.",
+        parameters=object_schema(label={"enum": list(labels)}),
+    )
+
+
+def _results(turn: Turn[RewooState]) -> list[tuple[str, str]]:
+    """Return background and results, by the labels of the plan."""
+    done = (step for step in turn.state.get("plan", []) if step["status"] == "done")
+    results = [
+        (f"{step['id']} {step['tool']}", turn.texts[step.get("result", "")]) for step in done
+    ]
+    return [*turn.background, *results]
+
+
+def _failures(turn: Turn[RewooState]) -> list[tuple[str, str]]:
+    """Return the steps that failed and those that wait for them, with the reasons."""
+    found: list[tuple[str, str]] = []
+    for step in lost_steps(turn.state.get("plan", [])):
+        reason = turn.texts.get(step.get("result", ""), "It needs a step that failed.")
+        call = f"{step['tool']}({shown_arguments(step['arguments'])})"
+        found.append((f"{step['id']} {step['status']}", f"{call}\n{reason}"))
+    problem = turn.state.get("problem")
+    return [*found, ("plan", f"The plan could not be read: {problem}")] if problem else found

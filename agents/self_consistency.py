@@ -1,0 +1,104 @@
+"""Self-consistency: several replies in one call, and the answer most often reached.
+
+After Wang et al., Self-Consistency Improves Chain of Thought Reasoning (2023).
+"""
+
+import functools
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+from langgraph.constants import END, START
+
+from ragkit.agents.agent import Agent, AgentOptions, Graph, agent_context, agent_graph, compiled
+from ragkit.agents.context import AgentContext
+from ragkit.agents.final_answer import without_model
+from ragkit.agents.model_call import ModelReply, ModelRequest, ask, object_schema
+from ragkit.agents.state import AgentState, Record, Update
+from ragkit.core.errors import InputError
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Message
+from ragkit.grammar import Grammar, json_grammar
+
+TEMPERATURE = 0.8
+"""The temperature at which replies differ, where `decoding` gives no other."""
+
+
+@functools.cache
+def reply_grammar() -> Grammar[Any]:
+    """Return the grammar of reasoning and an answer."""
+    return json_grammar(
+        object_schema(reasoning={"type": "string"}, answer={"type": "string", "minLength": 1})
+    )
+
+
+def self_consistency(llm: LLM, *, samples: int = 5, **options: Unpack[AgentOptions]) -> Agent:
+    """Make an agent that replies several times in one call and gives the most frequent answer.
+
+    Args:
+        llm: The model.
+        samples: Number of replies; at temperature 0.8 where `decoding` gives no other.
+        options: See `AgentOptions`.
+    """
+    context = agent_context(llm, [], ("consistent",), options)
+    pattern = SelfConsistency(context=context, samples=samples)
+    return compiled(pattern.graph(), context, pattern="self_consistency", options=options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfConsistency:
+    """The node of an agent that replies several times."""
+
+    context: AgentContext
+    samples: int
+
+    def graph(self) -> Graph:
+        """Return the graph of one node."""
+        graph = agent_graph(AgentState)
+        graph.add_node("sample", self.sample)
+        graph.add_edge(START, "sample")
+        graph.add_edge("sample", END)
+        return graph
+
+    async def sample(self, state: AgentState) -> Update:
+        """Reply several times and count the answers."""
+        context, turn = self.context, self.context.begin(state)
+        request = ModelRequest(
+            name="consistent",
+            messages=[
+                context.prompts.system("consistent"),
+                Message(role="user", content=turn.question),
+            ],
+            grammar=reply_grammar(),
+            max_tokens=context.reply_tokens,
+            final=True,
+            samples=self.samples,
+            decoding={} if "temperature" in context.decoding else {"temperature": TEMPERATURE},
+        )
+        said = await ask(turn, request)
+        text, count = _voted(said)
+        if not text:
+            reason = said.stopped_by or "model"
+            return turn.end(without_model([], f"stopped by {reason}"), reason)
+        note = turn.keep(f"{count} of {self.samples} replies say: {text}")
+        turn.trace.append(Record(id=f"{said.step}.1", kind="note", name="vote", result=note))
+        return turn.end(text, "finished")
+
+
+def _voted(said: ModelReply[Any]) -> tuple[str, int]:
+    """Return the answer most often given, as it was first written, and its number."""
+    answers: list[str] = []
+    for text in (said.text, *said.alternatives) if said.value is not None else ():
+        try:
+            answers.append(str(reply_grammar().parse(text)["answer"]).strip())
+        except InputError:
+            continue
+    counts = Counter(_plain(answer) for answer in answers)
+    if not counts:
+        return "", 0
+    winner, count = counts.most_common(1)[0]
+    return next(answer for answer in answers if _plain(answer) == winner), count
+
+
+def _plain(answer: str) -> str:
+    return " ".join("".join(c if c.isalnum() else " " for c in answer.casefold()).split())

@@ -1,0 +1,259 @@
+"""Tool calls: made at the same time, each through the journal, with failures as observations."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from langgraph.errors import GraphBubbleUp
+
+from ragkit.agents.budget import worked
+from ragkit.agents.context import Turn
+from ragkit.agents.events import Called, Observed
+from ragkit.agents.journal import Entry, Outcome
+from ragkit.agents.model_call import object_schema, trimmed
+from ragkit.agents.state import Call, Record, arguments_of, clean, digest, dumped
+from ragkit.core.errors import ToolError
+from ragkit.core.protocols import Tool
+from ragkit.core.types import Json, ToolResult
+from ragkit.grammar import ToolSpec
+
+FINISH = "finish"
+
+_GRACE_S = 0.05
+_VALUE_CHARS = 200_000
+_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A call that changes the agent's own course; satisfies `Tool` for the grammar."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Json]
+    permission: Literal["read"] = field(default="read", init=False)
+
+    @classmethod
+    def of_text(cls, name: str, description: str, **argument: str) -> "Control":
+        """Return a control with one text as its argument: a name and its description."""
+        properties: dict[str, dict[str, Json]] = {
+            key: {"type": "string", "description": text} for key, text in argument.items()
+        }
+        return cls(name=name, description=description, parameters=object_schema(**properties))
+
+    async def call(self, arguments: Mapping[str, Json], *, key: str) -> ToolResult:
+        """Never called: the agent acts on the call itself."""
+        return ToolResult(text="", value=None)
+
+
+FINISH_CONTROL = Control.of_text(
+    FINISH,
+    "Ends the work with the answer to the question.",
+    answer="The answer, in full.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOutcome:
+    """A call that is over. `failed` where `text` is the message of a failure."""
+
+    text: str
+    failed: bool
+    trimmed: bool = False
+    value: str = ""
+    citations: tuple[Mapping[str, object], ...] = ()
+    seconds: float = 0.0
+
+
+def specs_of(tools: Iterable[Tool]) -> list[ToolSpec]:
+    """Return tools as grammars take them."""
+    return [
+        ToolSpec(name=tool.name, description=tool.description, parameters=dict(tool.parameters))
+        for tool in tools
+    ]
+
+
+def planned_call(
+    turn: Turn, tool: str, arguments: Mapping[str, Json], *, step: str, tainted: bool
+) -> Call:
+    """Return a call as the state keeps it, with the reason to ask a person first, if any.
+
+    Args:
+        turn: The node's turn.
+        tool: The tool's name.
+        arguments: Its arguments.
+        step: The call's id in the trace.
+        tainted: Whether untrusted text may have shaped the arguments.
+    """
+    reason = turn.context.reasons.get((tool, tainted), "")
+    return Call(
+        id=step,
+        tool=tool,
+        arguments=dumped(dict(arguments)),
+        status="ask" if reason else "ready",
+        reason=reason,
+        tainted=tainted,
+    )
+
+
+def journal_key(run: str, call: Call) -> str:
+    """Return the key of a call: the same after a crash, another where the call differs."""
+    return f"{run}:{call['id']}:{digest(call['tool'] + call['arguments'])[:8]}"
+
+
+async def perform_all(turn: Turn, calls: Sequence[Call]) -> list[Call]:
+    """Make the calls that are ready, at the same time; return all calls in their order."""
+    loop = asyncio.get_running_loop()
+    started, seconds = loop.time(), turn.spare.seconds
+    gate = asyncio.Semaphore(turn.context.parallel)
+
+    async def one(call: Call) -> ToolOutcome:
+        async with gate:
+            return await perform(turn, call, ends=started + seconds)
+
+    ready = [call for call in calls if call["status"] == "ready"]
+    ended = await asyncio.gather(*(one(call) for call in ready), return_exceptions=True)
+    for result in ended:
+        if isinstance(result, BaseException):
+            raise result
+    done = {
+        call["id"]: recorded(turn, call, result)
+        for call, result in zip(ready, ended, strict=True)
+        if isinstance(result, ToolOutcome)
+    }
+    turn.spent = worked(turn.spent, loop.time() - started)
+    return [done.get(call["id"], call) for call in calls]
+
+
+async def perform(turn: Turn, call: Call, *, ends: float) -> ToolOutcome:
+    """Make one call and wait for its end, until the loop's time `ends`; it raises no failure."""
+    arguments = arguments_of(call)
+    turn.emit(Called(step=call["id"], tool=call["tool"], arguments=arguments))
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    refused = call.get("refused")
+    if refused is None:
+        outcome = await _journaled(turn, call, arguments, ends=ends)
+    else:
+        outcome = Outcome(error=refused)
+    done = _shortened(outcome, turn.context.observation_chars, seconds=loop.time() - started)
+    turn.emit(observed(call, done))
+    return done
+
+
+def observed(call: Call, done: ToolOutcome) -> Observed:
+    """Return the event of a call that is over."""
+    return Observed(
+        step=call["id"],
+        tool=call["tool"],
+        text=done.text,
+        failed=done.failed,
+        trimmed=done.trimmed,
+    )
+
+
+async def _journaled(
+    turn: Turn, call: Call, arguments: Mapping[str, Json], *, ends: float
+) -> Outcome:
+    tool, journal = turn.context.tools[call["tool"]], turn.journal
+    key = journal_key(turn.run, call)
+    if journal is None:
+        return await _outcome(tool, arguments, key=key, ends=ends)
+    known = await journal.begin(Entry(key=key, tool=tool.name, arguments=call["arguments"]))
+    if known is not None:
+        return known
+    outcome = await _outcome(tool, arguments, key=key, ends=ends)
+    await journal.end(key, outcome)
+    return outcome
+
+
+async def _outcome(tool: Tool, arguments: Mapping[str, Json], *, key: str, ends: float) -> Outcome:
+    """Wait for a tool until the time is over, even if it ignores being cancelled."""
+    rest = ends - asyncio.get_running_loop().time()
+    task = asyncio.ensure_future(tool.call(arguments, key=key))
+    try:
+        await asyncio.wait({task}, timeout=None if rest == float("inf") else max(0.0, rest))
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_GRACE_S)
+    if not task.done() or task.cancelled():
+        return Outcome(error=f"{tool.name} was stopped: the run's time is over.")
+    try:
+        return Outcome(result=task.result())
+    except ToolError as error:
+        return Outcome(error=str(error) or f"{tool.name} failed.")
+    except GraphBubbleUp:
+        raise
+    except Exception as error:  # noqa: BLE001  # a tool may raise anything; the model reads it
+        return Outcome(error=f"{tool.name} failed: {type(error).__name__}: {error}")
+
+
+def _shortened(outcome: Outcome, characters: int, *, seconds: float) -> ToolOutcome:
+    result = outcome.result
+    if result is None:
+        text = trimmed(clean(outcome.error), characters)
+        return ToolOutcome(text=text, failed=True, seconds=seconds)
+    text = clean(result.text)
+    value = dumped(result.value)
+    return ToolOutcome(
+        text=trimmed(text, characters),
+        failed=False,
+        trimmed=result.trimmed or len(text) > characters,
+        value=value if len(value) <= _VALUE_CHARS else "",
+        citations=tuple(asdict(citation) for citation in result.citations),
+        seconds=seconds,
+    )
+
+
+def recorded(turn: Turn, call: Call, done: ToolOutcome) -> Call:
+    """Record a call that is over in the trace; return the call with its result."""
+    result = turn.keep(done.text)
+    record = Record(
+        id=call["id"],
+        kind="tool",
+        name=call["tool"],
+        arguments=call["arguments"],
+        result=result,
+        failed=done.failed,
+        seconds=done.seconds,
+    )
+    if done.citations:
+        record["citations"] = [dict(citation) for citation in done.citations]
+    turn.trace.append(record)
+    ended = Call(
+        id=call["id"],
+        tool=call["tool"],
+        arguments=call["arguments"],
+        status="done",
+        tainted=call.get("tainted", False),
+        result=result,
+        failed=done.failed,
+    )
+    times = _repeats(turn.trace, record)
+    if times > 1:
+        ended["notice"] = (
+            f"This same call has now given this same result {times} times; do something else."
+        )
+    return ended
+
+
+def _repeats(trace: Sequence[Record], record: Record) -> int:
+    """Return how often this call gave this result so far, this time included."""
+    same = [
+        one
+        for one in trace
+        if one["kind"] == "tool"
+        and one["name"] == record["name"]
+        and one.get("arguments") == record.get("arguments")
+        and one.get("result") == record.get("result")
+    ]
+    return len(same)
+
+
+def repeated_too_often(turn: Turn, calls: Iterable[str]) -> bool:
+    """Return whether one of the calls of these ids gave the same result for the third time."""
+    seen = set(calls)
+    trace = turn.trace
+    return any(_repeats(trace, record) >= _REPEATS for record in trace if record["id"] in seen)
