@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from ragkit.core.errors import RagkitError
-from ragkit.ui.pages import ask
+from ragkit.ui.views import ask, inspect
 from ragkit.ui.readiness import LoadStep
 from ragkit.ui.session import show_error
 from ragkit.ui.workspace import Workspace
@@ -22,6 +22,7 @@ _SIGNS: Mapping[str, str] = {
 Show = Callable[[Workspace], None]
 _PAGES: tuple[tuple[str, str, str, Show], ...] = (
     ("Ask", "ask", ":material/forum:", ask.show),
+    ("Inspect", "inspect", ":material/compare_arrows:", inspect.show),
 )
 
 

@@ -8,7 +8,7 @@ from ragkit.core.protocols import LLM, Embedder, Index, LegQuery, Legs, OnProgre
 from ragkit.core.settings import Settings
 from ragkit.core.types import FloatArray
 from ragkit.core.vectors import unit
-from ragkit.ingest.pipeline import passage_text
+from ragkit.ingest.passage import passage_text
 from ragkit.sdk import AsyncRAG
 
 

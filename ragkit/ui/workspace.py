@@ -1,5 +1,6 @@
 """Everything that the pages share in one process: index, models, conversations, jobs, logs."""
 
+import functools
 import json
 import logging
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from ragkit.ui.shared_rag import PassageVectors, SharedRAG
 
 if TYPE_CHECKING:
     from ragkit.ui.answer_job import AnswerJob
+    from ragkit.ui.inspection import Inspector
 
 _VARIANTS = 64
 _WARMING = Hit(
@@ -44,6 +46,7 @@ class Workspace:
         failures: What failed.
         latencies: Times by stage.
         answers: Answers in progress, by conversation.
+        revision: Grows with every change of the documents, so that kept searches are not stale.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Workspace:
                 LoadStep(name="answers", load=self._load_answerer),
             ]
         )
+        self.revision = 0
         self._given_llm = llm
         self._llms: dict[str, LLM] = {}
         self._variants: dict[str, SharedRAG] = {}
@@ -144,6 +148,13 @@ class Workspace:
                 self._variants.pop(next(iter(self._variants)))
             self._variants[key] = made
         return made
+
+    @functools.cached_property
+    def inspector(self) -> "Inspector":
+        """Searches with explanations."""
+        from ragkit.ui.inspection import Inspector  # which imports this module
+
+        return Inspector(self)
 
     def example_questions(self, count: int) -> list[str]:
         """Return the first answerable questions of the file that was given, if any.

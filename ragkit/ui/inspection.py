@@ -1,0 +1,155 @@
+"""One query under chosen settings, with every candidate of every stage."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
+
+from ragkit.core.settings import RerankerSettings, Settings
+from ragkit.core.sync import run_sync
+from ragkit.core.types import Chunk, TransformName
+from ragkit.models.cross_encoder import PACKAGED_READER
+from ragkit.retrieval.hybrid import Explanation
+from ragkit.ui.workspace import Workspace
+
+Fusion: TypeAlias = Literal["scores", "rrf"]
+_KEPT = 64
+_DEEPEST = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchChoices:
+    """Everything that decides a search, as its controls say.
+
+    `dimensions` ranks the dense candidates by that prefix of their vectors; `reranker` names a
+    model, or is empty; `mmr_lambda` is None where diversity is not wanted.
+    """
+
+    k: int = 5
+    depth: int = 100
+    fusion: Fusion = "scores"
+    rrf_k: int = 60
+    dense_weight: float = 1.0
+    bm25_weight: float = 2.0
+    dimensions: int | None = None
+    reranker: str = ""
+    rerank_depth: int = 20
+    rerank_weight: float | None = None
+    mmr_lambda: float | None = None
+    transform: TransformName | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """A search as it went.
+
+    Attributes:
+        ids: The hits, best first.
+        explanation: Every candidate of every stage.
+        chunks: The chunks that can be shown, by id.
+    """
+
+    ids: tuple[str, ...]
+    explanation: Explanation
+    chunks: dict[str, Chunk]
+
+
+def default_choices(settings: Settings) -> SearchChoices:
+    """Return the choices of the settings in force."""
+    config = settings.retrieval
+    return SearchChoices(
+        k=config.k,
+        depth=config.depth,
+        fusion=config.fusion,
+        rrf_k=config.rrf_k,
+        dense_weight=config.dense_weight,
+        bm25_weight=config.bm25_weight,
+        reranker=settings.reranker.model or "",
+        rerank_depth=settings.reranker.depth,
+        rerank_weight=config.rerank_weight,
+        mmr_lambda=config.mmr_lambda,
+        transform=config.transform,
+    )
+
+
+def rerankers(settings: Settings) -> list[str]:
+    """Return the names of the rerankers to choose from."""
+    return list(dict.fromkeys([PACKAGED_READER, settings.reranker.model or PACKAGED_READER]))
+
+
+def search_settings(settings: Settings, choices: SearchChoices) -> Settings:
+    """Return the settings with the choices in force."""
+    retrieval = settings.retrieval.model_copy(
+        update={
+            "k": choices.k,
+            "depth": choices.depth,
+            "fusion": choices.fusion,
+            "rrf_k": choices.rrf_k,
+            "dense_weight": choices.dense_weight,
+            "bm25_weight": choices.bm25_weight,
+            "rerank_weight": choices.rerank_weight,
+            "mmr_lambda": choices.mmr_lambda,
+            "transform": choices.transform,
+        }
+    )
+    reranker = RerankerSettings(
+        **{
+            **settings.reranker.model_dump(),
+            "model": choices.reranker or None,
+            "depth": choices.rerank_depth,
+        }
+    )
+    return settings.model_copy(update={"retrieval": retrieval, "reranker": reranker})
+
+
+class Inspector:
+    """Searches with explanations; the same search is not run twice on the same documents."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Search the index of this workspace."""
+        self._workspace = workspace
+        self._kept: dict[str, Inspected] = {}
+
+    def search(self, query: str, choices: SearchChoices, *, shown: int | None = None) -> Inspected:
+        """Return the search with the chunks of the first `shown` candidates of each stage.
+
+        Raises:
+            InputError: The query or the filter cannot be used.
+            ConfigError: A choice needs a language model, and none is set.
+        """
+        parts = [query, asdict(choices), shown, self._workspace.revision]
+        key = json.dumps(parts)
+        if key not in self._kept:
+            found = run_sync(lambda: self._search(query, choices, shown or choices.k))
+            self._workspace.latencies.add(found.explanation.seconds)
+            while len(self._kept) >= _KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = found
+        return self._kept[key]
+
+    def deep(self, query: str, choices: SearchChoices, chunks: int) -> Inspected:
+        """Return the same search with legs so deep that every chunk has a rank where it can."""
+        depth = min(max(chunks, choices.depth), _DEEPEST)
+        everything = SearchChoices(**{**asdict(choices), "depth": depth})
+        return self.search(query, everything, shown=choices.k)
+
+    async def _search(self, query: str, choices: SearchChoices, shown: int) -> Inspected:
+        settings = search_settings(self._workspace.settings, choices)
+        rag = self._workspace.variant(settings, dimensions=choices.dimensions)
+        hits = await rag.search(query, where=choices.where.strip() or None, explain=True)
+        explanation = hits.explanation
+        if explanation is None:
+            raise AssertionError("a search with explain=True has an explanation")
+        chunks = {hit.chunk.id: hit.chunk for hit in hits}
+        wanted = {
+            item
+            for ranked in explanation.stages.values()
+            for item, rank, _ in ranked
+            if rank <= shown
+        }
+        missing = sorted(wanted - set(chunks))
+        index = await rag.index()
+        fetched = await index.fetch(missing, tenant=self._workspace.tenant) if missing else []
+        chunks |= {chunk.id: chunk for chunk in fetched}
+        ids = tuple(hit.chunk.id for hit in hits)
+        return Inspected(ids=ids, explanation=explanation, chunks=chunks)
