@@ -4,7 +4,6 @@ After Wang et al., Self-Consistency Improves Chain of Thought Reasoning (2023).
 """
 
 import functools
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -19,6 +18,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Message
 from ragkit.grammar import Grammar, json_grammar
+from ragkit.llm.wrappers.self_consistency import majority
 
 TEMPERATURE = 0.8
 """The temperature at which replies differ, where `decoding` gives no other."""
@@ -93,11 +93,10 @@ def _voted(said: ModelReply[Any]) -> tuple[str, int]:
             answers.append(str(reply_grammar().parse(text)["answer"]).strip())
         except InputError:
             continue
-    counts = Counter(_plain(answer) for answer in answers)
-    if not counts:
+    if not answers:
         return "", 0
-    winner, count = counts.most_common(1)[0]
-    return next(answer for answer in answers if _plain(answer) == winner), count
+    found = majority(answers, key=_plain)
+    return found.value, found.count
 
 
 def _plain(answer: str) -> str:
