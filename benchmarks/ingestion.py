@@ -17,7 +17,7 @@ from ragkit import RAG, Settings
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import EmbedderSettings, RetrievalSettings
 from ragkit.core.sync import run_sync
-from ragkit.ingest.pipeline import passage_text
+from ragkit.ingest.passage import passage_text
 from ragkit.models.build import build_embedder
 from ragkit.testing.embedder import HashEmbedder
 

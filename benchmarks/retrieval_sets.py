@@ -12,10 +12,11 @@ from ragkit.core.protocols import Index, Tokenizer
 from ragkit.core.settings import EmbedderSettings, IndexSettings, Settings
 from ragkit.core.types import Chunk, FloatArray, Task
 from ragkit.evaluation.datasets import RetrievalDataset, load_beir
-from ragkit.evaluation.retrieval_run import index_dataset
-from ragkit.index.open import identity_for, open_index
+from ragkit.evaluation.retrieval import index_dataset
+from ragkit.index.build import build_index, identity_for
 from ragkit.ingest.build import build_chunker
-from ragkit.ingest.pipeline import Pipeline, passage_text
+from ragkit.ingest.passage import passage_text
+from ragkit.ingest.pipeline import Pipeline
 from ragkit.models.build import build_embedder
 from ragkit.models.matryoshka import load_rotation
 from ragkit.models.packaged import CROSS_ENCODER, MINILM, ROTATIONS, verified_weights
@@ -141,7 +142,7 @@ async def prepared(
     identity = identity_for(kept, stored)
     digest = hashlib.sha256(repr((identity, chunker.identity)).encode()).hexdigest()[:12]
     place = str(CACHE / f"{dataset.name}-{digest}")
-    index = await open_index(stored.model_copy(update={"location": place}), identity)
+    index = await build_index(stored.model_copy(update={"location": place}), identity)
     try:
         pipeline = Pipeline(index=index, chunker=chunker, embedder=kept, batch_chunks=512)
         await index_dataset(pipeline, dataset)

@@ -10,8 +10,8 @@ import numpy as np
 
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.filters import has_type
-from ragkit.core.protocols import Chunker, Embedder, Entry, Index, OnProgress, Progress, Tokenizer
-from ragkit.core.text import is_unicode, may_exceed
+from ragkit.core.protocols import Chunker, Embedder, Entry, Index, OnProgress, Progress
+from ragkit.core.text import is_unicode
 from ragkit.core.types import (
     DEFAULT_TENANT,
     Chunk,
@@ -21,7 +21,7 @@ from ragkit.core.types import (
     stable_id,
 )
 from ragkit.index.integrity import repair, verify
-from ragkit.ingest.chunkers.recursive import HEADER_TOKENS
+from ragkit.ingest.passage import passage_text
 from ragkit.ingest.report import FailedDocument, IngestReport
 from ragkit.ingest.sources import DocumentSource, SourceSet
 
@@ -194,12 +194,3 @@ class Pipeline:
     def _report(self, phase: str, done: int, total: int, item: str) -> None:
         if self.on_progress is not None:
             self.on_progress(Progress(phase=phase, done=done, total=total, item=item))
-
-
-def passage_text(chunk: Chunk, tokenizer: Tokenizer) -> str:
-    """Return the text to embed for a chunk: its header, cut to HEADER_TOKENS, and its text."""
-    header = chunk.header
-    if may_exceed(header, HEADER_TOKENS):
-        starts = tokenizer.token_starts(header)
-        header = header[: starts[HEADER_TOKENS]] if len(starts) > HEADER_TOKENS else header
-    return f"{header}\n\n{chunk.text}" if header else chunk.text

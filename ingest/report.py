@@ -15,9 +15,20 @@ class FailedDocument:
 class IngestReport:
     """The outcome of one run: uris by what was done with them.
 
-    `skipped` are files of a format that no loader reads, found in a folder; `truncated` are
-    documents with a passage longer than the model reads; `repaired` counts faults of an
-    interrupted run that were repaired first; `chunks` counts those written.
+    Attributes:
+        added: New documents.
+        updated: Documents whose content, metadata, loader or chunker changed.
+        unchanged: Documents that were left as they are.
+        deleted: Documents that a sync removed, since they are gone from its sources.
+        skipped: Files in folders of a format that no loader reads.
+        truncated: Documents with a passage longer than the model reads.
+        failed: Documents, folders and deletions that failed or were refused, with reasons.
+        stopped: Why the run ended early, empty where it did not.
+        chunks: Number of chunks written.
+        kept: Number of those whose vectors were kept, since their text did not change.
+        tokens: Number of tokens to embed; counted in a dry run only.
+        dry_run: Whether nothing was done, and the report says what would be.
+        seconds: Duration of the run.
     """
 
     added: list[str] = field(default_factory=list[str])
@@ -27,14 +38,18 @@ class IngestReport:
     skipped: list[str] = field(default_factory=list[str])
     truncated: list[str] = field(default_factory=list[str])
     failed: list[FailedDocument] = field(default_factory=list[FailedDocument])
+    stopped: str = ""
     repaired: int = 0
     chunks: int = 0
+    kept: int = 0
+    tokens: int = 0
+    dry_run: bool = False
     seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
-        """True where no document failed."""
-        return not self.failed
+        """True where the run came to its end and nothing failed."""
+        return not (self.failed or self.stopped)
 
     def __str__(self) -> str:
         """Return the counts on one line."""
@@ -46,4 +61,6 @@ class IngestReport:
             "failed": len(self.failed),
         }
         counts = ", ".join(f"{count} {name}" for name, count in parts.items())
+        if self.dry_run:
+            return f"dry run: {counts} ({self.chunks} chunks, {self.tokens} tokens)"
         return f"{counts} ({self.chunks} chunks in {self.seconds:.1f} s)"

@@ -1,35 +1,18 @@
 """The default chunker: cuts at sections, else blocks, else sentences, else tokens."""
 
 import bisect
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.text import check_language, sentences
 from ragkit.core.types import DEFAULT_TENANT, Block, Chunk, Document, stable_id
+from ragkit.ingest.chunkers.sections import TextUnit, sections_of, split_section
 from ragkit.ingest.loaders import heading_text
-
-HEADER_TOKENS = 40
-"""Room that every chunk leaves for its header (title and headings) in the model's window."""
+from ragkit.ingest.passage import HEADER_TOKENS
 
 _PIECE_CHARACTERS = 50_000
-_SMALL = 0.25
-"""A section below this share of the chunk size is joined to the next."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Unit:
-    """A span that is not divided further, with its length in tokens and its place."""
-
-    start: int
-    end: int
-    tokens: int
-    is_heading: bool
-    path: tuple[str, ...]
-    page: int | None
 
 
 class RecursiveChunker:
@@ -79,8 +62,8 @@ class RecursiveChunker:
         units = list(self._units(document))
         groups = [
             group
-            for section in _sections(units, self._size)
-            for group in _split(section, self._size)
+            for section in sections_of(units, self._size)
+            for group in split_section(section, self._size)
         ]
         return [
             self._chunk(document, units, group, ordinal, tenant)
@@ -90,8 +73,8 @@ class RecursiveChunker:
     def _chunk(
         self,
         document: Document,
-        units: Sequence[_Unit],
-        group: Sequence[_Unit],
+        units: Sequence[TextUnit],
+        group: Sequence[TextUnit],
         ordinal: int,
         tenant: str,
     ) -> Chunk:
@@ -111,17 +94,18 @@ class RecursiveChunker:
             metadata=document.metadata,
         )
 
-    def _overlap_start(self, units: Sequence[_Unit], first: _Unit) -> int:
+    def _overlap_start(self, units: Sequence[TextUnit], first: TextUnit) -> int:
         start, room = first.start, self._overlap
         position = bisect.bisect_left(units, first.start, key=lambda unit: unit.start)
-        for unit in reversed(units[:position]):
-            room -= unit.tokens
-            if room < 0 or first.is_heading:
+        while position > 0 and not first.is_heading:
+            position -= 1
+            room -= units[position].tokens
+            if room < 0:
                 break
-            start = unit.start
+            start = units[position].start
         return start
 
-    def _units(self, document: Document) -> Iterator[_Unit]:
+    def _units(self, document: Document) -> Iterator[TextUnit]:
         path: list[tuple[int, str]] = []
         for block, start, end in _tiles(document):
             if block.kind == "heading":
@@ -129,7 +113,7 @@ class RecursiveChunker:
                 path.append((block.level, heading_text(block)))
             headings = tuple(name for _, name in path)
             for piece_start, piece_end, tokens in self._pieces(document.text, block, start, end):
-                yield _Unit(
+                yield TextUnit(
                     start=piece_start,
                     end=piece_end,
                     tokens=tokens,
@@ -189,52 +173,3 @@ def _tiled(starts: Sequence[int], end: int) -> Iterator[tuple[int, int]]:
     """Yield spans from each start to the next that together cover `0..end`."""
     edges = sorted({0, end, *(start for start in starts if start < end)})
     yield from pairwise(edges)
-
-
-def _sections(units: Sequence[_Unit], size: int) -> Iterator[list[_Unit]]:
-    """Yield runs of units between headings; a run that is small is joined to the next."""
-    current: list[_Unit] = []
-    for position, unit in enumerate(units):
-        starts_section = unit.is_heading and current and not current[-1].is_heading
-        if starts_section and not _absorbs(current, _run_tokens(units, position), size):
-            yield current
-            current = []
-        current.append(unit)
-    if current:
-        yield current
-
-
-def _absorbs(current: Sequence[_Unit], following: int, size: int) -> bool:
-    tokens = sum(unit.tokens for unit in current)
-    return tokens < size * _SMALL and tokens + following <= size
-
-
-def _run_tokens(units: Sequence[_Unit], position: int) -> int:
-    """Count the tokens of the section that starts at a heading (or at several in a row)."""
-    total, body = 0, False
-    for unit in units[position:]:
-        if unit.is_heading and body:
-            break
-        body = body or not unit.is_heading
-        total += unit.tokens
-    return total
-
-
-def _split(section: Sequence[_Unit], size: int) -> Iterator[list[_Unit]]:
-    """Divide a section into parts of at most `size` tokens, about equal in length."""
-    total = sum(unit.tokens for unit in section)
-    target = math.ceil(total / max(1, math.ceil(total / size)))
-    current: list[_Unit] = []
-    tokens = 0
-    for unit in section:
-        over = tokens + unit.tokens > size
-        full = tokens >= target or (
-            tokens + unit.tokens / 2 > target and not current[-1].is_heading
-        )
-        if current and (over or full):
-            yield current
-            current, tokens = [], 0
-        current.append(unit)
-        tokens += unit.tokens
-    if current:
-        yield current

@@ -38,7 +38,10 @@ def test_unknown_formats_are_skipped_in_a_folder_but_fail_when_named() -> None:
 
 def test_a_missing_path_fails_by_name() -> None:
     (failure,) = from_paths([Path("nowhere")]).failed
-    assert (failure.uri, failure.reason) == ("nowhere", "No file or folder at 'nowhere'.")
+    assert (failure.uri, failure.reason) == (
+        "nowhere",
+        "No file or folder at 'nowhere'. Fix: check the path.",
+    )
 
 
 def test_a_folder_link_back_up_is_not_followed_forever() -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from ragkit import ConfigError, Document
 from ragkit.core.protocols import Embedder
-from ragkit.ingest.chunkers.recursive import HEADER_TOKENS, RecursiveChunker
+from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.loaders import MarkdownLoader
+from ragkit.ingest.passage import HEADER_TOKENS
 
 
 class _Words:

@@ -1,0 +1,133 @@
+"""The preparation of a document: whether it changed, and if so its chunks, ready to embed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+from ragkit.core.errors import InputError
+from ragkit.core.filters import has_type
+from ragkit.core.protocols import Chunker, Entry
+from ragkit.core.text import is_unicode
+from ragkit.core.types import (
+    Document,
+    DocumentRecord,
+    FieldType,
+    Metadata,
+    MetadataValue,
+    stable_id,
+    versioned,
+)
+from ragkit.ingest.sources.source import DocumentSource, OpenedSource, origin_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """Compares sources with their records, and makes entries of those that changed.
+
+    Attributes:
+        chunker: Divides the documents.
+        fields: The index's filterable fields.
+        tenant: Whose documents these are.
+        take_over: Whether documents of another origin with the same uri are replaced.
+        replace_metadata: Whether metadata that an earlier run added, and this one does not, goes.
+    """
+
+    chunker: Chunker
+    fields: Mapping[str, FieldType]
+    tenant: str
+    take_over: bool = False
+    replace_metadata: bool = False
+
+    def is_unchanged(self, source: DocumentSource, record: DocumentRecord) -> bool:
+        """Return whether size and times prove a source unchanged, without reading it.
+
+        Raises:
+            InputError: The record belongs to another origin.
+        """
+        self._check_origin(source, record)
+        if not record.stamp or self._pipeline(source, record) != record.pipeline:
+            return False
+        return source.stamp() == record.stamp
+
+    def prepare(
+        self, source: DocumentSource, record: DocumentRecord | None
+    ) -> Entry | DocumentRecord:
+        """Read a source; return its new version without vectors, or the record of an unchanged one.
+
+        That record has the present stamp.
+
+        Raises:
+            InputError: The document cannot be read, loaded or stored.
+        """
+        opened = source.open()
+        pipeline = self._pipeline(source, record)
+        known = record and (record.content_hash, record.pipeline, record.source)
+        if record and known == (opened.content_hash, pipeline, source.origin):
+            return replace(record, stamp=opened.stamp or record.stamp)
+        return self._entry(source, opened, pipeline)
+
+    def _entry(self, source: DocumentSource, opened: OpenedSource, pipeline: str) -> Entry:
+        document = opened.load()
+        added = _added(pipeline)
+        document = replace(document, metadata={**document.metadata, **added})
+        self._check(document)
+        generation = stable_id(
+            "generation", self.tenant, source.uri, source.origin, opened.content_hash, pipeline
+        )
+        chunks = versioned(self.chunker.chunk(document), generation)
+        record = DocumentRecord(
+            uri=source.uri,
+            tenant=self.tenant,
+            title=document.title,
+            content_hash=opened.content_hash,
+            pipeline=pipeline,
+            chunks=len(chunks),
+            generation=generation,
+            source=source.origin,
+            stamp=opened.stamp,
+        )
+        return Entry(record=record, chunks=chunks, vectors=None)
+
+    def _pipeline(self, source: DocumentSource, record: DocumentRecord | None) -> str:
+        """Return what shapes the chunks beside the content: loader, chunker, added metadata."""
+        kept: Metadata = {}
+        if record and record.source == source.origin and not self.replace_metadata:
+            kept = _added(record.pipeline)
+        added = {**kept, **source.added_metadata()}
+        return json.dumps([source.identity, self.chunker.identity, added], sort_keys=True)
+
+    def _check_origin(self, source: DocumentSource, record: DocumentRecord) -> None:
+        if record.source != source.origin and not self.take_over:
+            raise InputError(
+                f"{source.uri!r} is in the index already, from {origin_text(record.source)}, and "
+                f"this one is from {origin_text(source.origin)}: nothing was overwritten. Fix: "
+                "name this source (--source NAME, source='NAME'), or replace the other with "
+                "--force (force=True)."
+            )
+
+    def _check(self, document: Document) -> None:
+        if not (is_unicode(document.title) and is_unicode(document.text)):
+            raise InputError(
+                f"{document.uri!r} has half of a surrogate pair in its text or title, which is no "
+                "character. Fix: decode it with errors='replace'."
+            )
+        for name, kind in self.fields.items():
+            value = document.metadata.get(name)
+            if value is not None and not has_type(value, kind):
+                raise InputError(
+                    f"{document.uri!r} has {name} = {value!r}, but that field is declared as "
+                    f"{kind}. Fix: change the document, or the declaration under [index.fields]."
+                )
+
+
+def _added(pipeline: str) -> dict[str, MetadataValue]:
+    """Return the metadata that was added, from a record's `pipeline`; other writers add none."""
+    try:
+        parts = json.loads(pipeline)
+    except ValueError:
+        return {}
+    if not isinstance(parts, list) or len(cast("list[object]", parts)) != 3:
+        return {}
+    added = cast("dict[str, str | int | float | bool | list[str]]", parts[2])
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in added.items()}

@@ -1,0 +1,141 @@
+"""A file as a source: read whole at one moment, with a stamp that shows whether it changed."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from ragkit.core.errors import InputError
+from ragkit.core.protocols import Loader
+from ragkit.core.types import Metadata
+from ragkit.ingest.loaders import LOADERS, loader_for
+from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.sources.root import SourceRoot
+from ragkit.ingest.sources.source import OpenedSource
+
+MetadataOf: TypeAlias = Metadata | Callable[[Path], Metadata]
+"""Metadata for every file, or a function that gives a file's."""
+
+_SETTLED_NS = 2 * 10**9
+"""Age of a file's last change from which its stamp proves that it has not changed since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReader:
+    """Reads files: their encoding, their largest size, and the metadata that is added to them."""
+
+    encoding: str = "utf-8"
+    max_bytes: int = 50 * 2**20
+    metadata: MetadataOf | None = None
+
+    def reads(self, path: Path) -> bool:
+        """Return whether a loader reads files of this extension."""
+        return path.suffix.lower() in LOADERS
+
+    def loader(self, path: Path) -> Loader:
+        """Return the loader of a file; see `loader_for`."""
+        return loader_for(path.name, encoding=self.encoding)
+
+    def metadata_of(self, path: Path) -> Metadata:
+        """Return the metadata that is added to a file's own.
+
+        Raises:
+            InputError: The function of the path gives no mapping.
+        """
+        if not callable(self.metadata):
+            return self.metadata or {}
+        given = self.metadata(path)
+        if not isinstance(cast("object", given), Mapping):
+            raise InputError(
+                f"The metadata function gave {given!r} for {str(path)!r}. "
+                "Fix: return a dict, empty where there is none."
+            )
+        return given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSource:
+    """A file under a root."""
+
+    path: Path
+    root: SourceRoot
+    reader: FileReader
+
+    @property
+    def uri(self) -> str:
+        """The root's name and the path below the root."""
+        return self.root.uri(self.path)
+
+    @property
+    def origin(self) -> str:
+        """The root's."""
+        return self.root.origin
+
+    @property
+    def identity(self) -> str:
+        """The loader's."""
+        return self.reader.loader(self.path).identity
+
+    def added_metadata(self) -> Metadata:
+        """Return what the reader adds to the metadata of this file."""
+        return self.reader.metadata_of(self.path)
+
+    def stamp(self) -> str:
+        """Return size and times of the file, empty where it cannot be examined."""
+        try:
+            return file_stamp(self.path.stat())
+        except OSError:
+            return ""
+
+    def aliases(self) -> "Sequence[FileSource]":
+        """Return the file under the other folders that hold it, each a root by its own name."""
+        if self.root.chosen:
+            return ()
+        others = (folder for folder in self.path.parents if folder != self.root.path)
+        return [replace(self, root=SourceRoot.of(folder)) for folder in others]
+
+    def open(self) -> OpenedSource:
+        """Read the file; see `read_file`."""
+        data, stat = read_file(self.path, max_bytes=self.reader.max_bytes)
+        settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS
+        return OpenedSource(
+            content_hash=content_hash(data),
+            # A file that was just written may be written again within the clock's resolution.
+            stamp=file_stamp(stat) if settled else "",
+            load=partial(self.reader.loader(self.path).load, data, uri=self.uri),
+        )
+
+
+def file_stamp(stat: os.stat_result) -> str:
+    """Return size, modification and change time, one of which a change of the content changes."""
+    return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+
+
+def read_file(path: Path, *, max_bytes: int) -> tuple[bytes, os.stat_result]:
+    """Read a file's bytes, all of one moment, and what the system says of it then.
+
+    Raises:
+        InputError: It is too large, not a regular file, unreadable, or changed while being read.
+    """
+    try:
+        before = path.stat()
+        if not path.is_file():
+            raise InputError(f"{str(path)!r} is not a regular file. Fix: leave it out.")
+        if before.st_size > max_bytes:
+            raise InputError(
+                f"{str(path)!r} has {before.st_size / 2**20:.0f} MiB, more than the "
+                f"{max_bytes / 2**20:.0f} allowed. Fix: divide it, or raise ingest.max_file_mb."
+            )
+        data = path.read_bytes()
+        after = path.stat()
+    except OSError as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read: {error.strerror or error}. "
+            "Fix: make it readable, or leave it out."
+        ) from error
+    if (file_stamp(before), before.st_size) != (file_stamp(after), len(data)):
+        raise InputError(f"{str(path)!r} changed while it was read. Fix: run the ingestion again.")
+    return data, after

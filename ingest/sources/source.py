@@ -1,0 +1,75 @@
+"""The protocol of sources: what the pipeline asks of anything that a document can be read from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ragkit.core.types import Document, Metadata
+
+CODE_ORIGIN = ""
+"""The origin of documents that were made in code, without a named source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedSource:
+    """A source's content at one moment.
+
+    Attributes:
+        content_hash: Of the content; equal hashes mean equal content.
+        stamp: Size and times of the file, empty where they cannot prove that it is unchanged.
+        load: Makes a document of the content; raises `InputError` where that is impossible.
+    """
+
+    content_hash: str
+    stamp: str = ""
+    load: Callable[[], Document]
+
+
+class DocumentSource(Protocol):
+    """Something that a document can be read from."""
+
+    @property
+    def uri(self) -> str:
+        """The document's name in the index."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """The place that it belongs to; a sync deletes only documents of its own origins."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Everything beside the content that shapes the document, such as the loader."""
+        ...
+
+    def added_metadata(self) -> Metadata:
+        """Return what is added to the document's own metadata."""
+        ...
+
+    def stamp(self) -> str:
+        """Return the present stamp without reading the content; see `OpenedSource`."""
+        ...
+
+    def aliases(self) -> "Sequence[DocumentSource]":
+        """Return the same document under the other names that an earlier run may have used."""
+        ...
+
+    def open(self) -> OpenedSource:
+        """Read the content.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        ...
+
+
+def origin_text(origin: str) -> str:
+    """Return an origin in words, for messages."""
+    kind, _, name = origin.partition(":")
+    words = {
+        "folder": f"the folder {name!r}",
+        "named": f"the source {name!r}",
+        "documents": f"the documents of {name!r}",
+    }
+    return words.get(kind, "documents made in code")

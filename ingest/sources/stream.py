@@ -1,0 +1,174 @@
+"""The stream of sources that a run reads: paths, documents and iterables of them, as they come."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from ragkit.core.errors import InputError, RagkitError
+from ragkit.core.types import Document
+from ragkit.ingest.report import FailedDocument
+from ragkit.ingest.sources.file import FileReader, FileSource
+from ragkit.ingest.sources.item import MemorySource, SourceItem, as_document
+from ragkit.ingest.sources.pattern import PathPatterns
+from ragkit.ingest.sources.source import CODE_ORIGIN, DocumentSource
+from ragkit.ingest.sources.walk import FileWalk, SourceScope
+
+GROUP = 256
+"""Sources whose records are looked up together."""
+
+_Found: TypeAlias = DocumentSource | FailedDocument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """The choices of a run about its sources.
+
+    Attributes:
+        reader: Reads the files.
+        patterns: The paths below each root that the run covers.
+        source: `NAME` or `NAME=FOLDER`; see `SourceRoot.parse`. Documents made in code belong to
+            the source NAME then.
+    """
+
+    reader: FileReader = field(default_factory=FileReader)
+    patterns: PathPatterns = field(default_factory=PathPatterns)
+    source: str | None = None
+
+    @property
+    def document_origin(self) -> str:
+        """The origin of documents made in code."""
+        if self.source is None:
+            return CODE_ORIGIN
+        return f"documents:{self.source.partition('=')[0]}"
+
+
+class SourceStream:
+    """A stream of sources, each uri once.
+
+    Attributes:
+        options: The choices about them.
+        walks: The walks over the paths that were given, complete when the stream is.
+        failed: What could not be made a source.
+        uris: The uris so far, each with its path where it is a file.
+        has_documents: Whether documents made in code were among them.
+    """
+
+    def __init__(self, items: Iterable[SourceItem], options: SourceOptions | None = None) -> None:
+        """Prepare a stream; nothing is read yet."""
+        self.options = options or SourceOptions()
+        self.walks: list[FileWalk] = []
+        self.failed: list[FailedDocument] = []
+        self.uris: dict[str, Path | None] = {}
+        self.has_documents = False
+        self._items = items
+        self._visited: set[Path] = set()
+
+    async def groups(self) -> AsyncGenerator[list[DocumentSource]]:
+        """Yield the sources in groups whose records can be looked up together."""
+        group: list[DocumentSource] = []
+        async for source in self._sources(self._items):
+            if isinstance(source, FailedDocument):
+                self.failed.append(source)
+            elif self._is_new(source):
+                group.append(source)
+            if len(group) == GROUP:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def _is_new(self, source: DocumentSource) -> bool:
+        path = source.path if isinstance(source, FileSource) else None
+        if source.uri not in self.uris:
+            self.uris[source.uri] = path
+            return True
+        known = self.uris[source.uri]
+        if path is None or known != path:
+            self.failed.append(_given_twice(source.uri, known, path))
+        return False
+
+    async def _sources(self, items: Iterable[SourceItem]) -> AsyncGenerator[_Found]:
+        for item in items:
+            if isinstance(item, str | Path | Document | tuple | Mapping):
+                async for source in self._one(cast("object", item)):
+                    yield source
+            elif isinstance(item, AsyncIterable):
+                async for single in item:
+                    async for source in self._one(single):
+                        yield source
+            else:
+                for single in item:
+                    async for source in self._one(single):
+                        yield source
+
+    async def _one(self, item: object) -> AsyncGenerator[_Found]:
+        if isinstance(item, str | Path):
+            async for source in self._walked(Path(item)):
+                yield source
+            return
+        self.has_documents = True
+        try:
+            yield MemorySource(document=as_document(item), origin=self.options.document_origin)
+        except InputError as error:
+            yield FailedDocument(uri=_name_of(item), reason=str(error))
+
+    async def _walked(self, path: Path) -> AsyncGenerator[DocumentSource]:
+        options = self.options
+        scope = SourceScope.of(path, options.patterns, source=options.source)
+        walk = FileWalk(scope, options.reader, visited=self._visited)
+        self.walks.append(walk)
+        files = walk.sources()
+        while slab := await asyncio.to_thread(_taken, files):
+            for source in slab:
+                yield source
+
+
+def from_documents(documents: Iterable[Document]) -> SourceStream:
+    """Return the stream of documents that are already in memory."""
+    return SourceStream(documents)
+
+
+def _taken(files: Iterator[FileSource]) -> Sequence[FileSource]:
+    return list(islice(files, GROUP))
+
+
+def _name_of(item: object) -> str:
+    if isinstance(item, Mapping):
+        uri = cast("Mapping[str, object]", item).get("uri")
+        return uri if isinstance(uri, str) else "(a dict)"
+    return f"({type(item).__name__})"
+
+
+def _given_twice(uri: str, known: Path | None, path: Path | None) -> FailedDocument:
+    if known is None or path is None:
+        reason = f"{uri!r} was given twice. Fix: give each document its own uri."
+    else:
+        reason = (
+            f"{str(known)!r} and {str(path)!r} would both be {uri!r}. Fix: ingest them one after "
+            "the other, one of them under a name of its own: --source NAME (source='NAME')."
+        )
+    return FailedDocument(uri=uri, reason=reason)
+
+
+async def load_files(
+    paths: Sequence[Path], reader: FileReader
+) -> tuple[list[Document], list[FailedDocument]]:
+    """Load all documents below some paths; return them, and those that could not be loaded."""
+    stream = SourceStream(paths, SourceOptions(reader=reader))
+    documents: list[Document] = []
+    failed: list[FailedDocument] = []
+    async for group in stream.groups():
+        for source in group:
+            try:
+                documents.append(await asyncio.to_thread(_loaded, source))
+            except RagkitError as error:
+                failed.append(FailedDocument(uri=source.uri, reason=str(error)))
+    walked = (failure for walk in stream.walks for failure in walk.failed)
+    return documents, [*stream.failed, *walked, *failed]
+
+
+def _loaded(source: DocumentSource) -> Document:
+    return source.open().load()

@@ -1,0 +1,154 @@
+"""Vectors of passages: kept where a passage did not change, embedded otherwise, and checked."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+
+from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.protocols import Embedder, Entry, Index, OnProgress, Progress
+from ragkit.core.types import Chunk, FloatArray
+from ragkit.ingest.passage import passage_text
+
+logger = logging.getLogger(__name__)
+
+_SLICE = 128
+"""Passages between two reports of progress."""
+_UNIT_TOLERANCE = 0.01
+
+
+@dataclass(slots=True, kw_only=True)
+class VectorCounts:
+    """How the vectors of a batch came about.
+
+    Attributes:
+        kept: Number of passages whose vectors were kept from the earlier version.
+        truncated: Uris of documents with a passage longer than the model reads.
+    """
+
+    kept: int = 0
+    truncated: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageVectors:
+    """Gives the passages of documents their vectors.
+
+    A passage whose text and header are those of a passage of the stored version keeps its vector,
+    so an update of metadata alone embeds nothing.
+    """
+
+    embedder: Embedder
+    index: Index
+    tenant: str
+    on_progress: OnProgress | None = None
+
+    async def added(
+        self, entries: Sequence[Entry], updated: Sequence[str]
+    ) -> tuple[list[Entry], VectorCounts]:
+        """Return the entries with vectors; `updated` are the uris that the index has already.
+
+        Raises:
+            ConfigError: The embedder's output has a wrong type, shape or length.
+            InputError: A passage's vector is zero or not finite.
+        """
+        owners = [chunk for entry in entries for chunk in entry.chunks]
+        texts = [passage_text(chunk, self.embedder.tokenizer) for chunk in owners]
+        vectors = np.zeros((len(texts), self.embedder.dimensions), dtype=np.float32)
+        kept = await self._keep(owners, texts, vectors, updated)
+        counts = VectorCounts(kept=len(kept))
+        # Texts of like length together: less padding.
+        order = sorted(set(range(len(texts))) - kept, key=lambda row: (-len(texts[row]), row))
+        for first in range(0, len(order), _SLICE):
+            rows = order[first : first + _SLICE]
+            vectors[rows] = await self._embedded(rows, owners, texts, counts)
+            self._report(first + len(rows), len(order), owners[rows[-1]].uri)
+        edges = np.cumsum([0, *(len(entry.chunks) for entry in entries)]).tolist()
+        spans = zip(entries, edges, edges[1:], strict=False)
+        return [replace(entry, vectors=vectors[a:b]) for entry, a, b in spans], counts
+
+    async def _keep(
+        self,
+        owners: Sequence[Chunk],
+        texts: Sequence[str],
+        vectors: FloatArray,
+        updated: Sequence[str],
+    ) -> set[int]:
+        """Fill in the vectors of passages that are stored already; return their rows."""
+        if not updated:
+            return set()
+        stored = await self.index.chunks(updated, tenant=self.tenant)
+        tokenizer = self.embedder.tokenizer
+        ids = {(chunk.uri, passage_text(chunk, tokenizer)): chunk.id for chunk in stored}
+        wanted = {
+            row: ids[owner.uri, text]
+            for row, (owner, text) in enumerate(zip(owners, texts, strict=True))
+            if (owner.uri, text) in ids
+        }
+        if not wanted:
+            return set()
+        try:
+            found = await self.index.vectors(list(wanted.values()), tenant=self.tenant)
+        except InputError as error:
+            # Another writer replaced them in the meantime, or the index had no vectors.
+            logger.info("Stored vectors cannot be kept, all passages are embedded: %s", error)
+            return set()
+        vectors[list(wanted)] = found
+        return set(wanted)
+
+    async def _embedded(
+        self,
+        rows: Sequence[int],
+        owners: Sequence[Chunk],
+        texts: Sequence[str],
+        counts: VectorCounts,
+    ) -> FloatArray:
+        def note(position: int, tokens: int) -> None:
+            uri = owners[rows[position]].uri
+            logger.warning("A passage of %r has %d tokens and was cut.", uri, tokens)
+            if uri not in counts.truncated:
+                counts.truncated.append(uri)
+
+        given = await self.embedder.embed([texts[row] for row in rows], on_truncated=note)
+        found = checked_vectors(given, self.embedder, count=len(rows))
+        norms = np.linalg.norm(found, axis=1)
+        bad = np.flatnonzero(~(norms > _UNIT_TOLERANCE))
+        if bad.size:
+            name, uri = self.embedder.identity[0], owners[rows[int(bad[0])]].uri
+            raise InputError(
+                f"The embedder {name!r} gave a passage of {uri!r} a vector that is zero or not "
+                "finite, which no search can find. Fix: correct the embedder, or leave it out."
+            )
+        wrong = np.flatnonzero(np.abs(norms - 1) > _UNIT_TOLERANCE)
+        if wrong.size:
+            raise ConfigError(
+                f"The embedder {self.embedder.identity[0]!r} gave a vector of length "
+                f"{norms[int(wrong[0])]:.3f}. Fix: scale its vectors to length 1."
+            )
+        return found
+
+    def _report(self, done: int, total: int, item: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress(Progress(phase="embed", done=done, total=total, item=item))
+
+
+def checked_vectors(given: object, embedder: Embedder, *, count: int) -> FloatArray:
+    """Return what an embedder gave, as float32.
+
+    Raises:
+        ConfigError: It is no array of numbers of shape `[count, dimensions]`.
+    """
+    wanted = (count, embedder.dimensions)
+    if not isinstance(given, np.ndarray):
+        found = f"a {type(given).__name__}"
+    else:
+        array = cast("np.ndarray[tuple[int, ...], np.dtype[np.generic]]", given)
+        if array.shape == wanted and array.dtype.kind == "f":
+            return array.astype(np.float32, copy=False)
+        found = f"an array of {array.dtype} and shape {array.shape}"
+    raise ConfigError(
+        f"The embedder {embedder.identity[0]!r} returned {found}. Fix: let `embed` return a "
+        f"float32 array of shape {wanted}, a row for each text."
+    )
