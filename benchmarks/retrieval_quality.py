@@ -35,14 +35,15 @@ from benchmarks.retrieval_sets import (
 from ragkit.core.errors import InputError
 from ragkit.core.settings import RerankerSettings, RetrievalSettings
 from ragkit.evaluation.exact_rankings import exact_rankings
-from ragkit.evaluation.metrics import estimate, per_query
-from ragkit.evaluation.stats import compare
+from ragkit.evaluation.metrics import per_query
+from ragkit.evaluation.stats import compare, estimate
 from ragkit.models.build import build_reranker
 from ragkit.models.cross_encoder import PACKAGED_READER
 from ragkit.retrieval.diversity import Diverse
 from ragkit.retrieval.feedback import Feedback
-from ragkit.retrieval.hybrid import BOTH, HybridRetriever, Leg
+from ragkit.retrieval.hybrid import HybridRetriever
 from ragkit.retrieval.protocol import Retriever
+from ragkit.retrieval.request import BOTH, Leg
 
 MEASURE = "ndcg@10"
 PREFIXES = (128, 64)

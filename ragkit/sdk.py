@@ -22,16 +22,16 @@ from ragkit.core.protocols import (
 from ragkit.core.settings import Settings
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Answer, AnswerDelta, Document, DocumentRecord, Metadata
+from ragkit.index.build import build_index, identity_for
 from ragkit.index.integrity import Fault, repair, verify
-from ragkit.index.open import identity_for, open_index
 from ragkit.ingest.build import build_chunker
 from ragkit.ingest.pipeline import Pipeline
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import from_documents, from_paths
 from ragkit.models.build import build_embedder, build_reranker
-from ragkit.retrieval.build import wrapped
+from ragkit.retrieval.build import build_retriever
 from ragkit.retrieval.context import Passage, build_context
-from ragkit.retrieval.hybrid import Hits, HybridRetriever
+from ragkit.retrieval.results import Hits
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -150,16 +150,10 @@ class AsyncRAG:
             ConfigError: A transformation needs a language model, and none is set.
         """
         index = await self.index()
-        hybrid = HybridRetriever(
-            index=index,
-            embedder=self.embedder,
-            reranker=self.reranker,
-            settings=self.settings.retrieval,
-            rerank_depth=self.settings.reranker.depth,
+        llm = self.llm if self.settings.retrieval.transform is not None else None
+        retriever = build_retriever(
+            self.settings, index=index, embedder=self.embedder, reranker=self.reranker, llm=llm
         )
-        config = self.settings.retrieval
-        llm = self.llm if config.transform is not None else None
-        retriever = wrapped(hybrid, config, index=index, embedder=self.embedder, llm=llm)
         return await retriever.search(
             query, k=k, where=where, tenant=tenant or self.settings.tenant, explain=explain
         )
@@ -248,7 +242,7 @@ class AsyncRAG:
             if self._index is None:
                 config = self.settings.index
                 identity = identity_for(self.embedder, config)
-                self._index = await open_index(config, identity, create=create)
+                self._index = await build_index(config, identity, create=create)
             return self._index
 
     async def close(self) -> None:

@@ -24,9 +24,9 @@ from ragkit import AsyncRAG, Settings
 from ragkit.answering.features import LinearScore, feature_names
 from ragkit.answering.reader import ReaderAnswerer, SpanCandidate, SpanFeatures
 from ragkit.core.settings import AnswerSettings
-from ragkit.evaluation.answers import f1, holds
+from ragkit.evaluation.answer_metrics import f1, holds
 from ragkit.models.cross_encoder import CrossEncoderModel
-from ragkit.retrieval.hybrid import Hits
+from ragkit.retrieval.results import Hits
 from training.questions import Question, document, held_out, squad
 
 FALSE_ABSTENTION = 0.10

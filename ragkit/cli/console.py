@@ -1,4 +1,4 @@
-"""How results look in a terminal, and as JSON."""
+"""Results in a terminal, and as JSON."""
 
 import json
 from collections.abc import AsyncGenerator, Generator, Sequence
@@ -16,9 +16,9 @@ from rich.table import Table
 from ragkit.cli.doctor import Check
 from ragkit.core.protocols import OnProgress
 from ragkit.core.protocols import Progress as Step
-from ragkit.core.types import Answer, AnswerDelta, Citation, Hit
+from ragkit.core.types import Answer, AnswerDelta, Hit
 from ragkit.ingest.report import IngestReport
-from ragkit.retrieval.hybrid import Explanation, Hits
+from ragkit.retrieval.results import Explanation, Hits
 
 if TYPE_CHECKING:
     from ragkit.agents.events import Event
@@ -38,14 +38,14 @@ def print_json(value: object) -> None:
 
 
 def hit_json(hit: Hit) -> dict[str, object]:
-    """A hit: its chunk's fields, its score, and `trace` with rank and score by stage."""
+    """Return a hit: its chunk's fields, its score, and `trace` with rank and score by stage."""
     chunk: dict[str, object] = to_jsonable_python(hit.chunk)
     trace = {stage: {"rank": rank, "score": score} for stage, (rank, score) in hit.trace.items()}
     return {**chunk, "score": hit.score, "trace": trace}
 
 
 def search_json(query: str, hits: Hits) -> dict[str, object]:
-    """The result of a search; `explanation` is null unless it was asked for."""
+    """Return the result of a search; `explanation` is null unless it was asked for."""
     return {
         "query": query,
         "hits": [hit_json(hit) for hit in hits],
@@ -54,7 +54,7 @@ def search_json(query: str, hits: Hits) -> dict[str, object]:
 
 
 def answer_json(question: str, answer: Answer) -> dict[str, object]:
-    """An answer; each citation carries title, page and trace of its passage."""
+    """Return an answer; each citation has title, page and trace of its passage."""
     hits = {hit.chunk.id: hit_json(hit) for hit in answer.hits}
     taken = ("title", "page", "trace")
     citations = [
@@ -76,7 +76,7 @@ def answer_json(question: str, answer: Answer) -> dict[str, object]:
 
 @contextmanager
 def progress(*, quiet: bool) -> Generator[OnProgress | None]:
-    """Progress on standard error: bars in a terminal, else a line now and then; none if quiet."""
+    """Show progress on standard error: bars in a terminal, else lines; nothing if quiet."""
     if quiet:
         yield None
     elif err.is_terminal:
@@ -119,10 +119,10 @@ def _bars() -> Generator[OnProgress]:
 
 
 def show_report(report: IngestReport) -> None:
-    """What an ingestion did."""
+    """Show the report of an ingestion."""
     out.print(f"[bold]{report}")
     if report.repaired:
-        out.print(f"[yellow]mended {report.repaired} faults of an interrupted run")
+        out.print(f"[yellow]repaired {report.repaired} faults of an interrupted run")
     if report.skipped:
         out.print(f"[dim]skipped {len(report.skipped)} files of other formats")
     for uri in report.truncated:
@@ -132,14 +132,14 @@ def show_report(report: IngestReport) -> None:
 
 
 def show_answer(question: str, answer: Answer) -> None:
-    """An answer, then each quote with its source and the ranks of its passage."""
+    """Show an answer, then each quote with its source and the ranks of its passage."""
     out.print(f"[bold cyan]{escape(question)}")
     out.print(_answer_text(answer))
     _show_evidence(answer)
 
 
 async def follow_answer(question: str, deltas: AsyncGenerator[AnswerDelta]) -> None:
-    """Show an answer while it is written, then as `show_answer` does."""
+    """Show an answer while it is written, then its quotes."""
     streamed = False
     out.print(f"[bold cyan]{escape(question)}")
     async with aclosing(deltas):
@@ -158,21 +158,18 @@ def _answer_text(answer: Answer) -> str:
 
 
 def _show_evidence(answer: Answer) -> None:
-    """Each quote with its source and the ranks of its passage."""
+    """Show each quote with its source and the ranks of its passage."""
     hits = {hit.chunk.id: hit for hit in answer.hits}
     for number, citation in enumerate(answer.citations, start=1):
-        _show_citation(number, citation, hits[citation.chunk_id])
+        hit = hits[citation.chunk_id]
+        page = f", page {hit.chunk.page}" if hit.chunk.page else ""
+        where = f"{citation.uri}{page}, characters {citation.start}-{citation.end}"
+        out.print(f'  [green]\\[{number}] "{escape(citation.quote)}"')
+        out.print(f"      [dim]{escape(hit.chunk.header)}: {escape(where)}")
+        out.print(f"      [dim]{_ranks(hit)}")
     if answer.left_out:
         count = f"{len(answer.left_out)} of {len(answer.hits)} passages"
-        out.print(f"[yellow]{count} did not fit the model's context and were left out")
-
-
-def _show_citation(number: int, citation: Citation, hit: Hit) -> None:
-    page = f", page {hit.chunk.page}" if hit.chunk.page else ""
-    where = f"{citation.uri}{page}, characters {citation.start}-{citation.end}"
-    out.print(f'  [green]\\[{number}] "{escape(citation.quote)}"')
-    out.print(f"      [dim]{escape(hit.chunk.header)}: {escape(where)}")
-    out.print(f"      [dim]{_ranks(hit)}")
+        out.print(f"[yellow]{count} were left out: they did not fit the model's context")
 
 
 def _ranks(hit: Hit) -> str:
@@ -181,13 +178,13 @@ def _ranks(hit: Hit) -> str:
 
 
 def show_reranking(*, reranked: bool) -> None:
-    """Say so where hits are not reranked."""
+    """Show a note if hits are not reranked."""
     if not reranked:
         out.print(f"[dim]{NO_RERANKER}")
 
 
 def show_hits(hits: Hits) -> None:
-    """Hits in order, each with its ranks."""
+    """Show hits in order, each with its ranks."""
     if not hits:
         out.print("[yellow]Nothing was found.")
     for number, hit in enumerate(hits, start=1):
@@ -201,7 +198,7 @@ def show_hits(hits: Hits) -> None:
 
 
 def show_explanation(explanation: Explanation) -> None:
-    """The best candidates of every stage, side by side."""
+    """Show the best candidates of every stage, side by side."""
     table = Table(title="Every stage (first ten)", title_justify="left")
     table.add_column("#", justify="right")
     for stage in explanation.stages:
@@ -230,7 +227,7 @@ def show_explanation(explanation: Explanation) -> None:
 
 
 async def follow(events: "AsyncGenerator[Event]", *, quiet: bool) -> dict[str, object]:
-    """Show an agent's events as they come; gives the fields of its result."""
+    """Show an agent's events as they come; return the fields of its result."""
     from ragkit.agents.events import Finished
 
     result: dict[str, object] = {}
@@ -244,7 +241,7 @@ async def follow(events: "AsyncGenerator[Event]", *, quiet: bool) -> dict[str, o
 
 
 def show_event(event: "Event") -> None:
-    """Show one event of an agent: thoughts and the answer flow, the rest is a line each."""
+    """Show one event of an agent: thoughts and the answer as text, the others on a line each."""
     from ragkit.agents import events as kinds
 
     match event:
@@ -275,9 +272,9 @@ def show_event(event: "Event") -> None:
 
 
 def show_checks(checks: Sequence[Check]) -> None:
-    """The doctor's findings."""
+    """Show the doctor's checks."""
     for check in checks:
         style = _STATUS_STYLES[check.status]
         out.print(f"[{style}]{check.status:>8}[/] {check.name:<22} {escape(check.detail)}")
         if check.fix:
-            out.print(f"{'':>8} [dim]mend:[/] {escape(check.fix)}")
+            out.print(f"{'':>8} [dim]Fix:[/] {escape(check.fix)}")

@@ -1,4 +1,4 @@
-"""What is installed, reachable and missing, each with the command that mends it."""
+"""Checks of packages, models, index and servers, each with the command that fixes it."""
 
 import asyncio
 import platform
@@ -13,7 +13,7 @@ import httpx
 
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.settings import Settings
-from ragkit.index.open import MEMORY, identity_for, open_index
+from ragkit.index.build import MEMORY, build_index, identity_for
 from ragkit.models.build import build_embedder
 from ragkit.models.cross_encoder import PACKAGED_READER
 from ragkit.models.packaged import CROSS_ENCODER, MINILM, verified_folder, verified_weights
@@ -33,7 +33,7 @@ _LLM_S = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One finding. `off` is something optional that is not there; `fix` is a command or setting."""
+    """The result of a check. `off` is a missing optional part; `fix` is a command or setting."""
 
     name: str
     status: Status
@@ -42,15 +42,11 @@ class Check:
 
 
 async def examine(settings: Settings) -> list[Check]:
-    """Every check, in the order in which problems are best mended."""
-    checks = [_python(), *_packages()]
+    """Run every check, in the order in which problems are best fixed."""
+    python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    checks = [Check(name="python", status="ok", detail=python), *_packages()]
     checks += [check async for check in _parts(settings)]
     return checks
-
-
-def _python() -> Check:
-    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    return Check(name="python", status="ok", detail=detail)
 
 
 def _packages() -> Iterator[Check]:
@@ -94,7 +90,7 @@ def _reranker(settings: Settings) -> Check:
         return Check(
             name="reranker",
             status="off",
-            detail="no model is set, so hits are not reranked",
+            detail="no model is set: hits are not reranked",
             fix=f"RAGKIT_RERANKER__MODEL={PACKAGED_READER}",
         )
     if settings.reranker.model == PACKAGED_READER:
@@ -111,7 +107,7 @@ async def _llm(settings: Settings) -> Check:
         return Check(
             name="llm",
             status="off",
-            detail="no model is set, so agents have none and answers are quotes",
+            detail="no model is set: answers are quotes, and agents cannot run",
             fix="RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000",
         )
     from ragkit.grammar import choice_grammar  # with its compiler: only where one is asked
@@ -125,7 +121,7 @@ async def _llm(settings: Settings) -> Check:
             await llm.close()
     except TimeoutError:
         detail = f"{settings.llm.model!r} did not answer in {_LLM_S} s"
-        return Check(name="llm", status="failed", detail=detail, fix="Look at the server's log")
+        return Check(name="llm", status="failed", detail=detail, fix="read the server's log")
     except RagkitError as error:
         fix = "docker compose up -d vllm"
         return Check(name="llm", status="failed", detail=str(error), fix=fix)
@@ -149,14 +145,14 @@ async def _index(settings: Settings) -> Check:
         return Check(name="index", status="ok", detail="in memory")
     try:
         identity = identity_for(build_embedder(settings.embedder), settings.index)
-        index = await open_index(settings.index, identity, create=False)
+        index = await build_index(settings.index, identity, create=False)
         records = await index.records(tenant=None)
         await index.close()
     except InputError as error:
         fix = f"ragkit ingest PATH --index {location}"
         return Check(name="index", status="missing", detail=str(error), fix=fix)
     except RagkitError as error:
-        fix = "Do what the message says, or use another index: --index DIR"
+        fix = "follow the message, or use another index: --index DIR"
         return Check(name="index", status="failed", detail=str(error), fix=fix)
     chunks = sum(record.chunks for record in records)
     return Check(
@@ -182,5 +178,5 @@ def _disk(settings: Settings) -> Check:
         name="disk",
         status="failed" if low else "ok",
         detail=f"{free / 2**30:.1f} GiB free at {str(existing)!r}",
-        fix="Free some space, or choose another folder with --index" if low else "",
+        fix="free some space, or choose another folder with --index" if low else "",
     )

@@ -1,19 +1,19 @@
-"""One small filter language for every store: equality, membership, ranges, and, or, not.
+"""Filters on metadata for every store: equality, membership, ranges, and, or, not.
 
 Semantics are Qdrant's: a condition on a field that a chunk lacks is false (so its negation is
 true), and a condition on a list-valued field holds when any element satisfies it.
 """
 
-import ast
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from ragkit.core.errors import InputError
-from ragkit.core.types import Chunk, FieldType, Metadata, MetadataValue
+from ragkit.core.text import is_unicode
+from ragkit.core.types import Chunk, FieldType, Metadata
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -87,32 +87,25 @@ _MAX_DEPTH = 32
 """Levels of and, or, not: a Qdrant server reads JSON to a depth of 128."""
 
 
-def has_type(value: MetadataValue, kind: FieldType) -> bool:
-    """Whether a value, or every element of a list value, fits a declared field type.
+def has_type(value: object, kind: FieldType) -> bool:
+    """Return whether a value, or every element of a list value, fits a declared field type.
 
     Numbers must be finite and integers fit 64 bits: more cannot be stored.
     """
     if isinstance(value, tuple):
-        return kind == "keyword" and all(has_type(item, kind) for item in value)
+        items = cast("Iterable[object]", value)
+        return kind in {"keyword", "datetime"} and all(
+            isinstance(item, str) and has_type(item, kind) for item in items
+        )
     if isinstance(value, bool):
         return kind == "bool"
     if isinstance(value, str):
-        return _is_unicode(value) if kind == "keyword" else _is_datetime(value, kind)
+        if kind == "datetime":
+            return parse_datetime(value) is not None
+        return kind == "keyword" and is_unicode(value)
     if isinstance(value, int):
         return kind in {"integer", "float"} and value in INT64
-    return kind == "float" and math.isfinite(value)
-
-
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # a lone surrogate, as in file names that are not UTF-8
-        return False
-    return True
-
-
-def _is_datetime(value: str, kind: FieldType) -> bool:
-    return kind == "datetime" and parse_datetime(value) is not None
+    return kind == "float" and isinstance(value, float) and math.isfinite(value)
 
 
 def parse_datetime(value: str) -> datetime | None:
@@ -130,7 +123,11 @@ def parse_datetime(value: str) -> datetime | None:
 
 
 def check_filter(where: Filter, fields: Mapping[str, FieldType]) -> None:
-    """Raise `InputError` where a filter names an unknown field or a value of the wrong type."""
+    """Check the fields and values of a filter.
+
+    Raises:
+        InputError: A field is unknown, or a value has the wrong type.
+    """
     _check(where, fields, depth=0)
 
 
@@ -150,13 +147,12 @@ def _check_condition(where: Eq | In | Range, fields: Mapping[str, FieldType]) ->
     if where.field not in fields:
         raise InputError(
             f"Unknown field {where.field!r} in the filter. Known fields: "
-            f"{', '.join(sorted(fields))}. Declare others under [index.fields] in ragkit.toml "
-            f"before ingesting."
+            f"{', '.join(sorted(fields))}. Fix: declare others under [index.fields] in ragkit.toml."
         )
     kind = fields[where.field]
     if isinstance(where, Range) and kind not in _RANGED:
         raise InputError(
-            f"Field {where.field!r} has type {kind}, which has no order: use == or in."
+            f"Field {where.field!r} has type {kind}, which has no order. Fix: use == or in."
         )
     wanted = "float" if isinstance(where, Range) and kind == "integer" else kind
     for value in _operands(where):
@@ -176,7 +172,7 @@ def _operands(where: Eq | In | Range) -> tuple[Scalar, ...]:
 
 
 def matches(where: Filter, metadata: Metadata, fields: Mapping[str, FieldType]) -> bool:
-    """Evaluate a filter on one chunk's fields: the reference that the stores are held to."""
+    """Evaluate a filter on one chunk's fields; the stores are tested against this function."""
     if isinstance(where, And):
         return all(matches(part, metadata, fields) for part in where.parts)
     if isinstance(where, Or):
@@ -194,7 +190,7 @@ def matches(where: Filter, metadata: Metadata, fields: Mapping[str, FieldType]) 
 
 
 def passes(chunk: Chunk, where: Filter | None, fields: Mapping[str, FieldType]) -> bool:
-    """Whether a filter lets a chunk through."""
+    """Return whether a filter accepts a chunk."""
     if where is None:
         return True
     declared = {k: value for k, value in chunk.metadata.items() if k not in BUILT_IN_FIELDS}
@@ -229,76 +225,3 @@ def _holds(where: Eq | In | Range, convert: Callable[[Scalar], Scalar], value: S
         and (where.lt is None or number < float(convert(where.lt)))
         and (where.lte is None or number <= float(convert(where.lte)))
     )
-
-
-_COMPARISONS: Mapping[type[ast.cmpop], Callable[[str, Scalar], Filter]] = {
-    ast.Eq: Eq,
-    ast.NotEq: lambda field, value: Not(Eq(field, value)),
-    ast.Gt: lambda field, value: Range(field=field, gt=value),
-    ast.GtE: lambda field, value: Range(field=field, gte=value),
-    ast.Lt: lambda field, value: Range(field=field, lt=value),
-    ast.LtE: lambda field, value: Range(field=field, lte=value),
-}
-
-
-def parse_filter(expression: str) -> Filter:
-    """Read a filter such as `year >= 2020 and lang in ["en", "de"] and not draft == true`.
-
-    The syntax is Python's for comparisons, `and`, `or`, `not`, lists and parentheses, with `true`
-    and `false` in either case. Nothing is evaluated.
-
-    Raises:
-        InputError: The expression is not of this form; the message names the part.
-    """
-    try:
-        tree = ast.parse(expression.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(
-            f"The filter {expression[:200]!r} cannot be read: {error}. "
-            'Write it like: year >= 2020 and lang in ["en", "de"]'
-        ) from error
-    try:
-        return _from_ast(tree.body)
-    except RecursionError as error:
-        raise InputError(f"The filter {expression[:200]!r} is nested too deeply.") from error
-
-
-def _from_ast(node: ast.expr) -> Filter:
-    if isinstance(node, ast.BoolOp):
-        parts = tuple(_from_ast(value) for value in node.values)
-        return And(parts) if isinstance(node.op, ast.And) else Or(parts)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return Not(_from_ast(node.operand))
-    if isinstance(node, ast.Compare):
-        return _from_comparison(node)
-    raise InputError(
-        f"{ast.unparse(node)!r} is not a condition. Write: field == value, field in [values], "
-        "field >= value, joined by and, or, not."
-    )
-
-
-def _from_comparison(node: ast.Compare) -> Filter:
-    if not isinstance(node.left, ast.Name) or len(node.ops) != 1:
-        raise InputError(f"Write {ast.unparse(node)!r} with one field name on the left.")
-    name, operator, right = node.left.id, node.ops[0], node.comparators[0]
-    if isinstance(operator, ast.In | ast.NotIn):
-        if not isinstance(right, ast.List | ast.Tuple | ast.Set):
-            raise InputError(f"{ast.unparse(node)!r}: after in comes a list, as in [1, 2].")
-        inside = In(name, tuple(_scalar(item) for item in right.elts))
-        return inside if isinstance(operator, ast.In) else Not(inside)
-    build = _COMPARISONS.get(type(operator))
-    if build is None:
-        raise InputError(f"{ast.unparse(node)!r}: use ==, !=, <, <=, >, >=, in or not in.")
-    return build(name, _scalar(right))
-
-
-def _scalar(node: ast.expr) -> Scalar:
-    if isinstance(node, ast.Name) and node.id in {"true", "false"}:
-        return node.id == "true"
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _scalar(node.operand)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return -value
-    if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float | bool):
-        return node.value
-    raise InputError(f"{ast.unparse(node)!r} is not a string (in quotes), number, true or false.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,9 +23,11 @@ from ragkit.core.errors import ConfigError
 from ragkit.core.types import DEFAULT_TENANT, FieldType, Quantization, TransformName
 
 Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
 
 _PREFIX = "RAGKIT_"
 _OF_TESTS = "RAGKIT_TEST_"
+_SECRETS = frozenset({"api_key"})
 
 
 class _Section(BaseModel):
@@ -32,12 +35,16 @@ class _Section(BaseModel):
 
 
 class IndexSettings(_Section):
-    """Where chunks are stored, and how.
+    """The store of the chunks.
 
     `location` is a folder (Qdrant Edge, in process), an `http(s)://` URL (Qdrant server) or
-    `":memory:"`. The prefixes of `search_dimensions` that are searched first are quantised to
+    `":memory:"`. A search first compares prefixes of `search_dimensions`; they are quantised to
     `int8`, to `binary`, which finds less (`benchmarks/quantization.py`), or not (`none`). That
     applies when an index is created, as do `shards` and `replicas` of a server's.
+
+    `wait_s` is how long a folder is waited for while another process uses it. `timeout_s` bounds
+    one request to a server, `retry_s` all tries of it; `lease_s` is how long other writers leave an
+    unfinished commit alone. `grpc_port` turns on gRPC for searches and writes.
     """
 
     location: str = ".ragkit/index"
@@ -49,7 +56,11 @@ class IndexSettings(_Section):
     fields: Mapping[str, FieldType] = Field(default_factory=dict[str, FieldType])
     shards: Positive = 1
     replicas: Positive = 1
-    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    timeout_s: Seconds = 30.0
+    retry_s: Annotated[float, Field(ge=0)] = 60.0
+    wait_s: Annotated[float, Field(ge=0)] = 10.0
+    lease_s: Seconds = 900.0
+    grpc_port: Annotated[int, Field(gt=0, lt=65536)] | None = None
 
 
 class EmbedderSettings(_Section):
@@ -96,8 +107,9 @@ class IngestSettings(_Section):
 class RetrievalSettings(_Section):
     """`depth` is what each leg returns, or more where more hits are asked for or reranked.
 
-    `fusion` joins the legs by their scores, scaled, or by reciprocal ranks with `rrf_k`, under the
-    weights. `rerank_weight` is the reranker's share in the final order, the rest the fused
+    `fusion` joins the legs by their scores, scaled, or by reciprocal ranks with `rrf_k`. Weights
+    that are left out are those that were fitted with the embedder, 1 and 1 for most
+    (`ragkit.retrieval.fusion`). `rerank_weight` is the reranker's share in the final order, the rest the fused
     score's; where left out it is the reranker's own, 0.3 for the packaged one, 1 for others.
 
     With `drop_duplicates`, a chunk whose text equals that of a better one is left out. `transform`
@@ -110,8 +122,8 @@ class RetrievalSettings(_Section):
     depth: Positive = 100
     fusion: Literal["scores", "rrf"] = "scores"
     rrf_k: Positive = 60
-    dense_weight: Annotated[float, Field(ge=0)] = 1.0
-    bm25_weight: Annotated[float, Field(ge=0)] = 2.0
+    dense_weight: Annotated[float, Field(ge=0)] | None = None
+    bm25_weight: Annotated[float, Field(ge=0)] | None = None
     rerank_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     drop_duplicates: bool = True
     transform: TransformName | None = None
@@ -187,8 +199,8 @@ class Settings(BaseSettings):
             section = name[len(_PREFIX) :].partition("__")[0].lower()
             if section not in cls.model_fields and not name.startswith(_OF_TESTS):
                 raise ConfigError(
-                    f"{name} is no setting of ragkit: write RAGKIT_SECTION__NAME, with one of the "
-                    f"sections {', '.join(cls.model_fields)}."
+                    f"{name} is no setting of ragkit. Fix: write RAGKIT_SECTION__NAME, with one of "
+                    f"the sections {', '.join(cls.model_fields)}."
                 )
 
     @classmethod
@@ -207,14 +219,26 @@ class Settings(BaseSettings):
             chosen = type(cls.__name__, (cls,), {"model_config": {"toml_file": file}})
             return cls.model_construct(**dict(chosen()))
         except ValidationError as error:
-            raise ConfigError(_explain(error)) from error
+            # Not `from error`: its text, which tracebacks print, has the values.
+            raise ConfigError(_explain(error)) from None
         except ValueError as error:
             raise ConfigError(f"The settings cannot be read: {error}") from error
 
 
 def _explain(error: ValidationError) -> str:
-    lines = (
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}, got {item['input']!r}"
-        for item in error.errors()
+    lines = (f"{'.'.join(map(str, item['loc']))}: {_reason(item)}" for item in error.errors())
+    return (
+        f"Bad settings: {'; '.join(lines)}. "
+        "Fix: correct these in ragkit.toml or the RAGKIT_ variables."
     )
-    return "Bad settings. Mend these in ragkit.toml or the RAGKIT_ variables: " + "; ".join(lines)
+
+
+def _reason(item: ErrorDetails) -> str:
+    # A value may be a secret: where the name is unknown, where the field is one, and where a whole
+    # section was given.
+    unknown = item["type"] == "extra_forbidden"
+    secret = any(str(part) in _SECRETS for part in item["loc"])
+    value = item["input"]
+    if unknown or secret or not isinstance(value, str | int | float):
+        return item["msg"]
+    return f"{item['msg']}, got {value!r}"

@@ -1,8 +1,8 @@
 """The values that pass between layers: immutable, with exact character offsets throughout."""
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -71,7 +71,15 @@ class Document:
 class Chunk:
     """A passage of a document: `text` is `document.text[start:end]`, verbatim.
 
-    `id` is a UUIDv5 of tenant, uri, content hash, pipeline identity and ordinal.
+    Attributes:
+        id: `chunk_id(generation, ordinal)`, a UUIDv5.
+        start: Offset of its first character.
+        end: Offset behind its last character.
+        heading_path: Headings above it, outermost first.
+        page: Its first page, counted from 1, where there are pages.
+        metadata: Of the document.
+        generation: The version of the document that it belongs to.
+        ordinal: Its place in the document, counted from 0.
     """
 
     id: str
@@ -83,6 +91,8 @@ class Chunk:
     heading_path: tuple[str, ...] = ()
     page: int | None = None
     metadata: Metadata = field(default_factory=dict[str, MetadataValue])
+    generation: str = ""
+    ordinal: int = 0
 
     @property
     def header(self) -> str:
@@ -92,8 +102,21 @@ class Chunk:
         return " > ".join(part for part in parts if part)
 
 
+def chunk_id(generation: str, ordinal: int) -> str:
+    """Return the id of a chunk by its place in a version of a document."""
+    return stable_id("chunk", generation, ordinal)
+
+
+def versioned(chunks: Iterable[Chunk], generation: str) -> tuple[Chunk, ...]:
+    """Return a document's chunks, given in order, as those of a generation, with their ids."""
+    return tuple(
+        replace(chunk, id=chunk_id(generation, ordinal), generation=generation, ordinal=ordinal)
+        for ordinal, chunk in enumerate(chunks)
+    )
+
+
 class StageRank(NamedTuple):
-    """Where a stage put a hit: `rank` counts from 1, `score` is in the stage's own unit."""
+    """Rank and score of a hit in a stage: ranks count from 1, scores are in the stage's unit."""
 
     rank: int
     score: float
@@ -110,10 +133,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRecord:
-    """What the index knows of a document: its manifest entry, stored beside the chunks.
+    """A document's entry in the index's manifest, stored beside its chunks.
 
-    `pipeline` names the loader and chunker that made the chunks; `generation` is the id that all
-    chunks of this version carry.
+    Attributes:
+        pipeline: Loader, metadata and chunker that made the chunks.
+        chunks: Number of chunks.
+        generation: Id of this version of the document; all its chunks carry it.
+        source: Where the document came from; empty for one that was made in code.
+        stamp: Size and time of the file when it was read.
+        version: This very write of the generation; set by the index.
     """
 
     uri: str
@@ -123,6 +151,9 @@ class DocumentRecord:
     pipeline: str
     chunks: int
     generation: str
+    source: str = ""
+    stamp: str = ""
+    version: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,13 +258,23 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSpan:
+    """The short answer in the text of an answer: `answer.text[start:end] == text`."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """An answer with its evidence.
 
     `confidence` is the estimated probability, 0 to 1, that the passages hold the answer; an
     answer below the threshold is `abstained` and has neither text of its own nor citations. A
     language model's own verdict is 1 or 0. `left_out` are the ids of those hits that did not fit
-    the model's context.
+    the model's context. `span` is the short answer in `text`, where the question asks for one and
+    it was found.
     """
 
     text: str
@@ -244,6 +285,7 @@ class Answer:
     usage: Usage
     timings: Timings
     left_out: tuple[str, ...] = ()
+    span: AnswerSpan | None = None
 
     def __str__(self) -> str:
         """The answer's text."""

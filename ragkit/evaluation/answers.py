@@ -1,58 +1,53 @@
-"""Measuring answers against gold answers: exact match, F1, abstention, quotes, failures."""
+"""Measuring answers on questions with gold answers: text, abstention, quotes, failures."""
 
 import asyncio
-import re
-import string
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import dataclasses
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import OnProgress, Progress
-from ragkit.core.types import Answer
-from ragkit.evaluation.checkpoint import Finished, nothing_finished
+from ragkit.core.settings import Settings
+from ragkit.evaluation.answer_metrics import exact_match, f1, holds
+from ragkit.evaluation.checkpoint import Checkpoint
 from ragkit.evaluation.failures import NOT_READ, NOT_RETRIEVED, RANKED_LOW, counted
+from ragkit.evaluation.fingerprint import digest, settings_digest
+from ragkit.evaluation.judge import Judge
 from ragkit.evaluation.lexical_support import lexical_support
-from ragkit.evaluation.questions import Item, QuestionSet
-from ragkit.evaluation.runs import Example, StageResult, stage_result
+from ragkit.evaluation.qa_systems import (
+    AnswerQuestion,
+    EndToEnd,
+    Evidence,
+    Judged,
+    MeasuredAnswer,
+    ReaderOnly,
+)
+from ragkit.evaluation.questions import Given, Item, QuestionSet
+from ragkit.evaluation.runs import Evaluation, Example, StageResult, stage_result
+from ragkit.evaluation.workspace import Workspace, check_indexed
+from ragkit.index.build import identity_for
+from ragkit.sdk import AsyncRAG
 
-Given: TypeAlias = Literal["search", "paragraph"]
-"""What the answerer is given: the hits of a search over all paragraphs, or the question's own."""
-Evidence: TypeAlias = Literal["given", "low", "missing"]
-"""Whether the answerer was given the passage with the answer, or it was ranked too low for that,
-or not retrieved."""
+STAGE = "answers"
 ANSWERED_ANYWAY = "answered without an answer there"
 _RIGHT_ENOUGH = 0.5
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_WORKSPACE = Workspace()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The answer to a question, the time it took, how far its evidence came, a judge's measures."""
-
-    answer: Answer
-    seconds: float
-    evidence: Evidence
-    judged: Mapping[str, float] = field(default_factory=dict[str, float])
-
-
-Ask: TypeAlias = Callable[[Item], Awaitable[Asked]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of a question.
+class QuestionOutcome:
+    """A question's answer and its measures.
 
     Attributes:
-        text: The answer, empty where abstained.
-        evidence: How far the passage with the answer came.
+        text: The answer, empty if it abstained.
+        evidence: The way that the passage with the answer came.
         verbatim: Share of the quotes that stand in their paragraph where they say, 0 without
-            quotes; None where abstained.
-        support: See `lexical_support`; None where abstained.
+            quotes; None if it abstained.
+        support: See `lexical_support`; None if it abstained.
         seconds: Time that it took.
         judged: A judge's measures.
     """
@@ -66,64 +61,121 @@ class Outcome:
 
     @property
     def abstained(self) -> bool:
-        """Whether no answer was given."""
+        """True if no answer was given."""
         return self.verbatim is None
 
 
-_OUTCOME = TypeAdapter(Outcome)
+_OUTCOME = TypeAdapter(QuestionOutcome)
 
 
-def normalised(text: str) -> str:
-    """SQuAD's normal form: lower case, no punctuation, no articles, single spaces."""
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerOptions:
+    """Options of a measurement of answers.
 
-
-def exact_match(text: str, gold: Iterable[str]) -> float:
-    """1 where the answer equals a gold answer in normal form, else 0.
-
-    Without a gold answer it is 1 for an empty text (SQuAD 2.0, Rajpurkar et al. 2018).
+    Attributes:
+        given: Answer from a search over all paragraphs, or from the right one.
+        judge: A language model that judges faithfulness and citations, as `llm.model` names it.
+        concurrency: Questions in flight.
     """
-    return float(normalised(text) in {normalised(item) for item in _present(gold)})
+
+    given: Given = "search"
+    judge: str | None = None
+    concurrency: int = 1
 
 
-def f1(text: str, gold: Iterable[str]) -> float:
-    """F1 of the words that answer and gold answer share, for the best gold answer (SQuAD)."""
-    return max(_f1(normalised(text).split(), normalised(item).split()) for item in _present(gold))
-
-
-def holds(text: str, gold: Iterable[str]) -> float:
-    """1 where the answer contains a gold answer, word for word in normal form, else 0."""
-    words = f" {normalised(text)} "
-    return float(any(f" {normalised(item)} " in words for item in _present(gold) if item))
-
-
-def _present(gold: Iterable[str]) -> list[str]:
-    return [item for item in gold if normalised(item)] or [""]
-
-
-def _f1(said: Sequence[str], wanted: Sequence[str]) -> float:
-    if not said or not wanted:
-        return float(said == wanted)
-    shared = (Counter(said) & Counter(wanted)).total()
-    return 2 * shared / (len(said) + len(wanted))
-
-
-async def evaluate_qa(
+async def measure_answers(
+    settings: Settings,
     dataset: QuestionSet,
-    ask: Ask,
+    options: AnswerOptions,
     *,
     seed: int = 0,
-    finished: Finished | None = None,
+    fresh: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Ask the SDK's answerer every question.
+
+    With `given="search"` all paragraphs are ingested under `.ragkit/eval` and `RAG.ask` is
+    measured. Finished questions are kept there by all that decides them; `fresh` asks them again.
+    A judge's verdicts are kept too.
+    """
+    corpus = dataset.corpus_digest
+    judging = settings.llm.model_copy(update={"model": options.judge})
+    judged_by = settings.model_copy(update={"llm": judging})
+    judged_digest = settings_digest(judged_by) if options.judge else ""
+    identity = digest(settings_digest(settings), STAGE, options.given, corpus, judged_digest)
+    chunks = 0
+    async with _rag(settings, dataset, on_progress) as rag:
+        if options.given == "search":
+            check_indexed(await rag.ingest(*dataset.paragraphs.values()), dataset.name)
+            chunks = sum(record.chunks for record in await rag.documents())
+        with _WORKSPACE.checkpoint(identity, fresh=fresh) as checkpoint:
+            async with _system(rag, dataset, options) as system:
+                result = await evaluate_answers(
+                    dataset,
+                    system,
+                    seed=seed,
+                    checkpoint=checkpoint,
+                    concurrency=options.concurrency,
+                    on_progress=on_progress,
+                )
+    return Evaluation(
+        kind="qa",
+        dataset=dataset.name,
+        corpus=corpus,
+        documents=len(dataset.paragraphs),
+        chunks=chunks,
+        queries=len(dataset.items),
+        stages={STAGE: result},
+        questions={item.id: item.question for item in dataset.items},
+        fingerprints=dataset.fingerprints,
+        seed=seed,
+    )
+
+
+def _rag(settings: Settings, dataset: QuestionSet, on_progress: OnProgress | None) -> AsyncRAG:
+    """Make an SDK whose index is the one of this data set and these settings."""
+    embedder = AsyncRAG(settings).embedder
+    identity = dataclasses.asdict(identity_for(embedder, settings.index))
+    stored = (settings.ingest.model_dump_json(), settings.index.quantization)
+    built = digest(json.dumps(identity), *stored, dataset.corpus_digest)
+    location = _WORKSPACE.index_location(dataset.name, built)
+    return AsyncRAG(settings, index=location, embedder=embedder, on_progress=on_progress)
+
+
+@asynccontextmanager
+async def _system(
+    rag: AsyncRAG, dataset: QuestionSet, options: AnswerOptions
+) -> AsyncGenerator[AnswerQuestion]:
+    """Open the system that the options describe."""
+    searches = options.given == "search"
+    system = EndToEnd(rag=rag) if searches else ReaderOnly(rag=rag, dataset=dataset)
+    if options.judge is None:
+        yield system
+        return
+    named = rag.settings.llm.model_copy(update={"model": options.judge})
+    async with _WORKSPACE.cached_llm(named) as llm:
+        yield Judged(system=system, judge=Judge(llm), language=rag.settings.index.language)
+
+
+async def evaluate_answers(
+    dataset: QuestionSet,
+    system: AnswerQuestion,
+    *,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
     concurrency: int = 1,
     on_progress: OnProgress | None = None,
 ) -> StageResult:
     """Ask every question, `concurrency` at a time, and measure the answers.
 
-    Questions that `finished` holds are not asked again. One that cannot be asked (`InputError`)
+    Questions that `checkpoint` holds are not asked again. One that cannot be asked (`InputError`)
     counts as abstained and is listed; any other error ends the run.
     """
-    run = _Run(
-        dataset=dataset, ask=ask, finished=finished or nothing_finished(), on_progress=on_progress
+    run = _QuestionRun(
+        dataset=dataset,
+        system=system,
+        checkpoint=checkpoint or Checkpoint.in_memory(),
+        on_progress=on_progress,
     )
     await run.all(concurrency)
     values = _values(dataset, run.outcomes)
@@ -138,12 +190,12 @@ async def evaluate_qa(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
+class _QuestionRun:
     dataset: QuestionSet
-    ask: Ask
-    finished: Finished
+    system: AnswerQuestion
+    checkpoint: Checkpoint
     on_progress: OnProgress | None
-    outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    outcomes: dict[str, QuestionOutcome] = field(default_factory=dict[str, QuestionOutcome])
     failed: dict[str, str] = field(default_factory=dict[str, str])
 
     async def all(self, concurrency: int) -> None:
@@ -151,7 +203,7 @@ class _Run:
 
         async def work() -> None:
             for item in waiting:
-                await self.note(item)
+                await self.ask(item)
 
         workers = [asyncio.ensure_future(work()) for _ in range(concurrency)]
         try:
@@ -160,47 +212,50 @@ class _Run:
             for worker in workers:
                 worker.cancel()
 
-    async def note(self, item: Item) -> None:
+    async def ask(self, item: Item) -> None:
         if self.on_progress is not None:
             done = len(self.outcomes) + len(self.failed)
             self.on_progress(Progress(phase="ask", done=done, total=len(self.dataset.items)))
+
+        async def measured() -> QuestionOutcome:
+            return _outcome(self.dataset, await self.system(item))
+
+        parts = (item.question, item.paragraph, *item.gold)
         try:
-            self.outcomes[item.id] = await self.one(item)
+            self.outcomes[item.id] = await self.checkpoint.once(_OUTCOME, measured, *parts)
         except InputError as error:
             self.failed[item.id] = str(error)
 
-    async def one(self, item: Item) -> Outcome:
-        parts = (item.question, item.paragraph, *item.gold)
 
-        async def asked() -> Outcome:
-            return _outcome(self.dataset, await self.ask(item))
-
-        return await self.finished.once(_OUTCOME, asked, *parts)
-
-
-def _outcome(dataset: QuestionSet, asked: Asked) -> Outcome:
-    answer = asked.answer
+def _outcome(dataset: QuestionSet, measured: MeasuredAnswer) -> QuestionOutcome:
+    answer = measured.answer
     if answer.abstained:
-        return Outcome(
-            text="", evidence=asked.evidence, verbatim=None, support=None, seconds=asked.seconds
+        return QuestionOutcome(
+            text="",
+            evidence=measured.evidence,
+            verbatim=None,
+            support=None,
+            seconds=measured.seconds,
         )
     exact = [
         citation.uri in dataset.paragraphs
         and dataset.paragraphs[citation.uri].text[citation.start : citation.end] == citation.quote
         for citation in answer.citations
     ]
-    return Outcome(
+    return QuestionOutcome(
         text=answer.text,
-        evidence=asked.evidence,
+        evidence=measured.evidence,
         verbatim=sum(exact) / len(exact) if exact else 0.0,
         support=lexical_support(answer),
-        seconds=asked.seconds,
-        judged=asked.judged,
+        seconds=measured.seconds,
+        judged=measured.judged,
     )
 
 
-def _values(dataset: QuestionSet, outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
-    """Every measure's values; those of abstention only where there are unanswerable questions."""
+def _values(
+    dataset: QuestionSet, outcomes: Mapping[str, QuestionOutcome]
+) -> dict[str, dict[str, float]]:
+    """Return every measure's values; those of abstention only if a question has no answer."""
     text = {
         item.id: outcomes[item.id].text if item.id in outcomes else "" for item in dataset.items
     }
@@ -230,7 +285,9 @@ def _values(dataset: QuestionSet, outcomes: Mapping[str, Outcome]) -> dict[str, 
     return {name: values for name, values in every.items() if values}
 
 
-def _failures(dataset: QuestionSet, outcomes: Mapping[str, Outcome]) -> dict[str, list[Example]]:
+def _failures(
+    dataset: QuestionSet, outcomes: Mapping[str, QuestionOutcome]
+) -> dict[str, list[Example]]:
     found: dict[str, list[Example]] = {
         NOT_RETRIEVED: [],
         RANKED_LOW: [],
@@ -247,7 +304,7 @@ def _failures(dataset: QuestionSet, outcomes: Mapping[str, Outcome]) -> dict[str
     return found
 
 
-def _failure(item: Item, outcome: Outcome) -> str | None:
+def _failure(item: Item, outcome: QuestionOutcome) -> str | None:
     if not item.gold:
         return None if outcome.abstained else ANSWERED_ANYWAY
     if f1(outcome.text, item.gold) >= _RIGHT_ENOUGH or holds(outcome.text, item.gold):

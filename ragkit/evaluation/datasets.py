@@ -1,41 +1,36 @@
 """Judged retrieval sets in the layout of BEIR (Thakur et al. 2021, arXiv:2104.08663)."""
 
 import csv
-import gzip
 import hashlib
 import json
 import random
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ragkit.core.errors import InputError
+from ragkit.core.json_lines import json_lines, text_lines
 from ragkit.core.types import Document
-from ragkit.evaluation.checkpoint import digest
+from ragkit.evaluation.fingerprint import digest
 
 _Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 _Id = Annotated[str, BeforeValidator(str)]
 
 
-class _Line(BaseModel):
+class _QueryLine(BaseModel):
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     id: _Id = Field(alias="_id")
     text: _Text
 
 
-class _CorpusLine(_Line):
+class _CorpusLine(_QueryLine):
     title: _Text = ""
 
 
-UNREADABLE = (OSError, EOFError, zlib.error)
-"""What reading a file raises that is not there, or a damaged archive."""
-
-M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 
@@ -43,7 +38,7 @@ T = TypeVar("T")
 class RetrievalDataset:
     """Documents, queries and judgements: `qrels[query id][document id]` is the relevance.
 
-    `notes` say what of the files has no part in figures, or makes them lower.
+    `notes` name the parts of the files that have no part in figures, or make them lower.
     """
 
     name: str
@@ -53,7 +48,7 @@ class RetrievalDataset:
     notes: tuple[str, ...] = ()
 
     def limited(self, limit: int | None, *, seed: int | None = None) -> "RetrievalDataset":
-        """The same with `limit` of the judged queries; the corpus stays whole.
+        """Return a set with `limit` of the judged queries and the whole corpus.
 
         They are the first ones, or with a seed a random sample, in their order.
         """
@@ -68,7 +63,7 @@ class RetrievalDataset:
 
     @property
     def corpus_digest(self) -> str:
-        """A digest of the documents, in whatever order."""
+        """A digest of the documents, in any order."""
         return documents_digest(self.documents)
 
     @property
@@ -81,7 +76,7 @@ class RetrievalDataset:
 
 
 def sampled(items: Sequence[T], limit: int | None, seed: int | None) -> list[T]:
-    """The first `limit` items, or with a seed a random sample of them, in their order."""
+    """Return the first `limit` items, or with a seed a random sample of them, in their order."""
     if limit is None or limit >= len(items):
         return list(items)
     if seed is None:
@@ -91,7 +86,7 @@ def sampled(items: Sequence[T], limit: int | None, seed: int | None) -> list[T]:
 
 
 def documents_digest(documents: Iterable[Document]) -> str:
-    """A digest of documents, in whatever order."""
+    """Return a digest of documents, in any order."""
     return digest(*sorted(f"{item.uri} {item.content_hash}" for item in documents))
 
 
@@ -102,23 +97,31 @@ def load_beir(folder: Path, *, split: str = "test") -> RetrievalDataset:
     documents that the corpus lacks.
 
     Raises:
-        InputError: A file is missing, a line of it is not of this form, or an id is there twice.
+        InputError: A file is missing, a line is not of this form, or an id occurs twice.
     """
     qrels = _qrels(_file(folder, f"qrels/{split}.tsv"))
     file = _file(folder, "queries.jsonl")
     queries: dict[str, str] = {}
-    for line in json_lines(file, _Line):
+    for line in json_lines(file, _QueryLine):
         if queries.setdefault(line.id, line.text) != line.text:
-            raise InputError(f"{str(file)!r} has the query {line.id!r} twice, with other words.")
+            raise InputError(f"{str(file)!r} has two different queries with the id {line.id!r}.")
     judged = {
         query: judgements
         for query, judgements in qrels.items()
         if query in queries and any(value > 0 for value in judgements.values())
     }
     if not judged:
-        raise InputError(f"{str(folder)!r} has no query that its qrels/{split}.tsv judges.")
+        raise InputError(f"{str(folder)!r} has no query with a judgement in qrels/{split}.tsv.")
     corpus = _file(folder, "corpus.jsonl")
-    documents = tuple(_document(item) for item in json_lines(corpus, _CorpusLine))
+    documents = tuple(
+        Document(
+            uri=line.id,
+            title=line.title,
+            text=line.text,
+            content_hash=hashlib.sha256(f"{line.title}\n{line.text}".encode()).hexdigest(),
+        )
+        for line in json_lines(corpus, _CorpusLine)
+    )
     if not documents:
         raise InputError(f"{str(corpus)!r} has no document.")
     return RetrievalDataset(
@@ -139,18 +142,18 @@ def _notes(
     uris = {document.uri for document in documents}
     relevant = {uri for values in judged.values() for uri, value in values.items() if value > 0}
     if missing := sorted(relevant - uris):
-        yield f"Relevant documents that the corpus lacks: {len(missing)}, such as {missing[0]!r}."
+        yield f"Relevant documents missing in the corpus: {len(missing)}, such as {missing[0]!r}."
     if unjudged := [query for query in queries if query not in judged]:
-        yield f"Left out, for no document is relevant: {len(unjudged)} queries ({unjudged[0]!r})."
+        yield f"Queries without a relevant document: {len(unjudged)}, such as {unjudged[0]!r}."
     if unknown := [query for query in qrels if query not in queries]:
-        yield f"Left out, for their text is not there: {len(unknown)} queries ({unknown[0]!r})."
+        yield f"Judged queries without a text: {len(unknown)}, such as {unknown[0]!r}."
 
 
 def write_beir(dataset: RetrievalDataset, folder: Path) -> None:
     """Write a data set as `load_beir` reads it.
 
     Raises:
-        InputError: There is something at the path, or it cannot be written.
+        InputError: The folder is not empty, or it cannot be written.
     """
     documents = ({"_id": d.uri, "title": d.title, "text": d.text} for d in dataset.documents)
     queries = ({"_id": query, "text": text} for query, text in dataset.queries.items())
@@ -172,9 +175,9 @@ def write_beir(dataset: RetrievalDataset, folder: Path) -> None:
 
 
 def check_new(folder: Path) -> None:
-    """Raise `InputError` where there is something at this path already."""
+    """Raise `InputError` unless this path is free or an empty folder."""
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise InputError(f"There is something at {str(folder)!r}: name a new folder for the set.")
+        raise InputError(f"{str(folder)!r} is not empty. Fix: name a new folder for the set.")
 
 
 def _json_lines(items: Iterable[Mapping[str, str]]) -> str:
@@ -191,39 +194,13 @@ def _file(folder: Path, name: str) -> Path:
     )
 
 
-def _open_lines(path: Path) -> Iterator[str]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            yield from file
-    except (*UNREADABLE, UnicodeDecodeError) as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}") from error
-
-
-def json_lines(path: Path, model: type[M]) -> Iterator[M]:
-    """The lines of a JSONL file, perhaps gzip, as models.
-
-    Raises:
-        InputError: The file cannot be read, or a line, named by its number, is no such model.
-    """
-    for number, line in enumerate(_open_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield model.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = "".join(f"{part!r}: " for part in first["loc"])
-            message = f"{str(path)!r}, line {number}: {where}{first['msg']}"
-            raise InputError(message) from error
-
-
 def _qrels(path: Path) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = {}
-    # Ids are taken as they stand: a quotation mark is a part of them.
-    rows = csv.reader(_open_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
+    # Ids are taken as they are: a quotation mark is a part of them.
+    rows = csv.reader(text_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
     for number, row in enumerate(rows, start=1):
-        if not row or (number == 1 and _is_header(row)):
+        header = number == 1 and len(row) == 3 and not any(map(str.isdigit, row[2]))
+        if not row or header:
             continue
         try:
             query, document, value = row
@@ -235,16 +212,7 @@ def _qrels(path: Path) -> dict[str, dict[str, int]]:
             ) from error
         if qrels.setdefault(query, {}).setdefault(document, relevance) != relevance:
             raise InputError(
-                f"{str(path)!r}, line {number}: {document!r} was judged otherwise before, for the "
-                f"query {query!r}."
+                f"{str(path)!r}, line {number}: another judgement of {document!r} for the query "
+                f"{query!r} stands above."
             )
     return qrels
-
-
-def _is_header(row: Sequence[str]) -> bool:
-    return len(row) == 3 and not any(character.isdigit() for character in row[2])
-
-
-def _document(line: _CorpusLine) -> Document:
-    digest = hashlib.sha256(f"{line.title}\n{line.text}".encode()).hexdigest()
-    return Document(uri=line.id, title=line.title, text=line.text, content_hash=digest)

@@ -1,4 +1,4 @@
-"""Exact dense rankings over a matrix of vectors: what an index's answers are measured against."""
+"""Exact dense rankings over a matrix of vectors, the reference for an index's results."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ragkit.core.types import FloatArray
 from ragkit.core.vectors import unit
 
 _BLOCK = 256
-"""Queries whose scores are in memory at once."""
+"""Number of queries whose scores are in memory at the same time."""
 
 
 def exact_rankings(
@@ -26,11 +26,11 @@ def exact_rankings(
     Args:
         vectors: float32 `[n, d]`, one row for each passage.
         query_vectors: float32 `[q, d]`.
-        ids: The document of each of the `n` passages; one with several is ranked where its best is.
+        ids: The document of each of the `n` passages; a document has the rank of its best passage.
         dimensions: Compare this prefix of the vectors (Kusupati et al. 2022, arXiv:2205.13147).
         rescore: Passages taken by the prefix and then ranked by whole vectors, as the index's
             dense leg does with twice its depth.
-        depth: Documents in each ranking at most.
+        depth: Maximum number of documents in each ranking.
 
     Returns:
         Document ids for each of the `q` queries, best first.
@@ -58,15 +58,17 @@ def _check(
     vectors: FloatArray, query_vectors: FloatArray, ids: Sequence[str], dimensions: int | None
 ) -> None:
     if len(ids) != len(vectors):
-        raise InputError(f"There are {len(vectors)} vectors but {len(ids)} ids.")
+        raise InputError(
+            f"Got {len(vectors)} vectors but {len(ids)} ids. Fix: pass one id a vector."
+        )
     width = vectors.shape[1]
     if query_vectors.shape[1] != width:
         raise InputError(
-            f"Documents have {width} dimensions and queries {query_vectors.shape[1]}: embed both "
-            "with one model."
+            f"Documents have {width} dimensions and queries {query_vectors.shape[1]}. Fix: embed "
+            "both with one model."
         )
     if dimensions is not None and not 0 < dimensions <= width:
-        raise InputError(f"dimensions is {dimensions}, but the vectors have {width}.")
+        raise InputError(f"dimensions is {dimensions!r}. Fix: use 1 to {width}.")
 
 
 def _documents(order: Sequence[int], ids: Sequence[str], depth: int) -> list[str]:

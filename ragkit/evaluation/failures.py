@@ -1,4 +1,4 @@
-"""Counting how retrieval fails: not retrieved at all, or ranked too low to be read."""
+"""Failures of retrieval: documents that were not retrieved, or ranked too low to be read."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from ragkit.evaluation.runs import Example, Failures
 
 NOT_RETRIEVED, RANKED_LOW, NOT_READ = "not retrieved", "ranked low", "not read"
 READ = 10
-"""Documents that are taken to be read; a first relevant one below is ranked low."""
+"""Rank up to which documents count as read; a first relevant one below is ranked low."""
 EXAMPLES = 10
 
 
@@ -15,7 +15,7 @@ def retrieval_failures(
     rankings: Mapping[str, Sequence[str]],
     questions: Mapping[str, str],
 ) -> dict[str, Failures]:
-    """Queries without a relevant document in their ranking, and those with none in the first 10."""
+    """Return the queries with no relevant document in their ranking, or none in the first 10."""
     found: dict[str, list[Example]] = {NOT_RETRIEVED: [], RANKED_LOW: []}
     for query, judged in qrels.items():
         ranking = rankings.get(query, ())
@@ -31,7 +31,7 @@ def retrieval_failures(
 
 
 def counted(found: Mapping[str, Sequence[Example]]) -> dict[str, Failures]:
-    """The number of failures of each kind, with the first ten of them."""
+    """Return the number of failures of each kind, with the first ten as examples."""
     return {
         kind: Failures(count=len(examples), examples=tuple(examples[:EXAMPLES]))
         for kind, examples in found.items()

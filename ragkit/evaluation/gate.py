@@ -1,4 +1,4 @@
-"""Least values that a run must reach, for continuous integration: `hybrid:ndcg@10=0.45`."""
+"""Quality gates for continuous integration: least values such as `hybrid:ndcg@10=0.45`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ragkit.core.errors import ConfigError
-from ragkit.evaluation.metrics import Estimate
 from ragkit.evaluation.runs import LOWER_IS_BETTER, StageResult
+from ragkit.evaluation.stats import Estimate
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """The least mean of a measure; of the last stage where none is named."""
+    """The least mean of a measure; of the last stage if `stage` is None."""
 
     stage: str | None
     measure: str
@@ -25,7 +25,7 @@ def parse_threshold(text: str) -> Threshold:
     """Read `[stage:]measure=value`.
 
     Raises:
-        ConfigError: It is not of this form, or lower values of the measure are better.
+        ConfigError: The text is not of this form, or lower values of the measure are better.
     """
     name, _, value = text.partition("=")
     stage, colon, measure = name.strip().rpartition(":")
@@ -35,11 +35,12 @@ def parse_threshold(text: str) -> Threshold:
         least = math.nan
     if not math.isfinite(least):
         raise ConfigError(
-            f"{text!r} is no threshold: write ndcg@10=0.45, or hybrid:ndcg@10=0.45 for one stage."
+            f"{text!r} is not a threshold. Fix: write ndcg@10=0.45, or hybrid:ndcg@10=0.45 for one "
+            "stage."
         )
     if measure in LOWER_IS_BETTER:
         raise ConfigError(
-            f"Lower values of {measure!r} are better, so it cannot fall under a least."
+            f"Lower values of {measure!r} are better, so it cannot have a least value."
         )
     return Threshold(stage=stage if colon else None, measure=measure, least=least)
 
@@ -47,7 +48,7 @@ def parse_threshold(text: str) -> Threshold:
 def check_thresholds(
     thresholds: Sequence[Threshold], stages: Sequence[str], measures: Sequence[str]
 ) -> None:
-    """Raise `ConfigError` for a threshold of a stage or measure that will not be there."""
+    """Raise `ConfigError` for a threshold of a stage or measure that will not be measured."""
     for item in thresholds:
         stage = item.stage or stages[-1]
         _known(dict.fromkeys(stages), stage, "stage")
@@ -55,7 +56,7 @@ def check_thresholds(
 
 
 def shortfall(threshold: Threshold, stages: Mapping[str, StageResult]) -> str | None:
-    """What fell short, in words; None where the threshold is reached.
+    """Describe a missed threshold; None if it is reached.
 
     Raises:
         ConfigError: The stage or the measure was not measured.
@@ -73,5 +74,5 @@ def shortfall(threshold: Threshold, stages: Mapping[str, StageResult]) -> str | 
 
 def _known(found: Mapping[str, T], name: str, what: str) -> T:
     if name not in found:
-        raise ConfigError(f"No {what} is called {name!r}; there are {', '.join(found)}.")
+        raise ConfigError(f"There is no {what} {name!r}. Fix: use one of {', '.join(found)}.")
     return found[name]

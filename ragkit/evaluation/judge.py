@@ -1,4 +1,4 @@
-"""A language model as judge of answers, each question asked in both orders."""
+"""A language model as judge of answers; each verdict is asked for in both orders."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,22 +20,22 @@ _VERDICTS = ("supported", "unsupported")
 class Judge:
     """Asks a language model for verdicts, under a grammar and at temperature 0.
 
-    What a model says depends on what it reads first (Zheng et al. 2023, arXiv:2306.05685). Each
-    verdict is asked for twice with the order turned round, and only where both agree is it one.
-    Give a `Cache` of `ragkit.llm` to ask each thing once.
+    A model's verdict depends on the order of its input (Zheng et al. 2023, arXiv:2306.05685). Each
+    verdict is asked for in both orders and counts only if both agree. Pass a `Cache` of
+    `ragkit.llm` to ask each question once.
     """
 
     def __init__(self, llm: LLM) -> None:
-        """Ask this model."""
+        """Use this model."""
         self._llm = llm
 
     @property
     def model(self) -> str:
-        """Its name."""
+        """The model's name."""
         return self._llm.model
 
     async def supports(self, evidence: str, claim: str) -> bool | None:
-        """Whether the evidence supports the claim; None where the two verdicts differ."""
+        """Return True if the evidence supports the claim, None if the two verdicts differ."""
         parts = (f"Evidence:\n{evidence}", f"Claim:\n{claim}")
         first, second = await asyncio.gather(
             self._ask("support", parts, _VERDICTS),
@@ -44,7 +44,7 @@ class Judge:
         return first == "supported" if first == second else None
 
     async def prefers(self, question: str, first: str, second: str) -> Preference | None:
-        """Which answer is better; None where the verdict changes with their order."""
+        """Return the better answer, None if the verdict changes with their order."""
         there, back = await asyncio.gather(
             self._compare(question, first, second), self._compare(question, second, first)
         )
@@ -67,14 +67,14 @@ class Judge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What a judge found of an answer; None where it was undecided on all of it.
+    """A judge's measures of an answer; None if all of its verdicts were undecided.
 
     Attributes:
         faithfulness: Share of the answer's sentences that the passages given support.
         citation_recall: Share of its sentences that its quotes together support.
         citation_precision: Share of its quotes that support a sentence alone, or without which
             one is no longer supported.
-        undecided: Share of verdicts on which the two orders did not agree; they do not count.
+        undecided: Share of verdicts on which the two orders disagree; they do not count.
     """
 
     faithfulness: float | None
@@ -84,7 +84,7 @@ class Judgement:
 
     @property
     def measures(self) -> dict[str, float]:
-        """Those that there are, by name."""
+        """The measures that are not None, by name."""
         found = {
             "faithfulness": self.faithfulness,
             "citation_recall": self.citation_recall,
@@ -126,7 +126,7 @@ async def _supports(judge: Judge, evidence: Sequence[str], claim: str) -> bool |
 async def _needed(
     judge: Judge, quotes: Sequence[str], number: int, claims: Iterable[tuple[str, bool | None]]
 ) -> bool | None:
-    """Whether a quote supports one of the claims by itself, or none of the others do without it."""
+    """Return True if a quote alone supports a claim, or the others don't support it without."""
     verdict: bool | None = False
     others = [quote for position, quote in enumerate(quotes) if position != number]
     for claim, supported in claims:

@@ -1,21 +1,21 @@
-"""Support of an answer by its quotes, judged by words alone: no model, and no understanding."""
+"""Support of an answer by its quotes, measured by shared words, without a model."""
 
 from ragkit.core.text import sentences, terms
 from ragkit.core.types import Answer
 
 COVERED = 0.8
-"""The share of a sentence's content words that the quotes must have."""
+"""The least share of a sentence's content words that the quotes must contain."""
 
 
 def lexical_support(answer: Answer, *, least: float = COVERED, language: str = "english") -> float:
-    """Share of the answer's sentences most of whose content words stand in its quotes.
+    """Return the share of the answer's sentences whose content words stand in its quotes.
 
-    It says whether the words come from the quotes, not whether the quotes say the same; for that
-    see `ragkit.evaluation.judge`. A sentence without content words counts as supported.
+    It measures if the words come from the quotes, not if the quotes mean the same; for that see
+    `ragkit.evaluation.judge`. A sentence without content words counts as supported.
 
     Args:
         answer: The answer with its citations.
-        least: Share of a sentence's stems that must be among the quotes'.
+        least: Least share of a sentence's stems that must be among the quotes'.
         language: Of stems and sentences.
     """
     quoted = {

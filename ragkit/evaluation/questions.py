@@ -5,47 +5,52 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ragkit.core.errors import InputError
+from ragkit.core.json_lines import UNREADABLE
 from ragkit.core.types import Document
-from ragkit.evaluation.checkpoint import digest
-from ragkit.evaluation.datasets import UNREADABLE, documents_digest, sampled
+from ragkit.evaluation.datasets import documents_digest, sampled
+from ragkit.evaluation.fingerprint import digest
+
+Given: TypeAlias = Literal["search", "paragraph"]
+"""The answerer's passages: the hits of a search over all paragraphs, or the question's own."""
 
 
-class _Part(BaseModel):
+class _SquadModel(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class _Answer(_Part):
+class _SquadAnswer(_SquadModel):
     text: str
 
 
-class _Question(_Part):
+class _SquadQuestion(_SquadModel):
     id: str
     question: str
-    answers: list[_Answer] = []
+    answers: list[_SquadAnswer] = []
     is_impossible: bool = False
 
 
-class _Paragraph(_Part):
+class _SquadParagraph(_SquadModel):
     context: str
-    qas: list[_Question]
+    qas: list[_SquadQuestion]
 
 
-class _Article(_Part):
+class _SquadArticle(_SquadModel):
     title: str = ""
-    paragraphs: list[_Paragraph]
+    paragraphs: list[_SquadParagraph]
 
 
-class _File(_Part):
-    data: list[_Article]
+class _SquadFile(_SquadModel):
+    data: list[_SquadArticle]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A question, its accepted answers (none where it has no answer), and its paragraph's uri."""
+    """A question, its accepted answers (none if it has no answer), and its paragraph's uri."""
 
     id: str
     question: str
@@ -62,12 +67,12 @@ class QuestionSet:
     items: tuple[Item, ...]
 
     def limited(self, limit: int | None, *, seed: int | None = None) -> "QuestionSet":
-        """The same with `limit` questions (see `sampled`); all paragraphs stay."""
+        """Return a set with `limit` of the questions (see `sampled`) and all paragraphs."""
         return replace(self, items=tuple(sampled(self.items, limit, seed)))
 
     @property
     def corpus_digest(self) -> str:
-        """A digest of the paragraphs, in whatever order."""
+        """A digest of the paragraphs, in any order."""
         return documents_digest(self.paragraphs.values())
 
     @property
@@ -91,21 +96,34 @@ def load_squad(path: Path) -> QuestionSet:
         title = article.title.replace("_", " ")
         for paragraph in article.paragraphs:
             uri = f"{article.title}/{len(paragraphs)}"
-            paragraphs[uri] = _document(uri, title, paragraph.context)
+            paragraphs[uri] = Document(
+                uri=uri,
+                title=title,
+                text=paragraph.context,
+                content_hash=digest(title, paragraph.context),
+            )
             for question in paragraph.qas:
                 if question.id in items:
                     raise InputError(f"{str(path)!r} has the question {question.id!r} twice.")
-                items[question.id] = _item(question, uri)
+                accepted = [] if question.is_impossible else question.answers
+                items[question.id] = Item(
+                    id=question.id,
+                    question=question.question,
+                    gold=tuple(dict.fromkeys(answer.text for answer in accepted)),
+                    paragraph=uri,
+                )
     if not items:
         raise InputError(f"{str(path)!r} has no question.")
     name = path.name.removesuffix(".gz").removesuffix(".json")
     return QuestionSet(name=name, paragraphs=paragraphs, items=tuple(items.values()))
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path) -> _SquadFile:
     try:
         data = path.read_bytes()
-        return _File.model_validate_json(gzip.decompress(data) if path.suffix == ".gz" else data)
+        return _SquadFile.model_validate_json(
+            gzip.decompress(data) if path.suffix == ".gz" else data
+        )
     except UNREADABLE as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from error
     except ValidationError as error:
@@ -115,14 +133,3 @@ def _read(path: Path) -> _File:
             f"{str(path)!r} is not in the layout of SQuAD ({where}: {first['msg']}): expected "
             "data, paragraphs, qas."
         ) from error
-
-
-def _document(uri: str, title: str, text: str) -> Document:
-    return Document(uri=uri, title=title, text=text, content_hash=digest(title, text))
-
-
-def _item(question: _Question, uri: str) -> Item:
-    texts = () if question.is_impossible else (answer.text for answer in question.answers)
-    return Item(
-        id=question.id, question=question.question, gold=tuple(dict.fromkeys(texts)), paragraph=uri
-    )

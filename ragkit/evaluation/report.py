@@ -1,15 +1,15 @@
-"""Reports to read in a browser: one HTML file with its style and plots inside."""
+"""Reports as one HTML file with its style and plots inside."""
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragkit.evaluation.compare import RunComparison
-from ragkit.evaluation.metrics import Estimate
+from ragkit.evaluation.run_comparison import RunComparison
 from ragkit.evaluation.runs import LOWER_IS_BETTER, Evaluation, StageResult
+from ragkit.evaluation.stats import Estimate
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalPlot:
-    """Means with their intervals on one axis; `zero` is where 0 is."""
+    """Means with their intervals on one axis; `zero` is the place of 0."""
 
     title: str
     rows: tuple[Interval, ...]
@@ -55,8 +55,8 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Worst:
-    """A query with a low value, and what was given for it."""
+class WorstQuery:
+    """A query with a low value, and its output."""
 
     query: str
     question: str
@@ -65,14 +65,14 @@ class Worst:
 
 
 def evaluation_html(evaluation: Evaluation) -> str:
-    """A run as a page: measures with intervals, their distribution, failures, worst queries."""
+    """Render a run: measures with intervals, their distribution, failures, worst queries."""
     stages = evaluation.stages
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             run=evaluation,
-            plots=[_measure_plot(name, stages) for name in _measures(stages.values())],
+            plots=_measure_plots(stages),
             histograms=[
                 (stage, name, _histogram(list(result.per_query[name].values())))
                 for stage, result in stages.items()
@@ -84,7 +84,7 @@ def evaluation_html(evaluation: Evaluation) -> str:
 
 
 def comparison_html(comparison: RunComparison, *, a: str, b: str) -> str:
-    """Two runs as a page: differences with intervals, verdicts, the queries that changed most."""
+    """Render two runs: differences with intervals, verdicts, the queries that changed most."""
     plots = [
         _interval_plot(
             f"{stage.stage_b} (B) minus {stage.stage_a} (A)",
@@ -115,13 +115,16 @@ def _environment() -> "Environment":
     )
 
 
-def _measures(stages: Iterable[StageResult]) -> list[str]:
-    return list(dict.fromkeys(name for result in stages for name in result.measures))
-
-
-def _measure_plot(name: str, stages: Mapping[str, StageResult]) -> IntervalPlot:
-    found = {s: result.measures[name] for s, result in stages.items() if name in result.measures}
-    return _interval_plot(name + (", lower is better" if name in LOWER_IS_BETTER else ""), found)
+def _measure_plots(stages: Mapping[str, StageResult]) -> list[IntervalPlot]:
+    names = dict.fromkeys(name for result in stages.values() for name in result.measures)
+    plots: list[IntervalPlot] = []
+    for name in names:
+        rows = {
+            stage: found.measures[name] for stage, found in stages.items() if name in found.measures
+        }
+        title = f"{name}, lower is better" if name in LOWER_IS_BETTER else name
+        plots.append(_interval_plot(title, rows))
+    return plots
 
 
 def _interval_plot(title: str, rows: Mapping[str, Estimate]) -> IntervalPlot:
@@ -153,7 +156,7 @@ def _interval_plot(title: str, rows: Mapping[str, Estimate]) -> IntervalPlot:
 
 
 def _histogram(values: Sequence[float]) -> list[Bar]:
-    """How many queries have which value, in ten bins from 0 to 1 or to the highest value."""
+    """Count queries by value, in ten bins from 0 to 1 or to the highest value."""
     most = max(1.0, *values) if values else 1.0
     counts = [0] * _BINS
     for value in values:
@@ -172,7 +175,7 @@ def _histogram(values: Sequence[float]) -> list[Bar]:
 
 
 def _difference_bars(differences: Sequence[float]) -> list[Bar]:
-    """The differences in order as bars up and down; of many queries, evenly spaced ones."""
+    """Draw sorted differences as bars up and down; of many queries, evenly spaced ones."""
     step = max(1, math.ceil(len(differences) / _BARS))
     shown = list(differences)[::step]
     most = max((abs(value) for value in shown), default=0.0) or 1.0
@@ -190,15 +193,15 @@ def _difference_bars(differences: Sequence[float]) -> list[Bar]:
     ]
 
 
-def _worst(evaluation: Evaluation, result: StageResult) -> list[Worst]:
-    """The queries with the lowest values of the first measure, below its mean."""
+def _worst(evaluation: Evaluation, result: StageResult) -> list[WorstQuery]:
+    """Return the queries with the lowest values of the first measure, below its mean."""
     if not result.measures:
         return []
     name = next(iter(result.measures))
     mean = result.measures[name].value
     values = sorted(result.per_query[name].items(), key=lambda item: item[1])
     return [
-        Worst(
+        WorstQuery(
             query=query,
             question=evaluation.questions.get(query, ""),
             value=value,

@@ -1,4 +1,4 @@
-"""What an evaluation found: by stage and query, as JSON, and read back."""
+"""The results of an evaluation by stage and query, written to JSON and read from it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_jsonable_python
 
 from ragkit.core.errors import InputError
-from ragkit.evaluation.metrics import Estimate, estimate
+from ragkit.evaluation.stats import Estimate, estimate
 
 Kind: TypeAlias = Literal["retrieval", "qa", "agents"]
 PerQuery: TypeAlias = Mapping[str, Mapping[str, float]]
 """`{measure: {query id: value}}`; a measure may leave out queries that it does not apply to."""
 
 LOWER_IS_BETTER = frozenset({"false_abstention", "undecided", "tokens", "steps", "seconds"})
-"""Measures of what there should be little of."""
+"""Measures whose lower values are better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A query that failed, and how."""
+    """A query that failed, and a description of its failure."""
 
     query: str
     question: str
@@ -32,7 +32,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """How many queries failed in one way, with the first of them."""
+    """The number of queries that failed in one way, with the first of them."""
 
     count: int
     examples: tuple[Example, ...]
@@ -47,9 +47,9 @@ class StageResult:
         p50_ms: Median latency.
         p95_ms: Latency that one query in twenty exceeds.
         failed: Query id and reason for each query that could not be run; it scores 0.
-        per_query: What the means are of.
-        failures: How many queries went wrong in which way.
-        outputs: What each query gave: the first documents, or the answer.
+        per_query: The values of each query.
+        failures: Numbers of failed queries by kind of failure.
+        outputs: The output of each query: the first documents, or the answer.
     """
 
     measures: Mapping[str, Estimate]
@@ -63,20 +63,20 @@ class StageResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """The stages' results on a data set, and what was measured.
+    """The stages' results on a data set.
 
     Attributes:
-        kind: What was measured.
-        dataset: Its name.
+        kind: Retrieval, answers (`qa`) or agents.
+        dataset: The data set's name.
         corpus: A digest of its documents.
-        documents: Their number.
+        documents: Number of documents.
         chunks: Number of passages that they were divided into.
         queries: Number of queries.
         stages: The results.
         questions: Each query's text.
         fingerprints: A digest of each query and its judgements or gold answers.
         seed: Of the sample and the intervals.
-        notes: What of the data has no part in the figures, or makes them lower.
+        notes: Parts of the data that have no part in the figures, or make them lower.
     """
 
     kind: Kind = "retrieval"
@@ -101,7 +101,7 @@ def stage_result(
     outputs: Mapping[str, Sequence[str]],
     seed: int = 0,
 ) -> StageResult:
-    """With the mean and interval of every measure that has values, and p50 and p95 of the times."""
+    """Make a stage's result: mean and interval of every measure with values, p50 and p95."""
     measures = {
         name: estimate(list(values.values()), seed=seed)
         for name, values in per_query.items()
@@ -120,7 +120,7 @@ def stage_result(
 
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, object]:
-    """The evaluation as a JSON object, each stage's measures beside its latencies."""
+    """Return the evaluation as a JSON object, each stage's measures beside its latencies."""
     return {
         "kind": evaluation.kind,
         "dataset": evaluation.dataset,
@@ -161,7 +161,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file and the folders above it.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,8 +170,8 @@ def write_text(path: Path, text: str) -> None:
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from error
 
 
-class RunStage(BaseModel):
-    """A stage of a saved run: what is needed to compare it."""
+class SavedStage(BaseModel):
+    """A stage of a saved run, as far as a comparison needs it."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -179,7 +179,7 @@ class RunStage(BaseModel):
     outputs: dict[str, list[str]] = {}
 
 
-class Run(BaseModel):
+class SavedRun(BaseModel):
     """A saved run, as `ragkit eval --out` writes it."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -189,23 +189,23 @@ class Run(BaseModel):
     corpus: str
     questions: dict[str, str]
     fingerprints: dict[str, str]
-    stages: dict[str, RunStage]
+    stages: dict[str, SavedStage]
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: Path) -> SavedRun:
     """Read a saved run.
 
     Raises:
-        InputError: There is no such file, or it holds something else.
+        InputError: The file is missing, or it is not a saved run.
     """
     try:
-        return Run.model_validate_json(path.read_bytes())
+        return SavedRun.model_validate_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(
-            f"{str(path)!r} is no run that can be compared ({where}: {first['msg']}); "
-            "make one with: ragkit eval DATASET --out FILE"
+            f"{str(path)!r} is not a saved run ({where}: {first['msg']}). "
+            "Fix: ragkit eval DATASET --out FILE"
         ) from error

@@ -1,17 +1,47 @@
-"""Comparing two systems on the same queries: difference, interval, significance, verdict."""
+"""Statistics over queries: means with bootstrap intervals, paired comparison of two systems."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ragkit.core.errors import InputError
-from ragkit.evaluation.metrics import Estimate, estimate
+from ragkit.core.errors import InputError, MissingExtraError
 
 SIGNIFICANT = 0.05
-"""The p-value below which a difference is called one."""
+"""The p-value below which a difference is significant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean over queries with its 95% bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(values: Sequence[float], *, seed: int = 0, resamples: int = 2000) -> Estimate:
+    """Return mean and 95% percentile-bootstrap interval of per-query values (Efron 1979)."""
+    data: npt.NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+    mean = float(data.mean())
+    if len(data) < 2 or np.ptp(data) == 0:
+        return Estimate(value=mean, low=mean, high=mean)
+    try:
+        from scipy.stats import bootstrap
+    except ImportError as error:
+        raise MissingExtraError("scipy", extra="local") from error
+    result = bootstrap(
+        (data,),
+        np.mean,
+        n_resamples=resamples,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+        batch=100,
+    )
+    interval = result.confidence_interval
+    return Estimate(value=mean, low=float(interval.low), high=float(interval.high))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +49,12 @@ class Comparison:
     """A against B on the same queries.
 
     Attributes:
-        queries: Their number.
+        queries: Number of queries.
         a: Mean of A.
         b: Mean of B.
         difference: Mean of B minus A over the queries, with its 95% bootstrap interval.
         p_value: Of the two-sided paired randomisation test.
-        better: The one that is better, None where no difference can be seen.
+        better: The better system, None without a significant difference.
         higher: Queries with a higher value in B.
         lower: Queries with a lower value in B.
     """
@@ -40,7 +70,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The result in words."""
+        """The result as a sentence."""
         found = self.difference
         numbers = (
             f"{found.value:+.3f} ({found.low:.3f} to {found.high:.3f}), p = {self.p_value:.2g}"
@@ -68,7 +98,7 @@ def compare(
     """
     common = [query for query in a if query in b]
     if not common:
-        raise InputError("The two runs have no query in common, so they cannot be compared.")
+        raise InputError("The two runs have no query in common.")
     first = np.asarray([a[query] for query in common], dtype=np.float64)
     second = np.asarray([b[query] for query in common], dtype=np.float64)
     differences = second - first
@@ -88,7 +118,7 @@ def compare(
 
 
 def _randomisation_test(differences: npt.NDArray[np.float64], seed: int, resamples: int) -> float:
-    changed = differences[differences != 0]  # the sign of nothing changes nothing
+    changed = differences[differences != 0]  # zeros do not change the statistic
     if len(changed) < 2:
         return 1.0
     from scipy.stats import permutation_test

@@ -1,43 +1,42 @@
-"""Making a test set of one's own documents: questions from headings or by a language model."""
+"""Test sets of a user's own documents: questions from headings or by a language model."""
 
 import random
+import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, OnProgress, Progress
+from ragkit.core.settings import Settings
 from ragkit.core.text import terms
-from ragkit.core.types import Document, Message
+from ragkit.core.types import Message
 from ragkit.evaluation.datasets import RetrievalDataset
+from ragkit.evaluation.sections import Section, sections_of
+from ragkit.evaluation.workspace import Workspace
 from ragkit.grammar.grammar import json_grammar
+from ragkit.ingest.sources import from_paths
 from ragkit.llm.prompts import prompt_file
+from ragkit.sdk import AsyncRAG
 
 LEAST_WORDS = 20
-"""Words that a section has at least to be asked about."""
-_TELLING = 3
+"""A section with fewer words is not asked about."""
+_LEAST_TERMS = 3
 _LONGEST_PASSAGE = 6000
 
 Search: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
-"""Gives the ids of the documents found for a question, best first."""
-Ask: TypeAlias = Callable[["Section"], Awaitable[str | None]]
-"""Makes a question on a section, or None where there is none to ask."""
+"""Returns the ids of the documents found for a question, best first."""
+Ask: TypeAlias = Callable[[Section], Awaitable[str | None]]
+"""Returns a question on a section, or None if it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """What stands under a heading: `document` is its text, `path` the headings above it."""
-
-    document: Document
-    path: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A test set and how it came about.
+class GeneratedSet:
+    """A test set with the counts of its making.
 
     Attributes:
         dataset: The questions that were kept, each judged for its section.
@@ -61,18 +60,107 @@ class Made:
         return len(self.dataset.queries)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationOptions:
+    """Options of making a test set.
+
+    Attributes:
+        first: A question is kept if its section is among this many found.
+        limit: Maximum number of questions.
+        seed: Of the order in which sections are asked about.
+        llm: Ask the language model of the settings, instead of taking headings.
+    """
+
+    first: int = 10
+    limit: int | None = None
+    seed: int = 0
+    llm: bool = False
+
+
+async def generate_from_files(
+    settings: Settings,
+    paths: Sequence[Path],
+    options: GenerationOptions,
+    *,
+    on_progress: OnProgress | None = None,
+) -> tuple[GeneratedSet, list[str]]:
+    """Make a test set; also return the files that could not be read, each with its reason.
+
+    Each section of a document is a document of the set. Headings that became questions are not in
+    it, or finding them again would be no test; with a language model's questions, they are.
+
+    Raises:
+        InputError: The files have no section to ask about, or no question was kept.
+    """
+    found = from_paths(
+        paths, encoding=settings.ingest.encoding, max_bytes=settings.ingest.max_file_mb * 2**20
+    )
+    documents, failed = found.documents()
+    unread = [f"{failure.uri}: {failure.reason}" for failure in failed]
+    sections = [
+        section for document in documents for section in sections_of(document, headed=options.llm)
+    ]
+    if not sections:
+        reasons = f" ({unread[0]})" if unread else ""
+        raise InputError(f"There is no text to ask about in {', '.join(map(str, paths))}{reasons}.")
+    generation = _Generation(settings, sections, options, on_progress)
+    if not options.llm:
+        return await generation.run(from_headings), unread
+    async with Workspace().cached_llm(settings.llm) as llm:
+        return await generation.run(by_llm(llm)), unread
+
+
+@dataclass(frozen=True, slots=True)
+class _Generation:
+    settings: Settings
+    sections: Sequence[Section]
+    options: GenerationOptions
+    on_progress: OnProgress | None
+
+    async def run(self, ask: Ask) -> GeneratedSet:
+        """Index the sections without a reranker, and make the set over that index."""
+        unreranked = self.settings.reranker.model_copy(update={"model": None})
+        plain = self.settings.model_copy(update={"reranker": unreranked})
+        with tempfile.TemporaryDirectory() as folder:
+            index = Path(folder) / "index"
+            async with AsyncRAG(plain, index=index, on_progress=self.on_progress) as rag:
+                await rag.ingest(*(section.document for section in self.sections))
+
+                async def search(question: str) -> list[str]:
+                    hits = await rag.search(question, k=2 * self.options.first)
+                    uris = dict.fromkeys(hit.chunk.uri for hit in hits)
+                    return list(uris)[: self.options.first]
+
+                made = await generate_set(
+                    self.sections,
+                    ask,
+                    search,
+                    limit=self.options.limit,
+                    seed=self.options.seed,
+                    on_progress=self.on_progress,
+                )
+        if not made.kept:
+            raise InputError(
+                f"None of {made.asked} questions on {made.sections} sections could be kept "
+                f"({made.repeated} repeated, {made.unusable} unusable, {made.lost} not found "
+                "again). Fix: use documents with headings over sections of 20 words or more, or "
+                "a better --llm."
+            )
+        return made
+
+
 async def from_headings(section: Section) -> str | None:
-    """The section's heading, with those above it as far as it needs them to be telling."""
+    """Return the section's heading, with those above it until it has three content words."""
     question: list[str] = []
     for heading in reversed(section.path):
         question.insert(0, heading)
-        if len(set(terms(" ".join(question)))) >= _TELLING:
+        if len(set(terms(" ".join(question)))) >= _LEAST_TERMS:
             return " ".join(question)
     return " ".join(question) if len(set(terms(" ".join(question)))) > 1 else None
 
 
-class _Written(BaseModel):
-    """What the model writes; the fact comes first, so that the question has an answer."""
+class _WrittenQuestion(BaseModel):
+    """A model's question; the fact comes first, so that the question has an answer."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -81,8 +169,8 @@ class _Written(BaseModel):
 
 
 def by_llm(llm: LLM) -> Ask:
-    """Questions written by a language model under a grammar, at temperature 0."""
-    grammar = json_grammar(_Written)
+    """Ask a language model for questions, under a grammar and at temperature 0."""
+    grammar = json_grammar(_WrittenQuestion)
 
     async def ask(section: Section) -> str | None:
         header = " > ".join((section.document.title, *section.path))
@@ -92,13 +180,13 @@ def by_llm(llm: LLM) -> Ask:
             Message(role="user", content=f"{header}\n\n{passage}"),
         ]
         reply = await llm.complete(messages, grammar=grammar, temperature=0)
-        written: _Written = grammar.parse(reply.text)
+        written: _WrittenQuestion = grammar.parse(reply.text)
         return " ".join(written.question.split()) or None
 
     return ask
 
 
-async def make_set(
+async def generate_set(
     sections: Sequence[Section],
     ask: Ask,
     search: Search,
@@ -106,16 +194,16 @@ async def make_set(
     limit: int | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
-) -> Made:
+) -> GeneratedSet:
     """Make questions on sections in random order, and keep those whose section is found again.
 
     Args:
         sections: All that are searched; those of fewer than 20 words are not asked about.
-        ask: Makes a question.
-        search: Gives the ids among which a question's section must be.
-        limit: Enough questions.
+        ask: Returns a question on a section.
+        search: Returns the ids among which a question's section must be.
+        limit: Maximum number of questions.
         seed: Of the order.
-        on_progress: Told of each section.
+        on_progress: Called for each section.
     """
     candidates = [item for item in sections if len(item.document.text.split()) >= LEAST_WORDS]
     random.Random(seed).shuffle(candidates)
@@ -132,7 +220,7 @@ async def make_set(
             counts[verdict] += 1
             if verdict == "kept":
                 kept[question] = section.document.uri
-    return Made(
+    return GeneratedSet(
         dataset=_dataset(sections, kept),
         sections=len(sections),
         asked=counts.total(),

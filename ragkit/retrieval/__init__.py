@@ -1,1 +1,1 @@
-"""Hybrid search: two legs, fusion, reranking, and the context made of what was found."""
+"""Hybrid search: two legs, fusion, reranking, and the context made of the hits."""

@@ -1,10 +1,10 @@
-"""The context of an answer: packed to a budget, neighbours merged, best passages outermost."""
+"""The context of an answer: hits packed to a budget, merged where they touch, and ordered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from ragkit.core.types import Hit
+from ragkit.core.types import Hit, Metadata, MetadataValue
 
 T = TypeVar("T")
 
@@ -13,7 +13,8 @@ T = TypeVar("T")
 class Passage:
     """A span of one document, made of one hit or of several that touch.
 
-    `text` is `document.text[start:end]`; `score` is that of its best hit.
+    `text` is `document.text[start:end]`; `score` is that of its best hit; heading path, page and
+    metadata are those of its first chunk.
     """
 
     uri: str
@@ -23,23 +24,27 @@ class Passage:
     end: int
     score: float
     chunk_ids: tuple[str, ...]
+    heading_path: tuple[str, ...] = ()
+    page: int | None = None
+    metadata: Metadata = field(default_factory=dict[str, MetadataValue])
 
 
 def merge_neighbours(hits: Sequence[Hit]) -> list[Passage]:
-    """Join hits of one document whose spans touch or overlap; best passage first."""
+    """Join hits of one version of a document whose spans touch or overlap; best passage first."""
     merged: list[Passage] = []
-    for hit in sorted(hits, key=lambda hit: (hit.chunk.uri, hit.chunk.start)):
+    version: tuple[str, str] | None = None
+    for hit in sorted(hits, key=_position):
         passage = _passage(hit)
-        last = merged[-1] if merged else None
-        if last and last.uri == passage.uri and passage.start <= last.end:
-            merged[-1] = _joined(last, passage)
+        if version == _position(hit)[:2] and passage.start <= merged[-1].end:
+            merged[-1] = _joined(merged[-1], passage)
         else:
             merged.append(passage)
+        version = _position(hit)[:2]
     return sorted(merged, key=lambda passage: -passage.score)
 
 
 def pack(hits: Sequence[Hit], *, budget: int, count: Callable[[str], int]) -> list[Hit]:
-    """The best hits that fit into `budget` tokens as `count` counts them, best first."""
+    """Return the best hits that fit into `budget` tokens as `count` counts them, best first."""
     packed: list[Hit] = []
     left = budget
     for hit in hits:
@@ -51,7 +56,7 @@ def pack(hits: Sequence[Hit], *, budget: int, count: Callable[[str], int]) -> li
 
 
 def best_at_the_ends(passages: Sequence[T]) -> list[T]:
-    """Reorder what is given best first, so that the best stand first and last.
+    """Reorder passages that are given best first, so that the best stand first and last.
 
     Models use the middle of a long context least (Liu et al. 2023, arXiv:2307.03172).
     """
@@ -61,12 +66,16 @@ def best_at_the_ends(passages: Sequence[T]) -> list[T]:
 def build_context(
     hits: Sequence[Hit], *, budget: int, count: Callable[[str], int], ends: bool = False
 ) -> list[Passage]:
-    """Pack hits to the budget, merge them and order the passages that a model is shown.
+    """Pack hits to the budget, merge them and order the passages for a model.
 
     The best comes first; with `ends`, see `best_at_the_ends`.
     """
     passages = merge_neighbours(pack(hits, budget=budget, count=count))
     return best_at_the_ends(passages) if ends else passages
+
+
+def _position(hit: Hit) -> tuple[str, str, int]:
+    return hit.chunk.uri, hit.chunk.generation, hit.chunk.start
 
 
 def _passage(hit: Hit) -> Passage:
@@ -79,6 +88,9 @@ def _passage(hit: Hit) -> Passage:
         end=chunk.end,
         score=hit.score,
         chunk_ids=(chunk.id,),
+        heading_path=chunk.heading_path,
+        page=chunk.page,
+        metadata=chunk.metadata,
     )
 
 

@@ -1,24 +1,25 @@
-"""Maximal marginal relevance: hits that say something new (Carbonell & Goldstein, SIGIR 1998)."""
+"""Maximal marginal relevance: hits that differ from each other (Carbonell & Goldstein 1998)."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
-from ragkit.core.filters import Filter
 from ragkit.core.protocols import Embedder
-from ragkit.core.types import DEFAULT_TENANT, FloatArray, Hit, StageRank
-from ragkit.retrieval.hybrid import BOTH, Hits, Leg
-from ragkit.retrieval.protocol import Wrapper
+from ragkit.core.types import FloatArray, Hit, StageRank
 from ragkit.retrieval.query import Query
+from ragkit.retrieval.request import SearchOptions, SearchRequest
 from ragkit.retrieval.rerank import candidate_text
+from ragkit.retrieval.results import Hits
+from ragkit.retrieval.wrapper import RetrieverWrapper
 
 STAGE = "mmr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diverse(Wrapper):
+class Diverse(RetrieverWrapper):
     """Chooses among the first `candidates` hits those that are relevant and unlike each other.
 
     Each next hit is the one with the most `relevance_weight * relevance - (1 - relevance_weight) *
@@ -26,37 +27,22 @@ class Diverse(Wrapper):
     best; similarity is the greatest cosine to a hit that was chosen before, 0 at least.
 
     Attributes:
-        embedder: Measures likeness; the candidates are embedded again for every search.
+        embedder: Measures similarity; the candidates are embedded again for every search.
         relevance_weight: Lambda, 0 to 1; at 1 nothing changes.
-        candidates: How many hits there are to choose from.
+        candidates: Number of hits to choose from.
     """
 
     embedder: Embedder
     relevance_weight: float = 0.7
     candidates: int = 20
 
-    async def search(
-        self,
-        query: str | Query,
-        *,
-        k: int | None = None,
-        where: Filter | str | None = None,
-        tenant: str = DEFAULT_TENANT,
-        legs: Sequence[Leg] = BOTH,
-        explain: bool = False,
-    ) -> Hits:
-        """See `HybridRetriever.search`; the stage `mmr` has the chosen hits."""
-        wanted = k or self.settings.k
-        found = await self.inner.search(
-            query,
-            k=max(wanted, self.candidates),
-            where=where,
-            tenant=tenant,
-            legs=legs,
-            explain=explain,
-        )
+    async def search(self, query: str | Query, **options: Unpack[SearchOptions]) -> Hits:
+        """Search as `Retriever.search` does; the stage `mmr` has the chosen hits."""
+        request = SearchRequest.of(options, self.settings)
+        wider = request.options(k=max(request.k, self.candidates))
+        found = await self.inner.search(query, **wider)
         started = time.perf_counter()
-        hits = await self._chosen(found, wanted)
+        hits = await self._chosen(found, request.k)
         before, seconds = found.explanation, time.perf_counter() - started
         return Hits(hits, before and before.followed_by(STAGE, hits, seconds))
 
@@ -79,7 +65,7 @@ class Diverse(Wrapper):
 
 
 def scaled(scores: FloatArray) -> FloatArray:
-    """Scores between 0 for the least and 1 for the greatest; all 1 where they are equal."""
+    """Return scores between 0 for the least and 1 for the greatest; all 1 where they are equal."""
     low, high = scores.min(), scores.max()
     if high <= low:
         return np.ones_like(scores)
@@ -96,7 +82,7 @@ def maximal_marginal_relevance(
         relevance: Of each item, `[n]`.
         similarity: Of each pair, `[n, n]`.
         weight: Lambda, of relevance against dissimilarity.
-        k: How many to choose.
+        k: Number of items to choose.
 
     Returns:
         `(item, marginal relevance)` in the order of choice; the second never rises.

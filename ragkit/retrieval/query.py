@@ -1,8 +1,9 @@
-"""What a query must be before anything is spent on it."""
+"""Queries: their checks, and their vectors."""
 
 from dataclasses import dataclass
 
 from ragkit.core.errors import InputError
+from ragkit.core.protocols import Embedder
 from ragkit.core.text import is_unicode
 from ragkit.core.types import FloatArray
 
@@ -11,13 +12,13 @@ MAX_QUERY_CHARACTERS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Query:
-    """A query whose two legs look for different things.
+    """A query whose two legs search for different things.
 
     Attributes:
-        text: What the BM25 leg looks for, and what a reranker scores against.
-        vector: What the dense leg looks for, float32 `[d]` of unit length; the embedded text
-            where None.
-        source: What the vector was made of, for explanations.
+        text: Text of the BM25 leg, and of a reranker's comparison.
+        vector: Vector of the dense leg, float32 `[d]` of unit length; the embedded text where
+            None.
+        source: Description of the vector's origin, for explanations.
     """
 
     text: str
@@ -26,7 +27,7 @@ class Query:
 
 
 def as_query(query: str | Query) -> Query:
-    """The query, checked.
+    """Return the query, checked.
 
     Raises:
         InputError: Its text cannot be searched for; see `check_query`.
@@ -37,7 +38,7 @@ def as_query(query: str | Query) -> Query:
 
 
 def check_query(query: str) -> str:
-    """The query without the white space around it.
+    """Return the query without the white space around it.
 
     Raises:
         InputError: It is empty, is not Unicode text, has no letter or digit, or is longer than
@@ -45,14 +46,24 @@ def check_query(query: str) -> str:
     """
     query = query.strip()
     if not query:
-        raise InputError("The query is empty: ask a question or give some words.")
+        raise InputError("The query is empty. Fix: ask a question or give some words.")
     if not is_unicode(query):
-        raise InputError(f"The query {query[:40]!r} has bytes that are no UTF-8 text.")
+        raise InputError(
+            f"The query {query[:40]!r} holds bytes that are no UTF-8 text. Fix: decode it first."
+        )
     if len(query) > MAX_QUERY_CHARACTERS:
         raise InputError(
             f"The query {query[:40]!r}... has {len(query)} characters, more than "
-            f"{MAX_QUERY_CHARACTERS}: shorten it, or ingest it as a document."
+            f"{MAX_QUERY_CHARACTERS}. Fix: shorten it, or ingest it as a document."
         )
     if not any(character.isalnum() for character in query):
-        raise InputError(f"The query {query[:40]!r} has no letter or digit: give some words.")
+        raise InputError(f"The query {query[:40]!r} has no letter or digit. Fix: give some words.")
     return query
+
+
+async def query_vector(query: Query, embedder: Embedder) -> FloatArray:
+    """Return the query's own vector, or the embedding of its text."""
+    if query.vector is not None:
+        return query.vector
+    embedded: FloatArray = (await embedder.embed([query.text], task="query"))[0]
+    return embedded

@@ -1,34 +1,35 @@
-"""What all transformations share: several queries searched for, fused, reranked once."""
+"""The common part of query transformations: several queries, fused, reranked once."""
 
 import asyncio
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Unpack
 
-from ragkit.core.filters import Filter
 from ragkit.core.settings import RetrievalSettings
-from ragkit.core.types import DEFAULT_TENANT, Chunk, Hit, StageRank, Usage
+from ragkit.core.types import Chunk, Hit, StageRank, Usage
 from ragkit.retrieval.fusion import reciprocal_rank_fusion
-from ragkit.retrieval.hybrid import BOTH, Explanation, Hits, Leg, Transformation
-from ragkit.retrieval.protocol import Wrapper
+from ragkit.retrieval.protocol import Retriever
 from ragkit.retrieval.query import Query, as_query
-from ragkit.retrieval.rerank import reranked, share_of, text_key
+from ragkit.retrieval.request import SearchOptions, SearchRequest
+from ragkit.retrieval.rerank import Reranking, reranking, text_key
+from ragkit.retrieval.results import Explanation, Hits, Transformation
+from ragkit.retrieval.wrapper import RetrieverWrapper
 
-NO_DENSE_LEG = "No dense leg was asked for, and this changes no other: the query is as it was."
+NO_DENSE_LEG = "The search has no dense leg, and this changes no other: the query is unchanged."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rewritten:
-    """What a query became.
+class TransformedQuery:
+    """The queries that a transformation makes of one.
 
     Attributes:
-        queries: What is searched for, the original query (perhaps with a vector) first.
-        written: What a model wrote.
-        calls: Number of calls of a model.
-        usage: Their tokens.
-        note: Why the query is searched for as it is, where it is.
+        queries: Queries to search for, the original (perhaps with a vector) first.
+        written: Texts that a model wrote.
+        calls: Number of model calls.
+        usage: Tokens of these calls.
+        note: Reason why the query is searched for unchanged; empty where it was transformed.
     """
 
     queries: tuple[Query, ...]
@@ -38,17 +39,21 @@ class Rewritten:
     note: str = ""
 
 
-class Find(Protocol):
-    """Searches as was asked, with another query, before any reranking."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstSearch:
+    """The search that was asked for, without reranking, for transformations that learn from it."""
 
-    async def __call__(self, query: Query, *, k: int) -> Hits:
-        """The `k` best chunks."""
-        ...
+    retriever: Retriever
+    request: SearchRequest
+
+    async def search(self, query: Query, *, k: int) -> Hits:
+        """Return the `k` best chunks for another query."""
+        return await self.retriever.search(query, **self.request.options(k=k))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transformed(Wrapper):
-    """A retriever that makes something of each query before the wrapped one searches for it.
+class QueryTransform(RetrieverWrapper):
+    """A retriever that transforms each query before the wrapped retriever searches for it.
 
     Several queries are searched for at the same time, and their chunks fused by reciprocal ranks.
     Where the wrapped retriever has a reranker, it scores the fused chunks against the original
@@ -58,63 +63,38 @@ class Transformed(Wrapper):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Its stage in traces and explanations."""
+        """The stage's name in traces and explanations."""
 
     @abstractmethod
-    async def rewrite(self, query: Query, *, legs: Sequence[Leg], find: Find) -> Rewritten:
-        """What to search for instead of the query."""
+    async def transform(self, query: Query, first: FirstSearch) -> TransformedQuery:
+        """Return the queries to search for instead of this one."""
 
-    async def search(
-        self,
-        query: str | Query,
-        *,
-        k: int | None = None,
-        where: Filter | str | None = None,
-        tenant: str = DEFAULT_TENANT,
-        legs: Sequence[Leg] = BOTH,
-        explain: bool = False,
-    ) -> Hits:
-        """See `HybridRetriever.search`.
+    async def search(self, query: str | Query, **options: Unpack[SearchOptions]) -> Hits:
+        """Search as `Retriever.search` does.
 
         Raises:
-            ProviderError: The model that was asked failed: nothing is searched for without it.
+            ProviderError: The language model failed; there is no search without it.
         """
-        asked, base = as_query(query), self.inner.unreranked()
-
-        async def find(query: Query, *, k: int) -> Hits:
-            return await base.search(
-                query, k=k, where=where, tenant=tenant, legs=legs, explain=explain
-            )
-
+        request = SearchRequest.of(options, self.settings)
+        asked = as_query(query)
+        first = FirstSearch(retriever=self.inner.unreranked(), request=request)
         started = time.perf_counter()
-        rewritten = await self.rewrite(asked, legs=legs, find=find)
+        transformed = await self.transform(asked, first)
         seconds = time.perf_counter() - started
-        wanted = k or self.settings.k
-        depth = max(wanted, self.settings.depth, self.rerank_depth if self.reranker else 0)
-        found = await asyncio.gather(*(find(one, k=depth) for one in rewritten.queries))
-        run = _Run(name=self.name, query=asked, found=found)
-        hits = await self._ranked(run, wanted)
-        return Hits(hits, run.explanation(rewritten, seconds) if explain else None)
-
-    async def _ranked(self, run: "_Run", wanted: int) -> list[Hit]:
+        order = reranking(self.reranker, self.settings, depth=self.rerank_depth)
+        depth = max(request.k, self.settings.depth, order.depth if order else 0)
+        searches = (first.search(one, k=depth) for one in transformed.queries)
+        run = _TransformedSearch(name=self.name, query=asked, found=await asyncio.gather(*searches))
         ranked = run.fuse(self.settings)
-        if self.reranker is not None and ranked:
-            started = time.perf_counter()
-            ranked = await reranked(
-                self.reranker,
-                run.query.text,
-                ranked[: max(wanted, self.rerank_depth)],
-                depth=self.rerank_depth,
-                weight=share_of(self.reranker, self.settings),
-            )
-            run.seconds["rerank"] = time.perf_counter() - started
-            run.add("rerank", ranked[: self.rerank_depth])
-        return [run.hit(chunk, score) for chunk, score in ranked[:wanted]]
+        if order is not None and ranked:
+            ranked = await run.rerank(ranked[: max(request.k, order.depth)], order)
+        hits = [run.hit(chunk, score) for chunk, score in ranked[: request.k]]
+        return Hits(hits, run.explanation(transformed, seconds) if request.explain else None)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Run:
-    """One search as it goes: what each query found, and what was made of that."""
+class _TransformedSearch:
+    """One search: the hits of each query, and the ranks, duplicates and times of its stages."""
 
     name: str
     query: Query
@@ -127,7 +107,7 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     def fuse(self, settings: RetrievalSettings) -> list[tuple[Chunk, float]]:
-        """The chunks of all queries, fused; each with the trace of the query that ranks it best.
+        """Fuse the chunks of all queries; each keeps the trace of the query that ranks it best.
 
         With `drop_duplicates`, chunks of equal text count as one.
         """
@@ -150,30 +130,39 @@ class _Run:
             legs = {str(number): order for number, order in enumerate(orders)}
             scores = reciprocal_rank_fusion(legs, k=settings.rrf_k)
         ranked = [(best[key][1].chunk, score) for key, score in scores]
-        self.add(self.name, ranked)
+        self._enter(self.name, ranked)
         return ranked
 
-    def add(self, stage: str, ranked: Iterable[tuple[Chunk, float]]) -> None:
-        """Enter the ranks that a stage gave."""
+    async def rerank(
+        self, ranked: Sequence[tuple[Chunk, float]], order: Reranking
+    ) -> list[tuple[Chunk, float]]:
+        """Rerank the fused chunks against the original query."""
+        started = time.perf_counter()
+        reordered = await order.order(self.query.text, ranked)
+        self.seconds["rerank"] = time.perf_counter() - started
+        self._enter("rerank", reordered[: order.depth])
+        return reordered
+
+    def _enter(self, stage: str, ranked: Iterable[tuple[Chunk, float]]) -> None:
         self.stages[stage] = []
         for rank, (chunk, score) in enumerate(ranked, start=1):
             self.stages[stage].append((chunk.id, rank, score))
             self.traces[chunk.id][stage] = StageRank(rank, score)
 
     def hit(self, chunk: Chunk, score: float) -> Hit:
-        """A chunk with its rank in every stage."""
+        """Return a chunk with its rank in every stage."""
         return Hit(chunk=chunk, score=score, trace=self.traces[chunk.id])
 
-    def explanation(self, rewritten: Rewritten, seconds: float) -> Explanation:
-        """All of it, around the search for the original query."""
+    def explanation(self, transformed: TransformedQuery, seconds: float) -> Explanation:
+        """Return the explanation of all searches, around that for the original query."""
         searches = tuple(hits.explanation for hits in self.found if hits.explanation is not None)
         own = Transformation(
             name=self.name,
-            written=rewritten.written,
-            calls=rewritten.calls,
-            usage=rewritten.usage,
+            written=transformed.written,
+            calls=transformed.calls,
+            usage=transformed.usage,
             seconds=seconds,
-            note=rewritten.note,
+            note=transformed.note,
         )
         times = {self.name: seconds}
         for stage, taken in (pair for one in searches for pair in one.seconds.items()):
@@ -188,7 +177,7 @@ class _Run:
         )
 
     def _all_duplicates(self, searches: Iterable[Explanation]) -> dict[str, str]:
-        """Each chunk that was dropped by any search or between them, with the one kept."""
+        """Return each chunk that a search or the fusion dropped, with the one kept for it."""
         dropped = dict(self.duplicates)
         for item, kept in (pair for one in searches for pair in one.duplicates.items()):
             dropped.setdefault(item, self.duplicates.get(kept, kept))

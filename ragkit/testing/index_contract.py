@@ -40,7 +40,7 @@ from ragkit.testing.index_storage import StorageContract
 
 
 class IndexContract(StorageContract):
-    """Tests of `Index`: implement `open_index`, and set attributes for what a store leaves out."""
+    """Tests of `Index`: implement `build_index`, and set attributes for what a store leaves out."""
 
     # What it is
 

@@ -15,12 +15,14 @@ from ragkit.index.memory import MemoryIndex
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.pipeline import Pipeline
 from ragkit.ingest.sources import from_documents
-from ragkit.retrieval.build import wrapped
+from ragkit.retrieval.build import build_retriever
 from ragkit.retrieval.context import merge_neighbours
 from ragkit.retrieval.diversity import Diverse, maximal_marginal_relevance, scaled
-from ragkit.retrieval.hybrid import Hits, HybridRetriever
+from ragkit.retrieval.hybrid import HybridRetriever
 from ragkit.retrieval.neighbours import WithNeighbours
-from ragkit.retrieval.protocol import Retriever, Wrapper
+from ragkit.retrieval.protocol import Retriever
+from ragkit.retrieval.results import Hits
+from ragkit.retrieval.wrapper import RetrieverWrapper
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.index_examples import IDENTITY, make_chunk, make_entry
 
@@ -183,16 +185,16 @@ async def test_a_neighbour_that_does_not_pass_the_filter_is_left_out() -> None:
 
 
 async def test_nothing_is_on_unless_it_is_set(rag: AsyncRAG) -> None:
-    base = await _hybrid(rag)
     index = await rag.index()
 
     def kinds(settings: RetrievalSettings) -> list[str]:
         found: list[str] = []
-        retriever: Retriever = wrapped(base, settings, index=index, embedder=EMBEDDER, llm=None)
-        while isinstance(retriever, Wrapper):
+        whole = Settings(retrieval=settings)
+        retriever: Retriever = build_retriever(whole, index=index, embedder=EMBEDDER)
+        while isinstance(retriever, RetrieverWrapper):
             found.append(type(retriever).__name__)
             retriever = retriever.inner
-        assert retriever is base
+        assert isinstance(retriever, HybridRetriever)
         return found
 
     assert kinds(RetrievalSettings()) == []

@@ -4,19 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from ragkit.retrieval.rewriting import NOTHING_WRITTEN, HyDE, SubQueries, SubQueryKind
 
 from ragkit import AsyncRAG, ConfigError, Document, InputError, ProviderError, Settings
 from ragkit.core.protocols import LLM, Reranker
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.types import FloatArray, TransformName, Usage
 from ragkit.llm import VLLM
-from ragkit.retrieval.build import transformed
+from ragkit.retrieval.build import build_transform
 from ragkit.retrieval.feedback import NOTHING_FOUND, Feedback
-from ragkit.retrieval.hybrid import BOTH, Hits, HybridRetriever, Leg
+from ragkit.retrieval.hybrid import HybridRetriever
 from ragkit.retrieval.protocol import Retriever
 from ragkit.retrieval.query import Query
+from ragkit.retrieval.query_expansion import NOTHING_WRITTEN, HyDE, SubQueries, SubQueryKind
 from ragkit.retrieval.query_transform import NO_DENSE_LEG
+from ragkit.retrieval.request import BOTH, Leg
+from ragkit.retrieval.results import Hits
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
 from ragkit.testing.vllm_server import VLLMServer
@@ -240,7 +242,7 @@ async def test_without_a_dense_leg_nothing_is_done_and_that_is_told(
     rag: AsyncRAG, name: TransformName
 ) -> None:
     llm = _writes("x")
-    retriever = transformed(name, await _hybrid(rag), llm=llm, embedder=EMBEDDER)
+    retriever = build_transform(name, await _hybrid(rag), llm=llm, embedder=EMBEDDER)
     hits = await retriever.search("zebra", legs=["bm25"], explain=True)
     assert _uris(hits) == _uris(await (await _hybrid(rag)).search("zebra", legs=["bm25"]))
     assert llm.calls == []
@@ -281,7 +283,7 @@ async def test_a_failing_model_is_an_error_and_no_silent_search(
     def fails(_: ScriptedCall) -> str:
         raise ProviderError("No server answers.", provider="test")
 
-    retriever = transformed(name, await _hybrid(rag), llm=ScriptedLLM(fails), embedder=EMBEDDER)
+    retriever = build_transform(name, await _hybrid(rag), llm=ScriptedLLM(fails), embedder=EMBEDDER)
     with pytest.raises(ProviderError, match="No server answers"):
         await retriever.search("zebra")
 
@@ -291,12 +293,12 @@ async def test_a_transformation_without_its_model_names_the_setting(
     rag: AsyncRAG, name: TransformName
 ) -> None:
     with pytest.raises(ConfigError, match=rf"'{name}'.*llm\.model.*RAGKIT_LLM__MODEL"):
-        transformed(name, await _hybrid(rag), llm=None, embedder=EMBEDDER)
+        build_transform(name, await _hybrid(rag), llm=None, embedder=EMBEDDER)
 
 
 async def test_an_unknown_transformation_is_named_with_those_known(rag: AsyncRAG) -> None:
-    with pytest.raises(ConfigError, match="'magic'; there are multi_query, hyde, step_back"):
-        transformed("magic", await _hybrid(rag), llm=None, embedder=EMBEDDER)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="Unknown transformation 'magic'.*multi_query, hyde, step_back"):
+        build_transform("magic", await _hybrid(rag), llm=None, embedder=EMBEDDER)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("kind", SUB_QUERIES)
@@ -305,7 +307,7 @@ async def test_a_prompt_can_be_replaced_and_the_number_of_texts_is_bounded(
 ) -> None:
     llm = _writes("hoofed mammals", "tax", "lion")
     own = 'Three at most: {most}. {"queries": {"questions":'
-    with pytest.raises(AssertionError, match="not of its grammar"):
+    with pytest.raises(AssertionError, match="does not match its grammar"):
         await SubQueries(inner=await _hybrid(rag), kind=kind, llm=llm, most=2).search("zebra")
     field = "queries" if kind == "multi_query" else "questions"
     said = json.dumps({field: ["hoofed mammals", "tax", "lion"]}, separators=(",", ":"))
@@ -320,7 +322,7 @@ async def test_a_prompt_can_be_replaced_and_the_number_of_texts_is_bounded(
 async def test_prompts_have_their_stable_part_first(rag: AsyncRAG) -> None:
     llm = _writes("x1")
     for name in BY_LLM:
-        retriever = transformed(name, await _hybrid(rag), llm=llm, embedder=EMBEDDER)
+        retriever = build_transform(name, await _hybrid(rag), llm=llm, embedder=EMBEDDER)
         for question in ("zebra", "lion"):
             await retriever.search(question)
         first, second = llm.calls[-2:]
@@ -359,7 +361,7 @@ async def test_any_reply_that_the_grammar_allows_can_be_searched_for(
     rag: AsyncRAG, name: TransformName
 ) -> None:
     llm = ScriptedLLM(random_replies(5))
-    retriever = transformed(name, await _hybrid(rag), llm=llm, embedder=EMBEDDER)
+    retriever = build_transform(name, await _hybrid(rag), llm=llm, embedder=EMBEDDER)
     for _ in range(10):
         await _survives(llm, retriever)
 
@@ -369,5 +371,5 @@ async def test_a_random_model_on_a_real_server_transforms_queries(
 ) -> None:
     async with VLLM(vllm_server.url) as llm:
         for name in BY_LLM:
-            retriever = transformed(name, await _hybrid(rag), llm=llm, embedder=EMBEDDER)
+            retriever = build_transform(name, await _hybrid(rag), llm=llm, embedder=EMBEDDER)
             await _survives(llm, retriever)

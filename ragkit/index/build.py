@@ -1,5 +1,6 @@
-"""The index that a location names: a folder, a server's URL, or memory."""
+"""Building the index that a location names: a folder, a server's URL, or memory."""
 
+import re
 from pathlib import Path
 
 from ragkit.core.protocols import Embedder, Index
@@ -8,10 +9,11 @@ from ragkit.core.text import check_language
 from ragkit.core.types import IndexIdentity
 
 MEMORY = ":memory:"
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*:\d{1,5}/?")
 
 
 def identity_for(embedder: Embedder | None, settings: IndexSettings) -> IndexIdentity:
-    """What an index built with these parts is; without an embedder it holds no vectors."""
+    """Return the identity of an index of these parts; without an embedder it has no vectors."""
     language = check_language(settings.language)
     if embedder is None:
         return IndexIdentity(
@@ -24,41 +26,53 @@ def identity_for(embedder: Embedder | None, settings: IndexSettings) -> IndexIde
             language=language,
         )
     name, revision = embedder.identity
-    full = embedder.dimensions
     return IndexIdentity(
         embedder=name,
         revision=revision,
-        dimensions=full,
-        search_dimensions=min(settings.search_dimensions or full, full),
+        dimensions=embedder.dimensions,
+        search_dimensions=searched_width(embedder.dimensions, settings),
         query_prompt=embedder.prompts["query"],
         passage_prompt=embedder.prompts["passage"],
         language=language,
     )
 
 
-async def open_index(
+def searched_width(dimensions: int, settings: IndexSettings) -> int:
+    """Return the length of the prefixes that are searched: as set, but no more than there is."""
+    return min(settings.search_dimensions or dimensions, dimensions)
+
+
+def server_url(location: str) -> str | None:
+    """Return the URL of a server's location, such as `localhost:6333`, and None for a folder."""
+    if location.startswith(("http://", "https://")):
+        return location
+    return f"http://{location}" if _HOST_AND_PORT.fullmatch(location) else None
+
+
+async def build_index(
     settings: IndexSettings, identity: IndexIdentity, *, create: bool = True
 ) -> Index:
-    """Open the index at `settings.location`.
+    """Open the index at `settings.location`, and create it where it is missing.
 
     Raises:
-        InputError: There is none, and `create` is False.
+        InputError: There is no index, and `create` is False.
         IndexMismatch: It was built with other parts.
-        IndexLocked: It is a folder that another process has open.
+        IndexLocked: It is a folder that another process did not release in time.
     """
     location = settings.location
     if location == MEMORY:
         from ragkit.index.memory import MemoryIndex
 
         return MemoryIndex(identity, fields=settings.fields)
-    if location.startswith(("http://", "https://")):
+    if url := server_url(location):
         from ragkit.index.server import QdrantIndex
 
-        return await QdrantIndex.open(settings, identity, create=create)
+        at_url = settings.model_copy(update={"location": url})
+        return await QdrantIndex.open(at_url, identity, create=create)
     from ragkit.index.edge import EdgeIndex
 
     return await EdgeIndex.open(
-        Path(location),
+        Path(location).expanduser(),
         identity,
         fields=settings.fields,
         create=create,

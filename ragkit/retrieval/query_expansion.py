@@ -1,7 +1,7 @@
-"""Transformations by a language model: multi-query, step-back, decomposition, HyDE."""
+"""Query expansion by a language model: multi-query, step-back, decomposition, HyDE."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,44 +12,47 @@ from ragkit.core.types import Usage
 from ragkit.core.vectors import unit
 from ragkit.grammar.grammar import Grammar, json_grammar
 from ragkit.llm.prompts import Prompt, prompt_file
-from ragkit.retrieval.hybrid import Leg
-from ragkit.retrieval.query import Query
-from ragkit.retrieval.query_transform import NO_DENSE_LEG, Find, Rewritten, Transformed
-from ragkit.retrieval.vectors import query_vector
+from ragkit.retrieval.query import Query, query_vector
+from ragkit.retrieval.query_transform import (
+    NO_DENSE_LEG,
+    FirstSearch,
+    QueryTransform,
+    TransformedQuery,
+)
 
 SubQueryKind: TypeAlias = Literal["multi_query", "step_back", "decompose"]
-_Kind: TypeAlias = Literal["multi_query", "step_back", "decompose", "hyde"]
+_ExpansionKind: TypeAlias = Literal["multi_query", "step_back", "decompose", "hyde"]
 
-NOTHING_WRITTEN = "The model wrote nothing that can be searched for: the query is as it was."
+NOTHING_WRITTEN = "The model wrote nothing that can be searched for: the query is unchanged."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shape:
-    """A reply: `{field: [text, ...]}`, with at most so many texts of so many characters."""
+class _ReplyShape:
+    """A reply `{field: [text, ...]}`, with its limits on texts and characters."""
 
     field: str
     most: int
     characters: int
 
 
-_SHAPES: Mapping[_Kind, _Shape] = {
-    "multi_query": _Shape(field="queries", most=4, characters=200),
-    "step_back": _Shape(field="questions", most=1, characters=200),
-    "decompose": _Shape(field="questions", most=4, characters=200),
-    "hyde": _Shape(field="passages", most=1, characters=800),
+_SHAPES: Mapping[_ExpansionKind, _ReplyShape] = {
+    "multi_query": _ReplyShape(field="queries", most=4, characters=200),
+    "step_back": _ReplyShape(field="questions", most=1, characters=200),
+    "decompose": _ReplyShape(field="questions", most=4, characters=200),
+    "hyde": _ReplyShape(field="passages", most=1, characters=800),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubQueries(Transformed):
+class SubQueries(QueryTransform):
     """Searches for the query and for others that a model writes.
 
     Attributes:
         kind: `multi_query` (other wordings; as in RAG-Fusion, arXiv:2402.03367), `step_back` (the
             more general question, arXiv:2310.06117) or `decompose` (the questions it consists of,
             as in least-to-most prompting, arXiv:2205.10625).
-        llm: What writes them.
-        most: How many at most; 4, or 1 for `step_back`, where None.
+        llm: The model that writes them.
+        most: Largest number of queries; 4, or 1 for `step_back`, where None.
         prompt: The system message, instead of ragkit's own; `{most}` is filled in.
     """
 
@@ -60,14 +63,14 @@ class SubQueries(Transformed):
 
     @property
     def name(self) -> str:
-        """The kind."""
+        """The stage's name, which is the kind."""
         return self.kind
 
-    async def rewrite(self, query: Query, *, legs: Sequence[Leg], find: Find) -> Rewritten:
-        """The query, and those that the model writes."""
-        task = _Task(kind=self.kind, llm=self.llm, most=self.most, prompt=self.prompt)
-        written, usage = await task.ask(query.text)
-        return Rewritten(
+    async def transform(self, query: Query, first: FirstSearch) -> TransformedQuery:
+        """Return the query, and those that the model writes."""
+        expansion = _Expansion(kind=self.kind, llm=self.llm, most=self.most, prompt=self.prompt)
+        written, usage = await expansion.write(query.text)
+        return TransformedQuery(
             queries=(query, *(Query(text=text) for text in written)),
             written=written,
             calls=1,
@@ -77,16 +80,16 @@ class SubQueries(Transformed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HyDE(Transformed):
-    """Searches the dense leg for passages as they could answer, and the BM25 leg for the query.
+class HyDE(QueryTransform):
+    """Searches the dense leg for hypothetical answers, and the BM25 leg for the query.
 
     The dense leg's vector is the mean of those of the query and of the hypothetical passages (Gao
     et al. 2023, arXiv:2212.10496).
 
     Attributes:
-        llm: What writes them.
-        embedder: That of the index.
-        most: How many passages at most.
+        llm: The model that writes them.
+        embedder: The index's embedder.
+        most: Largest number of passages.
         prompt: The system message, instead of ragkit's own; `{most}` is filled in.
     """
 
@@ -97,17 +100,17 @@ class HyDE(Transformed):
 
     @property
     def name(self) -> str:
-        """`hyde`."""
+        """The stage's name, `hyde`."""
         return "hyde"
 
-    async def rewrite(self, query: Query, *, legs: Sequence[Leg], find: Find) -> Rewritten:
-        """The query with the vector of the passages that the model writes."""
-        if "dense" not in legs:
-            return Rewritten(queries=(query,), note=NO_DENSE_LEG)
-        task = _Task(kind="hyde", llm=self.llm, most=self.most, prompt=self.prompt)
-        written, usage = await task.ask(query.text)
+    async def transform(self, query: Query, first: FirstSearch) -> TransformedQuery:
+        """Return the query with the vector of the passages that the model writes."""
+        if "dense" not in first.request.legs:
+            return TransformedQuery(queries=(query,), note=NO_DENSE_LEG)
+        expansion = _Expansion(kind="hyde", llm=self.llm, most=self.most, prompt=self.prompt)
+        written, usage = await expansion.write(query.text)
         if not written:
-            return Rewritten(queries=(query,), calls=1, usage=usage, note=NOTHING_WRITTEN)
+            return TransformedQuery(queries=(query,), calls=1, usage=usage, note=NOTHING_WRITTEN)
         passages = await self.embedder.embed(written, task="passage")
         vectors = [await query_vector(query, self.embedder), *passages]
         moved = Query(
@@ -115,20 +118,20 @@ class HyDE(Transformed):
             vector=unit(np.mean(vectors, axis=0)),
             source=f"mean of {query.source or query.text!r} and {', '.join(map(repr, written))}",
         )
-        return Rewritten(queries=(moved,), written=written, calls=1, usage=usage)
+        return TransformedQuery(queries=(moved,), written=written, calls=1, usage=usage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
-    """What a model is asked to write."""
+class _Expansion:
+    """One call of the model."""
 
-    kind: _Kind
+    kind: _ExpansionKind
     llm: LLM
     most: int | None
     prompt: str | None
 
-    async def ask(self, question: str) -> tuple[tuple[str, ...], Usage]:
-        """What it writes, without what cannot be searched for, and the tokens that took."""
+    async def write(self, question: str) -> tuple[tuple[str, ...], Usage]:
+        """Return the texts that can be searched for, and the tokens of the call."""
         shape = _SHAPES[self.kind]
         most = self.most or shape.most
         prompt = self.prompt or prompt_file("ragkit.retrieval", self.kind)
@@ -138,11 +141,11 @@ class _Task:
         grammar = _grammar(shape, most)
         reply = await self.llm.complete(messages, grammar=grammar, temperature=0.0)
         written = grammar.parse(reply.text)[shape.field]
-        return tuple(_usable(written, question)), reply.usage
+        return tuple(_searchable(written, question)), reply.usage
 
 
 @functools.lru_cache(maxsize=16)
-def _grammar(shape: _Shape, most: int) -> Grammar[dict[str, list[str]]]:
+def _grammar(shape: _ReplyShape, most: int) -> Grammar[dict[str, list[str]]]:
     text = {"type": "string", "minLength": 1, "maxLength": shape.characters}
     texts = {"type": "array", "items": text, "minItems": 1, "maxItems": most}
     return json_grammar(
@@ -155,8 +158,8 @@ def _grammar(shape: _Shape, most: int) -> Grammar[dict[str, list[str]]]:
     )
 
 
-def _usable(texts: Iterable[str], question: str) -> list[str]:
-    """The texts that say something, each once, without the question itself."""
+def _searchable(texts: Iterable[str], question: str) -> list[str]:
+    """Return the texts that have a letter or digit, each once, without the question itself."""
     kept = {" ".join(question.split()).casefold(): question}
     for text in texts:
         if any(character.isalnum() for character in text):

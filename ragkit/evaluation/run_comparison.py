@@ -1,19 +1,19 @@
-"""Two saved runs side by side: every measure compared, and the queries that changed most."""
+"""Comparison of two saved runs: every measure, and the queries that changed most."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ragkit.core.errors import InputError
-from ragkit.evaluation.runs import LOWER_IS_BETTER, Run, RunStage
+from ragkit.evaluation.runs import LOWER_IS_BETTER, SavedRun, SavedStage
 from ragkit.evaluation.stats import Comparison, compare
 
 CHANGED = 20
-"""Queries that are listed where values changed."""
+"""Maximum number of changed queries that are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A query whose value changed, with what each run gave for it."""
+class QueryChange:
+    """A query whose value changed, with the output of each run."""
 
     query: str
     question: str
@@ -31,16 +31,16 @@ class StageComparison:
         stage_a: The stage of A.
         stage_b: The stage of B.
         measures: Of each measure that both have.
-        verdicts: The same in words.
-        changed: Queries by how much the first measure changed, the most first.
-        differences: B minus A of the first measure for each query, from the least on.
+        verdicts: The measures' results as sentences.
+        changed: Queries by the change of the first measure, the largest first.
+        differences: B minus A of the first measure for each query, ascending.
     """
 
     stage_a: str
     stage_b: str
     measures: Mapping[str, Comparison]
     verdicts: Mapping[str, str]
-    changed: tuple[Change, ...]
+    changed: tuple[QueryChange, ...]
     differences: tuple[float, ...]
 
     @property
@@ -51,7 +51,7 @@ class StageComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunComparison:
-    """Two runs compared: `notes` say what should be known about it."""
+    """The comparison of two runs, with `notes` on its limits."""
 
     dataset: str
     queries: int
@@ -60,15 +60,15 @@ class RunComparison:
 
 
 def compare_runs(
-    a: Run, b: Run, *, stages: Sequence[tuple[str, str]] | None = None, seed: int = 0
+    a: SavedRun, b: SavedRun, *, stages: Sequence[tuple[str, str]] | None = None, seed: int = 0
 ) -> RunComparison:
     """Compare two runs over the same documents on the queries that both have.
 
     Args:
         a: The first run.
         b: The second run, which may be the first one again.
-        stages: Pairs of a stage of A and one of B; by default each with its namesake, or the
-            only one with the only one.
+        stages: Pairs of a stage of A and one of B; by default those of the same name, or the
+            only one of each.
         seed: Of intervals and tests.
 
     Raises:
@@ -88,16 +88,16 @@ def compare_runs(
 
 
 def parse_pairs(text: str) -> list[tuple[str, str]]:
-    """Read `stage` or `stage of A:stage of B`, several with commas between them."""
+    """Read `stage` or `stage of A:stage of B`, separated by commas."""
     named = [part.strip().partition(":") for part in text.split(",") if part.strip()]
     return [(first, second if colon else first) for first, colon, second in named]
 
 
-def _common(a: Run, b: Run) -> list[str]:
+def _common(a: SavedRun, b: SavedRun) -> list[str]:
     return [query for query in a.questions if query in b.questions]
 
 
-def _check_same_data(a: Run, b: Run) -> list[str]:
+def _check_same_data(a: SavedRun, b: SavedRun) -> list[str]:
     if (a.kind, a.corpus) != (b.kind, b.corpus):
         raise InputError(
             f"The runs are over different data and cannot be compared: {a.kind} on {a.dataset!r}, "
@@ -105,12 +105,14 @@ def _check_same_data(a: Run, b: Run) -> list[str]:
         )
     common = _common(a, b)
     if not common:
-        raise InputError("The two runs have no query in common: use the same --limit and --seed.")
+        raise InputError(
+            "The two runs have no query in common. Fix: use the same --limit and --seed."
+        )
     other = [query for query in common if a.fingerprints.get(query) != b.fingerprints.get(query)]
     if other:
         raise InputError(
             f"{len(other)} queries have the same id but another text or judgement, the first is "
-            f"{other[0]!r}: measure both runs on the same data set."
+            f"{other[0]!r}. Fix: measure both runs on the same data set."
         )
     if len(common) == len(a.questions) == len(b.questions):
         return []
@@ -120,7 +122,7 @@ def _check_same_data(a: Run, b: Run) -> list[str]:
     ]
 
 
-def _pairs(a: Run, b: Run) -> list[tuple[str, str]]:
+def _pairs(a: SavedRun, b: SavedRun) -> list[tuple[str, str]]:
     shared = [stage for stage in a.stages if stage in b.stages]
     if shared:
         return [(stage, stage) for stage in shared]
@@ -128,11 +130,11 @@ def _pairs(a: Run, b: Run) -> list[tuple[str, str]]:
         return [(next(iter(a.stages)), next(iter(b.stages)))]
     raise InputError(
         f"The runs have no stage in common: A has {', '.join(a.stages)}, B {', '.join(b.stages)}. "
-        "Name what to compare: --stages bm25:hybrid"
+        "Fix: name the pair, such as --stages bm25:hybrid"
     )
 
 
-def _compare_stages(a: Run, b: Run, pair: tuple[str, str], seed: int) -> StageComparison:
+def _compare_stages(a: SavedRun, b: SavedRun, pair: tuple[str, str], seed: int) -> StageComparison:
     first, second = a.stages[pair[0]], b.stages[pair[1]]
     measures = {
         name: compare(
@@ -154,11 +156,13 @@ def _compare_stages(a: Run, b: Run, pair: tuple[str, str], seed: int) -> StageCo
     )
 
 
-def _changes(run: Run, first: RunStage, second: RunStage, measure: str) -> list[Change]:
-    """Every query, those that changed most first."""
+def _changes(
+    run: SavedRun, first: SavedStage, second: SavedStage, measure: str
+) -> list[QueryChange]:
+    """Return every query, the largest change first."""
     before, after = first.per_query[measure], second.per_query[measure]
     changes = [
-        Change(
+        QueryChange(
             query=query,
             question=run.questions.get(query, ""),
             a=before[query],
