@@ -1,4 +1,4 @@
-"""What a grammar costs per token, and what the client costs per call, on a real vLLM server.
+"""The cost of a grammar per token and of the client per call, on a real vLLM server.
 
 Run: python -m benchmarks.llm [--repeats 3] [--url URL]
 """
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 async def measure(url: str, repeats: int) -> None:
-    """Both tables."""
+    """Publish both tables."""
     async with VLLM(url) as llm, VLLM(url, extra={"min_tokens": TOKENS}) as endless:
         publish(
             "llm_grammar",
@@ -58,7 +58,7 @@ async def measure(url: str, repeats: int) -> None:
 
 
 async def grammar_row(llm: VLLM, endless: VLLM, at_once: int, repeats: int) -> dict[str, float]:
-    """Time per token, free and under grammars that allow as many tokens."""
+    """Measure the time per token, free and under grammars that allow as many tokens."""
     kinds: dict[str, Grammar[Any] | None] = {
         "free": None,
         "pattern": regex_grammar("[a-z ]{700,900}"),
@@ -76,13 +76,13 @@ async def grammar_row(llm: VLLM, endless: VLLM, at_once: int, repeats: int) -> d
 
 
 async def reply(llm: VLLM, grammar: Grammar[Any] | None, seed: int) -> Reply:
-    """A long reply."""
+    """Request a long reply."""
     limit = TOKENS if grammar is None else None
     return await llm.complete(PROMPT, grammar=grammar, max_tokens=limit, seed=seed, temperature=1.0)
 
 
 async def client_row(llm: VLLM, url: str, clients: int, repeats: int) -> dict[str, float]:
-    """Calls per second and latency, by the client and by bare httpx, in turn."""
+    """Measure calls per second and latency, of the client and of bare httpx in turn."""
     limits = httpx.Limits(max_connections=256, max_keepalive_connections=256)
     rates: dict[str, list[float]] = {"bare": [], "VLLM": []}
     waits: dict[str, list[float]] = {"bare": [], "VLLM": []}
@@ -126,7 +126,7 @@ async def client_row(llm: VLLM, url: str, clients: int, repeats: int) -> dict[st
 
 
 async def load(call: Callable[[int], Awaitable[None]], clients: int) -> tuple[float, float]:
-    """Calls per second and median milliseconds of clients that each call four times or more."""
+    """Return calls per second and median milliseconds of clients that call four times or more."""
     waits: list[float] = []
     each = max(4, 32 // clients)
 

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def texts(count: int) -> list[str]:
-    """Passages of the example corpus, each of as many tokens."""
+    """Return passages of the example corpus of the same number of tokens."""
     tokenizer = build_embedder(EmbedderSettings()).tokenizer
     words = " ".join(path.read_text("utf-8") for path in sorted(CORPUS.rglob("*.md")))
     starts = tokenizer.token_starts(words)[::_TOKENS]

@@ -1,4 +1,4 @@
-"""Start-up: importing, the command line, and the first answer, each in a process of its own.
+"""Start-up: imports, the command line and the first answer, each in a new process.
 
 python -m benchmarks.startup
 """
@@ -18,7 +18,7 @@ COMMAND = str(Path(sys.executable).with_name("ragkit"))
 
 
 def timed(command: list[str], *, repeats: int, baseline: float = 0.0) -> float:
-    """Median seconds of a command, less what a bare interpreter takes."""
+    """Return the median seconds of a command, minus the baseline."""
     times: list[float] = []
     for _ in range(repeats):
         started = time.perf_counter()

@@ -7,6 +7,7 @@ question (Devlin et al. 2019, arXiv:1810.04805). Weights are int8 and run on ONN
 """
 
 import functools
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,17 +40,65 @@ _IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """The output of the network for a passage.
+class SpanReading:
+    """The best answer between two places of a passage: `text[start:end]`.
 
-    `relevance` is a logit; `text[start:end]` of the passage is the best answer in it, and `score`
-    how much higher its logits are than those of "no answer here".
+    `score` is how much higher its logits are than those of "no answer here".
     """
 
-    relevance: float
     start: int
     end: int
     score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanLogits:
+    """The network's logits for the tokens of a part of a passage.
+
+    Attributes:
+        offsets: Start and end of each token in the passage, `[tokens, 2]`.
+        starts: Logits of each token as the first of the answer, `[tokens]`.
+        ends: Logits of each token as the last one, `[tokens]`.
+        none: The sum of the logits of "no answer here".
+    """
+
+    offsets: _IntArray
+    starts: FloatArray
+    ends: FloatArray
+    none: float
+
+    def best(self, start: int, end: int) -> SpanReading | None:
+        """Return the best span of at most 30 tokens within `start:end`, None without tokens."""
+        first = int(np.searchsorted(self.offsets[:, 0], start))
+        last = int(np.searchsorted(self.offsets[:, 1], end, side="right"))
+        size = last - first
+        if size <= 0:
+            return None
+        sums = self.starts[first:last, None] + self.ends[None, first:last]
+        allowed = np.triu(np.tril(np.ones((size, size), dtype=bool), _SPAN_TOKENS - 1))
+        sums = np.where(allowed, sums, -np.inf)
+        at, to = divmod(int(sums.argmax()), size)
+        return SpanReading(
+            start=int(self.offsets[first + at, 0]),
+            end=int(self.offsets[first + to, 1]),
+            score=float(sums[at, to]) - self.none,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The output of the network for a passage.
+
+    `relevance` is a logit, that of the most relevant window; `windows` are the logits of each.
+    """
+
+    relevance: float
+    windows: tuple[SpanLogits, ...]
+
+    def best(self, start: int = 0, end: int = sys.maxsize) -> SpanReading | None:
+        """Return the best span within `start:end` of the passage, None without words there."""
+        found = [span for window in self.windows if (span := window.best(start, end))]
+        return max(found, key=lambda span: span.score, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +133,15 @@ class CrossEncoderModel:
             headers: Title and headings of each passage; answers are not taken from them.
         """
         windows = list(self._windows(passages, headers or [""] * len(passages)))
-        best: list[Reading | None] = [None] * len(passages)
-        for window, reading in zip(windows, self._read(query, windows), strict=True):
-            known = best[window.passage]
-            best[window.passage] = reading if known is None else _better(known, reading)
-        return [reading for reading in best if reading is not None]
+        relevance = np.full(len(passages), -np.inf, dtype=np.float32)
+        spans: list[list[SpanLogits]] = [[] for _ in passages]
+        for window, (logit, one) in zip(windows, self._read(query, windows), strict=True):
+            relevance[window.passage] = max(relevance[window.passage], logit)
+            spans[window.passage].append(one)
+        return [
+            Reading(relevance=float(logit), windows=tuple(parts))
+            for logit, parts in zip(relevance, spans, strict=True)
+        ]
 
     def relevance(self, query: str, passages: Sequence[str]) -> FloatArray:
         """Return the relevance of each passage as a logit, `[n]`: its most relevant window's."""
@@ -115,23 +168,25 @@ class CrossEncoderModel:
     def _encoded(self, texts: Sequence[str]) -> "list[Encoding]":
         return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
-    def _read(self, query: str, windows: Sequence[_ReadingWindow]) -> list[Reading]:
+    def _read(
+        self, query: str, windows: Sequence[_ReadingWindow]
+    ) -> list[tuple[float, SpanLogits]]:
         head = self._head(query)
-        readings: dict[int, Reading] = {}
+        found: dict[int, tuple[float, SpanLogits]] = {}
         for batch in _batches(windows, len(head) + 1):
             texts = [windows[at].ids for at in batch]
             relevance, spans = self._forward(head, texts, ["relevance", "spans"])
             for row, at in enumerate(batch):
                 first = len(head) + windows[at].above
-                start, end, score = _best_span(spans[row], first, len(windows[at].offsets))
-                offsets = windows[at].offsets or [(0, 0)]
-                readings[at] = Reading(
-                    relevance=float(relevance[row]),
-                    start=offsets[start][0],
-                    end=offsets[end][1],
-                    score=score,
+                last = first + len(windows[at].offsets)
+                logits = SpanLogits(
+                    offsets=np.array(windows[at].offsets, dtype=np.int64).reshape(-1, 2),
+                    starts=spans[row, first:last, 0],
+                    ends=spans[row, first:last, 1],
+                    none=float(spans[row, 0].sum()),
                 )
-        return [readings[at] for at in range(len(windows))]
+                found[at] = float(relevance[row]), logits
+        return [found[at] for at in range(len(windows))]
 
     def _head(self, query: str) -> list[int]:
         """Return the tokens before every passage."""
@@ -189,17 +244,6 @@ def packaged_cross_encoder() -> CrossEncoderModel:
     return CrossEncoderModel()
 
 
-def _better(one: Reading, other: Reading) -> Reading:
-    """Return the higher relevance of two windows, and the span with the higher score."""
-    span = max(one, other, key=lambda item: item.score)
-    return Reading(
-        relevance=max(one.relevance, other.relevance),
-        start=span.start,
-        end=span.end,
-        score=span.score,
-    )
-
-
 def _batches(windows: Sequence[_ReadingWindow], others: int) -> Iterator[list[int]]:
     """Yield positions of windows of similar length, which need little padding."""
     batch: list[int] = []
@@ -210,15 +254,3 @@ def _batches(windows: Sequence[_ReadingWindow], others: int) -> Iterator[list[in
         batch.append(at)
     if batch:
         yield batch
-
-
-def _best_span(logits: FloatArray, first: int, size: int) -> tuple[int, int, float]:
-    """Return first and last token of the best span in the passage, and its margin over none."""
-    if size == 0:
-        return 0, 0, -float("inf")
-    starts, ends = logits[first : first + size, 0], logits[first : first + size, 1]
-    sums = starts[:, None] + ends[None, :]
-    allowed = np.triu(np.tril(np.ones((size, size), dtype=bool), _SPAN_TOKENS - 1))
-    sums = np.where(allowed, sums, -np.inf)
-    start, end = divmod(int(sums.argmax()), size)
-    return start, end, float(sums[start, end] - logits[0, 0] - logits[0, 1])

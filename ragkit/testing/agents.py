@@ -1,4 +1,4 @@
-"""Doubles for agents: a tool that records its calls, and the texts that a scripted model says."""
+"""Doubles for agents: a tool that records its calls, and the replies of a scripted model."""
 
 import asyncio
 import json
@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ragkit.core.types import Citation, Json, Permission, ToolResult
+from ragkit.core.types import Citation, Conversation, Json, Permission, ToolResult
+from ragkit.llm.messages import messages_of
 
 Does: TypeAlias = Callable[[Mapping[str, Json]], "Json | Awaitable[Json]"]
 
@@ -22,11 +23,11 @@ def _text_schema() -> dict[str, Json]:
 
 @dataclass(kw_only=True)
 class RecordingTool:
-    """A tool that notes each call: its arguments and its key.
+    """A tool that records each call: its arguments and its key.
 
     Attributes:
-        name: What it is called by.
-        does: Gives its result, or raises; the text `"<name>:<text>"` where left out.
+        name: The name to call it by.
+        does: Returns its result, or raises; the text `"<name>:<text>"` where left out.
         permission: See `Tool.permission`.
         parameters: Its schema; one text where left out.
         description: For the model.
@@ -45,7 +46,7 @@ class RecordingTool:
     )
 
     async def call(self, arguments: Mapping[str, Json], *, key: str) -> ToolResult:
-        """Note the call and do it."""
+        """Record the call and make it."""
         self.calls.append((arguments, key))
         value: Json
         if self.does is None:
@@ -58,7 +59,7 @@ class RecordingTool:
 
 
 def says_action(thought: str, *calls: tuple[str, Mapping[str, Json]]) -> str:
-    """What a model says to make these calls of (tool, arguments), or to `finish`."""
+    """Return the reply that makes these calls of (tool, arguments), or calls `finish`."""
     return _compact(
         {
             "thought": thought,
@@ -67,8 +68,18 @@ def says_action(thought: str, *calls: tuple[str, Mapping[str, Json]]) -> str:
     )
 
 
+def says_finish(answer: str, thought: str = "") -> str:
+    """Return the reply that ends a ReAct run with this answer."""
+    return says_action(thought, ("finish", {"answer": answer}))
+
+
+def count_bytes(conversation: Conversation) -> int:
+    """Count the tokens of a conversation as `ScriptedLLM` does: a token is a byte."""
+    return sum(len(message.content.encode()) for message in messages_of(conversation))
+
+
 def says_plan(*steps: tuple[str, Mapping[str, Json]]) -> str:
-    """What a model says for a plan of these steps; `refers_to` makes an argument of a result."""
+    """Return the reply that plans these steps; `refers_to` makes an argument of a result."""
     numbered = enumerate(steps, 1)
     return _compact(
         {
@@ -81,12 +92,12 @@ def says_plan(*steps: tuple[str, Mapping[str, Json]]) -> str:
 
 
 def refers_to(label: str, *path: str | int) -> Json:
-    """An argument of a plan: the result of an earlier step, or the part at a path of it."""
+    """Return an argument of a plan: the result of an earlier step, or the part at a path of it."""
     return {"ref": label, "path": list(path)}
 
 
 async def never(_: Mapping[str, Json]) -> Json:
-    """What a tool does that hangs."""
+    """Wait for ever, as a tool does that hangs."""
     await asyncio.Event().wait()
     return None
 

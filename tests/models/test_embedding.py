@@ -1,4 +1,4 @@
-"""The embedders: the double and the real packaged model keep the same contract."""
+"""The embedders of sentence-transformers and of the package keep the contract."""
 
 import functools
 import logging
@@ -7,29 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragkit.core.errors import ConfigError, ProviderError
+from ragkit.core.errors import ProviderError
 from ragkit.core.settings import EmbedderSettings
 from ragkit.models import packaged
 from ragkit.models.build import build_embedder
 from ragkit.models.embedding import SentenceTransformerEmbedder
-from ragkit.testing.embedder import HashEmbedder
-from ragkit.testing.embedder_contract import EmbedderContract
-
-
-class TestHashEmbedder(EmbedderContract):
-    tolerance = 1e-6
-
-    def make_embedder(
-        self, *, dimensions: int | None = None, query_prompt: str = "", passage_prompt: str = ""
-    ) -> HashEmbedder:
-        return HashEmbedder(
-            dimensions=dimensions or 256, query_prompt=query_prompt, passage_prompt=passage_prompt
-        )
-
-    async def test_the_vectors_are_the_same_on_every_machine(self) -> None:
-        vector = (await HashEmbedder(dimensions=8).embed(["wolf"]))[0]
-        signs = "".join("+" if value > 0 else "-" for value in vector)
-        assert signs == "++-+-+--"
+from ragkit.testing import EmbedderContract
 
 
 @functools.cache
@@ -88,33 +71,7 @@ async def test_the_same_model_by_its_folder(caplog: pytest.LogCaptureFixture) ->
         )
 
 
-def test_an_unknown_provider_is_named_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"'openai:ada'.*packaged:all-minilm-l6-v2"):
-        build_embedder(EmbedderSettings(model="openai:ada"))
-
-
-def test_an_unknown_packaged_model_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"'bert'. Fix: use all-minilm-l6-v2"):
-        _ = build_embedder(EmbedderSettings(model="packaged:bert")).dimensions
-
-
-def test_more_dimensions_than_the_model_has_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"embedder.dimensions is 1000.*has 384"):
-        _ = build_embedder(EmbedderSettings(dimensions=1000)).identity
-
-
 async def test_a_folder_without_a_model_is_named_with_the_setting(tmp_path: Path) -> None:
     model = build_embedder(EmbedderSettings(model=f"sentence-transformers:{tmp_path}"))
     with pytest.raises(ProviderError, match=rf"'{tmp_path}' cannot be loaded.*embedder.model"):
         await model.embed(["wolf"])
-
-
-def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "model.safetensors").write_bytes(b"not the weights")
-    monkeypatch.setattr(packaged, "packaged_folder", lambda: tmp_path)
-    packaged.verified_folder.cache_clear()
-    try:
-        with pytest.raises(ConfigError, match=r"not the published ones.*--force-reinstall"):
-            packaged.verified_folder(packaged.MINILM)
-    finally:
-        packaged.verified_folder.cache_clear()

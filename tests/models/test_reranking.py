@@ -4,11 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragkit import ConfigError, ProviderError
-from ragkit.core.settings import RerankerSettings
-from ragkit.models.build import build_reranker
+from ragkit import ProviderError
 from ragkit.models.packaged import packaged_folder
-from ragkit.models.reranking import CrossEncoderReranker, PackagedReranker
+from ragkit.models.reranking import CrossEncoderReranker
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +47,3 @@ async def test_a_model_that_is_not_there_is_named_with_the_setting() -> None:
     message = r"(?s)'no/such-model' cannot be loaded.*reranker\.model"
     with pytest.raises(ProviderError, match=message):
         await CrossEncoderReranker("no/such-model").rerank("a question", ["a passage"])
-
-
-def test_the_setting_chooses() -> None:
-    assert build_reranker(RerankerSettings(model=None)) is None
-    assert build_reranker(RerankerSettings(model="")) is None
-    assert build_reranker(RerankerSettings()) is None
-    packaged = build_reranker(RerankerSettings(model="packaged:minilm-reader"))
-    assert isinstance(packaged, PackagedReranker)
-    chosen = build_reranker(RerankerSettings(model="cross-encoder:some/model"))
-    assert isinstance(chosen, CrossEncoderReranker)
-    for bad in ("some/model", "cross-encoder:", "magic:model"):
-        with pytest.raises(ConfigError, match="Unknown reranker"):
-            build_reranker(RerankerSettings(model=bad))

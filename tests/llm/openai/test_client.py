@@ -1,4 +1,4 @@
-"""What a server can do wrong: bounded time, the right error, nothing leaked, nothing miscounted."""
+"""Faults of a real server: bounded time, the right error, nothing leaked, nothing miscounted."""
 
 import asyncio
 import time
@@ -8,11 +8,10 @@ from contextlib import aclosing
 import httpx
 import pytest
 
-from ragkit.core.errors import ConfigError, Failure, InputError, ProviderError
+from ragkit.core.errors import ConfigError, Failure, ProviderError
 from ragkit.grammar import choice_grammar, regex_grammar
 from ragkit.llm import VLLM, CircuitBreaker, Concurrency, Metered, RateLimit, Rates, Retry
 from ragkit.llm.openai.connection import Patience
-from ragkit.llm.openai.errors import retry_after, status_error
 from ragkit.llm.wrappers.rate_limit import RateLimits
 from ragkit.testing.faulty_proxy import Fault, FaultyProxy
 from ragkit.testing.vllm_server import VLLMServer, free_port
@@ -255,9 +254,7 @@ async def test_a_call_has_its_own_time_limit(llm: VLLM) -> None:
 
 async def test_nothing_listening_is_told_with_the_remedy() -> None:
     async with VLLM(f"http://127.0.0.1:{free_port()}") as llm:
-        with pytest.raises(
-            ProviderError, match="start the server, or"
-        ) as refused:
+        with pytest.raises(ProviderError, match="start the server, or") as refused:
             await llm.complete("x")
     assert refused.value.retryable
     with pytest.raises(ConfigError, match="'localhost:8000' is not a URL"):
@@ -279,30 +276,3 @@ def test_one_client_serves_several_event_loops(vllm_server: VLLMServer) -> None:
         return text
 
     assert {asyncio.run(once()) for _ in range(3)} <= {"yes", "no"}
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [("3", 3.0), (None, None), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
-)
-def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value) == seconds
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "retryable"),
-    [
-        (400, InputError, None),
-        (401, ProviderError, False),
-        (404, ProviderError, False),
-        (408, ProviderError, True),
-        (429, ProviderError, True),
-        (502, ProviderError, True),
-    ],
-)
-def test_statuses_say_whether_to_try_again(
-    status: int, kind: type[Exception], *, retryable: bool | None
-) -> None:
-    error = status_error(status, "said", "http://x")
-    assert isinstance(error, kind)
-    assert getattr(error, "retryable", None) is retryable

@@ -1,0 +1,67 @@
+import pytest
+from pydantic import ValidationError
+
+from ragkit.core.protocols import CallOptions
+from ragkit.core.types import Json, Message
+from ragkit.llm.openai.wire import ChunkBody, ModelsBody, request_body
+
+MESSAGES = (Message(role="system", content="S"), Message(role="user", content="Ü 🐺"))
+
+
+def body(
+    options: CallOptions,
+    *,
+    ebnf: str | None = None,
+    max_tokens: int | None = None,
+    extra: dict[str, Json] | None = None,
+) -> dict[str, Json]:
+    return request_body("m", MESSAGES, options, ebnf=ebnf, max_tokens=max_tokens, extra=extra or {})
+
+
+def test_the_least_request_holds_model_messages_and_streaming() -> None:
+    assert body({}) == {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": "Ü 🐺"},
+        ],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_every_option_has_its_field() -> None:
+    options = CallOptions(
+        temperature=0.0, top_p=0.9, top_k=5, min_p=0.1, repetition_penalty=1.1, seed=7, n=2
+    )
+    sent = body({**options, "stop": ("a", "b"), "logprobs": 3, "timeout_s": 9}, max_tokens=11)
+    assert {name: sent[name] for name in options} == dict(options)
+    assert sent["stop"] == ["a", "b"]
+    assert (sent["logprobs"], sent["top_logprobs"]) == (True, 3)
+    assert sent["max_tokens"] == 11
+    assert "timeout_s" not in sent
+
+
+def test_a_grammar_and_further_fields_are_sent() -> None:
+    sent = body({"seed": None}, ebnf='root ::= "x"', extra={"chat_template_kwargs": {"a": 1}})
+    assert sent["structured_outputs"] == {"grammar": 'root ::= "x"'}
+    assert sent["chat_template_kwargs"] == {"a": 1}
+    assert "seed" not in sent
+
+
+def test_an_option_wins_over_a_further_field() -> None:
+    assert body({"temperature": 0.5}, extra={"temperature": 1.0})["temperature"] == 0.5
+
+
+def test_chunks_are_read_with_fields_left_out_or_null() -> None:
+    chunk = ChunkBody.model_validate_json(
+        '{"choices": [{"delta": {"content": null}, "finish_reason": "stop"}], "new": 1}'
+    )
+    assert chunk.choices[0].delta.content is None
+    assert chunk.choices[0].finish_reason == "stop"
+    assert chunk.usage is None
+
+
+def test_a_server_without_models_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        ModelsBody.model_validate_json('{"data": []}')
