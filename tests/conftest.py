@@ -101,7 +101,7 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
         return HashEmbedder()
 
     monkeypatch.setattr("ragkit.sdk.build_embedder", given)
-    monkeypatch.setattr("ragkit.evaluation.retrieval_run.build_embedder", given)
+    monkeypatch.setattr("ragkit.evaluation.retrieval.build_embedder", given)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import argparse
 import random
 from pathlib import Path
 
-from ragkit.evaluation.answers import exact_match, f1
-from ragkit.evaluation.metrics import estimate
+from ragkit.evaluation.answer_metrics import exact_match, f1
+from ragkit.evaluation.stats import estimate
 from ragkit.models.cross_encoder import CrossEncoderModel
 from training.questions import squad
 

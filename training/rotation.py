@@ -11,7 +11,7 @@ import numpy as np
 
 from ragkit.models.matryoshka import Texts, fit_rotation
 from ragkit.models.packaged import file_sha256
-from ragkit.training.embedder import neighbours_kept
+from ragkit.training.matryoshka import neighbours_kept
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
-from ragkit.agents.events import Event
 from ragkit.agents.agent import Agent
+from ragkit.agents.events import Event
 from ragkit.agents.tools import calculator, http_get, python, search_documents, sql
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import LLM, OnProgress, Tool

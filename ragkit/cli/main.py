@@ -24,6 +24,7 @@ from ragkit.cli.options import (
     chosen_settings,
     reporting,
 )
+from ragkit.cli.serve import keys_app, serve
 from ragkit.cli.ui import ui
 from ragkit.core.types import DEFAULT_TENANT, DEFAULT_TOOLS, TransformName
 from ragkit.sdk import RAG, AsyncRAG
@@ -51,6 +52,8 @@ Transform = Annotated[
 
 app.add_typer(evaluation.app, name="eval")
 app.add_typer(training.app, name="train")
+app.add_typer(keys_app, name="keys")
+app.command()(serve)
 app.command()(ui)
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: how they end, and the options that mean the same everywhere."""
+"""Options that several commands share, the settings that they choose, and exit statuses."""
 
 import functools
 import sys
@@ -24,16 +24,18 @@ Index = Annotated[
     str | None,
     typer.Option("--index", help="Folder or Qdrant URL of the index.", metavar="DIR|URL"),
 ]
-Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose documents.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant whose documents are used.")]
 LLMName = Annotated[
     str | None,
     typer.Option("--llm", help="vllm:URL, vllm:URL#MODEL or local:FOLDER.", metavar="LLM"),
 ]
-PatternName = Annotated[Pattern, typer.Option("--pattern", help="How the agent works.")]
+PatternName = Annotated[Pattern, typer.Option("--pattern", help="Pattern of the agent.")]
 Tools = Annotated[
     str,
     typer.Option(
-        "--tools", help="Of search_documents, calculator, python, sql=FILE, http_get=HOST+HOST."
+        "--tools",
+        help="Names with commas between them: search_documents, calculator, python, sql=FILE, "
+        "http_get=HOST+HOST.",
     ),
 ]
 Limits = Annotated[
@@ -42,7 +44,7 @@ Limits = Annotated[
 
 
 def reporting(command: Callable[P, int | None]) -> Callable[P, None]:
-    """Show ragkit's errors as one line (or JSON) and turn results into exit statuses."""
+    """Show ragkit's errors as one line (or JSON), and turn results into exit statuses."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -74,7 +76,7 @@ def chosen_settings(
     transform: TransformName | None = None,
     llm: str | None = None,
 ) -> Settings:
-    """The settings, with what the command's options say instead of them."""
+    """Load the settings and apply the command's options."""
     settings = Settings.load(config)
     location = index or settings.index.location
     chosen = transform or settings.retrieval.transform

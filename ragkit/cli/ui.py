@@ -45,7 +45,9 @@ def ui(
         "--questions": questions,
         "--config": config,
     }
-    arguments = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+    arguments = [
+        part for name, value in given.items() if value is not None for part in (name, str(value))
+    ]
     flags = {"--read-only": read_only, "--browser": browser}
     arguments += [name for name, value in flags.items() if value]
     # A sibling layer is not imported: it is run as `python -m ragkit.ui` would.

@@ -1,1 +1,1 @@
-"""Fitting embedders to a user's own texts."""
+"""Training of embedders on a user's own texts."""

@@ -13,7 +13,7 @@ from ragkit.answering.reader import ReaderAnswerer
 from ragkit.core.protocols import Answerer
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Answer, Hit
-from ragkit.evaluation.answers import f1
+from ragkit.evaluation.answer_metrics import f1
 from ragkit.ingest.loaders import loader_for
 from ragkit.models.cross_encoder import packaged_cross_encoder
 

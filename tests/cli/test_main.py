@@ -24,7 +24,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minilm: Embedder) -> 
         return minilm
 
     monkeypatch.setattr("ragkit.sdk.build_embedder", given)
-    monkeypatch.setattr("ragkit.evaluation.retrieval_run.build_embedder", given)
+    monkeypatch.setattr("ragkit.evaluation.retrieval.build_embedder", given)
     Path("docs").mkdir()
     Path("docs/river.md").write_text(
         "---\nyear: 2020\n---\n# Rivers\n\nThe longest river of Europe is the Volga."

@@ -7,7 +7,7 @@ from ragkit import ConfigError, InputError, ToolError
 from ragkit.agents import react, run
 from ragkit.core.types import Usage
 from ragkit.evaluation.agents import AgentRun, AgentTask, evaluate_agent
-from ragkit.evaluation.checkpoint import Finished
+from ragkit.evaluation.checkpoint import Checkpoint
 from ragkit.testing.agents import RecordingTool, says_action
 from ragkit.testing.llm import ScriptedLLM
 
@@ -15,7 +15,7 @@ USAGE = Usage(prompt=10, completion=5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ran:
+class _AgentRun:
     answer: str
     usage: Usage = USAGE
     steps: tuple[str, ...] = ("1", "2")
@@ -31,8 +31,8 @@ TASKS = (
 
 async def _run(question: str) -> AgentRun:
     if question == "Longest river?":
-        return _Ran(answer="The Amazon.", steps=("1", "2", "3", "4"), stopped_by="steps")
-    return _Ran(answer="It is Tokyo!")
+        return _AgentRun(answer="The Amazon.", steps=("1", "2", "3", "4"), stopped_by="steps")
+    return _AgentRun(answer="It is Tokyo!")
 
 
 async def test_success_tokens_and_steps_are_measured() -> None:
@@ -56,12 +56,12 @@ async def test_a_run_that_breaks_has_failed_and_is_listed() -> None:
 
 async def test_finished_tasks_are_not_run_again() -> None:
     store: dict[str, str] = {}
-    first = await evaluate_agent(TASKS, _run, finished=Finished(store, identity="x"))
+    first = await evaluate_agent(TASKS, _run, checkpoint=Checkpoint(store, identity="x"))
 
     async def never(question: str) -> AgentRun:
         raise AssertionError(question)
 
-    again = await evaluate_agent(TASKS, never, finished=Finished(store, identity="x"))
+    again = await evaluate_agent(TASKS, never, checkpoint=Checkpoint(store, identity="x"))
     assert again == first
 
 
@@ -81,9 +81,9 @@ async def test_a_real_agent_is_measured() -> None:
 
 
 async def test_tasks_must_say_when_they_are_solved() -> None:
-    with pytest.raises(ConfigError, match="Task 'x' says not when it is solved"):
+    with pytest.raises(ConfigError, match="Task 'x' has neither gold nor solved"):
         await evaluate_agent([AgentTask(id="x", question="?")], _run)
-    with pytest.raises(ConfigError, match="Two tasks are called 'a'"):
+    with pytest.raises(ConfigError, match="Two tasks have the id 'a'"):
         await evaluate_agent([TASKS[0], TASKS[0]], _run)
-    with pytest.raises(InputError, match="no task"):
+    with pytest.raises(InputError, match="list of tasks is empty"):
         await evaluate_agent([], _run)

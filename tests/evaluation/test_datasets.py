@@ -80,12 +80,12 @@ def test_a_first_judgement_is_not_taken_for_a_header(beir_set: Path, first: str)
 
 def test_what_is_there_twice_and_otherwise_is_named(beir_set: Path) -> None:
     (beir_set / "qrels/test.tsv").write_text("q1\td1\t1\nq1\td1\t1\nq1\td1\t0\n")
-    with pytest.raises(InputError, match="line 3: 'd1' was judged otherwise before"):
+    with pytest.raises(InputError, match="line 3: another judgement of 'd1'"):
         load_beir(beir_set)
     (beir_set / "qrels/test.tsv").write_text("q1\td1\t1\n")
     twice = '{"_id": "q1", "text": "a"}\n{"_id": "q1", "text": "b"}\n'
     (beir_set / "queries.jsonl").write_text(twice)
-    with pytest.raises(InputError, match="the query 'q1' twice"):
+    with pytest.raises(InputError, match="two different queries with the id 'q1'"):
         load_beir(beir_set)
 
 
@@ -95,8 +95,8 @@ def test_what_has_no_part_in_the_figures_is_counted(beir_set: Path) -> None:
     assert list(dataset.queries) == ["q1"]
     assert dataset.notes == (
         "Relevant documents that the corpus lacks: 1, such as 'gone'.",
-        "Left out, for no document is relevant: 2 queries ('q2').",
-        "Left out, for their text is not there: 1 queries ('q9').",
+        "Queries without a relevant document: 2, such as 'q2'.",
+        "Judged queries without a text: 1, such as 'q9'.",
     )
     assert dataset.limited(1).notes == dataset.notes
 

@@ -2,8 +2,8 @@ import pytest
 
 from ragkit import ConfigError
 from ragkit.evaluation.gate import check_thresholds, parse_threshold, shortfall
-from ragkit.evaluation.metrics import Estimate
 from ragkit.evaluation.runs import StageResult
+from ragkit.evaluation.stats import Estimate
 
 
 def _stage(value: float) -> StageResult:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragkit.evaluation.metrics import estimate, per_query
+from ragkit.evaluation.metrics import per_query
 
 _IDS = st.sampled_from([f"d{i}" for i in range(12)])
 
@@ -40,15 +40,3 @@ def test_values_lie_between_0_and_1_and_the_ideal_order_reaches_1(
     for scores in values.values():
         assert 0.0 <= scores["q"] <= 1.0 + 1e-9
         assert scores["r"] == pytest.approx(1.0)
-
-
-def test_an_interval_holds_the_mean_and_is_reproducible() -> None:
-    values = [0.0, 0.2, 0.9, 1.0, 0.5] * 20
-    first = estimate(values)
-    assert first == estimate(values)
-    assert first.value == pytest.approx(0.52)
-    assert first.low < first.value < first.high
-
-
-def test_an_interval_of_equal_values_is_a_point() -> None:
-    assert estimate([0.5, 0.5]) == estimate([0.5])

@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ragkit.evaluation.compare import compare_runs
 from ragkit.evaluation.report import comparison_html, evaluation_html
+from ragkit.evaluation.run_comparison import compare_runs
 from ragkit.evaluation.runs import (
     Evaluation,
     Example,

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit import InputError
-from ragkit.evaluation.stats import compare
+from ragkit.evaluation.stats import compare, estimate
 
 _PAIRS = st.lists(
     st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 1.0])),
@@ -70,3 +70,15 @@ def test_turning_the_runs_round_turns_the_result_round(pairs: list[tuple[float, 
     assert there.difference.value == pytest.approx(-back.difference.value)
     assert {there.better, back.better} in ({None}, {"A", "B"})
     assert 0 < there.p_value <= 1
+
+
+def test_an_interval_holds_the_mean_and_is_reproducible() -> None:
+    values = [0.0, 0.2, 0.9, 1.0, 0.5] * 20
+    first = estimate(values)
+    assert first == estimate(values)
+    assert first.value == pytest.approx(0.52)
+    assert first.low < first.value < first.high
+
+
+def test_an_interval_of_equal_values_is_a_point() -> None:
+    assert estimate([0.5, 0.5]) == estimate([0.5])

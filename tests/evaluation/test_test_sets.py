@@ -7,9 +7,15 @@ import pytest
 from ragkit import Document, InputError, Settings
 from ragkit.core.settings import IndexSettings
 from ragkit.evaluation.datasets import load_beir, write_beir
-from ragkit.evaluation.test_sets import Made, Section, by_llm, from_headings, make_set
-from ragkit.evaluation.test_sets_run import MakeOptions, make_from_files, sections_of
-from ragkit.ingest.loaders import loader_for
+from ragkit.evaluation.sections import Section
+from ragkit.evaluation.test_sets import (
+    GeneratedSet,
+    GenerationOptions,
+    by_llm,
+    from_headings,
+    generate_from_files,
+    generate_set,
+)
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 
 WORDS = " ".join(f"word{number}" for number in range(25))
@@ -33,33 +39,9 @@ Free.
 """
 
 
-def _document() -> Document:
-    return loader_for("handbook.md").load(TEXT.encode(), uri="handbook.md")
-
-
 def _section(uri: str, *path: str, words: int = 25) -> Section:
     text = " ".join(f"word{number}" for number in range(words))
     return Section(document=Document(uri=uri, title="T", text=text, content_hash=uri), path=path)
-
-
-def test_sections_are_the_parts_between_headings() -> None:
-    found = list(sections_of(_document(), headed=False))
-    assert [section.path for section in found] == [
-        ("The handbook",),
-        ("The handbook", "Installing the server on Windows"),
-        ("The handbook", "Installing", "Linux"),
-        ("The handbook", "Licence"),
-    ]
-    assert found[1].document.text.startswith("Download the program")
-    assert {section.document.title for section in found} == {""}  # it is the first heading
-    assert len({section.document.uri for section in found}) == 4
-    headed = [section.document.title for section in sections_of(_document(), headed=True)]
-    assert headed[2] == "The handbook > Installing > Linux"
-
-
-def test_a_document_without_headings_is_one_section() -> None:
-    plain = Document(uri="a", title="A", text=" Some text. ", content_hash="h")
-    assert [section.document.text for section in sections_of(plain, headed=False)] == ["Some text."]
 
 
 @pytest.mark.parametrize(
@@ -78,13 +60,13 @@ async def test_a_question_has_as_many_headings_as_it_needs(
     assert await from_headings(_section("a", *path)) == question
 
 
-async def _kept(sections: Sequence[Section], found: dict[str, list[str]]) -> Made:
+async def _kept(sections: Sequence[Section], found: dict[str, list[str]]) -> GeneratedSet:
     async def search(question: str) -> list[str]:
         if question not in found:
             raise InputError("no words")
         return found[question]
 
-    return await make_set(sections, from_headings, search)
+    return await generate_set(sections, from_headings, search)
 
 
 async def test_questions_are_kept_whose_section_is_found_again() -> None:
@@ -117,7 +99,7 @@ async def test_a_limit_is_reached_in_an_order_of_the_seed() -> None:
         return [f"s{question.removeprefix('red striped zebra')}"]
 
     sets = [
-        (await make_set(sections, from_headings, search, limit=5, seed=seed)).dataset.queries
+        (await generate_set(sections, from_headings, search, limit=5, seed=seed)).dataset.queries
         for seed in (1, 1, 2)
     ]
     assert len(sets[0]) == 5
@@ -145,7 +127,7 @@ async def test_a_set_is_made_of_files_and_can_be_measured(
     Path("handbook.md").write_text(TEXT)
     Path("broken.pdf").write_bytes(b"no PDF")
     settings = Settings(index=IndexSettings(search_dimensions=None))
-    made, unread = await make_from_files(settings, [Path()], MakeOptions())
+    made, unread = await generate_from_files(settings, [Path()], GenerationOptions())
     assert sorted(made.dataset.queries.values()) == [
         "Installing the server on Windows",
         "The handbook Installing Linux",
@@ -157,7 +139,7 @@ async def test_a_set_is_made_of_files_and_can_be_measured(
     assert dataset.qrels == made.dataset.qrels
     texts = {document.uri: document.text for document in dataset.documents}
     assert texts == {document.uri: document.text for document in made.dataset.documents}
-    with pytest.raises(InputError, match="There is something at 'set'"):
+    with pytest.raises(InputError, match="'set' is not empty"):
         write_beir(made.dataset, Path("set"))
 
 
@@ -167,7 +149,7 @@ async def test_documents_without_anything_to_ask_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="no text to ask about"):
-        await make_from_files(Settings(), [Path()], MakeOptions())
+        await generate_from_files(Settings(), [Path()], GenerationOptions())
     Path("plain.txt").write_text("Nothing but a line.")
     with pytest.raises(InputError, match="None of 0 questions on 1 sections"):
-        await make_from_files(Settings(), [Path()], MakeOptions())
+        await generate_from_files(Settings(), [Path()], GenerationOptions())

@@ -4,8 +4,15 @@ from pathlib import Path
 import pytest
 
 from ragkit import InputError
-from ragkit.evaluation.compare import compare_runs, parse_pairs
-from ragkit.evaluation.runs import Evaluation, Run, StageResult, load_run, save_run, stage_result
+from ragkit.evaluation.run_comparison import compare_runs, parse_pairs
+from ragkit.evaluation.runs import (
+    Evaluation,
+    SavedRun,
+    StageResult,
+    load_run,
+    save_run,
+    stage_result,
+)
 
 
 def evaluation(
@@ -44,7 +51,7 @@ def _run(
     *,
     corpus: str = "c1",
     text: str = "What?",
-) -> Run:
+) -> SavedRun:
     save_run(evaluation(stages, corpus=corpus, text=text), folder / "new" / "run.json")
     return load_run(folder / "new" / "run.json")
 

@@ -66,14 +66,14 @@ def test_help_names_the_commands_and_the_short_form() -> None:
     assert "--fail-under" in _run("retrieval", "--help").stdout
 
 
-def test_a_missed_threshold_is_said_and_ends_with_1(beir_set: Path) -> None:
+def test_a_missed_threshold_is_reported_and_ends_with_1(beir_set: Path) -> None:
     low = _run(str(beir_set), "--stages", "bm25", "--fail-under", "bm25:ndcg@10=0.9")
-    assert (low.exit_code, low.stderr.count("fell short")) == (0, 0)
+    assert (low.exit_code, low.stderr.count("below threshold")) == (0, 0)
     options = ("--fail-under", "ndcg@10=1.1", "--fail-under", "mrr@10=2", "--out", "run.json")
     high = _run(str(beir_set), "--stages", "bm25", *options)
     assert high.exit_code == 1
-    assert "fell short: bm25: ndcg@10 is 1.0000 (1.0000 to 1.0000), below 1.1" in high.stderr
-    assert "fell short: bm25: mrr@10" in high.stderr
+    assert "below threshold: bm25: ndcg@10 is 1.0000 (1.0000 to 1.0000), below 1.1" in high.stderr
+    assert "below threshold: bm25: mrr@10" in high.stderr
     assert Path("run.json").is_file()
     unknown = _run(str(beir_set), "--stages", "bm25", "--fail-under", "hybrid:f1=1", "--json")
     assert unknown.exit_code == 1
@@ -124,7 +124,7 @@ def test_a_run_over_answers_is_saved_gated_and_compared(questions: Path) -> None
     options = ("--given", "paragraph", "--out", "a.json", "--html", "a.html")
     done = _run("qa", str(questions), *options, "--fail-under", "em=1.5")
     assert done.exit_code == 1
-    assert "fell short: answers: em is" in done.stderr
+    assert "below threshold: answers: em is" in done.stderr
     assert "p95 ms" in done.stdout
     assert "answers: " in Path("a.html").read_text()
     assert "no difference" in _run("compare", "a.json", "a.json").stdout
@@ -141,7 +141,7 @@ def test_a_set_is_made_measured_and_not_overwritten() -> None:
     assert made.exit_code == 0
     assert "3 sections, 3 questions: 3 kept, 0 not found among the first 10" in made.stdout
     assert _json("set", "--stages", "bm25")["queries"] == 3
-    assert "There is something at 'set'" in _run("make", "docs", "--out", "set").stderr
+    assert "'set' is not empty" in _run("make", "docs", "--out", "set").stderr
     assert _json("make", "docs", "--out", "other", "--limit", "1")["kept"] == 1
 
 
@@ -171,7 +171,7 @@ def test_an_agent_is_measured_on_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     def scripted(_: LLMSettings) -> ScriptedLLM:
         return llm
 
-    monkeypatch.setattr("ragkit.evaluation.agents_run.build_llm", scripted)
+    monkeypatch.setattr("ragkit.cli.agent.build_llm", scripted)
     found = _json(*agent, "--out", "a.json")
     assert (found["kind"], found["queries"], found["documents"]) == ("agents", 3, 0)
     measured = found["stages"]["react"]
@@ -192,7 +192,7 @@ def test_an_agent_is_measured_on_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
             '{"question": "What?", "answers": []}',
             "line 1: 'answers': Tuple should have at least 1 item",
         ),
-        ("", "no task"),
+        ("", "list of tasks is empty"),
     ],
 )
 def test_tasks_that_cannot_be_read_are_named(line: str, told: str) -> None:

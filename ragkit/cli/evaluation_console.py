@@ -1,4 +1,4 @@
-"""How evaluations look in a terminal."""
+"""Evaluations in a terminal, and their JSON."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,20 +8,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from ragkit.cli.console import out
-from ragkit.evaluation.compare import RunComparison, StageComparison
-from ragkit.evaluation.metrics import Estimate
+from ragkit.evaluation.run_comparison import RunComparison, StageComparison
 from ragkit.evaluation.runs import Evaluation, StageResult
+from ragkit.evaluation.stats import Estimate
 
 if TYPE_CHECKING:
-    from ragkit.evaluation.test_sets import Made
+    from ragkit.evaluation.test_sets import GeneratedSet
 
 _CHANGED = 10
 _ACROSS = 4
-"""Measures that are columns; more are rows."""
+"""Maximum number of measures that are columns; more are rows."""
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """Measures of each stage with their intervals, and how many queries failed in which way."""
+    """Show measures of each stage with their intervals, and numbers of failed queries."""
     out.print(
         f"[bold]{escape(evaluation.dataset)}[/]: {evaluation.queries} queries, "
         f"{evaluation.documents} documents, {evaluation.chunks} chunks (95% bootstrap intervals)",
@@ -32,7 +32,12 @@ def show_evaluation(evaluation: Evaluation) -> None:
     table = Table()
     names = dict.fromkeys(name for result in evaluation.stages.values() for name in result.measures)
     rows = [
-        (stage, *(_cell(result.measures.get(name)) for name in names), *_latency(result))
+        (
+            stage,
+            *(_cell(result.measures.get(name)) for name in names),
+            f"{result.p50_ms:.1f}",
+            f"{result.p95_ms:.1f}",
+        )
         for stage, result in evaluation.stages.items()
     ]
     heads = ("stage", *names, "p50 ms", "p95 ms")
@@ -51,10 +56,6 @@ def _cell(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} [dim]{estimate.low:.3f}-{estimate.high:.3f}"
 
 
-def _latency(result: StageResult) -> tuple[str, str]:
-    return f"{result.p50_ms:.1f}", f"{result.p95_ms:.1f}"
-
-
 def _show_failures(stages: Mapping[str, StageResult]) -> None:
     for stage, result in stages.items():
         counts = ", ".join(f"{item.count} {kind}" for kind, item in result.failures.items())
@@ -65,7 +66,7 @@ def _show_failures(stages: Mapping[str, StageResult]) -> None:
 
 
 def show_comparison(comparison: RunComparison) -> None:
-    """Each stage's verdicts and the queries that changed most."""
+    """Show each stage's verdicts and the queries that changed most."""
     out.print(f"[bold]{escape(comparison.dataset)}[/]: B against A, {comparison.queries} queries")
     for note in comparison.notes:
         out.print(f"[yellow]note:[/] {escape(note)}")
@@ -90,8 +91,10 @@ def _show_stage(stage: StageComparison) -> None:
         out.print(f"  {values}  {escape(change.query)} [dim]{escape(question)}", soft_wrap=True)
 
 
-def show_made(made: "Made", folder: Path, unread: Sequence[str], *, first: int) -> None:
-    """How many questions were made, dropped and kept."""
+def show_generated(
+    made: "GeneratedSet", folder: Path, unread: Sequence[str], *, first: int
+) -> None:
+    """Show the numbers of questions made, dropped and kept."""
     for reason in unread:
         out.print(f"[red]not read[/] {escape(reason)}", soft_wrap=True)
     out.print(
@@ -100,11 +103,11 @@ def show_made(made: "Made", folder: Path, unread: Sequence[str], *, first: int) 
         f"{made.unusable} unusable",
         soft_wrap=True,
     )
-    out.print(f"[dim]measure on it: ragkit eval {escape(str(folder))}", soft_wrap=True)
+    out.print(f"[dim]use it: ragkit eval {escape(str(folder))}", soft_wrap=True)
 
 
-def made_json(made: "Made", folder: Path, unread: Sequence[str]) -> dict[str, object]:
-    """The counts of a made test set, and where it lies."""
+def generated_json(made: "GeneratedSet", folder: Path, unread: Sequence[str]) -> dict[str, object]:
+    """Return the counts of a test set, and its folder."""
     return {
         "folder": str(folder),
         "sections": made.sections,

@@ -9,7 +9,12 @@ import typer
 from typer.core import TyperGroup
 
 from ragkit.cli import console
-from ragkit.cli.evaluate_console import made_json, show_comparison, show_evaluation, show_made
+from ragkit.cli.evaluation_console import (
+    generated_json,
+    show_comparison,
+    show_evaluation,
+    show_generated,
+)
 from ragkit.cli.options import (
     Config,
     Index,
@@ -26,14 +31,12 @@ from ragkit.core.errors import ConfigError
 from ragkit.core.settings import Settings
 from ragkit.core.types import DEFAULT_TOOLS
 from ragkit.evaluation.agents import load_tasks
-from ragkit.evaluation.answers import Given
-from ragkit.evaluation.compare import compare_runs, parse_pairs
 from ragkit.evaluation.datasets import check_new, load_beir, sampled, write_beir
 from ragkit.evaluation.gate import Threshold, check_thresholds, parse_threshold, shortfall
 from ragkit.evaluation.metrics import MEASURES
-from ragkit.evaluation.questions import load_squad
-from ragkit.evaluation.retrieval import Stage
-from ragkit.evaluation.retrieval_run import default_stages, evaluate_dataset
+from ragkit.evaluation.questions import Given, load_squad
+from ragkit.evaluation.retrieval import Stage, default_stages, measure_retrieval
+from ragkit.evaluation.run_comparison import compare_runs, parse_pairs
 from ragkit.evaluation.runs import (
     Evaluation,
     evaluation_json,
@@ -42,16 +45,16 @@ from ragkit.evaluation.runs import (
     write_text,
 )
 
-FELL_SHORT = 1
+BELOW_THRESHOLD = 1
 _DEFAULT = "retrieval"
 
 
 class _RetrievalByDefault(TyperGroup):
-    """A group whose first argument may also be what its default command takes."""
+    """A group whose first argument may also be an argument of its default command."""
 
-    # `Any`: the class of contexts is click's own or typer's copy of it, by typer's release.
+    # `Any`: the class of contexts is click's or typer's copy of it, depending on the release.
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command's name before arguments that name no command."""
+        """Insert the default command's name if the first argument is not a command."""
         if args and args[0] not in {*self.commands, "--help"}:
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
@@ -108,7 +111,7 @@ def retrieval(
     check_thresholds(thresholds, chosen, tuple(MEASURES))
     dataset = load_beir(dataset_dir).limited(limit, seed=seed)
     with console.progress(quiet=as_json) as on_progress:
-        job = evaluate_dataset(
+        job = measure_retrieval(
             settings, dataset, chosen, seed=seed, fresh=fresh, on_progress=on_progress
         )
         evaluation = asyncio.run(job)
@@ -140,7 +143,7 @@ def qa(
         str | None,
         typer.Option(
             "--judge",
-            help="Have this model judge faithfulness and citations: vllm:URL, vllm:URL#MODEL or "
+            help="Model that judges faithfulness and citations: vllm:URL, vllm:URL#MODEL or "
             "local:FOLDER.",
             metavar="LLM",
         ),
@@ -149,23 +152,16 @@ def qa(
     as_json: Json = False,
 ) -> int:
     """Measure answers: exact match and F1 as SQuAD defines them, abstention, verbatim quotes."""
-    from ragkit.evaluation.answers_run import (
-        measure_answers,  # imports the grammars, as few commands need
-    )
+    # Imports the grammars, which few commands need.
+    from ragkit.evaluation.answers import AnswerOptions, measure_answers
 
     thresholds = [parse_threshold(text) for text in fail_under or ()]
     settings = Settings.load(config)
     dataset = load_squad(file).limited(limit, seed=seed)
     with console.progress(quiet=as_json) as on_progress:
+        options = AnswerOptions(given=given, judge=judge, concurrency=concurrency)
         job = measure_answers(
-            settings,
-            dataset,
-            given=given,
-            seed=seed,
-            fresh=fresh,
-            concurrency=concurrency,
-            judge=judge,
-            on_progress=on_progress,
+            settings, dataset, options, seed=seed, fresh=fresh, on_progress=on_progress
         )
         evaluation = asyncio.run(job)
     return _gate(_reported(evaluation, thresholds, out=out, html=html, as_json=as_json))
@@ -194,19 +190,17 @@ def agent(
     as_json: Json = False,
 ) -> int:
     """Measure an agent on tasks: success, tokens, steps, seconds."""
-    from ragkit.evaluation.agents_run import measure_agent  # imports langgraph
+    from ragkit.cli.agent import AgentChoice, measure  # imports langgraph
 
     thresholds = [parse_threshold(text) for text in fail_under or ()]
     settings = chosen_settings(config, index, tenant, llm=llm)
     tasks = sampled(load_tasks(file), limit, seed)
     with console.progress(quiet=as_json) as on_progress:
-        job = measure_agent(
+        job = measure(
             settings,
+            AgentChoice(pattern=pattern, tools=tools, budget=budget),
             tasks,
             name=file.name,
-            pattern=pattern,
-            tools=tools,
-            budget=budget,
             seed=seed,
             fresh=fresh,
             on_progress=on_progress,
@@ -256,32 +250,36 @@ def make(
         str | None,
         typer.Option(
             "--llm",
-            help="Have this model ask (vllm:URL, vllm:URL#MODEL or local:FOLDER) instead of taking "
-            "headings.",
+            help="Model that writes questions (vllm:URL, vllm:URL#MODEL or local:FOLDER); "
+            "without it headings are taken.",
         ),
     ] = None,
     first: Annotated[
-        int, typer.Option("--first", min=1, help="Keep what is found among the first N.")
+        int,
+        typer.Option("--first", min=1, help="Keep a question if its section is in the first N."),
     ] = 10,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Enough questions.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Maximum number of questions.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the order of sections.")] = 0,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Make a test set of your own documents: questions whose section a search finds again."""
-    from ragkit.evaluation.test_sets_run import MakeOptions, make_from_files  # imports the grammars
+    # Imports the grammars.
+    from ragkit.evaluation.test_sets import GenerationOptions, generate_from_files
 
     check_new(out)
     settings = chosen_settings(config, None, None, llm=llm)
-    options = MakeOptions(first=first, limit=limit, seed=seed, llm=llm is not None)
+    options = GenerationOptions(first=first, limit=limit, seed=seed, llm=llm is not None)
     with console.progress(quiet=as_json) as on_progress:
-        job = make_from_files(settings, paths, options, on_progress=on_progress)
+        job = generate_from_files(settings, paths, options, on_progress=on_progress)
         made, unread = asyncio.run(job)
     write_beir(made.dataset, out)
     if as_json:
-        console.print_json(made_json(made, out, unread))
+        console.print_json(generated_json(made, out, unread))
     else:
-        show_made(made, out, unread, first=first)
+        show_generated(made, out, unread, first=first)
 
 
 def _reported(
@@ -292,7 +290,10 @@ def _reported(
     html: Path | None,
     as_json: bool,
 ) -> list[str]:
-    """Save and show a run; what fell short. A threshold of no measure is told after saving."""
+    """Save and show a run; return a message for each missed threshold.
+
+    A run is saved before a threshold without a measure raises.
+    """
     if out:
         save_run(evaluation, out)
     if html:
@@ -310,13 +311,13 @@ def _reported(
 
 def _gate(missed: Sequence[str]) -> int:
     for text in missed:
-        console.err.print(f"fell short: {text}", style="red", markup=False, soft_wrap=True)
-    return FELL_SHORT if missed else 0
+        console.err.print(f"below threshold: {text}", style="red", markup=False, soft_wrap=True)
+    return BELOW_THRESHOLD if missed else 0
 
 
 def _stages(names: str) -> tuple[Stage, ...]:
     known: tuple[Stage, ...] = get_args(Stage)
     wanted = [name.strip() for name in names.split(",")]
     if unknown := [name for name in wanted if name not in known]:
-        raise ConfigError(f"Unknown stage {unknown[0]!r}; there are {', '.join(known)}.")
+        raise ConfigError(f"Unknown stage {unknown[0]!r}. Fix: use one of {', '.join(known)}.")
     return tuple(stage for stage in known if stage in wanted)

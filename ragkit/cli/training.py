@@ -1,4 +1,4 @@
-"""`ragkit train`: fit the embedder to one's own texts."""
+"""`ragkit train`: fit the embedder to a user's own texts."""
 
 import asyncio
 from pathlib import Path
@@ -10,17 +10,12 @@ from rich.table import Table
 from ragkit.cli import console
 from ragkit.cli.options import Config, Json, reporting
 from ragkit.core.settings import Settings
-from ragkit.training.embedder import (
-    Examples,
-    RotationReport,
-    Schedule,
-    train_embedder,
-    train_rotation,
-)
+from ragkit.training.fine_tuning import FineTuning, train_embedder
+from ragkit.training.matryoshka import Examples, RotationReport, train_rotation
 
 app = typer.Typer(no_args_is_help=True, help="Fit the embedder to your own texts.")
 
-Seed = Annotated[int, typer.Option("--seed", help="Of all that is drawn.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of all random choices.")]
 Pairs = Annotated[
     Path, typer.Option("--pairs", help='JSON lines of {"query": ..., "positive": ...}.')
 ]
@@ -38,7 +33,7 @@ def matryoshka(
     config: Config = None,
     as_json: Json = False,
 ) -> int:
-    """Learn a rotation that puts what tells your texts apart into the vectors' first dimensions.
+    """Learn a rotation that makes the first dimensions of vectors as telling as possible.
 
     Whole vectors keep their similarities exactly. Use it with `embedder.rotation`.
     """
@@ -57,7 +52,7 @@ def matryoshka(
 
 
 def report_json(report: RotationReport) -> dict[str, object]:
-    """The report as JSON."""
+    """Return the report as JSON."""
     return {
         "file": str(report.file),
         "queries": report.queries,
@@ -102,8 +97,8 @@ def embedder(
 ) -> None:
     """Fine-tune the embedder on queries and passages that answer them, with MatryoshkaLoss."""
     settings = Settings.load(config)
-    schedule = Schedule(epochs=epochs, batch_size=batch_size, rate=rate, seed=seed)
-    count = train_embedder(settings, pairs, out, schedule)
+    options = FineTuning(epochs=epochs, batch_size=batch_size, rate=rate, seed=seed)
+    count = train_embedder(settings, pairs, out, options)
     if as_json:
         console.print_json({"folder": str(out), "pairs": count})
         return

@@ -1,0 +1,152 @@
+"""`ragkit serve` and `ragkit keys`: the HTTP server and the keys of its clients."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragkit.cli import console
+from ragkit.cli.options import Config, Index, Json, LLMName, Tenant, chosen_settings, reporting
+from ragkit.core.errors import ConfigError, MissingExtraError
+from ragkit.sdk import AsyncRAG
+
+if TYPE_CHECKING:
+    from ragkit.server.keys import KeyFile
+
+DATA_FOLDER = Path(".ragkit/server")
+KEYS_NAME = "keys.json"
+
+Folder = Annotated[
+    Path, typer.Option("--data", help="Folder of the server's keys and jobs.", metavar="DIR")
+]
+
+keys_app = typer.Typer(no_args_is_help=True, help="Manage the API keys of `ragkit serve`.")
+
+
+@reporting
+def serve(
+    *,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8400,
+    data: Folder = DATA_FOLDER,
+    running: Annotated[
+        int, typer.Option("--running", min=1, help="Requests that run at once.")
+    ] = 32,
+    waiting: Annotated[
+        int, typer.Option("--waiting", min=0, help="Requests that wait; others get 429.")
+    ] = 128,
+    max_body_mb: Annotated[int, typer.Option("--max-body-mb", min=1)] = 100,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", help="A web page's origin that may call; may be repeated."),
+    ] = None,
+    llm: LLMName = None,
+    index: Index = None,
+    tenant: Tenant = None,
+    config: Config = None,
+) -> None:
+    """Serve search, answers, agents and documents over HTTP, in the form of OpenAI's API.
+
+    Without keys it listens on this machine only; `ragkit keys add` makes the first key.
+    """
+    try:
+        from ragkit.server.app import LOOPBACK, ServerOptions, build_app
+        from ragkit.server.listener import bound, listen
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "fastapi", extra="server") from error
+
+    keys = _keys(data)
+    has_keys = bool(keys.all())
+    if host not in LOOPBACK and not has_keys:
+        raise ConfigError(
+            f"--host {host!r} can be reached from other machines, and there are no API keys. "
+            f"Fix: ragkit keys add NAME --data {data}"
+        )
+    settings = chosen_settings(config, index, tenant, llm=llm)
+    options = ServerOptions(
+        folder=data,
+        keys=keys if has_keys else None,
+        running=running,
+        waiting=waiting,
+        body_bytes=max_body_mb * 2**20,
+        origins=tuple(origin or ()),
+    )
+    app = build_app({"": AsyncRAG(settings)}, options)
+    listening = bound(host, port)
+    address = f"http://{host}:{listening.getsockname()[1]}"
+    access = "with API keys" if has_keys else "without keys, for this machine only"
+    console.err.print(
+        f"ragkit serves {address} {access}; the API is described at {address}/docs",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    listen(app, listening)
+
+
+@keys_app.command("add")
+@reporting
+def add_key(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    *,
+    tenant: Annotated[
+        str, typer.Option("--tenant", help="Whose documents it reaches.")
+    ] = "default",
+    role: Annotated[str, typer.Option("--role", help="read, write or admin.")] = "read",
+    requests_per_minute: Annotated[int | None, typer.Option("--requests-per-minute", min=1)] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option("--tokens-per-minute", min=1)] = None,
+    documents: Annotated[int | None, typer.Option("--documents", min=1)] = None,
+    upload_bytes: Annotated[int | None, typer.Option("--upload-bytes", min=1)] = None,
+    data: Folder = DATA_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Make a key and show its secret once; only a hash is stored."""
+    from ragkit.server.keys import ROLES, KeyLimits, Role
+
+    known: dict[str, Role] = {one: one for one in ROLES}
+    if role not in known:
+        raise ConfigError(f"No role {role!r}. Fix: choose one of {', '.join(known)}.")
+    limits = KeyLimits(
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        documents=documents,
+        upload_bytes=upload_bytes,
+    )
+    secret = _keys(data).add(name, tenant=tenant, role=known[role], limits=limits)
+    if as_json:
+        console.print_json({"name": name, "tenant": tenant, "role": role, "key": secret})
+    else:
+        console.out.print(secret, markup=False, highlight=False, soft_wrap=True)
+
+
+@keys_app.command("list")
+@reporting
+def list_keys(*, data: Folder = DATA_FOLDER, as_json: Json = False) -> None:
+    """List the keys by name, with tenant, role and limits."""
+    rows = [
+        {
+            "name": key.name,
+            "tenant": key.tenant,
+            "role": key.role,
+            "limits": key.limits.model_dump(exclude_none=True),
+        }
+        for key in _keys(data).all()
+    ]
+    if as_json:
+        console.print_json({"keys": rows})
+        return
+    for row in rows:
+        console.out.print(*row.values(), markup=False, highlight=False)
+
+
+@keys_app.command("remove")
+@reporting
+def remove_key(name: str, *, data: Folder = DATA_FOLDER) -> None:
+    """Remove a key; a server that runs refuses it from then on."""
+    _keys(data).remove(name)
+
+
+def _keys(data: Path) -> "KeyFile":
+    from ragkit.server.keys import KeyFile
+
+    return KeyFile(data / KEYS_NAME)
