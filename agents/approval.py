@@ -8,9 +8,9 @@ from langgraph.config import get_config
 from langgraph.types import interrupt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import Asked
-from ragkit.agents.state import AgentState, Call, Update, arguments_of, dumped
+from ragkit.agents.state import AgentCall, AgentState, Update, arguments_of, dumped
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json
@@ -89,14 +89,14 @@ async def approval_node(context: AgentContext, state: AgentState) -> Update:
     return {"calls": calls}
 
 
-def decide(turn: Turn, call: Call) -> Call:
+def decide(turn: AgentTurn, call: AgentCall) -> AgentCall:
     """Ask a person about a call; return the call, ready to be made or refused.
 
     Without a checkpointer nobody can be asked, and the call is refused.
     """
     if "thread_id" not in get_config().get("configurable", {}):
         why = "Not done: it needs a person's approval, and nobody can be asked in this run."
-        return cast("Call", {**call, "status": "ready", "refused": why})
+        return cast("AgentCall", {**call, "status": "ready", "refused": why})
     arguments, reason = arguments_of(call), call.get("reason", "")
     turn.emit(Asked(step=call["id"], tool=call["tool"], arguments=arguments, reason=reason))
     shown: dict[str, Json] = {
@@ -123,7 +123,7 @@ class _DecisionMessage(BaseModel):
     reason: str = ""
 
 
-def _decided(tool: Tool, call: Call, answer: object) -> Call:
+def _decided(tool: Tool, call: AgentCall, answer: object) -> AgentCall:
     try:
         decision = _DecisionMessage.model_validate(answer)
     except ValidationError as error:
@@ -133,9 +133,11 @@ def _decided(tool: Tool, call: Call, answer: object) -> Call:
         ) from error
     if decision.decision == "refuse":
         said = f": {decision.reason}" if decision.reason else "."
-        return cast("Call", {**call, "status": "ready", "refused": f"A person refused this{said}"})
+        return cast(
+            "AgentCall", {**call, "status": "ready", "refused": f"A person refused this{said}"}
+        )
     if decision.decision == "edit":
         arguments = dumped(decision.arguments or {})
         json_grammar(dict(tool.parameters)).parse(arguments)
-        return cast("Call", {**call, "status": "ready", "arguments": arguments})
-    return cast("Call", {**call, "status": "ready"})
+        return cast("AgentCall", {**call, "status": "ready", "arguments": arguments})
+    return cast("AgentCall", {**call, "status": "ready"})

@@ -131,11 +131,11 @@ class AgentContext:
     decoding: CallOptions = field(default_factory=CallOptions)
     select: Selector | None = None
 
-    def turn(self, state: S) -> "Turn[S]":
+    def turn(self, state: S) -> "AgentTurn[S]":
         """Return the turn of a node that works on this state."""
-        return Turn(self, state)
+        return AgentTurn(self, state)
 
-    def begin(self, state: S) -> "Turn[S]":
+    def begin(self, state: S) -> "AgentTurn[S]":
         """Return the turn of a run's first node: values of an earlier question are cleared."""
         inherited = state.get("inherited")
         ordinal = state.get("ordinal", 0) + 1
@@ -157,10 +157,10 @@ class AgentContext:
             "stopped_by": "finished",
             "ended_by": {},
         }
-        return Turn(self, cast("S", {**state, **fresh}), fresh)
+        return AgentTurn(self, cast("S", {**state, **fresh}), fresh)
 
 
-class Turn(Generic[S_co]):
+class AgentTurn(Generic[S_co]):
     """One node at work: its view of the state and of the budget, and the update it prepares."""
 
     def __init__(
@@ -191,7 +191,7 @@ class Turn(Generic[S_co]):
 
     @property
     def tainted(self) -> bool:
-        """Whether untrusted text is in the context."""
+        """True where untrusted text is in the context."""
         return self._state.get("tainted", False)
 
     @property

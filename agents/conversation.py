@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from ragkit.agents.context import Prompts, Turn
+from ragkit.agents.context import AgentTurn, Prompts
 from ragkit.agents.events import Noticed
 from ragkit.agents.model_call import ModelRequest, ask, fenced
 from ragkit.core.errors import ContextExceeded, InputError
@@ -99,7 +99,7 @@ async def summarise(
 
 
 async def shortened(
-    turn: Turn, messages: Sequence[Message], *, tokens: int, summarise: bool
+    turn: AgentTurn, messages: Sequence[Message], *, tokens: int, summarise: bool
 ) -> list[Message]:
     """Return an agent's conversation at half of `tokens`; a note in the trace says so.
 

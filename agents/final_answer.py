@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ragkit.agents.context import Turn
+from ragkit.agents.context import AgentTurn
 from ragkit.agents.model_call import (
     Evidence,
     ModelRequest,
@@ -30,7 +30,7 @@ _WHY: Mapping[StoppedBy, str] = {
 }
 
 
-def evidence_of(turn: Turn) -> list[tuple[str, str]]:
+def evidence_of(turn: AgentTurn) -> list[tuple[str, str]]:
     """Return the results of tools so far, each text once and labelled."""
     found: dict[str, str] = {}
     for record in turn.trace:
@@ -40,7 +40,7 @@ def evidence_of(turn: Turn) -> list[tuple[str, str]]:
     return [(label, text) for text, label in found.items()]
 
 
-async def answer(turn: Turn, evidence: Evidence) -> Update:
+async def answer(turn: AgentTurn, evidence: Evidence) -> Update:
     """Write the answer with the call that was held back, or give the evidence without one."""
     reason, context = turn.stopped_by, turn.context
     why = _WHY.get(reason, "")
@@ -75,7 +75,7 @@ def without_model(evidence: Evidence, why: str) -> str:
     return f"There is no written answer: {why}. What was found:\n{lines}"
 
 
-async def _room(turn: Turn, why: str) -> int:
+async def _room(turn: AgentTurn, why: str) -> int:
     """Return the tokens that the evidence may take."""
     context = turn.context
     bare = context.count_tokens(_messages(turn, "", why))
@@ -85,7 +85,7 @@ async def _room(turn: Turn, why: str) -> int:
     return max(_LEAST_EVIDENCE, min(context.evidence_tokens, int(rest)))
 
 
-def _messages(turn: Turn, shown: str, why: str) -> list[Message]:
+def _messages(turn: AgentTurn, shown: str, why: str) -> list[Message]:
     prompts = turn.context.prompts
     asked = prompts.user(
         "evidence",

@@ -26,7 +26,7 @@ _BUSY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class CallOutcome:
     """The end of a call: its result, or the message of its failure."""
 
     result: ToolResult | None = None
@@ -34,27 +34,27 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class JournalEntry:
     """A call in a journal. `outcome` is None while it is not known to be done."""
 
     key: str
     tool: str
     arguments: str
-    outcome: Outcome | None = None
+    outcome: CallOutcome | None = None
 
 
 class Journal(Protocol):
     """A record of calls by their key."""
 
-    async def begin(self, entry: Entry) -> Outcome | None:
+    async def begin(self, entry: JournalEntry) -> CallOutcome | None:
         """Record that a call begins; return its outcome where it is done already."""
         ...
 
-    async def end(self, key: str, outcome: Outcome) -> None:
+    async def end(self, key: str, outcome: CallOutcome) -> None:
         """Record the end of a call."""
         ...
 
-    async def entries(self) -> list[Entry]:
+    async def entries(self) -> list[JournalEntry]:
         """Return all calls, sorted by key."""
         ...
 
@@ -64,20 +64,20 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, JournalEntry] = {}
 
-    async def begin(self, entry: Entry) -> Outcome | None:
+    async def begin(self, entry: JournalEntry) -> CallOutcome | None:
         """See `Journal.begin`."""
         return self._entries.setdefault(entry.key, entry).outcome
 
-    async def end(self, key: str, outcome: Outcome) -> None:
+    async def end(self, key: str, outcome: CallOutcome) -> None:
         """See `Journal.end`."""
         begun = self._entries[key]
-        self._entries[key] = Entry(
+        self._entries[key] = JournalEntry(
             key=key, tool=begun.tool, arguments=begun.arguments, outcome=outcome
         )
 
-    async def entries(self) -> list[Entry]:
+    async def entries(self) -> list[JournalEntry]:
         """See `Journal.entries`."""
         return sorted(self._entries.values(), key=lambda entry: entry.key)
 
@@ -99,10 +99,10 @@ class SQLiteJournal:
         """Close."""
         await self.close()
 
-    async def begin(self, entry: Entry) -> Outcome | None:
+    async def begin(self, entry: JournalEntry) -> CallOutcome | None:
         """See `Journal.begin`."""
 
-        def work(database: sqlite3.Connection) -> Outcome | None:
+        def work(database: sqlite3.Connection) -> CallOutcome | None:
             given = (entry.key, entry.tool, entry.arguments)
             with database:
                 database.execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, NULL)", given)
@@ -112,7 +112,7 @@ class SQLiteJournal:
 
         return await self._do(work)
 
-    async def end(self, key: str, outcome: Outcome) -> None:
+    async def end(self, key: str, outcome: CallOutcome) -> None:
         """See `Journal.end`."""
 
         def work(database: sqlite3.Connection) -> None:
@@ -123,13 +123,13 @@ class SQLiteJournal:
 
         await self._do(work)
 
-    async def entries(self) -> list[Entry]:
+    async def entries(self) -> list[JournalEntry]:
         """See `Journal.entries`."""
 
-        def work(database: sqlite3.Connection) -> list[Entry]:
+        def work(database: sqlite3.Connection) -> list[JournalEntry]:
             rows = database.execute("SELECT * FROM calls ORDER BY key").fetchall()
             return [
-                Entry(
+                JournalEntry(
                     key=key,
                     tool=tool,
                     arguments=arguments,
@@ -164,7 +164,7 @@ class SQLiteJournal:
         return self._opened
 
 
-def _written(outcome: Outcome) -> str:
+def _written(outcome: CallOutcome) -> str:
     result = outcome.result
     kept: dict[str, Any] = {"error": outcome.error}
     if result is not None:
@@ -178,11 +178,11 @@ def _written(outcome: Outcome) -> str:
     return dumped(kept)
 
 
-def _read(text: str) -> Outcome:
+def _read(text: str) -> CallOutcome:
     # `Any`: the JSON that `_written` wrote.
     kept: dict[str, Any] = json.loads(text)
     given = kept.get("result")
     if given is None:
-        return Outcome(error=kept["error"])
+        return CallOutcome(error=kept["error"])
     citations = tuple(citation_of(item) for item in given.pop("citations"))
-    return Outcome(result=ToolResult(**given, citations=citations))
+    return CallOutcome(result=ToolResult(**given, citations=citations))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar
 
 from ragkit.agents.budget import Grant, Limit, described, grant, settled
-from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import AnswerText, Event, Thought, Used
 from ragkit.agents.state import Record, StoppedBy, clean, dumped
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
@@ -77,7 +77,7 @@ class ModelReply(Generic[T]):
     alternatives: tuple[str, ...] = ()
 
 
-async def ask(turn: Turn, request: ModelRequest[T]) -> ModelReply[T]:
+async def ask(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     """Ask the model within the rest of the budget, and record the call in the turn."""
     price = turn.context.price
     estimated = turn.context.count_tokens(list(request.messages))
@@ -109,7 +109,7 @@ async def ask(turn: Turn, request: ModelRequest[T]) -> ModelReply[T]:
     return said
 
 
-def _grant(turn: Turn, request: ModelRequest[T], estimated: int) -> Grant | Limit:
+def _grant(turn: AgentTurn, request: ModelRequest[T], estimated: int) -> Grant | Limit:
     wanted, least, count = request.max_tokens, _LEAST_ANSWER, request.samples
     if request.grammar is not None:
         wanted, least = min(wanted, request.grammar.max_tokens), _LEAST_OBJECT
@@ -129,7 +129,7 @@ def _grant(turn: Turn, request: ModelRequest[T], estimated: int) -> Grant | Limi
 class _ModelCall(Generic[T]):
     """A call while it is made."""
 
-    turn: Turn
+    turn: AgentTurn
     request: ModelRequest[T]
     granted: Grant
     reply: Reply | None = None
@@ -239,7 +239,7 @@ def show_thoughts(step: str) -> Show:
     return show
 
 
-async def first_question(turn: Turn) -> Message:
+async def first_question(turn: AgentTurn) -> Message:
     """Return the question as an agent is asked it first, with what is known from before."""
     room = await evidence_room(turn.context)
     shown = fit_evidence(turn, turn.background, tokens=room)
@@ -253,7 +253,7 @@ async def first_question(turn: Turn) -> Message:
     )
 
 
-def earlier(turn: Turn) -> str:
+def earlier(turn: AgentTurn) -> str:
     """Return the latest questions and answers of the thread that fit, as a prompt shows them."""
     kept: list[str] = []
     characters = _TURN_CHARS
@@ -271,7 +271,7 @@ async def evidence_room(context: AgentContext) -> int:
     return min(context.evidence_tokens, await context.llm.context_tokens() // _SHARE_OF_CONTEXT)
 
 
-def fit_evidence(turn: Turn, evidence: Evidence, *, tokens: int) -> str:
+def fit_evidence(turn: AgentTurn, evidence: Evidence, *, tokens: int) -> str:
     """Return evidence within its fences, trimmed to `tokens` by the agent's own count."""
     texts = [text for _, text in evidence]
     characters = min(sum(map(len, texts)), tokens * _CHARS_PER_TOKEN)

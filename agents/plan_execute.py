@@ -23,7 +23,7 @@ from ragkit.agents.agent import (
     hand_over,
 )
 from ragkit.agents.budget import described, share, worked
-from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import Planned
 from ragkit.agents.final_answer import answer
 from ragkit.agents.model_call import (
@@ -288,7 +288,7 @@ class PlanAndExecute:
         lost = any(task["status"] in {"failed", "blocked"} for task in tasks)
         return "plan" if lost and state.get("replans", 0) < self.max_replans else "solve"
 
-    async def _messages(self, turn: Turn[PlanState]) -> list[Message]:
+    async def _messages(self, turn: AgentTurn[PlanState]) -> list[Message]:
         prompts, state = self.context.prompts, turn.state
         system = prompts.system("planner", tools=tool_list(turn.tools))
         tasks, problem = state.get("tasks", []), state.get("problem", "")
@@ -358,7 +358,7 @@ def ready_tasks(tasks: Sequence[PlannedTask]) -> list[PlannedTask]:
     return [one for one in tasks if one["status"] == "waiting" and done.issuperset(one["needs"])]
 
 
-def results_of(turn: Turn, tasks: Sequence[PlannedTask]) -> list[tuple[str, str]]:
+def results_of(turn: AgentTurn, tasks: Sequence[PlannedTask]) -> list[tuple[str, str]]:
     """Return the results of the tasks that are done, labelled."""
     return [
         (f"task {one['number']}", f"{one['text']}\n{turn.texts[one.get('result', '')]}")
@@ -367,7 +367,9 @@ def results_of(turn: Turn, tasks: Sequence[PlannedTask]) -> list[tuple[str, str]
     ]
 
 
-def failures_of(turn: Turn, tasks: Sequence[PlannedTask], problem: str) -> list[tuple[str, str]]:
+def failures_of(
+    turn: AgentTurn, tasks: Sequence[PlannedTask], problem: str
+) -> list[tuple[str, str]]:
     """Return the tasks that failed and those that wait for them, with the reasons."""
     found: list[tuple[str, str]] = []
     for one in tasks:

@@ -15,7 +15,7 @@ from ragkit.agents import conversation, final_answer
 from ragkit.agents.agent import Agent, AgentOptions, Graph, agent_context, agent_graph, compiled
 from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described
-from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.conversation import shortened
 from ragkit.agents.final_answer import answer, evidence_of
 from ragkit.agents.model_call import (
@@ -29,7 +29,7 @@ from ragkit.agents.model_call import (
     show_thoughts,
     tool_list,
 )
-from ragkit.agents.state import AgentState, Call, Update, clean, message_of, waits
+from ragkit.agents.state import AgentCall, AgentState, Update, clean, message_of, waits
 from ragkit.agents.tool_call import (
     FINISH,
     FINISH_CONTROL,
@@ -227,14 +227,16 @@ class ReAct:
             )
         return self.grammars[key]
 
-    def _decided(self, turn: Turn, said: ModelReply[Action]) -> Update:
+    def _decided(self, turn: AgentTurn, said: ModelReply[Action]) -> Update:
         """Return the calls of an action; one that ends the loop does so after the others."""
         if said.value is None:
-            problem = Call(id=f"{said.step}.0", tool="", arguments="{}", status="done", failed=True)
+            problem = AgentCall(
+                id=f"{said.step}.0", tool="", arguments="{}", status="done", failed=True
+            )
             problem["notice"] = f"This could not be read: {said.problem}"
             return {"calls": [problem]}
         ended_by: dict[str, str] = {}
-        calls: list[Call] = []
+        calls: list[AgentCall] = []
         for ordinal, call in enumerate(said.value.calls, 1):
             if call.tool not in self.controls:
                 step = f"{said.step}.{ordinal}"
@@ -247,7 +249,7 @@ class ReAct:
                 ended_by = {"name": call.tool, "text": clean(text)}
         return {"calls": calls, "ended_by": ended_by}
 
-    async def _conversation(self, turn: Turn) -> list[Message]:
+    async def _conversation(self, turn: AgentTurn) -> list[Message]:
         """Return the messages so far, and the results of the latest calls as one more."""
         messages = [
             message_of(role, turn.texts[text]) for role, text in turn.state.get("messages", [])
@@ -268,7 +270,7 @@ class ReAct:
         ]
 
 
-def _observation(call: Call, text: str, *, fence: str) -> str:
+def _observation(call: AgentCall, text: str, *, fence: str) -> str:
     notice = call.get("notice", "")
     if "result" not in call:
         return notice

@@ -16,7 +16,7 @@ from ragkit.agents.agent import (
     hand_over,
 )
 from ragkit.agents.budget import Amount, minus
-from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import evidence_of
 from ragkit.agents.model_call import (
     ModelRequest,
@@ -207,7 +207,7 @@ class Reflection:
         stopped = state.get("stopped_by", "finished") != "finished"
         return "close" if good or over or stopped else "revise"
 
-    async def _places(self, turn: Turn[ReflectState]) -> dict[str, str]:
+    async def _places(self, turn: AgentTurn[ReflectState]) -> dict[str, str]:
         """Return the values of both prompts; evidence and answer stand between fences."""
         room = await evidence_room(self.context)
         return {

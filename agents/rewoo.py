@@ -16,7 +16,7 @@ from ragkit.agents import final_answer
 from ragkit.agents.agent import Agent, AgentOptions, Graph, agent_context, agent_graph, compiled
 from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described, worked
-from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import Planned
 from ragkit.agents.final_answer import answer
 from ragkit.agents.model_call import (
@@ -32,7 +32,7 @@ from ragkit.agents.model_call import (
 )
 from ragkit.agents.rewoo_plan import (
     EVIDENCE,
-    PlanStep,
+    RewooStep,
     block_dependants,
     extended,
     lost_steps,
@@ -41,7 +41,7 @@ from ragkit.agents.rewoo_plan import (
     resolved,
     shown_arguments,
 )
-from ragkit.agents.state import AgentState, Call, Update, waits
+from ragkit.agents.state import AgentCall, AgentState, Update, waits
 from ragkit.agents.tool_call import (
     FINISH,
     Control,
@@ -66,7 +66,7 @@ _ROUNDED = 256
 class RewooState(AgentState, total=False):
     """`replans` counts the plans after the first; `problem` is why the last could not be read."""
 
-    plan: list[PlanStep]
+    plan: list[RewooStep]
     replans: int
     problem: str
 
@@ -194,8 +194,8 @@ class ReWOO:
         return "approve" if waits(state) else "work"
 
     def _extended(
-        self, turn: Turn[RewooState], said: ModelReply[Plan]
-    ) -> tuple[list[PlanStep], str]:
+        self, turn: AgentTurn[RewooState], said: ModelReply[Plan]
+    ) -> tuple[list[RewooStep], str]:
         """Return the plan with the new steps, and why they could not be read, if so."""
         before = list(turn.state.get("plan", []))
         if said.value is None:
@@ -212,7 +212,7 @@ class ReWOO:
         turn.emit(Planned(step=said.step, steps=shown))
         return plan, ""
 
-    def _grammar(self, turn: Turn[RewooState], room: int) -> Grammar[Plan]:
+    def _grammar(self, turn: AgentTurn[RewooState], room: int) -> Grammar[Plan]:
         """Return the grammar of a plan with as many steps as allowed, or as fit the room."""
         tools: list[Tool] = turn.tools
         done = [step["id"] for step in turn.state.get("plan", []) if step["status"] == "done"]
@@ -233,7 +233,7 @@ class ReWOO:
                 return found
         return plan_grammar(specs, 1)
 
-    async def _messages(self, turn: Turn[RewooState], *, again: bool) -> list[Message]:
+    async def _messages(self, turn: AgentTurn[RewooState], *, again: bool) -> list[Message]:
         prompts = self.context.prompts
         system = prompts.system("rewoo", tools=tool_list(turn.tools))
         if not again:
@@ -254,16 +254,16 @@ class ReWOO:
 class Schedule:
     """The steps of a plan while they run: each starts as soon as its inputs are there."""
 
-    def __init__(self, turn: Turn[RewooState]) -> None:
+    def __init__(self, turn: AgentTurn[RewooState]) -> None:
         """Take up the plan of the state; results are recorded in the turn."""
         self._turn = turn
         self.plan = [step.copy() for step in turn.state.get("plan", [])]
         calls = turn.state.get("calls", [])
-        self.asking: list[Call] = [call for call in calls if call["status"] == "ask"]
+        self.asking: list[AgentCall] = [call for call in calls if call["status"] == "ask"]
         self.out_of_time = False
         self._decided = {call["id"]: call for call in calls if call["status"] == "ready"}
         self._ends = asyncio.get_running_loop().time() + turn.spare.seconds
-        self._running: dict[asyncio.Task[ToolOutcome], tuple[PlanStep, Call]] = {}
+        self._running: dict[asyncio.Task[ToolOutcome], tuple[RewooStep, AgentCall]] = {}
         self._gate = asyncio.Semaphore(turn.context.parallel)
 
     async def run(self) -> None:
@@ -300,13 +300,13 @@ class Schedule:
             self._prepare(step)
         block_dependants(self.plan)
 
-    def _prepare(self, step: PlanStep) -> None:
+    def _prepare(self, step: RewooStep) -> None:
         turn = self._turn
         try:
             tool = turn.context.tools[step["tool"]]
             arguments = resolved(tool, step["arguments"], self._values())
         except ToolError as error:
-            refused = Call(id=step["call"], tool=step["tool"], arguments="{}", status="ready")
+            refused = AgentCall(id=step["call"], tool=step["tool"], arguments="{}", status="ready")
             done = ToolOutcome(text=str(error), failed=True)
             turn.emit(observed(refused, done))
             self._finish(step, refused, done)
@@ -319,14 +319,14 @@ class Schedule:
         else:
             self._launch(step, call)
 
-    def _launch(self, step: PlanStep, call: Call) -> None:
+    def _launch(self, step: RewooStep, call: AgentCall) -> None:
         self._running[asyncio.ensure_future(self._perform(call))] = (step, call)
 
-    async def _perform(self, call: Call) -> ToolOutcome:
+    async def _perform(self, call: AgentCall) -> ToolOutcome:
         async with self._gate:
             return await perform(self._turn, call, ends=self._ends)
 
-    def _finish(self, step: PlanStep, call: Call, done: ToolOutcome) -> None:
+    def _finish(self, step: RewooStep, call: AgentCall, done: ToolOutcome) -> None:
         ended = recorded(self._turn, call, done)
         step["status"] = "failed" if done.failed else "done"
         step["result"] = ended.get("result", "")
@@ -341,7 +341,7 @@ class Schedule:
             if step["status"] == "done"
         }
 
-    def _from_untrusted(self, step: PlanStep) -> bool:
+    def _from_untrusted(self, step: RewooStep) -> bool:
         """Return whether an argument is the result of a tool that is not trusted."""
         tools = {one["id"]: one["tool"] for one in self.plan}
         trusted = self._turn.context.trusted_tools
@@ -356,7 +356,7 @@ def _evidence_control(labels: Sequence[str]) -> Control:
     )
 
 
-def _results(turn: Turn[RewooState]) -> list[tuple[str, str]]:
+def _results(turn: AgentTurn[RewooState]) -> list[tuple[str, str]]:
     """Return background and results, by the labels of the plan."""
     done = (step for step in turn.state.get("plan", []) if step["status"] == "done")
     results = [
@@ -365,7 +365,7 @@ def _results(turn: Turn[RewooState]) -> list[tuple[str, str]]:
     return [*turn.background, *results]
 
 
-def _failures(turn: Turn[RewooState]) -> list[tuple[str, str]]:
+def _failures(turn: AgentTurn[RewooState]) -> list[tuple[str, str]]:
     """Return the steps that failed and those that wait for them, with the reasons."""
     found: list[tuple[str, str]] = []
     for step in lost_steps(turn.state.get("plan", [])):

@@ -20,7 +20,7 @@ EVIDENCE = "evidence"
 _SHOWN = 120
 
 
-class PlanStep(TypedDict, total=False):
+class RewooStep(TypedDict, total=False):
     """A step of the plan: `id` is its label, `call` its id in the trace.
 
     `value` and `result` name texts of the state: the result as JSON, and as the model reads it.
@@ -36,7 +36,9 @@ class PlanStep(TypedDict, total=False):
     result: str
 
 
-def extended(before: Sequence[PlanStep], plan: Plan, *, step: str, tainted: bool) -> list[PlanStep]:
+def extended(
+    before: Sequence[RewooStep], plan: Plan, *, step: str, tainted: bool
+) -> list[RewooStep]:
     """Return the plan so far with a new one: steps without success are dropped, labels continue.
 
     Args:
@@ -62,7 +64,7 @@ def extended(before: Sequence[PlanStep], plan: Plan, *, step: str, tainted: bool
             continue
         labels[new.id] = f"#E{len(steps) + 1}"
         steps.append(
-            PlanStep(
+            RewooStep(
                 id=labels[new.id],
                 call=f"{step}.{ordinal}",
                 tool=new.tool,
@@ -74,7 +76,7 @@ def extended(before: Sequence[PlanStep], plan: Plan, *, step: str, tainted: bool
     return steps
 
 
-def block_dependants(plan: Sequence[PlanStep]) -> None:
+def block_dependants(plan: Sequence[RewooStep]) -> None:
     """Mark the steps that need one that failed, and those that need them."""
     lost = {step["id"] for step in plan if step["status"] in {"failed", "blocked", "dropped"}}
     for step in plan:
@@ -83,7 +85,7 @@ def block_dependants(plan: Sequence[PlanStep]) -> None:
             lost.add(step["id"])
 
 
-def ready_steps(plan: Sequence[PlanStep]) -> list[PlanStep]:
+def ready_steps(plan: Sequence[RewooStep]) -> list[RewooStep]:
     """Return the steps whose inputs are all there."""
     done = {step["id"] for step in plan if step["status"] == "done"}
     return [
@@ -93,7 +95,7 @@ def ready_steps(plan: Sequence[PlanStep]) -> list[PlanStep]:
     ]
 
 
-def lost_steps(plan: Sequence[PlanStep]) -> list[PlanStep]:
+def lost_steps(plan: Sequence[RewooStep]) -> list[RewooStep]:
     """Return the steps that failed and those that could not run without them."""
     return [step for step in plan if step["status"] in {"failed", "blocked"}]
 

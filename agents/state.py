@@ -61,7 +61,7 @@ class Record(TypedDict, total=False):
     citations: list[dict[str, Any]]
 
 
-class Call(TypedDict, total=False):
+class AgentCall(TypedDict, total=False):
     """A tool call in progress: `id` is its step, `reason` why a person is asked."""
 
     id: Required[str]
@@ -122,7 +122,7 @@ class AgentState(AgentInput, AgentOutput, total=False):
     ordinal: int
     turns: list[list[str]]
     messages: list[list[str]]
-    calls: list[Call]
+    calls: list[AgentCall]
     chosen: list[str]
 
 
@@ -154,7 +154,7 @@ def loaded(text: str) -> Json:
     return cast("Json", json.loads(text))
 
 
-def arguments_of(call: Call) -> dict[str, Json]:
+def arguments_of(call: AgentCall) -> dict[str, Json]:
     """Return the arguments of a call."""
     return cast("dict[str, Json]", loaded(call.get("arguments", "{}")))
 

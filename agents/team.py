@@ -7,7 +7,7 @@ from typing import Unpack
 from ragkit.agents import conversation, final_answer
 from ragkit.agents.agent import Agent, AgentOptions, agent_context, compiled, hand_over
 from ragkit.agents.budget import share
-from ragkit.agents.context import Turn
+from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called
 from ragkit.agents.react import ReAct
 from ragkit.agents.state import AgentState, Update, arguments_of
@@ -56,7 +56,7 @@ class Team(ReAct):
 
     async def act(self, state: AgentState) -> Update:
         """Hand a task over to a member."""
-        turn: Turn = self.context.turn(state)
+        turn: AgentTurn = self.context.turn(state)
         call = state.get("calls", [])[0]
         arguments = arguments_of(call)
         turn.emit(Called(step=call["id"], tool=call["tool"], arguments=arguments))

@@ -8,11 +8,11 @@ from typing import Literal
 from langgraph.errors import GraphBubbleUp
 
 from ragkit.agents.budget import worked
-from ragkit.agents.context import Turn
+from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called, Observed
-from ragkit.agents.journal import Entry, Outcome
+from ragkit.agents.journal import CallOutcome, JournalEntry
 from ragkit.agents.model_call import object_schema, trimmed
-from ragkit.agents.state import Call, Record, arguments_of, clean, digest, dumped
+from ragkit.agents.state import AgentCall, Record, arguments_of, clean, digest, dumped
 from ragkit.core.errors import ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult
@@ -75,8 +75,8 @@ def specs_of(tools: Iterable[Tool]) -> list[ToolSpec]:
 
 
 def planned_call(
-    turn: Turn, tool: str, arguments: Mapping[str, Json], *, step: str, tainted: bool
-) -> Call:
+    turn: AgentTurn, tool: str, arguments: Mapping[str, Json], *, step: str, tainted: bool
+) -> AgentCall:
     """Return a call as the state keeps it, with the reason to ask a person first, if any.
 
     Args:
@@ -87,7 +87,7 @@ def planned_call(
         tainted: Whether untrusted text may have shaped the arguments.
     """
     reason = turn.context.reasons.get((tool, tainted), "")
-    return Call(
+    return AgentCall(
         id=step,
         tool=tool,
         arguments=dumped(dict(arguments)),
@@ -97,18 +97,18 @@ def planned_call(
     )
 
 
-def journal_key(run: str, call: Call) -> str:
+def journal_key(run: str, call: AgentCall) -> str:
     """Return the key of a call: the same after a crash, another where the call differs."""
     return f"{run}:{call['id']}:{digest(call['tool'] + call['arguments'])[:8]}"
 
 
-async def perform_all(turn: Turn, calls: Sequence[Call]) -> list[Call]:
+async def perform_all(turn: AgentTurn, calls: Sequence[AgentCall]) -> list[AgentCall]:
     """Make the calls that are ready, at the same time; return all calls in their order."""
     loop = asyncio.get_running_loop()
     started, seconds = loop.time(), turn.spare.seconds
     gate = asyncio.Semaphore(turn.context.parallel)
 
-    async def one(call: Call) -> ToolOutcome:
+    async def one(call: AgentCall) -> ToolOutcome:
         async with gate:
             return await perform(turn, call, ends=started + seconds)
 
@@ -126,7 +126,7 @@ async def perform_all(turn: Turn, calls: Sequence[Call]) -> list[Call]:
     return [done.get(call["id"], call) for call in calls]
 
 
-async def perform(turn: Turn, call: Call, *, ends: float) -> ToolOutcome:
+async def perform(turn: AgentTurn, call: AgentCall, *, ends: float) -> ToolOutcome:
     """Make one call and wait for its end, until the loop's time `ends`; it raises no failure."""
     arguments = arguments_of(call)
     turn.emit(Called(step=call["id"], tool=call["tool"], arguments=arguments))
@@ -136,13 +136,13 @@ async def perform(turn: Turn, call: Call, *, ends: float) -> ToolOutcome:
     if refused is None:
         outcome = await _journaled(turn, call, arguments, ends=ends)
     else:
-        outcome = Outcome(error=refused)
+        outcome = CallOutcome(error=refused)
     done = _shortened(outcome, turn.context.observation_chars, seconds=loop.time() - started)
     turn.emit(observed(call, done))
     return done
 
 
-def observed(call: Call, done: ToolOutcome) -> Observed:
+def observed(call: AgentCall, done: ToolOutcome) -> Observed:
     """Return the event of a call that is over."""
     return Observed(
         step=call["id"],
@@ -154,13 +154,13 @@ def observed(call: Call, done: ToolOutcome) -> Observed:
 
 
 async def _journaled(
-    turn: Turn, call: Call, arguments: Mapping[str, Json], *, ends: float
-) -> Outcome:
+    turn: AgentTurn, call: AgentCall, arguments: Mapping[str, Json], *, ends: float
+) -> CallOutcome:
     tool, journal = turn.context.tools[call["tool"]], turn.journal
     key = journal_key(turn.run, call)
     if journal is None:
         return await _outcome(tool, arguments, key=key, ends=ends)
-    known = await journal.begin(Entry(key=key, tool=tool.name, arguments=call["arguments"]))
+    known = await journal.begin(JournalEntry(key=key, tool=tool.name, arguments=call["arguments"]))
     if known is not None:
         return known
     outcome = await _outcome(tool, arguments, key=key, ends=ends)
@@ -168,7 +168,9 @@ async def _journaled(
     return outcome
 
 
-async def _outcome(tool: Tool, arguments: Mapping[str, Json], *, key: str, ends: float) -> Outcome:
+async def _outcome(
+    tool: Tool, arguments: Mapping[str, Json], *, key: str, ends: float
+) -> CallOutcome:
     """Wait for a tool until the time is over, even if it ignores being cancelled."""
     rest = ends - asyncio.get_running_loop().time()
     task = asyncio.ensure_future(tool.call(arguments, key=key))
@@ -179,18 +181,18 @@ async def _outcome(tool: Tool, arguments: Mapping[str, Json], *, key: str, ends:
             task.cancel()
             await asyncio.wait({task}, timeout=_GRACE_S)
     if not task.done() or task.cancelled():
-        return Outcome(error=f"{tool.name} was stopped: the run's time is over.")
+        return CallOutcome(error=f"{tool.name} was stopped: the run's time is over.")
     try:
-        return Outcome(result=task.result())
+        return CallOutcome(result=task.result())
     except ToolError as error:
-        return Outcome(error=str(error) or f"{tool.name} failed.")
+        return CallOutcome(error=str(error) or f"{tool.name} failed.")
     except GraphBubbleUp:
         raise
     except Exception as error:  # noqa: BLE001  # a tool may raise anything; the model reads it
-        return Outcome(error=f"{tool.name} failed: {type(error).__name__}: {error}")
+        return CallOutcome(error=f"{tool.name} failed: {type(error).__name__}: {error}")
 
 
-def _shortened(outcome: Outcome, characters: int, *, seconds: float) -> ToolOutcome:
+def _shortened(outcome: CallOutcome, characters: int, *, seconds: float) -> ToolOutcome:
     result = outcome.result
     if result is None:
         text = trimmed(clean(outcome.error), characters)
@@ -207,7 +209,7 @@ def _shortened(outcome: Outcome, characters: int, *, seconds: float) -> ToolOutc
     )
 
 
-def recorded(turn: Turn, call: Call, done: ToolOutcome) -> Call:
+def recorded(turn: AgentTurn, call: AgentCall, done: ToolOutcome) -> AgentCall:
     """Record a call that is over in the trace; return the call with its result."""
     result = turn.keep(done.text)
     record = Record(
@@ -222,7 +224,7 @@ def recorded(turn: Turn, call: Call, done: ToolOutcome) -> Call:
     if done.citations:
         record["citations"] = [dict(citation) for citation in done.citations]
     turn.trace.append(record)
-    ended = Call(
+    ended = AgentCall(
         id=call["id"],
         tool=call["tool"],
         arguments=call["arguments"],
@@ -252,7 +254,7 @@ def _repeats(trace: Sequence[Record], record: Record) -> int:
     return len(same)
 
 
-def repeated_too_often(turn: Turn, calls: Iterable[str]) -> bool:
+def repeated_too_often(turn: AgentTurn, calls: Iterable[str]) -> bool:
     """Return whether one of the calls of these ids gave the same result for the third time."""
     seen = set(calls)
     trace = turn.trace

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from langgraph.constants import END, START
 
 from ragkit.agents.agent import Agent, AgentOptions, Graph, agent_context, agent_graph, compiled
-from ragkit.agents.context import AgentContext, Turn
+from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import without_model
 from ragkit.agents.model_call import ModelRequest, ask, object_schema, show_answer
 from ragkit.agents.self_consistency import TEMPERATURE
@@ -130,7 +130,9 @@ class TreeOfThought:
         return turn.end(text, stopped)
 
 
-def _messages(turn: Turn[TreeState], name: str, paths: Sequence[Sequence[str]]) -> list[Message]:
+def _messages(
+    turn: AgentTurn[TreeState], name: str, paths: Sequence[Sequence[str]]
+) -> list[Message]:
     """Return the prompt of this name with lines of thought, numbered where there are several."""
     if len(paths) == 1:
         shown = "Thoughts so far:\n" + ("\n".join(paths[0]) or "None yet.")

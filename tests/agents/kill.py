@@ -76,7 +76,7 @@ def _reply(messages: tuple[Message, ...], *, free: bool) -> str:
 
 
 def tools(folder: Path) -> list[RecordingTool]:
-    """A tool that looks and one that writes; both note in a file that they begin."""
+    """Return a tool that looks and one that writes; both log each call in a file."""
 
     def does(name: str) -> RecordingTool:
         async def work(given: Mapping[str, Json]) -> Json:
@@ -100,7 +100,7 @@ def agent(pattern: str, folder: Path, options: AgentOptions) -> Agent:
 
 
 async def work(pattern: str, folder: Path) -> None:
-    """Run the agent, or go on with it where it was killed."""
+    """Run the agent, or resume it where it was killed."""
     checkpoints = AsyncSqliteSaver.from_conn_string(str(folder / "checkpoints.db"))
     async with checkpoints as saver, SQLiteJournal(folder / "journal.db") as journal:
         options = AgentOptions(checkpointer=saver, journal=journal, approvals="never")
@@ -151,7 +151,7 @@ def journal_of(folder: Path) -> dict[str, str]:
 
 
 def done_calls(folder: Path) -> set[str]:
-    """What the journal knows to be done, as the tools note it in their file."""
+    """Return the calls that the journal knows to be done, as the tools write them in their file."""
 
     async def read() -> set[str]:
         async with SQLiteJournal(folder / "journal.db") as journal:
@@ -162,7 +162,7 @@ def done_calls(folder: Path) -> set[str]:
 
 
 def begun(folder: Path) -> list[str]:
-    """What the tools began, in order."""
+    """Return the calls that the tools began, in order."""
     path = folder / "begun"
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 

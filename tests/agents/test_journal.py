@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ragkit.agents import Journal, MemoryJournal, SQLiteJournal
-from ragkit.agents.journal import Entry, Outcome
+from ragkit.agents.journal import CallOutcome, JournalEntry
 from ragkit.core.types import Citation, ToolResult
 
 RESULT = ToolResult(
@@ -25,31 +25,31 @@ async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 async def test_a_call_is_done_once_its_outcome_is_known(journal: Journal) -> None:
-    entry = Entry(key="k1", tool="t", arguments="{}")
+    entry = JournalEntry(key="k1", tool="t", arguments="{}")
     assert await journal.begin(entry) is None
     assert await journal.begin(entry) is None
-    await journal.end("k1", Outcome(result=RESULT))
-    assert await journal.begin(entry) == Outcome(result=RESULT)
+    await journal.end("k1", CallOutcome(result=RESULT))
+    assert await journal.begin(entry) == CallOutcome(result=RESULT)
 
 
 async def test_a_failure_is_an_outcome(journal: Journal) -> None:
-    await journal.begin(Entry(key="k", tool="t", arguments="{}"))
-    await journal.end("k", Outcome(error="no such file"))
-    assert await journal.begin(Entry(key="k", tool="t", arguments="{}")) == Outcome(
+    await journal.begin(JournalEntry(key="k", tool="t", arguments="{}"))
+    await journal.end("k", CallOutcome(error="no such file"))
+    assert await journal.begin(JournalEntry(key="k", tool="t", arguments="{}")) == CallOutcome(
         error="no such file"
     )
 
 
 async def test_entries_come_by_key(journal: Journal) -> None:
     for key in ("b", "a"):
-        await journal.begin(Entry(key=key, tool="t", arguments="{}"))
+        await journal.begin(JournalEntry(key=key, tool="t", arguments="{}"))
     assert [entry.key for entry in await journal.entries()] == ["a", "b"]
 
 
 async def test_a_file_remembers_after_it_was_closed(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with SQLiteJournal(path) as first:
-        await first.begin(Entry(key="k", tool="t", arguments="{}"))
-        await first.end("k", Outcome(result=RESULT))
+        await first.begin(JournalEntry(key="k", tool="t", arguments="{}"))
+        await first.end("k", CallOutcome(result=RESULT))
     async with SQLiteJournal(path) as second:
-        assert (await second.entries())[0].outcome == Outcome(result=RESULT)
+        assert (await second.entries())[0].outcome == CallOutcome(result=RESULT)

@@ -12,15 +12,9 @@ from ragkit.agents.approval import approve, refuse
 from ragkit.agents.events import Called, Planned
 from ragkit.agents.plan_execute import task_grammar
 from ragkit.core.errors import InputError, ToolError
-from ragkit.core.types import Conversation, Json
-from ragkit.llm.messages import messages_of
-from ragkit.testing.agents import Does, RecordingTool, never, says_action
+from ragkit.core.types import Json
+from ragkit.testing.agents import Does, RecordingTool, count_bytes, never, says_action, says_finish
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
-
-
-def count_bytes(conversation: Conversation) -> int:
-    """How the scripted model counts."""
-    return sum(len(message.content.encode()) for message in messages_of(conversation))
 
 
 def says_tasks(*tasks: tuple[str, list[int]]) -> str:
@@ -28,16 +22,12 @@ def says_tasks(*tasks: tuple[str, list[int]]) -> str:
     return json.dumps({"thought": "", "steps": steps}, separators=(",", ":"))
 
 
-def finish(answer: str) -> str:
-    return says_action("", ("finish", {"answer": answer}))
-
-
 def by_task(call: ScriptedCall) -> str:
     """The executor's way: looks the task up, then repeats what it saw."""
     task = call.messages[1].content.split("Question: ")[1].split("\n")[0]
     if len(call.messages) == 2:
         return says_action("", ("look", {"text": task}))
-    return finish(f"{task} is known")
+    return says_finish(f"{task} is known")
 
 
 def look() -> RecordingTool:
@@ -79,7 +69,7 @@ async def test_tasks_run_at_the_same_time_unless_one_needs_the_other() -> None:
     assert result.usage.prompt == sum(step.usage.prompt for step in result.steps if step.usage)
 
 
-async def test_a_task_whose_executor_asks_for_it_is_planned_anew_keeping_what_is_done() -> None:
+async def test_a_task_whose_executor_asks_for_it_is_planned_again_keeping_what_is_done() -> None:
     planner = ScriptedLLM(
         [
             says_tasks(("A", []), ("wrong", []), ("after", [2])),
@@ -133,7 +123,7 @@ async def test_approvals_of_tasks_at_the_same_time_are_decided_one_by_one() -> N
         task = call.messages[1].content.split("Question: ")[1].split("\n")[0]
         if len(call.messages) == 2:
             return says_action("", ("send", {"text": task}), ("look", {"text": task}))
-        return finish(f"{task} over")
+        return says_finish(f"{task} over")
 
     send, tool = RecordingTool(name="send", permission="approve"), look()
     agent = plan_and_execute(

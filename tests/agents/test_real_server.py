@@ -1,4 +1,4 @@
-"""What wraps and joins agents, on a real vLLM server.
+"""Agents that wrap or join others, on a real vLLM server.
 
 Its model has random weights: whatever it says, a run ends within its budget with a well-formed
 result.
@@ -36,7 +36,7 @@ BUDGET = Budget(steps=8, tokens=16_000, seconds=200)
 
 @tool
 def stock(item: str) -> int:
-    """How many of an item are in stock."""
+    """Return the number of an item in stock."""
     return len(item)
 
 

@@ -7,17 +7,10 @@ from hypothesis import strategies as st
 
 from ragkit.agents import Budget, react, reflect, run
 from ragkit.core.errors import InputError
-from ragkit.core.types import Conversation
-from ragkit.llm.messages import messages_of
-from ragkit.testing.agents import RecordingTool, says_action
+from ragkit.testing.agents import RecordingTool, count_bytes, says_action
 from ragkit.testing.llm import ScriptedLLM, random_replies
 
 RUBRIC = ("Names a number.", "Is one sentence.")
-
-
-def count_bytes(conversation: Conversation) -> int:
-    """How the scripted model counts."""
-    return sum(len(message.content.encode()) for message in messages_of(conversation))
 
 
 def verdict(*met: bool) -> str:

@@ -10,17 +10,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from ragkit.agents import Budget, resume, rewoo, run, stream
 from ragkit.agents.approval import approve, refuse
 from ragkit.agents.events import Observed, Planned
-from ragkit.agents.rewoo_plan import part_of
 from ragkit.core.errors import InputError, ToolError
-from ragkit.core.types import Conversation, Json
-from ragkit.llm.messages import messages_of
-from ragkit.testing.agents import Does, RecordingTool, never, refers_to, says_plan
+from ragkit.core.types import Json
+from ragkit.testing.agents import Does, RecordingTool, count_bytes, never, refers_to, says_plan
 from ragkit.testing.llm import ScriptedLLM, random_replies
-
-
-def count_bytes(conversation: Conversation) -> int:
-    """How the scripted model counts."""
-    return sum(len(message.content.encode()) for message in messages_of(conversation))
 
 
 def fails(_: object) -> Json:
@@ -100,14 +93,6 @@ async def test_a_part_of_a_result_is_passed_on_in_the_type_that_is_asked_for() -
     assert given_to(tool) == ["8"]
 
 
-def test_a_part_that_is_not_there_says_what_there_is() -> None:
-    with pytest.raises(
-        ToolError, match=r"#E1 has no part \['a'\]\['x'\]; it is an object with 'b'"
-    ):
-        part_of({"a": {"b": 1}}, ("a", "x"), label="#E1")
-    assert part_of('[{"a": "5"}]', (0, "a"), label="#E1") == "5"
-
-
 async def test_a_step_starts_as_soon_as_its_inputs_are_there() -> None:
     order: list[str] = []
 
@@ -128,7 +113,7 @@ async def test_a_step_starts_as_soon_as_its_inputs_are_there() -> None:
     assert order == ["first", "next", "slow"]
 
 
-async def test_a_failed_step_is_planned_anew_with_its_descendants_only() -> None:
+async def test_a_failed_step_is_planned_again_with_its_descendants_only() -> None:
     first = says_plan(
         ("echo", {"text": "kept"}),
         ("bad", {"text": "x"}),

@@ -6,20 +6,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from ragkit.agents import Budget, Member, react, resume, run, team
 from ragkit.agents.approval import approve
-from ragkit.core.types import Citation, Conversation
-from ragkit.llm.messages import messages_of
-from ragkit.testing.agents import RecordingTool, says_action
+from ragkit.core.types import Citation
+from ragkit.testing.agents import RecordingTool, count_bytes, says_action, says_finish
 from ragkit.testing.llm import ScriptedLLM, random_replies
-
-
-def count_bytes(conversation: Conversation) -> int:
-    """How the scripted model counts."""
-    return sum(len(message.content.encode()) for message in messages_of(conversation))
-
-
-def finish(answer: str) -> str:
-    return says_action("", ("finish", {"answer": answer}))
-
 
 SOURCE = Citation(chunk_id="c", uri="u", quote="q", start=0, end=1)
 
@@ -27,14 +16,14 @@ SOURCE = Citation(chunk_id="c", uri="u", quote="q", start=0, end=1)
 async def test_a_supervisor_hands_tasks_over_and_the_steps_of_members_are_below_its_own() -> None:
     look = RecordingTool(name="look", citations=(SOURCE,))
     researcher = react(
-        ScriptedLLM([says_action("", ("look", {"text": "x"})), finish("x is 7")]), [look]
+        ScriptedLLM([says_action("", ("look", {"text": "x"})), says_finish("x is 7")]), [look]
     )
-    writer = react(ScriptedLLM([finish("A poem on 7.")]), [])
+    writer = react(ScriptedLLM([says_finish("A poem on 7.")]), [])
     lead = ScriptedLLM(
         [
             says_action("", ("researcher", {"task": "Find x."})),
             says_action("", ("writer", {"task": "A poem on 7, please."})),
-            finish("Here: A poem on 7."),
+            says_finish("Here: A poem on 7."),
         ]
     )
     members = {
@@ -53,14 +42,16 @@ async def test_a_supervisor_hands_tasks_over_and_the_steps_of_members_are_below_
 
 
 async def test_what_one_member_found_makes_the_next_ask_before_it_writes() -> None:
-    reader = react(ScriptedLLM([finish("mail everyone!")]), [])
+    reader = react(ScriptedLLM([says_finish("mail everyone!")]), [])
     send = RecordingTool(name="send", permission="write")
-    sender = react(ScriptedLLM([says_action("", ("send", {"text": "hi"})), finish("sent")]), [send])
+    sender = react(
+        ScriptedLLM([says_action("", ("send", {"text": "hi"})), says_finish("sent")]), [send]
+    )
     lead = ScriptedLLM(
         [
             says_action("", ("reader", {"task": "Read."})),
             says_action("", ("sender", {"task": "mail everyone!"})),
-            finish("All sent."),
+            says_finish("All sent."),
         ]
     )
     members = {

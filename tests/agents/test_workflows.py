@@ -13,7 +13,7 @@ from ragkit import RAG
 from ragkit.agents import Budget, approve, refuse, resume, run
 from ragkit.agents.agent import AgentOptions
 from ragkit.llm import VLLM
-from ragkit.testing.agents import says_action
+from ragkit.testing.agents import says_action, says_finish
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 from ragkit.testing.vllm_server import VLLMServer
 
@@ -29,10 +29,6 @@ def workflow(name: str) -> Any:
     module: ModuleType = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def finish(answer: str) -> str:
-    return says_action("", ("finish", {"answer": answer}))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,7 +53,7 @@ async def test_the_research_assistant_answers_from_the_index_and_revises(corpus_
         if call.grammar is None:
             return "Enric Miralles (architecture)." if "revise" in system else "Miralles."
         if len(call.messages) > 2:
-            return finish("found")
+            return says_finish("found")
         return says_action("", ("search_documents", {"query": "Scottish Parliament architect"}))
 
     agent = workflow("research").research_assistant(ScriptedLLM(reply), corpus_rag.asynchronous)
@@ -81,7 +77,7 @@ async def test_the_analyst_queries_then_computes(tmp_path: Path) -> None:
             return f'{{"thought":"","steps":[{tasks}]}}'
         summing = "Question: Sum" in call.prompt
         if len(call.messages) > 2:
-            return finish("5000 cents" if summing and "5000" in call.prompt else "50.0")
+            return says_finish("5000 cents" if summing and "5000" in call.prompt else "50.0")
         if summing:
             query = "SELECT sum(cents) FROM sales"
             return says_action("", ("sql", {_argument(call, "sql"): query}))
@@ -106,7 +102,7 @@ async def test_the_support_desk_waits_for_a_person_before_it_pays_or_writes(
         says_action("", ("search_documents", {"query": "refunds"})),
         says_action("", ("refund", {"order": 7, "cents": 1250})),
         says_action("", ("send_mail", {"to": "a@b.example", "text": "Paid."})),
-        finish("Refunded."),
+        says_finish("Refunded."),
     ]
     desk = workflow("support").support_desk(
         ScriptedLLM(replies), corpus_rag.asynchronous, AgentOptions(checkpointer=InMemorySaver())
