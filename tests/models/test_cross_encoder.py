@@ -7,7 +7,12 @@ from ragkit import ConfigError
 from ragkit.core.settings import RerankerSettings
 from ragkit.models import packaged
 from ragkit.models.build import build_reranker
-from ragkit.models.cross_encoder import CrossEncoderModel, packaged_cross_encoder
+from ragkit.models.cross_encoder import (
+    CrossEncoderModel,
+    Reading,
+    SpanReading,
+    packaged_cross_encoder,
+)
 from ragkit.models.reranking import PackagedReranker
 
 QUESTION = "When was the bridge opened?"
@@ -20,37 +25,53 @@ def model() -> CrossEncoderModel:
     return packaged_cross_encoder()
 
 
+def span(reading: Reading) -> SpanReading:
+    found = reading.best()
+    assert found is not None
+    return found
+
+
 def test_the_span_that_answers_is_found(model: CrossEncoderModel) -> None:
     right, wrong = model.read(QUESTION, [RIGHT, WRONG])
-    assert "1932" in RIGHT[right.start : right.end]
+    assert "1932" in RIGHT[span(right).start : span(right).end]
     assert right.relevance > wrong.relevance
-    assert right.score > wrong.score
+    assert span(right).score > span(wrong).score
 
 
 def test_a_reading_does_not_depend_on_the_other_passages(model: CrossEncoderModel) -> None:
     alone = model.read(QUESTION, [RIGHT])[0]
     among = model.read(QUESTION, [WRONG * 20, RIGHT, "", WRONG])[1]
-    assert (among.start, among.end) == (alone.start, alone.end)
+    assert (span(among).start, span(among).end) == (span(alone).start, span(alone).end)
     assert among.relevance == pytest.approx(alone.relevance, abs=0.6)  # int8 scales are a batch's
 
 
 def test_an_answer_deep_in_a_long_passage_is_found(model: CrossEncoderModel) -> None:
     text = f"{WRONG} " * 40 + RIGHT + f" {WRONG}" * 40
-    reading = model.read(QUESTION, [text])[0]
-    assert "1932" in text[reading.start : reading.end]
+    found = span(model.read(QUESTION, [text])[0])
+    assert "1932" in text[found.start : found.end]
 
 
-def test_a_header_helps_and_holds_no_answer(model: CrossEncoderModel) -> None:
-    header = "Bridges opened in 1932"
-    reading = model.read(QUESTION, [WRONG], headers=[header])[0]
-    assert 0 <= reading.start <= reading.end <= len(WRONG)
+def test_a_span_may_be_asked_for_within_a_part_of_the_passage(model: CrossEncoderModel) -> None:
+    reading = model.read(QUESTION, [RIGHT])[0]
+    end = RIGHT.index("It was opened")
+    within = reading.best(0, end)
+    assert within is not None
+    assert within.end <= end
+    assert within.score < span(reading).score
+    assert reading.best(3, 4) is None
+
+
+def test_an_answer_is_not_taken_from_a_header(model: CrossEncoderModel) -> None:
+    found = span(model.read(QUESTION, [WRONG], headers=["Bridges opened in 1932"])[0])
+    assert 0 <= found.start < found.end <= len(WRONG)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "\U0001f600"])
 def test_odd_passages_are_read(model: CrossEncoderModel, text: str) -> None:
     reading = model.read(QUESTION, [text])[0]
     assert np.isfinite(reading.relevance)
-    assert 0 <= reading.start <= reading.end <= len(text)
+    found = reading.best()
+    assert found is None or 0 <= found.start <= found.end <= len(text)
 
 
 def test_a_question_longer_than_the_network_reads_is_cut(model: CrossEncoderModel) -> None:

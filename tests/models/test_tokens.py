@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,7 @@ def test_a_text_of_any_length_is_measured_whole() -> None:
 
 
 def test_the_original_tokenizer_keeps_its_truncation() -> None:
-    original = Tokenizer.from_file(str(FILE))
+    original: Any = Tokenizer.from_file(str(FILE))  # its arguments are untyped
     original.no_padding()
     original.enable_truncation(8)
     ours = ModelTokenizer(original, model_max_tokens=8)

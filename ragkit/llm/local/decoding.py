@@ -18,7 +18,7 @@ _BROKEN = "�"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Job:
+class DecodingJob:
     """One reply to decode; `emit` receives its text in pieces, then the whole reply or an error.
 
     Attributes:
@@ -61,7 +61,7 @@ class Loaded:
 class _Row:
     """A reply that is being decoded."""
 
-    def __init__(self, job: Job, loaded: Loaded) -> None:
+    def __init__(self, job: DecodingJob, loaded: Loaded) -> None:
         self.job = job
         self.ids: list[int] = []
         self.finish = ""
@@ -139,7 +139,7 @@ class _Row:
 
 
 @torch.inference_mode()
-def decode_batch(jobs: Sequence[Job], loaded: Loaded) -> None:
+def decode_batch(jobs: Sequence[DecodingJob], loaded: Loaded) -> None:
     """Decode until every job is done or cancelled."""
     from transformers import DynamicCache
 
@@ -198,7 +198,7 @@ def _choose(rows: Sequence[_Row], logits: torch.Tensor, loaded: Loaded) -> None:
             row.job.emit(error)
 
 
-def _matcher(job: Job, loaded: Loaded) -> "xgrammar.GrammarMatcher | None":
+def _matcher(job: DecodingJob, loaded: Loaded) -> "xgrammar.GrammarMatcher | None":
     if job.compiled is None:
         return None
     import xgrammar

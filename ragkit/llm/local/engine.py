@@ -16,7 +16,7 @@ from ragkit.grammar.compiler import compile_grammar
 if TYPE_CHECKING:
     import xgrammar
 
-    from ragkit.llm.local.decoding import Job, Loaded
+    from ragkit.llm.local.decoding import DecodingJob, Loaded
 
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -44,7 +44,9 @@ class Engine:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _loaded: "Loaded | None" = None
     _info: "xgrammar.TokenizerInfo | None" = None
-    _jobs: "queue.SimpleQueue[Job | None]" = field(default_factory=lambda: queue.SimpleQueue())
+    _jobs: "queue.SimpleQueue[DecodingJob | None]" = field(
+        default_factory=lambda: queue.SimpleQueue()
+    )
     _thread: threading.Thread | None = None
 
     def context(self) -> int:
@@ -77,7 +79,7 @@ class Engine:
         """
         return compile_grammar(ebnf, self._tokenizer_info())
 
-    def submit(self, jobs: "Sequence[Job]") -> None:
+    def submit(self, jobs: "Sequence[DecodingJob]") -> None:
         """Queue the jobs for decoding; each emits its text, then its reply or an error."""
         with self._lock:
             if self._thread is None:
@@ -138,7 +140,7 @@ class Engine:
             if ended:
                 return
 
-    def _gathered(self, first: "Job") -> "tuple[list[Job], bool]":
+    def _gathered(self, first: "DecodingJob") -> "tuple[list[DecodingJob], bool]":
         """Return the jobs that have arrived by now, and True where the end has arrived too."""
         time.sleep(_GATHER_S)
         batch = [first]

@@ -15,7 +15,7 @@ from ragkit.llm.messages import messages_of
 from ragkit.llm.options import checked_options, fitted
 
 if TYPE_CHECKING:
-    from ragkit.llm.local.decoding import Decoded, Job
+    from ragkit.llm.local.decoding import Decoded, DecodingJob
 
 Emitted: TypeAlias = "str | Decoded | Exception"
 
@@ -113,8 +113,8 @@ class LocalLLM(StreamedLLM):
         messages: tuple[Message, ...],
         call: Call,
         emit: Callable[[int, Emitted], None],
-    ) -> "list[Job]":
-        from ragkit.llm.local.decoding import Job
+    ) -> "list[DecodingJob]":
+        from ragkit.llm.local.decoding import DecodingJob
 
         prompt, context = self._engine.prompt(messages), self._engine.context()
         if len(prompt) >= context:
@@ -125,7 +125,7 @@ class LocalLLM(StreamedLLM):
         fit, limit = fitted(call.grammar, call.options.get("max_tokens"), context - len(prompt))
         compiled = None if fit is None else self._engine.compiled(fit.ebnf)
         return [
-            Job(
+            DecodingJob(
                 prompt=prompt,
                 limit=limit,
                 options=call.options,
@@ -140,7 +140,7 @@ class LocalLLM(StreamedLLM):
 class _Replies:
     """The replies to the jobs of a call, as far as they are decoded."""
 
-    def __init__(self, jobs: "Sequence[Job]", *, model: str, started: float) -> None:
+    def __init__(self, jobs: "Sequence[DecodingJob]", *, model: str, started: float) -> None:
         self._jobs = jobs
         self._model = model
         self._started = started
