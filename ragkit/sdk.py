@@ -55,7 +55,7 @@ class AsyncRAG:
         llm: LLM | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
-        """Choose the parts. `index` is a folder, a Qdrant URL or `":memory:"`."""
+        """Configure the parts. `index` is a folder, a Qdrant URL or `":memory:"`."""
         self.settings = settings or Settings.load()
         if index is not None:
             located = self.settings.index.model_copy(update={"location": str(index)})
@@ -76,12 +76,12 @@ class AsyncRAG:
 
     @functools.cached_property
     def reranker(self) -> Reranker | None:
-        """The reranker in use, None where there is none."""
+        """The reranker in use, or None."""
         return self._given_reranker or build_reranker(self.settings.reranker)
 
     @functools.cached_property
     def llm(self) -> LLM | None:
-        """The language model in use, None where none is set."""
+        """The language model in use, or None."""
         if self._given_llm is not None or self.settings.llm.model is None:
             return self._given_llm
         from ragkit.llm.build import build_llm  # with the compiler of grammars
@@ -104,13 +104,13 @@ class AsyncRAG:
         metadata: Metadata | None = None,
         tenant: str | None = None,
     ) -> IngestReport:
-        """Bring the index up to date with files, folders and documents.
+        """Update the index with files, folders and documents.
 
         Args:
             sources: Paths, or documents made in code.
             sync: Delete documents that are gone from the given folders.
             metadata: Added to every file's metadata.
-            tenant: Whose documents these are; `settings.tenant` where None.
+            tenant: Owner of the documents; `settings.tenant` by default.
         """
         config = self.settings.ingest
         documents = [source for source in sources if isinstance(source, Document)]
@@ -130,7 +130,7 @@ class AsyncRAG:
             batch_chunks=config.batch_chunks,
             on_progress=self._on_progress,
         )
-        async with self._writing:  # a run would take what another has half stored for a fault
+        async with self._writing:  # a run would take the half-stored chunks of another for a fault
             return await pipeline.run(files.joined(from_documents(documents)), sync=sync)
 
     async def search(
@@ -142,7 +142,7 @@ class AsyncRAG:
         tenant: str | None = None,
         explain: bool = False,
     ) -> Hits:
-        """The `k` chunks that fit the query best; see `HybridRetriever.search`.
+        """Return the `k` chunks that fit the query best; see `HybridRetriever.search`.
 
         The transformation and the choices after retrieval are those of `settings.retrieval`.
 
@@ -166,7 +166,7 @@ class AsyncRAG:
         where: Filter | str | None = None,
         tenant: str | None = None,
     ) -> list[Passage]:
-        """The passages to show a language model, in order: merged, packed, best first.
+        """Return passages for a language model, in order: merged, packed, best first.
 
         With `settings.retrieval.best_at_the_ends` the best stand first and last. They hold at most
         `settings.retrieval.context_tokens` of the embedder's tokens.
@@ -201,9 +201,9 @@ class AsyncRAG:
         where: Filter | str | None = None,
         tenant: str | None = None,
     ) -> AsyncGenerator[AnswerDelta]:
-        """`ask`, with the text as it is written and the whole answer last.
+        """Answer a question; yield its text while it is written and the whole answer last.
 
-        An answerer that does not write, as the extractive one, gives the whole only.
+        An answerer that does not write, such as the extractive one, yields the whole answer only.
         """
         hits = await self.search(question, k=k, where=where, tenant=tenant)
         if not isinstance(self.answerer, StreamingAnswerer):
@@ -214,29 +214,29 @@ class AsyncRAG:
                 yield delta
 
     async def documents(self, *, tenant: str | None = None) -> list[DocumentRecord]:
-        """The documents in the index."""
+        """Return the records of the documents in the index."""
         return await (await self.index()).records(tenant=tenant or self.settings.tenant)
 
     async def delete(self, uris: Sequence[str], *, tenant: str | None = None) -> None:
-        """Remove documents from the index; uris that are not there are passed over."""
+        """Remove documents from the index; unknown uris are ignored."""
         await (await self.index()).delete(uris, tenant=tenant or self.settings.tenant)
 
     async def verify(self) -> list[Fault]:
-        """Disagreements between the manifest and the chunks; empty for a sound index."""
+        """Return the faults between records and chunks; empty for a sound index."""
         return await verify(await self.index())
 
     async def repair(self) -> list[Fault]:
-        """Mend what `verify` finds, and return it."""
+        """Repair the faults that `verify` finds, and return them."""
         async with self._writing:
             faults = await self.verify()
             await repair(await self.index(), faults)
         return faults
 
     async def index(self, *, create: bool = False) -> Index:
-        """The open index.
+        """Return the index, opened on first use.
 
         Raises:
-            InputError: There is none and `create` is False.
+            InputError: The index does not exist and `create` is False.
         """
         async with self._opening:
             if self._index is None:
@@ -246,7 +246,7 @@ class AsyncRAG:
             return self._index
 
     async def close(self) -> None:
-        """Release the index, and the language model where it is not a given one."""
+        """Release the index, and the language model unless it was passed."""
         if self._index is not None:
             await self._index.close()
             self._index = None
@@ -294,7 +294,7 @@ class RAG:
         llm: LLM | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
-        """Choose the parts. `index` is a folder, a Qdrant URL or `":memory:"`."""
+        """Configure the parts. `index` is a folder, a Qdrant URL or `":memory:"`."""
         self.asynchronous = AsyncRAG(
             settings,
             index=index,

@@ -5,12 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from ragkit.models.build import build_embedder
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Embedder, Tool
 from ragkit.core.settings import EmbedderSettings
 from ragkit.core.types import FloatArray
+from ragkit.models.build import build_embedder
 
 FEW = 15
 """Up to this number of tools, all are used."""

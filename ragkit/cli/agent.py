@@ -105,13 +105,9 @@ async def measure(
     """
     async with _llm_and_rag(settings) as (llm, rag):
         choice.build(llm, rag)  # so that a wrong name is an error before the first task
-
-        async def ask(question: str) -> AgentRun:
-            return await run(choice.build(llm, rag), question)
-
         searches = "search_documents" in choice.tool_names
         agent = MeasuredAgent(
-            run=ask,
+            run=_FreshAgent(choice=choice, llm=llm, rag=rag).ask,
             stage=choice.pattern,
             identity=choice.identity(settings),
             records=await rag.documents() if searches else (),
@@ -119,6 +115,17 @@ async def measure(
         return await measure_agent(
             tasks, agent, name=name, seed=seed, fresh=fresh, on_progress=on_progress
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FreshAgent:
+    choice: AgentChoice
+    llm: LLM
+    rag: AsyncRAG
+
+    async def ask(self, question: str) -> AgentRun:
+        """Build a new agent and ask it."""
+        return await run(self.choice.build(self.llm, self.rag), question)
 
 
 @asynccontextmanager

@@ -17,8 +17,8 @@ from ragkit.evaluation.answer_metrics import f1, holds
 from ragkit.evaluation.checkpoint import Checkpoint
 from ragkit.evaluation.failures import counted
 from ragkit.evaluation.fingerprint import digest
+from ragkit.evaluation.folder import EvaluationFolder
 from ragkit.evaluation.runs import Evaluation, Example, StageResult, stage_result
-from ragkit.evaluation.workspace import Workspace
 
 NOT_SOLVED = "not solved"
 
@@ -147,7 +147,7 @@ async def measure_agent(
     """
     known = digest(*sorted(f"{record.uri} {record.generation}" for record in agent.records))
     identity = digest(agent.identity, agent.stage, known)
-    with Workspace().checkpoint(identity, fresh=fresh) as checkpoint:
+    with EvaluationFolder().checkpoint(identity, fresh=fresh) as checkpoint:
         result = await evaluate_agent(
             tasks, agent.run, seed=seed, checkpoint=checkpoint, on_progress=on_progress
         )

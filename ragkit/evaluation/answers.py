@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from ragkit.evaluation.answer_metrics import exact_match, f1, holds
 from ragkit.evaluation.checkpoint import Checkpoint
 from ragkit.evaluation.failures import NOT_READ, NOT_RETRIEVED, RANKED_LOW, counted
 from ragkit.evaluation.fingerprint import digest, settings_digest
+from ragkit.evaluation.folder import EvaluationFolder, check_indexed
 from ragkit.evaluation.judge import Judge
 from ragkit.evaluation.lexical_support import lexical_support
 from ragkit.evaluation.qa_systems import (
@@ -28,14 +30,13 @@ from ragkit.evaluation.qa_systems import (
 )
 from ragkit.evaluation.questions import Given, Item, QuestionSet
 from ragkit.evaluation.runs import Evaluation, Example, StageResult, stage_result
-from ragkit.evaluation.workspace import Workspace, check_indexed
 from ragkit.index.build import identity_for
 from ragkit.sdk import AsyncRAG
 
 STAGE = "answers"
 ANSWERED_ANYWAY = "answered without an answer there"
 _RIGHT_ENOUGH = 0.5
-_WORKSPACE = Workspace()
+_FOLDER = EvaluationFolder()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ async def measure_answers(
         if options.given == "search":
             check_indexed(await rag.ingest(*dataset.paragraphs.values()), dataset.name)
             chunks = sum(record.chunks for record in await rag.documents())
-        with _WORKSPACE.checkpoint(identity, fresh=fresh) as checkpoint:
+        with _FOLDER.checkpoint(identity, fresh=fresh) as checkpoint:
             async with _system(rag, dataset, options) as system:
                 result = await evaluate_answers(
                     dataset,
@@ -138,7 +139,7 @@ def _rag(settings: Settings, dataset: QuestionSet, on_progress: OnProgress | Non
     identity = dataclasses.asdict(identity_for(embedder, settings.index))
     stored = (settings.ingest.model_dump_json(), settings.index.quantization)
     built = digest(json.dumps(identity), *stored, dataset.corpus_digest)
-    location = _WORKSPACE.index_location(dataset.name, built)
+    location = _FOLDER.index_location(dataset.name, built)
     return AsyncRAG(settings, index=location, embedder=embedder, on_progress=on_progress)
 
 
@@ -153,7 +154,7 @@ async def _system(
         yield system
         return
     named = rag.settings.llm.model_copy(update={"model": options.judge})
-    async with _WORKSPACE.cached_llm(named) as llm:
+    async with _FOLDER.cached_llm(named) as llm:
         yield Judged(system=system, judge=Judge(llm), language=rag.settings.index.language)
 
 
@@ -216,15 +217,15 @@ class _QuestionRun:
         if self.on_progress is not None:
             done = len(self.outcomes) + len(self.failed)
             self.on_progress(Progress(phase="ask", done=done, total=len(self.dataset.items)))
-
-        async def measured() -> QuestionOutcome:
-            return _outcome(self.dataset, await self.system(item))
-
         parts = (item.question, item.paragraph, *item.gold)
+        measure = functools.partial(self._measured, item)
         try:
-            self.outcomes[item.id] = await self.checkpoint.once(_OUTCOME, measured, *parts)
+            self.outcomes[item.id] = await self.checkpoint.once(_OUTCOME, measure, *parts)
         except InputError as error:
             self.failed[item.id] = str(error)
+
+    async def _measured(self, item: Item) -> QuestionOutcome:
+        return _outcome(self.dataset, await self.system(item))
 
 
 def _outcome(dataset: QuestionSet, measured: MeasuredAnswer) -> QuestionOutcome:

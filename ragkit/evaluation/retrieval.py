@@ -16,9 +16,9 @@ from ragkit.evaluation.checkpoint import Checkpoint
 from ragkit.evaluation.datasets import RetrievalDataset
 from ragkit.evaluation.failures import READ, retrieval_failures
 from ragkit.evaluation.fingerprint import digest, settings_digest
+from ragkit.evaluation.folder import EvaluationFolder, check_indexed
 from ragkit.evaluation.metrics import per_query
 from ragkit.evaluation.runs import Evaluation, StageResult, stage_result
-from ragkit.evaluation.workspace import Workspace, check_indexed
 from ragkit.index.build import build_index, identity_for
 from ragkit.ingest.build import build_chunker
 from ragkit.ingest.pipeline import Pipeline
@@ -42,7 +42,7 @@ DEPTH = 100
 
 Wrap: TypeAlias = Callable[[Retriever], Retriever]
 """Puts a transformation around a retriever."""
-_WORKSPACE = Workspace()
+_FOLDER = EvaluationFolder()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ async def measure_retrieval(
     """
     async with _indexed(settings, dataset, stages, on_progress) as indexed:
         decided = f"{settings_digest(settings)} {indexed.built} {dataset.corpus_digest}"
-        with _WORKSPACE.checkpoint(decided, fresh=fresh) as checkpoint:
+        with _FOLDER.checkpoint(decided, fresh=fresh) as checkpoint:
             async with _transformation(settings, indexed.embedder) as transform:
                 results = await evaluate_stages(
                     stage_retrievers(indexed.retriever, stages, transform=transform),
@@ -218,7 +218,7 @@ async def _indexed(
     chunker = build_chunker(settings, embedder.tokenizer)
     identity = identity_for(indexed, settings.index)
     built = digest(repr((astuple(identity), chunker.identity, settings.index.quantization)))
-    location = str(_WORKSPACE.index_location(dataset.name, built))
+    location = str(_FOLDER.index_location(dataset.name, built))
     index = await build_index(settings.index.model_copy(update={"location": location}), identity)
     try:
         pipeline = Pipeline(

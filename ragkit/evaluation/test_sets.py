@@ -16,8 +16,8 @@ from ragkit.core.settings import Settings
 from ragkit.core.text import terms
 from ragkit.core.types import Message
 from ragkit.evaluation.datasets import RetrievalDataset
+from ragkit.evaluation.folder import EvaluationFolder
 from ragkit.evaluation.sections import Section, sections_of
-from ragkit.evaluation.workspace import Workspace
 from ragkit.grammar.grammar import json_grammar
 from ragkit.ingest.sources import from_paths
 from ragkit.llm.prompts import prompt_file
@@ -106,7 +106,7 @@ async def generate_from_files(
     generation = _Generation(settings, sections, options, on_progress)
     if not options.llm:
         return await generation.run(from_headings), unread
-    async with Workspace().cached_llm(settings.llm) as llm:
+    async with EvaluationFolder().cached_llm(settings.llm) as llm:
         return await generation.run(by_llm(llm)), unread
 
 

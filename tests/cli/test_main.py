@@ -247,7 +247,7 @@ def test_eval_prints_each_stage_with_intervals(beir_set: Path) -> None:
 
 def test_eval_refuses_unknown_stages_and_missing_parts(beir_set: Path) -> None:
     assert "Unknown stage 'magic'" in _run("eval", str(beir_set), "--stages", "magic").stderr
-    assert "No reranker is set" in _run("eval", str(beir_set), "--stages", "rerank").stderr
+    assert "needs a reranker, and none is set" in _run("eval", str(beir_set), "--stages", "rerank").stderr
 
 
 def test_doctor_names_what_is_missing_and_the_remedy() -> None:
@@ -300,9 +300,9 @@ def test_an_agent_shows_its_steps(random_model: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--tools", "magic"], "no tool 'magic'"),
+        (["--tools", "magic"], "Unknown tool 'magic'"),
         (["--tools", "sql"], "sql=FILE"),
-        (["--budget", "patience=3"], "no limit 'patience'"),
+        (["--budget", "patience=3"], "Unknown limit 'patience'"),
         (["--budget", "steps=many"], "'many'"),
         ([], "No LLM is set"),
     ],

@@ -94,7 +94,7 @@ def test_what_has_no_part_in_the_figures_is_counted(beir_set: Path) -> None:
     dataset = load_beir(beir_set)
     assert list(dataset.queries) == ["q1"]
     assert dataset.notes == (
-        "Relevant documents that the corpus lacks: 1, such as 'gone'.",
+        "Relevant documents missing in the corpus: 1, such as 'gone'.",
         "Queries without a relevant document: 2, such as 'q2'.",
         "Judged queries without a text: 1, such as 'q9'.",
     )

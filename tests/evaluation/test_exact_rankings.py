@@ -62,5 +62,5 @@ def test_shapes_that_do_not_fit_are_named() -> None:
         exact_rankings(vectors, vectors, ["a", "b"])
     with pytest.raises(InputError, match="8 dimensions and queries 4"):
         exact_rankings(vectors, vectors[:, :4], ["a", "b", "c"])
-    with pytest.raises(InputError, match="dimensions is 9, but the vectors have 8"):
+    with pytest.raises(InputError, match=r"dimensions is 9\. Fix: use 1 to 8"):
         exact_rankings(vectors, vectors, ["a", "b", "c"], dimensions=9)

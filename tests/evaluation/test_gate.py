@@ -31,8 +31,8 @@ def test_what_fell_short_is_said_with_its_interval() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ndcg@10", "is no threshold: write ndcg@10=0.45"),
-        ("ndcg@10=high", "is no threshold"),
+        ("ndcg@10", "is not a threshold. Fix: write ndcg@10=0.45"),
+        ("ndcg@10=high", "is not a threshold"),
         ("false_abstention=0.1", "Lower values of 'false_abstention' are better"),
     ],
 )
@@ -42,15 +42,15 @@ def test_what_is_no_threshold_is_refused(text: str, message: str) -> None:
 
 
 def test_unknown_stages_and_measures_are_refused_with_those_that_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"No stage is called 'dense'; there are bm25, hybrid\."):
+    with pytest.raises(ConfigError, match=r"There is no stage 'dense'\. Fix: use one of bm25, hybrid\."):
         shortfall(parse_threshold("dense:ndcg@10=0.1"), STAGES)
     with pytest.raises(
-        ConfigError, match=r"No measure of hybrid is called 'f1'; there are ndcg@10"
+        ConfigError, match=r"There is no measure of hybrid 'f1'\. Fix: use one of ndcg@10"
     ):
         shortfall(parse_threshold("f1=0.1"), STAGES)
 
 
 @pytest.mark.parametrize("text", ["hybrid:ndcg@10=0.1", "ndcg=0.1"])
-def test_a_threshold_of_what_will_not_be_measured_is_told_beforehand(text: str) -> None:
-    with pytest.raises(ConfigError, match="is called"):
+def test_a_threshold_that_will_not_be_measured_is_refused_beforehand(text: str) -> None:
+    with pytest.raises(ConfigError, match="Fix: use one of"):
         check_thresholds([parse_threshold(text)], ["dense", "bm25"], ["ndcg@10"])

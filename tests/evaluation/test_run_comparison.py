@@ -120,5 +120,5 @@ def test_a_file_that_is_no_run_is_refused_with_the_remedy(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"x\.json' cannot be read: No such file"):
         load_run(path)
     path.write_text('{"kind": "retrieval"}')
-    with pytest.raises(InputError, match=r"no run .*dataset: Field required.*--out FILE"):
+    with pytest.raises(InputError, match=r"not a saved run .*dataset: Field required.*--out FILE"):
         load_run(path)

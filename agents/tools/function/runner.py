@@ -82,13 +82,15 @@ class Runner:
                     timeout_s=self.policy.timeout_s,
                     slots=self._slots,
                 )
-            except TimeoutError as error:
-                outcome = Raised(error)
+            except TimeoutError as late:
+                outcome = Raised(late)
             if isinstance(outcome, Returned):
                 return outcome.value
-            if attempt == self.policy.retries or not _is_transient(outcome.error):
-                self._fail(outcome.error)
-            await asyncio.sleep(_pause(attempt, outcome.error))
+            error = outcome.error
+            transient = isinstance(error, TimeoutError) or bool(getattr(error, "retryable", False))
+            if attempt == self.policy.retries or not transient:
+                self._fail(error)
+            await asyncio.sleep(_pause(attempt, error))
             attempt += 1
 
     def _fail(self, error: BaseException) -> NoReturn:
@@ -99,10 +101,6 @@ class Runner:
         kind = "" if isinstance(error, ToolError) else f"{type(error).__name__}: "
         longest = min(_LONGEST_MESSAGE, self.policy.max_chars)
         raise ToolError(trimmed(f"{kind}{error}".removesuffix(": "), longest)[0]) from error
-
-
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, TimeoutError) or bool(getattr(error, "retryable", False))
 
 
 def _pause(attempt: int, error: BaseException) -> float:

@@ -15,19 +15,19 @@ from ragkit.llm.wrappers.cache import Cache, FileReplies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workspace:
+class EvaluationFolder:
     """A folder that later runs find again; it can be deleted at any time."""
 
-    folder: Path = Path(".ragkit/eval")
+    path: Path = Path(".ragkit/eval")
 
     def index_location(self, dataset: str, built: str) -> Path:
         """Return where the index of a data set lies; `built` is a digest of all that shapes it."""
-        return self.folder / f"{dataset}-{built[:12]}"
+        return self.path / f"{dataset}-{built[:12]}"
 
     @contextmanager
     def checkpoint(self, identity: str, *, fresh: bool) -> Generator[Checkpoint]:
         """Open the finished queries of the run of this identity."""
-        store = FileReplies(self.folder / "finished.sqlite")
+        store = FileReplies(self.path / "finished.sqlite")
         try:
             yield Checkpoint(store, identity=identity, fresh=fresh)
         finally:
@@ -37,7 +37,7 @@ class Workspace:
     async def cached_llm(self, settings: LLMSettings) -> AsyncGenerator[LLM]:
         """Open a language model whose replies are kept."""
         llm = build_llm(settings)
-        replies = FileReplies(self.folder / "replies.sqlite")
+        replies = FileReplies(self.path / "replies.sqlite")
         try:
             yield Cache(llm, replies)
         finally:
