@@ -169,7 +169,10 @@ def main() -> None:
         {"what": "lines of a function, longest", "count": sizes[-1]},
         {"what": "private functions", "count": len(private(code))},
         {"what": "private functions referenced once", "count": len(once)},
-        {"what": "of these in six lines or less", "count": sum(lines_of(f) <= _SHORT for f in once)},
+        {
+            "what": "of these in six lines or less",
+            "count": sum(lines_of(f) <= _SHORT for f in once),
+        },
         {"what": "class names that stand twice or more", "count": len(duplicated(code))},
         {"what": "closures that only forward", "count": len(forwarding(code))},
         {"what": "docstrings that open with a question word", "count": openers(code)},

@@ -8,6 +8,7 @@ import typer
 from ragkit.cli import console
 from ragkit.cli.options import Config, Index, Json, LLMName, Tenant, chosen_settings, reporting
 from ragkit.core.errors import ConfigError, MissingExtraError
+from ragkit.core.types import DEFAULT_TENANT
 from ragkit.sdk import AsyncRAG
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def add_key(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     *,
     tenant: Annotated[
-        str, typer.Option("--tenant", help="Whose documents it reaches.")
-    ] = "default",
+        str, typer.Option("--tenant", help="Tenant whose documents it reaches.")
+    ] = DEFAULT_TENANT,
     role: Annotated[str, typer.Option("--role", help="read, write or admin.")] = "read",
     requests_per_minute: Annotated[int | None, typer.Option("--requests-per-minute", min=1)] = None,
     tokens_per_minute: Annotated[int | None, typer.Option("--tokens-per-minute", min=1)] = None,

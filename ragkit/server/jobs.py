@@ -1,0 +1,194 @@
+"""Ingestion in the background: jobs in a SQLite file, taken up again after a restart."""
+
+import asyncio
+import json
+import shutil
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from ragkit.ingest.report import IngestReport
+from ragkit.server.errors import api_error
+
+JobState: TypeAlias = Literal["queued", "running", "done", "failed"]
+Ingest: TypeAlias = Callable[["IngestJob"], Awaitable[IngestReport]]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY, tenant TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL,
+    files TEXT NOT NULL, metadata TEXT NOT NULL, outcome TEXT NOT NULL
+)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestJob:
+    """Files that were uploaded together.
+
+    Attributes:
+        id: Its id.
+        tenant: Whose documents they become.
+        state: How far it is.
+        files: Uris by the names of the files in `folder`.
+        metadata: Added to every document.
+        folder: Where the files lie until the job is done.
+        outcome: Counts and failures once it is done; the error once it failed.
+    """
+
+    id: str
+    tenant: str
+    state: JobState
+    files: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    folder: Path
+    outcome: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def json(self) -> dict[str, Any]:
+        """The job as clients see it."""
+        return {
+            "id": self.id,
+            "object": "ingest_job",
+            "state": self.state,
+            "files": list(self.files.values()),
+            **self.outcome,
+        }
+
+
+class IngestJobs:
+    """Runs ingestion jobs one after the other; their files lie beside the database."""
+
+    def __init__(self, folder: Path, ingest: Ingest) -> None:
+        """Keep jobs in `folder`, and run each by `ingest`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._ingest = ingest
+        self._lock = threading.Lock()
+        self._changed = asyncio.Condition()
+        self._work = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._db = sqlite3.connect(folder / "jobs.sqlite", check_same_thread=False)
+        self._execute("PRAGMA journal_mode = WAL")
+        self._execute(_SCHEMA)
+
+    async def start(self) -> None:
+        """Take up what an earlier process left, and work on jobs until `stop`."""
+        self._execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
+        self._work.set()
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop working; a job that runs is taken up again by the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        with self._lock:
+            self._db.close()
+
+    def new_folder(self) -> tuple[str, Path]:
+        """Return the id of a new job, and an empty folder for its files."""
+        name = uuid.uuid4().hex
+        folder = self.folder / name
+        folder.mkdir()
+        return name, folder
+
+    async def submit(
+        self, name: str, *, tenant: str, files: Mapping[str, str], metadata: Mapping[str, Any]
+    ) -> IngestJob:
+        """Queue a job whose files lie in its folder."""
+        row = (name, tenant, "queued", time.time(), json.dumps(files), json.dumps(metadata), "{}")
+        self._execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self._work.set()
+        job = self.find(name, tenant=tenant)
+        if job is None:
+            raise AssertionError("a job that was stored is there")
+        return job
+
+    def find(self, name: str, *, tenant: str) -> IngestJob | None:
+        """Return a tenant's job, None where there is no such job."""
+        return next(iter(self._jobs("WHERE id = ? AND tenant = ?", (name, tenant))), None)
+
+    def jobs(self, *, tenant: str) -> list[IngestJob]:
+        """Return a tenant's last hundred jobs, the latest first."""
+        return self._jobs("WHERE tenant = ? ORDER BY created DESC, rowid DESC LIMIT 100", (tenant,))
+
+    async def follow(self, name: str, *, tenant: str) -> AsyncGenerator[IngestJob]:
+        """Yield a job at once, and whenever it changes, until it has ended."""
+        last: IngestJob | None = None
+        while True:
+            async with self._changed:
+                job = self.find(name, tenant=tenant)
+                while job is not None and job == last:
+                    await self._changed.wait()
+                    job = self.find(name, tenant=tenant)
+            if job is None:
+                return
+            yield job
+            if job.state in {"done", "failed"}:
+                return
+            last = job
+
+    async def progress(self, job: IngestJob, **counts: int) -> None:
+        """Store how far a running job is."""
+        await self._set(job.id, "running", {"progress": counts})
+
+    async def _run(self) -> None:
+        while True:
+            queued = self._jobs("WHERE state = 'queued' ORDER BY created, rowid LIMIT 1", ())
+            if not queued:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            job = queued[0]
+            await self._set(job.id, "running", {})
+            try:
+                report = await self._ingest(job)
+            except Exception as error:  # noqa: BLE001 - a fault in one job must not end later ones
+                await self._set(job.id, "failed", {"error": api_error(error).body["error"]})
+            else:
+                await self._set(job.id, "done", {"report": report_json(report)})
+            await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+
+    async def _set(self, name: str, state: JobState, outcome: Mapping[str, Any]) -> None:
+        values = (state, json.dumps(outcome), name)
+        self._execute("UPDATE jobs SET state = ?, outcome = ? WHERE id = ?", values)
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _jobs(self, condition: str, values: Sequence[str]) -> list[IngestJob]:
+        rows = self._execute(
+            f"SELECT id, tenant, state, files, metadata, outcome FROM jobs {condition}", values
+        )
+        return [
+            IngestJob(
+                id=name,
+                tenant=tenant,
+                state=state,
+                files=json.loads(files),
+                metadata=json.loads(metadata),
+                folder=self.folder / name,
+                outcome=json.loads(outcome),
+            )
+            for name, tenant, state, files, metadata, outcome in rows
+        ]
+
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, self._db, closing(self._db.execute(statement, values)) as cursor:
+            return cursor.fetchall()
+
+
+def report_json(report: IngestReport) -> dict[str, Any]:
+    """Counts of a report, and each failure with its reason."""
+    return {
+        "added": len(report.added),
+        "updated": len(report.updated),
+        "unchanged": len(report.unchanged),
+        "chunks": report.chunks,
+        "failed": [{"uri": one.uri, "reason": one.reason} for one in report.failed],
+    }

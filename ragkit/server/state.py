@@ -1,0 +1,102 @@
+"""The parts that the endpoints of one application share."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from ragkit.sdk import AsyncRAG
+from ragkit.server.admission import Gate, KeyRates, RequestQueue
+from ragkit.server.jobs import IngestJobs
+from ragkit.server.keys import ApiKey
+from ragkit.server.metrics import Metrics
+from ragkit.server.pipelines import ReplyPipeline
+
+
+@dataclass(kw_only=True)
+class ServerState:
+    """Everything an endpoint needs.
+
+    Attributes:
+        rags: Indexes by collection; `""` is the default one.
+        pipelines: Pipelines by model name.
+        closing: Set when the server shuts down, so that streams end properly.
+        request_seconds: The most that one request may take.
+    """
+
+    rags: Mapping[str, AsyncRAG]
+    pipelines: Mapping[str, ReplyPipeline]
+    gate: Gate
+    rates: KeyRates
+    queue: RequestQueue
+    metrics: Metrics
+    jobs: IngestJobs
+    request_seconds: float
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def rag(self) -> AsyncRAG:
+        """The default index."""
+        return self.rags[""]
+
+
+@dataclass(kw_only=True)
+class Admission:
+    """A request that was let in. Set `used` to the tokens that it took."""
+
+    used: int | None = None
+
+
+def state_of(request: Request) -> ServerState:
+    """Return the state of the application that serves a request."""
+    state: ServerState = request.app.state.ragkit
+    return state
+
+
+@asynccontextmanager
+async def admitted(
+    state: ServerState, key: ApiKey, *, tokens: int = 0
+) -> AsyncGenerator[Admission]:
+    """Hold a request's place: its rate, its turn, and its tokens, which are settled at the end.
+
+    Raises:
+        ApiError: The key is over its limit, or the server is full (429).
+    """
+    try:
+        state.rates.reserve(key, tokens)
+    except Exception:
+        state.metrics.refused.labels(reason="rate").inc()
+        raise
+    admission = Admission()
+    try:
+        async with state.queue.turn():
+            yield admission
+    finally:
+        used = tokens if admission.used is None else admission.used
+        state.rates.settle(key, reserved=tokens, used=used)
+
+
+_BEARER = HTTPBearer(auto_error=False, description="A key made by `ragkit keys add`.")
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+
+
+def _reader(request: Request, credentials: _Credentials) -> ApiKey:
+    return state_of(request).gate.identify(request.headers.get("authorization"), "read")
+
+
+def _writer(request: Request, credentials: _Credentials) -> ApiKey:
+    return state_of(request).gate.identify(request.headers.get("authorization"), "write")
+
+
+def _admin(request: Request, credentials: _Credentials) -> ApiKey:
+    return state_of(request).gate.identify(request.headers.get("authorization"), "admin")
+
+
+State = Annotated[ServerState, Depends(state_of)]
+Reader = Annotated[ApiKey, Depends(_reader)]
+Writer = Annotated[ApiKey, Depends(_writer)]
+Admin = Annotated[ApiKey, Depends(_admin)]

@@ -1,0 +1,164 @@
+import asyncio
+
+import pytest
+
+from ragkit.server.admission import KeyRates, RequestQueue
+from ragkit.server.errors import ApiError
+from ragkit.server.keys import ApiKey, KeyFile, KeyLimits, Role
+from ragkit.testing.server import RunningServer
+
+EVERYTHING = [
+    ("GET", "/v1/models", "read"),
+    ("GET", "/v1/models/rag", "read"),
+    ("POST", "/v1/chat/completions", "read"),
+    ("POST", "/v1/responses", "read"),
+    ("POST", "/v1/search", "read"),
+    ("POST", "/v1/embeddings", "read"),
+    ("POST", "/v1/rerank", "read"),
+    ("GET", "/v1/documents", "read"),
+    ("GET", "/v1/documents/text?uri=a", "read"),
+    ("GET", "/v1/documents/chunks?uri=a", "read"),
+    ("GET", "/v1/jobs", "read"),
+    ("GET", "/v1/jobs/x", "read"),
+    ("GET", "/v1/jobs/x/events", "read"),
+    ("POST", "/v1/documents", "write"),
+    ("DELETE", "/v1/documents?uri=a", "write"),
+]
+
+
+def key(**limits: int) -> ApiKey:
+    return ApiKey(name="k", digest="d", tenant="t", limits=KeyLimits(**limits))
+
+
+def test_requests_over_the_rate_wait_and_are_told_how_long() -> None:
+    rates = KeyRates()
+    for _ in range(3):
+        rates.reserve(key(requests_per_minute=3), 0)
+    with pytest.raises(ApiError) as caught:
+        rates.reserve(key(requests_per_minute=3), 0)
+    assert caught.value.status == 429
+    assert 0 < (caught.value.retry_after_s or 0) <= 20
+
+
+def test_reserved_tokens_are_settled_to_those_used() -> None:
+    rates, limited = KeyRates(), key(tokens_per_minute=100)
+    rates.reserve(limited, 90)
+    with pytest.raises(ApiError, match="tokens"):
+        rates.reserve(limited, 90)
+    rates.settle(limited, reserved=90, used=5)
+    rates.reserve(limited, 90)
+    rates.settle(limited, reserved=90, used=500)
+    with pytest.raises(ApiError) as caught:
+        rates.reserve(limited, 1)
+    assert (caught.value.retry_after_s or 0) > 60
+
+
+def test_a_refused_request_takes_nothing() -> None:
+    rates, limited = KeyRates(), key(tokens_per_minute=100, requests_per_minute=2)
+    rates.reserve(limited, 100)
+    for _ in range(5):
+        with pytest.raises(ApiError, match="tokens"):
+            rates.reserve(limited, 50)
+    rates.settle(limited, reserved=100, used=0)
+    rates.reserve(limited, 50)
+
+
+async def test_the_queue_bounds_what_runs_and_what_waits() -> None:
+    queue = RequestQueue(running=1, waiting=1, wait_s=60)
+    go, order = asyncio.Event(), list[str]()
+
+    async def job(name: str) -> None:
+        async with queue.turn():
+            order.append(name)
+            await go.wait()
+
+    first, second = asyncio.create_task(job("first")), asyncio.create_task(job("second"))
+    while queue.waiting == 0 or queue.running == 0:
+        await asyncio.sleep(0)
+    with pytest.raises(ApiError) as caught:
+        async with queue.turn():
+            pass
+    assert (caught.value.status, caught.value.code) == (429, "server_busy")
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    assert queue.waiting == 0
+    go.set()
+    await first
+    assert order == ["first"]
+    assert queue.running == 0
+
+
+@pytest.mark.parametrize(("method", "path", "role"), EVERYTHING)
+async def test_no_key_an_unknown_one_and_too_small_a_role_are_refused(
+    guarded_server: RunningServer, keys: KeyFile, method: str, path: str, role: Role
+) -> None:
+    ask = guarded_server.http.request
+    assert (await ask(method, path)).status_code == 401
+    for wrong in ("Bearer rk-wrong", "Bearer ", "Basic abc", "rk-x"):
+        response = await ask(method, path, headers={"Authorization": wrong})
+        assert response.status_code == 401
+        assert response.json()["error"]["type"] == "authentication_error"
+    if role != "read":
+        secret = keys.add("reader", tenant="default", role="read")
+        response = await ask(method, path, headers={"Authorization": f"Bearer {secret}"})
+        assert response.status_code == 403
+
+
+async def test_every_route_is_in_the_list_above(server: RunningServer) -> None:
+    listed = {(method, path.partition("?")[0]) for method, path, _ in EVERYTHING}
+    found = {
+        (method.upper(), path.replace("{name}", "x" if "jobs" in path else "rag"))
+        for path, methods in server.app.openapi()["paths"].items()
+        for method in methods
+        if path.startswith("/v1/")
+    }
+    assert found == listed
+
+
+@pytest.mark.parametrize("role", ["read", "write", "admin"])
+async def test_a_tenant_never_reaches_the_documents_of_another(
+    guarded_server: RunningServer, keys: KeyFile, role: Role
+) -> None:
+    secret = keys.add("k", tenant="default", role=role)
+    ask, header = guarded_server.http.request, {"Authorization": f"Bearer {secret}"}
+    question = {"model": "rag", "messages": [{"role": "user", "content": "the password?"}]}
+    extended = {**question, "ragkit": {"hits": True, "where": 'uri == "secret.md"'}}
+    attempts = [
+        await ask("POST", "/v1/search", headers=header, json={"query": "the password?"}),
+        await ask("POST", "/v1/chat/completions", headers=header, json=question),
+        await ask("POST", "/v1/chat/completions", headers=header, json=extended),
+        await ask("POST", "/v1/responses", headers=header, json={"model": "rag", "input": "x"}),
+        await ask("GET", "/v1/documents", headers=header),
+        await ask("GET", "/v1/documents/text?uri=secret.md", headers=header),
+        await ask("GET", "/v1/documents/chunks?uri=secret.md", headers=header),
+        await ask("DELETE", "/v1/documents?uri=secret.md", headers=header),
+    ]
+    assert not [one.text for one in attempts if "swordfish" in one.text]
+    owner = {"Authorization": f"Bearer {keys.add('o', tenant='other')}"}
+    kept = await ask("GET", "/v1/documents/text?uri=secret.md", headers=owner)
+    assert "swordfish" in kept.text
+
+
+async def test_a_job_of_another_tenant_is_not_there(
+    guarded_server: RunningServer, keys: KeyFile
+) -> None:
+    mine = {"Authorization": f"Bearer {keys.add('a', tenant='a', role='write')}"}
+    theirs = {"Authorization": f"Bearer {keys.add('b', tenant='b', role='admin')}"}
+    http = guarded_server.http
+    sent = await http.post("/v1/documents", files={"files": ("x.txt", b"x")}, headers=mine)
+    job = sent.json()["id"]
+    assert (await http.get(f"/v1/jobs/{job}", headers=theirs)).status_code == 404
+    assert (await http.get("/v1/jobs", headers=theirs)).json()["data"] == []
+    await guarded_server.until_done(job, **mine)
+
+
+async def test_a_key_over_its_rate_gets_429_with_retry_after(
+    guarded_server: RunningServer, keys: KeyFile
+) -> None:
+    limits = KeyLimits(requests_per_minute=1)
+    header = {"Authorization": f"Bearer {keys.add('k', tenant='default', limits=limits)}"}
+    post = guarded_server.http.post
+    assert (await post("/v1/search", json={"query": "x"}, headers=header)).status_code == 200
+    refused = await post("/v1/search", json={"query": "x"}, headers=header)
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 0

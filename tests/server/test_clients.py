@@ -1,0 +1,171 @@
+"""Clients that ragkit did not write, over HTTP, against a server in its own process."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+from openai.types.chat import ChatCompletionMessageParam
+
+QUESTION = "What is the longest river of Europe?"
+ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": QUESTION}]
+
+
+class Process:
+    """`ragkit serve` in a process of its own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        environment = {**os.environ, "RAGKIT_ANSWER__MODE": "extractive"}
+        command = [sys.executable, "-m", "ragkit.cli.main", "serve", "--port", "0", *options]
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        first = self.process.stderr.readline()
+        found = re.search(r"http://\S+:\d+", first)
+        if found is None:
+            raise AssertionError(first + self.process.stderr.read())
+        self.url = found[0]
+        # The pipe is read on, so that the server never waits for it.
+        self.reader = threading.Thread(target=self.process.stderr.read, daemon=True)
+        self.reader.start()
+
+    def stop(self) -> int:
+        """Ask it to stop, and return its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        with self.process:
+            self.reader.join()
+            return self.process.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an ingested document and a key."""
+    folder = tmp_path_factory.mktemp("serve")
+    (folder / "docs").mkdir()
+    (folder / "docs/rivers.md").write_text(
+        "# Rivers\n\nThe longest river of Europe is the Volga. It flows into the Caspian Sea.\n"
+    )
+    command = [sys.executable, "-m", "ragkit.cli.main", "ingest", "docs"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def key(folder: Path) -> str:
+    """The secret of a key that may read."""
+    command = [sys.executable, "-m", "ragkit.cli.main", "keys", "add", "tests"]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def serving(folder: Path, key: str) -> Iterator[Process]:
+    """A server that asks for the key."""
+    process = Process(folder)
+    yield process
+    assert process.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def client(serving: Process, key: str) -> openai.OpenAI:
+    """The official client."""
+    return openai.OpenAI(base_url=f"{serving.url}/v1", api_key=key, max_retries=0)
+
+
+def test_the_official_client_reads_models_answers_and_annotations(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["rag"]
+    reply = client.chat.completions.create(model="rag", messages=ASKED)
+    message = reply.choices[0].message
+    assert "Volga" in (message.content or "")
+    assert message.annotations is not None
+    assert message.annotations[0].url_citation.title == "Rivers"
+    assert reply.usage is not None
+    assert reply.usage.completion_tokens > 0
+
+
+def test_the_official_client_reads_a_stream(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="rag", messages=ASKED, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert "Volga" in text
+    assert chunks[-1].usage is not None
+
+
+def test_the_official_client_reads_responses_whole_and_streamed(client: openai.OpenAI) -> None:
+    reply = client.responses.create(model="rag", input=QUESTION)
+    assert "Volga" in reply.output_text
+    with client.responses.stream(model="rag", input=QUESTION) as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert kinds[-1] == "response.completed"
+    assert final.output_text == reply.output_text
+
+
+async def test_the_official_client_works_with_await(serving: Process, key: str) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{serving.url}/v1", api_key=key) as client:
+        found = await client.embeddings.create(model="embedder", input=["a", "b"])
+        assert len(found.data) == 2
+        assert len(found.data[0].embedding) == 384
+
+
+def test_errors_are_those_that_the_official_client_knows(serving: Process, key: str) -> None:
+    wrong = openai.OpenAI(base_url=f"{serving.url}/v1", api_key="rk-no", max_retries=0)
+    with pytest.raises(openai.AuthenticationError):
+        wrong.models.list()
+    wrong.close()
+    with openai.OpenAI(base_url=f"{serving.url}/v1", api_key=key, max_retries=0) as client:
+        with pytest.raises(openai.NotFoundError, match="gpt-9"):
+            client.chat.completions.create(model="gpt-9", messages=ASKED)
+        with pytest.raises(openai.BadRequestError, match="n"):
+            client.chat.completions.create(model="rag", messages=ASKED, n=3)
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(
+    serving: Process, key: str
+) -> None:
+    header = {"Authorization": f"Bearer {key}"}
+    body = {"model": "rag", "messages": ASKED, "stream": True}
+    for _ in range(20):
+        with httpx.stream(
+            "POST", f"{serving.url}/v1/chat/completions", json=body, headers=header
+        ) as response:
+            next(response.iter_raw(1))
+    while True:
+        text = httpx.get(f"{serving.url}/metrics").text
+        if "ragkit_running 0.0" in text and "ragkit_waiting 0.0" in text:
+            return
+        time.sleep(0.05)
+
+
+def test_a_stream_ends_properly_when_the_server_is_stopped(folder: Path, key: str) -> None:
+    process = Process(folder, "--data", "elsewhere")
+    job = httpx.get(f"{process.url}/v1/jobs")
+    assert job.json()["data"] == []
+    assert process.stop() == 0
+
+
+def test_another_address_than_this_machine_needs_keys(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ragkit.cli.main", "serve", "--host", "0.0.0.0"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Fix: ragkit keys add" in done.stderr
+
+
+def test_a_port_in_use_is_one_sentence(serving: Process, folder: Path) -> None:
+    port = serving.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "ragkit.cli.main", "serve", "--port", port]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Fix: choose another --port" in done.stderr
+    assert "Traceback" not in done.stderr

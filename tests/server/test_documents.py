@@ -1,0 +1,133 @@
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ragkit.server.app import ServerOptions, build_app
+from ragkit.server.keys import KeyFile, KeyLimits
+from ragkit.testing.server import RIVERS, RunningServer, filled_rag, running_server
+
+UPLOAD = {"files": ("notes/seas.md", b"# Seas\n\nThe largest sea is the Philippine Sea.")}
+
+
+async def test_an_upload_is_ingested_listed_searched_and_deleted(server: RunningServer) -> None:
+    sent = await server.http.post(
+        "/v1/documents", files=UPLOAD, data={"metadata": '{"year": 2024}'}
+    )
+    assert sent.status_code == 202
+    done = await server.until_done(sent.json()["id"])
+    assert done["report"] == {
+        "added": 1, "updated": 0, "unchanged": 0, "chunks": 1, "failed": [],
+    }  # fmt: skip
+    listed = (await server.http.get("/v1/documents")).json()["data"]
+    assert [row["uri"] for row in listed] == ["lakes.md", "notes/seas.md", "rivers.md"]
+    found = (await server.http.post("/v1/search", json={"query": "largest sea", "k": 1})).json()
+    assert found["hits"][0]["metadata"] == {"year": 2024}
+    gone = await server.http.delete("/v1/documents", params={"uri": "notes/seas.md"})
+    assert gone.json()["deleted"] is True
+    again = await server.http.delete("/v1/documents", params={"uri": "notes/seas.md"})
+    assert again.status_code == 404
+
+
+async def test_a_file_that_cannot_be_read_is_reported_and_the_others_are_stored(
+    server: RunningServer,
+) -> None:
+    files = [
+        ("files", ("bad.pdf", b"%PDF-1.4 nothing")),
+        ("files", ("what.xyz", b"?")),
+        ("files", ("good.txt", b"Good text.")),
+    ]
+    sent = await server.http.post("/v1/documents", files=files)
+    report = (await server.until_done(sent.json()["id"]))["report"]
+    assert report["added"] == 1
+    assert {row["uri"] for row in report["failed"]} == {"bad.pdf", "what.xyz"}
+    assert all(row["reason"] for row in report["failed"])
+
+
+async def test_the_events_of_a_job_end_with_its_report(server: RunningServer) -> None:
+    sent = (await server.http.post("/v1/documents", files=UPLOAD)).json()
+    text = (await server.http.get(f"/v1/jobs/{sent['id']}/events")).text
+    states = [json.loads(line[6:])["state"] for line in text.splitlines() if "data: {" in line]
+    assert states[-1] == "done"
+    assert (await server.http.get("/v1/jobs/none/events")).status_code == 404
+
+
+async def test_a_job_that_a_dead_process_left_is_taken_up_again(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    app = build_app({"": await filled_rag()}, ServerOptions(folder=folder))
+    jobs = app.state.ragkit.jobs  # it was never started: as after a kill
+    name, files = jobs.new_folder()
+    (files / "0").write_text("Text that was uploaded before the kill.")
+    await jobs.submit(name, tenant="default", files={"0": "left.txt"}, metadata={})
+    jobs._execute("UPDATE jobs SET state = 'running'")
+    async with running_server(folder) as again:
+        done = await again.until_done(name)
+    assert done["state"] == "done"
+    assert not files.exists()
+
+
+async def test_text_and_chunks_of_a_document_are_exact(server: RunningServer) -> None:
+    assert (await server.http.get("/v1/documents/text", params={"uri": "rivers.md"})).text == RIVERS
+    found = await server.http.get("/v1/documents/chunks", params={"uri": "rivers.md"})
+    for chunk in found.json()["data"]:
+        assert RIVERS[chunk["start"] : chunk["end"]] == chunk["text"]
+    unknown = await server.http.get("/v1/documents/text", params={"uri": "../etc/passwd"})
+    assert unknown.status_code == 404
+
+
+async def test_documents_are_listed_in_pages(server: RunningServer) -> None:
+    first = (await server.http.get("/v1/documents", params={"limit": 1})).json()
+    assert ([row["uri"] for row in first["data"]], first["has_more"]) == (["lakes.md"], True)
+    after = {"limit": 1, "after": "lakes.md"}
+    second = (await server.http.get("/v1/documents", params=after)).json()
+    assert ([row["uri"] for row in second["data"]], second["has_more"]) == (["rivers.md"], False)
+
+
+@pytest.mark.parametrize("name", ["../../x.md", "/etc/x.md", "C:\\x.md", "..\\x.md"])
+async def test_a_name_never_leads_out_of_the_documents(server: RunningServer, name: str) -> None:
+    sent = await server.http.post("/v1/documents", files={"files": (name, b"text")})
+    assert sent.status_code == 202
+    (uri,) = sent.json()["files"]
+    assert uri.endswith("x.md")
+    assert ".." not in uri
+    assert not uri.startswith("/")
+    await server.until_done(sent.json()["id"])
+
+
+@pytest.mark.parametrize("metadata", ["[]", "nonsense", '{"a": {"b": 1}}', '{"a": null}'])
+async def test_metadata_of_another_kind_is_refused(server: RunningServer, metadata: str) -> None:
+    sent = await server.http.post("/v1/documents", files=UPLOAD, data={"metadata": metadata})
+    assert sent.status_code == 400
+    assert sent.json()["error"]["param"] == "metadata"
+
+
+async def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
+    options = ServerOptions(folder=tmp_path / "server", body_bytes=1000)
+    async with running_server(tmp_path, options=options) as server:
+        large = await server.http.post("/v1/documents", files={"files": ("a.txt", b"x" * 2000)})
+        assert large.status_code == 413
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(4):
+                yield b"x" * 500
+
+        hidden = await server.http.post("/v1/search", content=pieces())
+        assert hidden.status_code == 413
+
+
+async def test_a_keys_limits_of_documents_and_bytes_hold(
+    guarded_server: RunningServer, keys: KeyFile
+) -> None:
+    limits = KeyLimits(documents=3, upload_bytes=100)
+    secret = keys.add("w", tenant="default", role="write", limits=limits)
+    header = {"Authorization": f"Bearer {secret}"}
+    post = guarded_server.http.post
+    large = {"files": ("big.txt", b"x" * 101)}
+    assert (await post("/v1/documents", files=large, headers=header)).status_code == 413
+    two = [("files", ("a.txt", b"a")), ("files", ("b.txt", b"b"))]
+    refused = await post("/v1/documents", files=two, headers=header)
+    assert refused.status_code == 403
+    assert refused.json()["error"]["code"] == "document_limit_exceeded"
+    replacing = {"files": ("rivers.md", b"# New")}
+    assert (await post("/v1/documents", files=replacing, headers=header)).status_code == 202
