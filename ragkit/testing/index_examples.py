@@ -277,8 +277,9 @@ def _conditions(name: str, kind: FieldType) -> "st.SearchStrategy[Filter]":
     ranges = st.dictionaries(st.sampled_from(["gt", "gte", "lt", "lte"]), bounds, min_size=1)
     return equal | among | ranges.map(lambda given: Range(field=name, **given))
 
+
+def reference(chunk: Chunk, where: Filter) -> bool:
     """Return True where a filter matches a chunk: the reference for every index."""
-    """Whether a filter lets a chunk through."""
     page: Metadata = {} if chunk.page is None else {"page": chunk.page}
     known: Metadata = {**chunk.metadata, "uri": chunk.uri, "title": chunk.title, **page}
     return matches(where, known, ALL_FIELDS)
