@@ -74,4 +74,6 @@ def sentence(error: Exception) -> str:
     if isinstance(error, RagkitError):
         return str(error)
     detail = " ".join(str(error).split())[:300]
-    return f"Unexpected {type(error).__name__}: {detail}. Fix: report it with the log of the server."
+    return (
+        f"Unexpected {type(error).__name__}: {detail}. Fix: report it with the log of the server."
+    )

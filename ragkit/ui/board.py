@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ragkit.core.types import Chunk
-from ragkit.retrieval.hybrid import Explanation
+from ragkit.retrieval.results import Explanation
 from ragkit.ui.inspection import Inspected
 from ragkit.ui.markup import milliseconds
 

@@ -35,9 +35,7 @@ def _choose(conversation: str | None) -> None:
     st.session_state[_CHOSEN] = conversation
 
 
-def _show_head(
-    workspace: Workspace, owner: Owner, head: ConversationHead, *, chosen: bool
-) -> None:
+def _show_head(workspace: Workspace, owner: Owner, head: ConversationHead, *, chosen: bool) -> None:
     row = st.container(horizontal=True, gap="xxsmall", key=f"row-{head.id}")
     row.button(
         head.title.replace("[", "\\[").replace(":", "\\:").replace("$", "\\$"),
@@ -49,7 +47,9 @@ def _show_head(
     )
     if not chosen:
         return
-    with row.popover("", icon=":material/more_horiz:", help="Rename, export or delete", type="tertiary"):
+    with row.popover(
+        "", icon=":material/more_horiz:", help="Rename, export or delete", type="tertiary"
+    ):
         _show_actions(workspace, owner, head)
 
 

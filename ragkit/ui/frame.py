@@ -7,9 +7,9 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from ragkit.core.errors import RagkitError
-from ragkit.ui.views import ask, inspect
 from ragkit.ui.readiness import LoadStep
 from ragkit.ui.session import show_error
+from ragkit.ui.views import ask, documents, inspect, system
 from ragkit.ui.workspace import Workspace
 
 _REFRESH_S = 0.5
@@ -22,7 +22,9 @@ _SIGNS: Mapping[str, str] = {
 Show = Callable[[Workspace], None]
 _PAGES: tuple[tuple[str, str, str, Show], ...] = (
     ("Ask", "ask", ":material/forum:", ask.show),
+    ("Documents", "documents", ":material/folder_open:", documents.show),
     ("Inspect", "inspect", ":material/compare_arrows:", inspect.show),
+    ("System", "system", ":material/monitor_heart:", system.show),
 )
 
 
@@ -30,7 +32,11 @@ def pages(workspace: Workspace) -> list[Page]:
     """Return the pages, the first one as the default."""
     return [
         st.Page(
-            guarded(workspace, path, show), title=title, icon=icon, url_path=path, default=not number
+            guarded(workspace, path, show),
+            title=title,
+            icon=icon,
+            url_path=path,
+            default=not number,
         )
         for number, (title, path, icon, show) in enumerate(_PAGES)
     ]

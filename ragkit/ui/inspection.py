@@ -8,7 +8,7 @@ from ragkit.core.settings import RerankerSettings, Settings
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Chunk, TransformName
 from ragkit.models.cross_encoder import PACKAGED_READER
-from ragkit.retrieval.hybrid import Explanation
+from ragkit.retrieval.results import Explanation
 from ragkit.ui.workspace import Workspace
 
 Fusion: TypeAlias = Literal["scores", "rrf"]

@@ -23,9 +23,7 @@ def prose(text: str, *, span: tuple[int, int] | None = None) -> str:
     """Return text as HTML that shows it as it is; fenced code as code, a span marked."""
     if span is not None:
         first, last = span
-        return (
-            f"{escape(text[:first])}<mark>{escape(text[first:last])}</mark>{escape(text[last:])}"
-        )
+        return f"{escape(text[:first])}<mark>{escape(text[first:last])}</mark>{escape(text[last:])}"
     parts: list[str] = []
     at = 0
     for found in _FENCE.finditer(text):

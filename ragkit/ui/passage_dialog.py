@@ -9,13 +9,14 @@ from ragkit.ui.pdf_page import page_image
 from ragkit.ui.session import show_error
 from ragkit.ui.source_file import source_file
 from ragkit.ui.stored_answer import StoredCitation
+from ragkit.ui.wording import plain
 from ragkit.ui.workspace import Workspace
 
 
 @st.dialog("Source", width="large")
 def show_passage(workspace: Workspace, cited: StoredCitation) -> None:
     """Open a passage over the page."""
-    st.markdown(f"**{cited.number}.** " + citation_line(cited).replace("[", "\\["))
+    st.markdown(f"**{cited.number}.** " + plain(citation_line(cited)))
     st.caption(f"`{cited.uri}` · characters {cited.start:,} to {cited.end:,}")
     try:
         _show_text(workspace, cited)

@@ -14,6 +14,7 @@ from ragkit.core.sync import run_sync
 from ragkit.core.types import Chunk, DocumentRecord, Hit
 from ragkit.models.build import build_reranker
 from ragkit.sdk import AsyncRAG
+from ragkit.ui.background import Job
 from ragkit.ui.conversations import Conversations
 from ragkit.ui.failures import FailureHandler, FailureLog
 from ragkit.ui.latency import Latencies
@@ -23,6 +24,8 @@ from ragkit.ui.shared_rag import PassageVectors, SharedRAG
 
 if TYPE_CHECKING:
     from ragkit.ui.answer_job import AnswerJob
+    from ragkit.ui.doctor import DoctorCheck
+    from ragkit.ui.ingestion import Ingestion
     from ragkit.ui.inspection import Inspector
 
 _VARIANTS = 64
@@ -46,6 +49,8 @@ class Workspace:
         failures: What failed.
         latencies: Times by stage.
         answers: Answers in progress, by conversation.
+        doctor: The last run of `ragkit doctor`.
+        ingestion: The ingestion that runs, or the last one.
         revision: Grows with every change of the documents, so that kept searches are not stale.
     """
 
@@ -76,6 +81,8 @@ class Workspace:
                 LoadStep(name="answers", load=self._load_answerer),
             ]
         )
+        self.doctor: Job[list["DoctorCheck"]] | None = None
+        self.ingestion: "Ingestion | None" = None
         self.revision = 0
         self._given_llm = llm
         self._llms: dict[str, LLM] = {}

@@ -20,6 +20,7 @@ from ragkit.ui.markup import answer_html, citation_line, live_html, meta_html, m
 from ragkit.ui.passage_dialog import show_passage
 from ragkit.ui.session import current_owner, show_error
 from ragkit.ui.stored_answer import StoredAnswer, StoredCitation
+from ragkit.ui.wording import counted, plain
 from ragkit.ui.workspace import Workspace
 
 _LOOK_S = 0.1
@@ -108,7 +109,7 @@ def _show_welcome(workspace: Workspace, records: list[DocumentRecord] | None) ->
     else:
         chunks = sum(record.chunks for record in records)
         about = (
-            f"{len(records)} documents, {chunks:,} passages. Answers come with the passages they "
+            f"{counted(len(records), 'document')}, {counted(chunks, 'passage')}. Answers come with the passages they "
             "rest on, word for word."
         )
     st.html(f'<div class="rk-hero"><h1>Ask your documents</h1><p>{prose(about)}</p></div>')
@@ -140,7 +141,7 @@ def _show_answer(workspace: Workspace, answer: StoredAnswer, ordinal: int) -> No
     else:
         st.html(answer_html(answer))
     for note in answer.notes:
-        st.caption(f":material/info: {_plain(note)}")
+        st.caption(f":material/info: {plain(note)}")
     if answer.outcome == "stopped":
         st.caption(":material/stop_circle: Stopped by you; what was written is kept.")
     if answer.citations:
@@ -158,9 +159,9 @@ def _show_sources(
         for cited in sources:
             line = citation_line(cited)
             if st.button(
-                f"[{cited.number}] {_plain(_shortened(line))}",
+                f"[{cited.number}] {plain(_shortened(line))}",
                 key=f"{key}-{cited.number}",
-                help=f"{label}: {_plain(line)}",
+                help=f"{label}: {plain(line)}",
                 icon=":material/format_quote:",
             ):
                 show_passage(workspace, cited)
@@ -229,8 +230,3 @@ def _stopped() -> bool:
 
 def _shortened(text: str, size: int = 64) -> str:
     return text if len(text) <= size else text[: size - 1].rstrip() + "…"
-
-
-def _plain(text: str) -> str:
-    """Escape what Streamlit's Markdown would read as markup."""
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|~$<>:" else sign for sign in text)

@@ -10,13 +10,14 @@ from ragkit.core.types import Chunk, DocumentRecord, TransformName
 from ragkit.ingest.passage import passage_text
 from ragkit.ui.answer_choices import document_labels
 from ragkit.ui.board import (
-    Column,
     board_html,
     columns,
     final_column,
-    letters, whereabouts,
+    letters,
+    whereabouts,
     why_absent,
 )
+from ragkit.ui.document_text import Segment
 from ragkit.ui.inspection import (
     Inspected,
     Inspector,
@@ -25,7 +26,7 @@ from ragkit.ui.inspection import (
     rerankers,
 )
 from ragkit.ui.markup import milliseconds, passage_html, table_html
-from ragkit.ui.document_text import Segment
+from ragkit.ui.wording import plain
 from ragkit.ui.workspace import Workspace
 
 _BOUND = "query-params"
@@ -52,9 +53,14 @@ def show(workspace: Workspace) -> None:
         else:
             a, b = _controls(workspace, ""), None
         where = st.text_input("Only where", key="if", bind=_BOUND, placeholder="year >= 2020")
-    st.caption(":material/link: The address of this page holds the whole view: copy it to share it.")
+    st.caption(
+        ":material/link: The address of this page holds the whole view: copy it to share it."
+    )
     if not workspace.models.ended:
-        st.info("The models are being loaded; the search starts by itself.", icon=":material/hourglass_empty:")
+        st.info(
+            "The models are being loaded; the search starts by itself.",
+            icon=":material/hourglass_empty:",
+        )
         return
     records = workspace.documents()
     if not query.strip():
@@ -88,15 +94,29 @@ def _controls(workspace: Workspace, prefix: str) -> SearchChoices:
     rrf_k = base.rrf_k
     if fusion == "rrf":
         rrf_k = st.slider("RRF's k", 1, 200, base.rrf_k, key=f"{prefix}rrf_k", bind=_BOUND)
-    dense = st.slider("Weight of dense", 0.0, 4.0, base.dense_weight, 0.1, key=f"{prefix}dense", bind=_BOUND)
-    bm25 = st.slider("Weight of BM25", 0.0, 4.0, base.bm25_weight, 0.1, key=f"{prefix}bm25", bind=_BOUND)
+    dense = st.slider(
+        "Weight of dense", 0.0, 4.0, base.dense_weight, 0.1, key=f"{prefix}dense", bind=_BOUND
+    )
+    bm25 = st.slider(
+        "Weight of BM25", 0.0, 4.0, base.bm25_weight, 0.1, key=f"{prefix}bm25", bind=_BOUND
+    )
     depth = st.slider("Depth of each leg", 5, 500, base.depth, 5, key=f"{prefix}depth", bind=_BOUND)
     dimensions = _dimensions(workspace, prefix)
     reranker, rerank_depth, rerank_weight = _reranking(workspace, base, prefix)
-    diverse = st.toggle("Diversify (MMR)", value=base.mmr_lambda is not None, key=f"{prefix}mmr", bind=_BOUND)
+    diverse = st.toggle(
+        "Diversify (MMR)", value=base.mmr_lambda is not None, key=f"{prefix}mmr", bind=_BOUND
+    )
     mmr = None
     if diverse:
-        mmr = st.slider("Relevance against variety", 0.0, 1.0, base.mmr_lambda or 0.7, 0.05, key=f"{prefix}lambda", bind=_BOUND)
+        mmr = st.slider(
+            "Relevance against variety",
+            0.0,
+            1.0,
+            base.mmr_lambda or 0.7,
+            0.05,
+            key=f"{prefix}lambda",
+            bind=_BOUND,
+        )
     names = [_NONE, *get_args(TransformName)]
     transform = st.selectbox(
         "Query transformation",
@@ -147,11 +167,26 @@ def _reranking(
     )
     if reranker == _NONE:
         return "", base.rerank_depth, base.rerank_weight
-    depth = st.slider("Reranked candidates", 2, 100, base.rerank_depth, key=f"{prefix}rdepth", bind=_BOUND)
-    own = st.toggle("Its own share in the order", value=base.rerank_weight is None, key=f"{prefix}rown", bind=_BOUND)
+    depth = st.slider(
+        "Reranked candidates", 2, 100, base.rerank_depth, key=f"{prefix}rdepth", bind=_BOUND
+    )
+    own = st.toggle(
+        "Its own share in the order",
+        value=base.rerank_weight is None,
+        key=f"{prefix}rown",
+        bind=_BOUND,
+    )
     if own:
         return reranker, depth, None
-    share = st.slider("Share of the reranker", 0.0, 1.0, base.rerank_weight or 0.5, 0.05, key=f"{prefix}rshare", bind=_BOUND)
+    share = st.slider(
+        "Share of the reranker",
+        0.0,
+        1.0,
+        base.rerank_weight or 0.5,
+        0.05,
+        key=f"{prefix}rshare",
+        bind=_BOUND,
+    )
     return reranker, depth, share
 
 
@@ -197,11 +232,13 @@ def _show_board(found: Inspected, choices: SearchChoices, chosen: str | None) ->
 
 def _show_facts(found: Inspected) -> None:
     explanation = found.explanation
-    times = " · ".join(f"{name} {milliseconds(taken)}" for name, taken in explanation.seconds.items())
+    times = " · ".join(
+        f"{name} {milliseconds(taken)}" for name, taken in explanation.seconds.items()
+    )
     st.caption(f"{times}. Letters name the {len(found.ids)} hits, best first, in every column.")
     for made in explanation.transformations:
         written = "; ".join(made.written) or made.note
-        st.caption(f":material/edit_note: {made.name}: {_plain(written)}")
+        st.caption(f":material/edit_note: {made.name}: {plain(written)}")
     with st.expander("The exact text that was embedded for this query"):
         st.code(explanation.embedded, language=None, wrap_lines=True)
 
@@ -280,14 +317,12 @@ def _show_passage(workspace: Workspace, found: Inspected) -> None:
         st.caption(f"`{chunk.uri}` · characters {chunk.start:,} to {chunk.end:,}")
         st.html(passage_html([Segment(text=chunk.text)]))
     with embedded:
-        st.code(passage_text(chunk, workspace.rag.embedder.tokenizer), language=None, wrap_lines=True)
+        st.code(
+            passage_text(chunk, workspace.rag.embedder.tokenizer), language=None, wrap_lines=True
+        )
     with places:
         rows = [
             (place.stage, str(place.rank or "not found"), f"{place.score or 0:.4f}")
             for place in whereabouts(found.explanation, [chosen])
         ]
         st.html(table_html(("stage", "rank", "score"), rows, numbers=2))
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[").replace("$", "\\$").replace("<", "\\<").replace("*", "\\*")

@@ -1,0 +1,187 @@
+"""Ingestion in the background: progress, one row for each document, cancelling, a dry run."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from ragkit.core.errors import InputError
+from ragkit.core.protocols import Progress
+from ragkit.core.types import Document
+from ragkit.ingest.report import IngestReport
+from ragkit.ui.background import Job
+from ragkit.ui.uploads import Upload, read_uploads
+from ragkit.ui.workspace import Workspace
+
+Outcome: TypeAlias = Literal[
+    "reading", "added", "updated", "unchanged", "deleted", "skipped", "failed", "cancelled"
+]
+_READ = "read"
+_NO_LOADER = "No loader reads this format."
+_CUT = "A passage is longer than the embedding model reads and was cut."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A document of an ingestion: its outcome so far, and why where that needs a word."""
+
+    uri: str
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How far an ingestion is. `left_s` is None until there is something to estimate it from."""
+
+    files: int
+    files_total: int
+    chunks: int
+    seconds: float
+    item: str
+
+    @property
+    def share(self) -> float:
+        """Documents read of all, 0 to 1."""
+        return min(1.0, self.files / self.files_total) if self.files_total else 0.0
+
+    @property
+    def chunks_per_s(self) -> float:
+        """Passages embedded in a second."""
+        return self.chunks / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the rest will take at the rate so far."""
+        if not 0 < self.share < 1:
+            return None
+        return self.seconds * (1 - self.share) / self.share
+
+
+class ProgressLog:
+    """Adds up what an ingestion reports."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.rows: dict[str, Row] = {}
+        self._files = self._files_total = 0
+        self._embedded = self._batch = 0
+        self._item = ""
+        self._started = time.monotonic()
+
+    def __call__(self, step: Progress) -> None:
+        """Take in a step; the counts of each batch of passages begin at 0 again."""
+        self._item = str(step.item) or self._item
+        if step.phase == _READ:
+            self._files, self._files_total = step.done, step.total
+            if step.item and str(step.item) not in self.rows:
+                self.rows[str(step.item)] = Row(uri=str(step.item), outcome="reading")
+            return
+        if step.done < self._batch:
+            self._embedded += self._batch
+        self._batch = step.done
+
+    @property
+    def status(self) -> Status:
+        """The counts so far."""
+        return Status(
+            files=self._files,
+            files_total=self._files_total,
+            chunks=self._embedded + self._batch,
+            seconds=time.monotonic() - self._started,
+            item=self._item,
+        )
+
+
+class Ingestion:
+    """One ingestion of this process: uploads, or a file or folder of this machine."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        uploads: Sequence[Upload] = (),
+        path: Path | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        """Start; a dry run reports what would be done, and does nothing.
+
+        Raises:
+            InputError: There is nothing at the path.
+        """
+        if path is not None and not path.exists():
+            raise InputError(
+                f"There is no file or folder at {str(path)!r}. Fix: give a path of this machine."
+            )
+        self._workspace, self._uploads, self._path = workspace, uploads, path
+        self.dry_run = dry_run
+        self._log = ProgressLog()
+        self._before: dict[str, str] = {}
+        self._failed: dict[str, str] = {}
+        self.job = Job(self._run)
+
+    @property
+    def status(self) -> Status:
+        """How far it is."""
+        return self._log.status
+
+    def rows(self) -> list[Row]:
+        """Return one row for each document."""
+        rows = dict(self._log.rows)
+        if self.job.result is not None:
+            rows = outcome_rows(self.job.result, rows)
+        elif not self.job.running:
+            rows = {uri: self._ended(row) for uri, row in rows.items()}
+        failed = {
+            uri: Row(uri=uri, outcome="failed", reason=why) for uri, why in self._failed.items()
+        }
+        return list({**rows, **failed}.values())
+
+    def cancel(self) -> None:
+        """Stop; what was stored stays."""
+        self.job.cancel()
+        self._workspace.revision += 1
+
+    async def _run(self) -> IngestReport:
+        rag = self._workspace.variant(self._workspace.settings, on_progress=self._log)
+        index = await rag.index(create=True)
+        records = await index.records(tenant=self._workspace.tenant)
+        self._before = {record.uri: record.generation for record in records}
+        sources: list[Path | Document] = [self._path] if self._path is not None else []
+        folder = None if self.dry_run else self._workspace.uploads
+        read = await asyncio.to_thread(read_uploads, folder, self._uploads, rag.settings.ingest)
+        self._failed = read.failed
+        try:
+            return await rag.ingest(*sources, *read.documents, dry_run=self.dry_run)
+        finally:
+            self._workspace.revision += 1
+
+    def _ended(self, row: Row) -> Row:
+        """Return what became of a document of a run that did not end by itself."""
+        after = {record.uri: record.generation for record in self._workspace.documents()}
+        if row.uri in after and after[row.uri] != self._before.get(row.uri):
+            return replace(row, outcome="updated" if row.uri in self._before else "added")
+        why = self.job.error or "The ingestion was cancelled before this document was stored."
+        return replace(row, outcome="failed" if self.job.error else "cancelled", reason=why)
+
+
+def outcome_rows(report: IngestReport, rows: Mapping[str, Row]) -> dict[str, Row]:
+    """Return the rows with the outcomes that a report tells."""
+    outcomes: dict[Outcome, Sequence[str]] = {
+        "added": report.added,
+        "updated": report.updated,
+        "unchanged": report.unchanged,
+        "deleted": report.deleted,
+        "skipped": report.skipped,
+    }
+    made = dict(rows)
+    for outcome, uris in outcomes.items():
+        reason = _NO_LOADER if outcome == "skipped" else ""
+        made |= {uri: Row(uri=uri, outcome=outcome, reason=reason) for uri in uris}
+    for uri in report.truncated:
+        made[uri] = replace(made[uri], reason=_CUT)
+    for failure in report.failed:
+        made[failure.uri] = Row(uri=failure.uri, outcome="failed", reason=failure.reason)
+    return made

@@ -1,0 +1,82 @@
+"""Uploaded files: kept under the data folder, read as documents with a uri of their own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ragkit.core.errors import InputError, RagkitError
+from ragkit.core.settings import IngestSettings
+from ragkit.core.types import Document
+from ragkit.ingest.loaders import loader_for
+from ragkit.ui.source_file import UPLOADS
+
+_LONGEST_NAME = 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file as the browser sent it."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadUploads:
+    """Uploads as documents, and the reason for each that is none, by uri."""
+
+    documents: tuple[Document, ...]
+    failed: dict[str, str]
+
+
+def safe_name(name: str) -> str:
+    """Return a file's name without folders.
+
+    Raises:
+        InputError: Nothing is left of it, or it is too long.
+    """
+    kept = PurePosixPath(name.replace("\\", "/")).name.strip().lstrip(".")
+    if not kept or "\x00" in kept or len(kept) > _LONGEST_NAME:
+        raise InputError(
+            f"{name[:60]!r} cannot be the name of a document. Fix: rename the file, with at most "
+            f"{_LONGEST_NAME} characters."
+        )
+    return kept
+
+
+def read_uploads(
+    folder: Path | None, files: Sequence[Upload], settings: IngestSettings
+) -> ReadUploads:
+    """Read files and keep them in a folder, if one is given; an earlier one of a name is replaced."""
+    documents: list[Document] = []
+    failed: dict[str, str] = {}
+    for file in files:
+        uri = UPLOADS + file.name
+        try:
+            uri = UPLOADS + safe_name(file.name)
+            documents.append(_read(folder, file, uri, settings))
+        except RagkitError as error:
+            failed[uri] = str(error)
+    return ReadUploads(documents=tuple(documents), failed=failed)
+
+
+def _read(folder: Path | None, file: Upload, uri: str, settings: IngestSettings) -> Document:
+    size = len(file.data) / 2**20
+    if size > settings.max_file_mb:
+        raise InputError(
+            f"{file.name!r} has {size:.0f} MiB, more than the {settings.max_file_mb} allowed. "
+            "Fix: divide it, or raise ingest.max_file_mb."
+        )
+    document = loader_for(file.name, encoding=settings.encoding).load(file.data, uri=uri)
+    if folder is None:
+        return document
+    path = folder / uri.removeprefix(UPLOADS)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.data)
+    except OSError as error:
+        raise InputError(
+            f"{str(path)!r} cannot be written: {error.strerror or error}. "
+            "Fix: give a folder that can be written with --data."
+        ) from error
+    return document
