@@ -26,7 +26,8 @@ def main() -> None:
     matches, overlaps = [], []
     for item in chosen:
         reading = model.read(item.query, [item.text])[0]
-        found = item.text[reading.start : reading.end]
+        span = reading.best()
+        found = item.text[span.start : span.end] if span else ""
         matches.append(float(exact_match(found, item.answers)))
         overlaps.append(f1(found, item.answers))
     for name, values in (("EM", matches), ("F1", overlaps)):

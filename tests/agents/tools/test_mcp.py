@@ -167,3 +167,10 @@ async def test_a_missing_sdk_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(MissingExtraError, match=r'pip install "ragkit\[mcp\]"'):
         async with mcp_tools("http://127.0.0.1:9/mcp"):
             pass
+
+
+async def test_an_unknown_option_is_refused() -> None:
+    options: dict[str, object] = {"timeout": 3}
+    with pytest.raises(InputError, match=r"no option 'timeout'\. Fix: use one of concurrency"):
+        async with mcp_tools("http://127.0.0.1:9", **options):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            pass

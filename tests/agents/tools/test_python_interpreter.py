@@ -43,11 +43,11 @@ async def test_calls_share_nothing() -> None:
     [
         ("1 / 0", "ZeroDivisionError: division by zero, line 1"),
         ("print('before')\nraise ValueError('no')", "ValueError: no, line 2\nPrinted before: bef"),
-        ("x =", "The code cannot be read: Expected an expression"),
+        ("x =", "The code has a syntax error: Expected an expression"),
         ("10 ** 5000", "has no form in JSON"),
     ],
 )
-async def test_errors_are_told_with_their_line(code: str, message: str) -> None:
+async def test_errors_are_reported_with_their_line(code: str, message: str) -> None:
     with pytest.raises(ToolError) as caught:
         await run(code)
     assert message in str(caught.value)

@@ -69,7 +69,7 @@ async def test_a_model_finds_tools_by_meaning(minilm: Embedder) -> None:
 
 
 def test_no_tool_at_all_is_refused() -> None:
-    with pytest.raises(InputError, match="choose one tool at least"):
+    with pytest.raises(InputError, match=r"k is 0\. Fix: use 1 or more"):
         ToolSelector(HashEmbedder(), k=0)
 
 

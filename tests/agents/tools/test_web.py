@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from ragkit.agents.tools import web
-from ragkit.agents.tools.addresses import is_public
 from ragkit.agents.tools.web import Resolve, http_get
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import Tool
@@ -133,8 +132,11 @@ async def test_a_long_page_is_cut_while_it_streams(server: Server) -> None:
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\n\r\nx", "'image/png', which is not read"),
-        (b"HTTP/1.1 200 OK\r\n\r\nx", "of type '', which is not read"),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\n\r\nx",
+            "the unsupported type 'image/png'",
+        ),
+        (b"HTTP/1.1 200 OK\r\n\r\nx", "the unsupported type ''"),
         (
             b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-encoding: gzip\r\n\r\nx",
             "compr",
@@ -144,7 +146,7 @@ async def test_a_long_page_is_cut_while_it_streams(server: Server) -> None:
         (b"nonsense\r\n\r\n", "cannot be read: RemoteProtocolError"),
     ],
 )
-async def test_what_is_no_page_is_refused(server: Server, reply: bytes, message: str) -> None:
+async def test_anything_but_a_page_is_refused(server: Server, reply: bytes, message: str) -> None:
     server.pages["/"] = [reply]
     with pytest.raises(ToolError, match=message):
         await get(local(server), f"http://site.test:{server.port}/")
@@ -343,7 +345,7 @@ async def test_a_redirect_is_followed_within_the_allowed_hosts(server: Server) -
 async def test_a_redirect_elsewhere_is_refused(server: Server, target: str) -> None:
     server.redirect("/", target.format(port=server.port))
     server.pages["/secret"] = [OK + b"secret"]
-    with pytest.raises(ToolError, match=r"not allowed|no http"):
+    with pytest.raises(ToolError, match=r"not allowed|not an http"):
         await get(local(server), f"http://site.test:{server.port}/")
     assert len(server.requests) == 1
 
@@ -378,37 +380,12 @@ async def test_redirects_are_bounded(server: Server) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "http://site.test", "a@b", "*", "site.test:x", "a*.test"])
-def test_a_host_that_is_none_is_refused(host: str) -> None:
-    with pytest.raises(InputError, match="is no host"):
+def test_a_pattern_that_is_not_a_host_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match="is not a host name"):
         http_get([host])
 
 
-def test_hosts_are_needed_and_told_to_the_model() -> None:
-    with pytest.raises(InputError, match="allows no host"):
+def test_hosts_are_needed_and_part_of_the_description() -> None:
+    with pytest.raises(InputError, match="has no hosts"):
         http_get([])
     assert "only: a.test, *.b.test." in http_get(["a.test", "*.b.test"]).description
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["93.184.215.14", "1.1.1.1", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:1.1.1.1"],
-)
-def test_public_addresses_are_known(address: str) -> None:
-    assert is_public(address)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.0.1",
-        "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.168.1.1",
-        "192.88.99.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255",
-        "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254",
-        "::ffff:7f00:1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::101:101", "64:ff9b:1::1",
-        "2002:7f00:1::", "2002:a9fe:a9fe::1", "2001:0:7f00:1::", "2001:db8::1", "fc00::1",
-        "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "100::1", "3fff::1",
-        "::ffff:0:127.0.0.1", "", "localhost", "127.1", "0x7f000001",
-    ],
-)  # fmt: skip
-def test_other_addresses_are_refused(address: str) -> None:
-    assert not is_public(address)
