@@ -19,7 +19,7 @@ UNANSWERABLE = "How many actors have played Doctor Who?"
 
 
 def main() -> None:
-    """Ingest, ask what the documents answer, then something that they don't."""
+    """Ingest, ask questions that the documents answer, then one that they don't."""
     settings = Settings.load()
     if settings.reranker.model is None:
         reranker = RerankerSettings(model="packaged:minilm-reader")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from ragkit.cli import console, evaluation, training
 from ragkit.cli.doctor import examine
@@ -24,6 +25,7 @@ from ragkit.cli.options import (
     chosen_settings,
     reporting,
 )
+from ragkit.cli.mcp import mcp
 from ragkit.cli.serve import keys_app, serve
 from ragkit.cli.ui import ui
 from ragkit.core.types import DEFAULT_TENANT, DEFAULT_TOOLS, TransformName
@@ -54,6 +56,7 @@ app.add_typer(evaluation.app, name="eval")
 app.add_typer(training.app, name="train")
 app.add_typer(keys_app, name="keys")
 app.command()(serve)
+app.command()(mcp)
 app.command()(ui)
 
 
@@ -196,7 +199,13 @@ def verify(
         for fault in faults:
             console.out.print(str(fault), markup=False)
         console.out.print(f"{len(faults)} faults{' repaired' if repair and faults else ''}")
+        if faults and not repair:
+            console.out.print(f"[dim]Fix:[/] {_repair_command(index)}", highlight=False)
     return FAULTS_FOUND if faults and not repair else 0
+
+
+def _repair_command(index: str | None) -> str:
+    return "ragkit verify --repair" + (f" --index {escape(index)}" if index else "")
 
 
 @app.command()
