@@ -1,4 +1,4 @@
-"""What each pattern costs in tokens on two-hop questions, with a model that takes the gold steps.
+"""Tokens of each pattern on two-hop questions, with a model that takes the gold steps.
 
 Run: python -m benchmarks.agent_tokens [--questions 100] [--data ../shared/data/qa/hotpot100.json]
 

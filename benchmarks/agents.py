@@ -59,7 +59,7 @@ class Instant(StreamedLLM):
 
 
 def turns(steps: int) -> list[str]:
-    """A run of so many turns, each with one call, and its end."""
+    """Run this many turns, each with one call, and the end."""
     calls = [says_action("Look.", ("look", {"text": str(n)})) for n in range(steps)]
     return [*calls, says_action("", ("finish", {"answer": "Done."}))]
 
@@ -132,7 +132,7 @@ async def slow_plan() -> float:
 
 
 async def resuming(folder: Path, steps: int) -> float:
-    """Milliseconds to take up a run of so many steps from SQLite and make the call that waited."""
+    """Measure the milliseconds to resume a run of this many steps from SQLite, with one call."""
     permission: Permission = "approve"
     send = RecordingTool(name="send", permission=permission)
     ask = says_action("", ("send", {"text": "x"}))

@@ -41,7 +41,7 @@ QUESTIONS = ("What is 17 * 23?", "Who sells lamps?", "How warm is it in Oslo?", 
 
 @tool
 def stock(item: str) -> int:
-    """How many of an item are in stock."""
+    """Return the number of an item in stock."""
     return len(item)
 
 
@@ -74,7 +74,7 @@ TOOLS: tuple[Tool, ...] = (stock, weather, convert, suppliers, broken, calculato
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """What was counted for one pattern."""
+    """The counts of one pattern."""
 
     runs: int = 0
     well_formed: int = 0
@@ -141,7 +141,7 @@ Run = Callable[[int, Figures], Awaitable[None]]
 
 
 async def count(runs: int, once: Run) -> Figures:
-    """Run so often, and count what comes of it."""
+    """Run the pattern this often, and count the results."""
     figures, slots = Figures(), asyncio.Semaphore(AT_ONCE)
 
     async def one(seed: int) -> None:
@@ -233,7 +233,7 @@ def langchain_tool(kind: Any, own: Tool) -> Any:
 
 
 def check(name: str, arguments: Mapping[str, Json] | None, figures: Figures) -> None:
-    """Whether a call's arguments are what its tool takes."""
+    """Return True if a call's arguments fit its tool."""
     figures.calls += 1
     schema = next((dict(one.parameters) for one in TOOLS if one.name == name), None)
     if schema is None or not Draft202012Validator(schema).is_valid(arguments):

@@ -1,4 +1,4 @@
-"""What a grammar costs before its first token: build, fit and compilation, apart.
+"""Cost of a grammar before its first token: build, fit and compilation, apart.
 
 python -m benchmarks.grammar_compile
 

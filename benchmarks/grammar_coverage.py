@@ -1,4 +1,4 @@
-"""How many real schemas the grammar compiler accepts, and how exactly it decodes them.
+"""Share of real schemas that the grammar compiler accepts, and how exactly it decodes them.
 
 python -m benchmarks.grammar_coverage --random-decode 1
 
@@ -43,7 +43,7 @@ SMALL = Limits(string_length=48, items=4, map_entries=3)
 
 @dataclass(slots=True, kw_only=True)
 class Record:
-    """What was found for one schema, or for one question with tools."""
+    """The result for one schema, or for one question with tools."""
 
     family: str
     name: str

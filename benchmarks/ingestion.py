@@ -1,6 +1,6 @@
-"""Ingestion: the pipeline against the bare embedder on the same passages, and unchanged trees.
+"""Ingestion: against the bare embedder, unchanged trees and documents, metadata, many headings.
 
-python -m benchmarks.ingestion [--documents 60] [--files 1000]
+python -m benchmarks.ingestion [--documents 60] [--files 1000] [--filled 1000 20000 200000]
 """
 
 import argparse
@@ -17,13 +17,15 @@ from ragkit import RAG, Settings
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import EmbedderSettings, RetrievalSettings
 from ragkit.core.sync import run_sync
+from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.loaders import MarkdownLoader
 from ragkit.ingest.passage import passage_text
 from ragkit.models.build import build_embedder
-from ragkit.testing.embedder import HashEmbedder
+from ragkit.testing.embedder import HashEmbedder, WordTokenizer
 
 
 def seconds(job: Callable[[], object]) -> float:
-    """How long a job takes."""
+    """Measure the seconds of a job."""
     started = time.perf_counter()
     job()
     return time.perf_counter() - started
@@ -92,15 +94,70 @@ def unchanged(files: int) -> Row:
     }
 
 
+def one_unchanged(documents: Sequence[int]) -> list[Row]:
+    """Ingest one unchanged document, in indexes of more and more documents."""
+    rows: list[Row] = []
+    for count in documents:
+        with tempfile.TemporaryDirectory() as folder:
+            embedder = HashEmbedder(dimensions=32)
+            with RAG(index=Path(folder, "index"), embedder=embedder) as rag:
+                first = seconds(
+                    lambda rag=rag, count=count: rag.ingest(
+                        (f"{number}", f"document {number}") for number in range(count)
+                    )
+                )
+                times = [seconds(lambda rag=rag: rag.ingest(("7", "document 7"))) for _ in range(5)]
+        rows.append(
+            {
+                "what": "one unchanged document",
+                "documents": count,
+                "milliseconds": 1000 * min(times),
+                "seconds to fill": first,
+            }
+        )
+    return rows
+
+
+def metadata_alone(documents: int) -> Row:
+    """Update the metadata of a tree, against ingesting it, with the packaged model."""
+    part = build_embedder(EmbedderSettings())
+    run_sync(lambda: part.embed(["warm up"] * 32))
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        tree.mkdir()
+        write_tree(tree, documents)
+        with RAG(index=Path(folder, "index"), embedder=part) as rag:
+            first = seconds(lambda: rag.ingest(tree))
+            update = seconds(lambda: rag.ingest(tree, metadata={"year": 2026}))
+    return {"what": "metadata alone", "documents": documents, "first": first, "update": update}
+
+
+def headings(count: int) -> Row:
+    """Chunk a document of many headings."""
+    text = "\n\n".join(f"# Heading {n}\n\nsome words of text here" for n in range(count))
+    document = MarkdownLoader().load(text.encode(), uri="headings.md")
+    chunker = RecursiveChunker(WordTokenizer())
+    return {
+        "what": "chunking",
+        "headings": count,
+        "seconds": seconds(lambda: chunker.chunk(document)),
+    }
+
+
 def main() -> None:
-    """Measure both and publish the tables."""
+    """Measure, and publish the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=60)
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--filled", type=int, nargs="*", default=[1000, 20_000])
+    parser.add_argument("--headings", type=int, default=40_000)
     options = parser.parse_args()
     publish("ingestion", [against_forward_passes(options.documents, repeats=options.repeats)])
     publish("reingestion", [unchanged(options.files)])
+    publish("one_unchanged_document", one_unchanged(options.filled))
+    publish("metadata_update", [metadata_alone(options.documents)])
+    publish("chunking_of_headings", [headings(options.headings)])
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def fill(
 
 
 def opened(folder: Path, prefix: int) -> dict[str, object]:
-    """What a store finds, in what time, and what it takes of memory."""
+    """Recall, latency and memory of a store."""
     queries = np.load(folder / "queries.npy")
     process, made_for = psutil.Process(), replace(IDENTITY, search_dimensions=prefix)
     before = process.memory_full_info()

@@ -43,5 +43,5 @@ def milliseconds(job: Callable[[], object], *, repeats: int, warm_up: int = 3) -
 
 
 def disk_mib(folder: Path) -> float:
-    """What the files in a folder take on the disk, in MiB."""
+    """Return the size of a folder's files on the disk, in MiB."""
     return sum(f.stat().st_blocks * 512 for f in folder.rglob("*") if f.is_file()) / 2**20

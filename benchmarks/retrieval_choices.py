@@ -1,4 +1,4 @@
-"""What the defaults of hybrid search and reranking follow from: every choice on judged sets.
+"""Measurements behind the defaults of hybrid search and reranking: every choice on judged sets.
 
 Run: python -m benchmarks.retrieval_choices FOLDER [--sets a,b] [--limit 100] [--seed 0]
      [--without 60] [--legs]
@@ -49,7 +49,7 @@ _BM25 = RetrievalSettings().bm25_weight
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What both legs and the reranker said of a query; chunks by id."""
+    """The results of both legs and the reranker for a query; chunks by id."""
 
     dense: Mapping[str, float]
     bm25: Mapping[str, float]
@@ -172,7 +172,7 @@ def mean(one: Set, rank: Rank) -> float:
 
 
 def load(folder: Path, options: argparse.Namespace) -> Set:
-    """What was said of a set, from the file of an earlier run if there is one."""
+    """Return the results of a set, from the file of an earlier run if it exists."""
     drawn = f"{options.limit}-{options.seed}-{options.without}"
     weights = WEIGHTS.partition("-")[0] if options.legs else WEIGHTS
     file = CACHE / "choices" / f"{folder.name}-{drawn}-{weights}.json"

@@ -42,7 +42,7 @@ NOTE = (
 
 
 class GivenVectors(HashEmbedder):
-    """Query vectors that were made beforehand."""
+    """Query vectors that were made before the measurement."""
 
     def __init__(self, vectors: Mapping[str, FloatArray]) -> None:
         """Map each query to its vector."""

@@ -1,4 +1,4 @@
-"""How many replies are valid, of a model with random weights on a real vLLM server, five ways.
+"""Share of valid replies of a model with random weights on a real vLLM server, five ways.
 
 Run: python -m benchmarks.validity [--schemas 200] [--seeds 5] [--max-tokens 1536]
 
@@ -50,7 +50,7 @@ class RefusedError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """What was counted for one way."""
+    """The counts of one way."""
 
     accepted: int = 0
     replies: int = 0
@@ -114,7 +114,7 @@ async def measure(
 
 @asynccontextmanager
 async def ways(server: VLLMServer, limit: int) -> AsyncIterator[dict[str, Ask]]:
-    """What can be asked of a server."""
+    """The requests to a server."""
     llm = VLLM(server.url)
     grammars: dict[str, Grammar[Any] | None] = {}
     async with httpx.AsyncClient(base_url=server.url, timeout=600) as client:

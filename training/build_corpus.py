@@ -415,7 +415,7 @@ development sets of SQuAD 1.1 (Rajpurkar et al., 2016) and SQuAD 2.0 (Rajpurkar,
 2018), which consist of paragraphs from the English Wikipedia by Wikipedia contributors and of
 questions about them. Both are licensed under the
 [Creative Commons Attribution-ShareAlike 4.0 International licence](https://creativecommons.org/licenses/by-sa/4.0/)
-(CC BY-SA 4.0), and so are these files, whatever the licence of the code beside them.
+(CC BY-SA 4.0), and so are these files, independently of the licence of the code beside them.
 
 Changes: paragraphs were selected and ordered, white space was tidied, and titles, headings,
 summaries and small tables were added. The words of the paragraphs are unchanged; a few questions

@@ -63,7 +63,7 @@ class Asked:
     candidates: tuple[SentenceCandidate, ...]
 
     def right(self, candidate: SentenceCandidate) -> bool:
-        """Whether a candidate's sentence holds a gold answer."""
+        """Return True if a candidate's sentence contains a gold answer."""
         return any(answer in candidate.quote for answer in self.answers)
 
 

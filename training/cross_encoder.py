@@ -45,7 +45,7 @@ _ALONE = 3
 class Pair:
     """A question with one passage, in tokens.
 
-    `span` is the answer's first and last token, (0, 0) where there is none, None if not known.
+    `span` is the answer's first and last token, (0, 0) without an answer, None if not known.
     """
 
     ids: list[int]
@@ -163,7 +163,7 @@ def loss_of(
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """The loss of a batch and its parts."""
     pairs = [pair for group in batch for pair in group.pairs]
-    # Few shapes: kernels are compiled, and memory is laid out, for each one anew.
+    # Few shapes: kernels are compiled, and memory is laid out, for each shape.
     length = -(-max(len(pair.ids) for pair in pairs) // _STEP) * _STEP
     ids = np.zeros((max(len(pairs), _ROWS), length), dtype=np.int64)
     types, mask = np.zeros_like(ids), np.zeros_like(ids)

@@ -39,7 +39,7 @@ async def mine(asked: Sequence[Question], *, keep: int) -> list[dict[str, Any]]:
 
 
 async def hybrid(index: Index, query: str, vector: FloatArray) -> list[Chunk]:
-    """What hybrid search finds, the query being embedded already."""
+    """Return the results of hybrid search for an embedded query."""
     legs = await index.search(LegQuery(vector=vector, text=query, depth=_DEPTH))
     ids = {"dense": [item for item, _ in legs.dense], "bm25": [item for item, _ in legs.bm25]}
     best = [item for item, _ in reciprocal_rank_fusion(ids)[:_DEPTH]]

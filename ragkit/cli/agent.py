@@ -16,7 +16,7 @@ from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import LLM, OnProgress, Tool
 from ragkit.core.settings import Settings
 from ragkit.core.types import DEFAULT_TOOLS, Pattern
-from ragkit.evaluation.agents import AgentRun, AgentTask, MeasuredAgent, measure_agent
+from ragkit.evaluation.agents import AgentTask, MeasuredAgent, MeasuredRun, measure_agent
 from ragkit.evaluation.fingerprint import digest, file_stamp, settings_digest
 from ragkit.evaluation.runs import Evaluation
 from ragkit.llm.build import build_llm
@@ -123,7 +123,7 @@ class _FreshAgent:
     llm: LLM
     rag: AsyncRAG
 
-    async def ask(self, question: str) -> AgentRun:
+    async def ask(self, question: str) -> MeasuredRun:
         """Build a new agent and ask it."""
         return await run(self.choice.build(self.llm, self.rag), question)
 

@@ -23,7 +23,7 @@ from ragkit.evaluation.runs import Evaluation, Example, StageResult, stage_resul
 NOT_SOLVED = "not solved"
 
 
-class AgentRun(Protocol):
+class MeasuredRun(Protocol):
     """The result of a run, such as a `ragkit.agents.AgentResult`."""
 
     @property
@@ -47,9 +47,9 @@ class AgentRun(Protocol):
         ...
 
 
-RunAgent: TypeAlias = Callable[[str], Awaitable[AgentRun]]
+RunAgent: TypeAlias = Callable[[str], Awaitable[MeasuredRun]]
 """Makes a new agent and asks it, such as `lambda question: run(react(llm, tools), question)`."""
-Solved: TypeAlias = Callable[[AgentRun], bool]
+Solved: TypeAlias = Callable[[MeasuredRun], bool]
 """Decides if a run solved its task."""
 
 

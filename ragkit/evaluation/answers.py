@@ -28,7 +28,7 @@ from ragkit.evaluation.qa_systems import (
     MeasuredAnswer,
     ReaderOnly,
 )
-from ragkit.evaluation.questions import Given, Item, QuestionSet
+from ragkit.evaluation.questions import Given, GoldQuestion, QuestionSet
 from ragkit.evaluation.runs import Evaluation, Example, StageResult, stage_result
 from ragkit.index.build import identity_for
 from ragkit.sdk import AsyncRAG
@@ -213,7 +213,7 @@ class _QuestionRun:
             for worker in workers:
                 worker.cancel()
 
-    async def ask(self, item: Item) -> None:
+    async def ask(self, item: GoldQuestion) -> None:
         if self.on_progress is not None:
             done = len(self.outcomes) + len(self.failed)
             self.on_progress(Progress(phase="ask", done=done, total=len(self.dataset.items)))
@@ -224,7 +224,7 @@ class _QuestionRun:
         except InputError as error:
             self.failed[item.id] = str(error)
 
-    async def _measured(self, item: Item) -> QuestionOutcome:
+    async def _measured(self, item: GoldQuestion) -> QuestionOutcome:
         return _outcome(self.dataset, await self.system(item))
 
 
@@ -305,7 +305,7 @@ def _failures(
     return found
 
 
-def _failure(item: Item, outcome: QuestionOutcome) -> str | None:
+def _failure(item: GoldQuestion, outcome: QuestionOutcome) -> str | None:
     if not item.gold:
         return None if outcome.abstained else ANSWERED_ANYWAY
     if f1(outcome.text, item.gold) >= _RIGHT_ENOUGH or holds(outcome.text, item.gold):

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from ragkit.core.types import Answer, Chunk, Document, Hit, stable_id
 from ragkit.evaluation.judge import Judge, judged
-from ragkit.evaluation.questions import Item, QuestionSet
+from ragkit.evaluation.questions import GoldQuestion, QuestionSet
 from ragkit.sdk import AsyncRAG
 
 Evidence: TypeAlias = Literal["given", "low", "missing"]
@@ -25,7 +25,7 @@ class MeasuredAnswer:
     judged: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-AnswerQuestion: TypeAlias = Callable[[Item], Awaitable[MeasuredAnswer]]
+AnswerQuestion: TypeAlias = Callable[[GoldQuestion], Awaitable[MeasuredAnswer]]
 """A question-answering system."""
 
 
@@ -35,7 +35,7 @@ class EndToEnd:
 
     rag: AsyncRAG
 
-    async def __call__(self, item: Item) -> MeasuredAnswer:
+    async def __call__(self, item: GoldQuestion) -> MeasuredAnswer:
         """Answer a question."""
         started = time.perf_counter()
         answer = await self.rag.ask(item.question)
@@ -45,7 +45,7 @@ class EndToEnd:
             answer=answer, seconds=seconds, evidence=await self._evidence(item, shown)
         )
 
-    async def _evidence(self, item: Item, hits: Sequence[Hit]) -> Evidence:
+    async def _evidence(self, item: GoldQuestion, hits: Sequence[Hit]) -> Evidence:
         if not item.gold or any(_has_answer(hit.chunk, item) for hit in hits):
             return "given"
         explanation = (await self.rag.search(item.question, explain=True)).explanation
@@ -63,7 +63,7 @@ class ReaderOnly:
     rag: AsyncRAG
     dataset: QuestionSet
 
-    async def __call__(self, item: Item) -> MeasuredAnswer:
+    async def __call__(self, item: GoldQuestion) -> MeasuredAnswer:
         """Answer a question."""
         hit = whole_hit(self.dataset.paragraphs[item.paragraph])
         started = time.perf_counter()
@@ -80,7 +80,7 @@ class Judged:
     judge: Judge
     language: str = "english"
 
-    async def __call__(self, item: Item) -> MeasuredAnswer:
+    async def __call__(self, item: GoldQuestion) -> MeasuredAnswer:
         """Answer a question and judge the answer."""
         measured = await self.system(item)
         judgement = await judged(measured.answer, self.judge, language=self.language)
@@ -100,5 +100,5 @@ def whole_hit(document: Document) -> Hit:
     return Hit(chunk=chunk, score=1.0, trace={})
 
 
-def _has_answer(chunk: Chunk, item: Item) -> bool:
+def _has_answer(chunk: Chunk, item: GoldQuestion) -> bool:
     return chunk.uri == item.paragraph and any(text in chunk.text for text in item.gold)

@@ -49,7 +49,7 @@ class _SquadFile(_SquadModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class GoldQuestion:
     """A question, its accepted answers (none if it has no answer), and its paragraph's uri."""
 
     id: str
@@ -64,7 +64,7 @@ class QuestionSet:
 
     name: str
     paragraphs: Mapping[str, Document]
-    items: tuple[Item, ...]
+    items: tuple[GoldQuestion, ...]
 
     def limited(self, limit: int | None, *, seed: int | None = None) -> "QuestionSet":
         """Return a set with `limit` of the questions (see `sampled`) and all paragraphs."""
@@ -91,7 +91,7 @@ def load_squad(path: Path) -> QuestionSet:
         InputError: The file is missing, is not of this layout, or repeats a question's id.
     """
     paragraphs: dict[str, Document] = {}
-    items: dict[str, Item] = {}
+    items: dict[str, GoldQuestion] = {}
     for article in _read(path).data:
         title = article.title.replace("_", " ")
         for paragraph in article.paragraphs:
@@ -106,7 +106,7 @@ def load_squad(path: Path) -> QuestionSet:
                 if question.id in items:
                     raise InputError(f"{str(path)!r} has the question {question.id!r} twice.")
                 accepted = [] if question.is_impossible else question.answers
-                items[question.id] = Item(
+                items[question.id] = GoldQuestion(
                     id=question.id,
                     question=question.question,
                     gold=tuple(dict.fromkeys(answer.text for answer in accepted)),

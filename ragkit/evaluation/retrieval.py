@@ -22,7 +22,7 @@ from ragkit.evaluation.runs import Evaluation, StageResult, stage_result
 from ragkit.index.build import build_index, identity_for
 from ragkit.ingest.build import build_chunker
 from ragkit.ingest.pipeline import Pipeline
-from ragkit.ingest.sources import from_documents
+from ragkit.ingest.sources import SourceStream
 from ragkit.llm.build import build_llm
 from ragkit.models.build import build_embedder, build_reranker
 from ragkit.retrieval.build import build_transform
@@ -266,7 +266,7 @@ async def index_dataset(pipeline: Pipeline, dataset: RetrievalDataset) -> None:
     Raises:
         InputError: A document could not be ingested.
     """
-    check_indexed(await pipeline.run(from_documents(dataset.documents)), dataset.name)
+    check_indexed(await pipeline.run(SourceStream(dataset.documents)), dataset.name)
     known = {record.uri for record in await pipeline.index.records(tenant=pipeline.tenant)}
     gone = known - {document.uri for document in dataset.documents}
     if gone:

@@ -19,7 +19,8 @@ from ragkit.evaluation.datasets import RetrievalDataset
 from ragkit.evaluation.folder import EvaluationFolder
 from ragkit.evaluation.sections import Section, sections_of
 from ragkit.grammar.grammar import json_grammar
-from ragkit.ingest.sources import from_paths
+from ragkit.ingest.build import build_reader
+from ragkit.ingest.sources import load_files
 from ragkit.llm.prompts import prompt_file
 from ragkit.sdk import AsyncRAG
 
@@ -92,10 +93,7 @@ async def generate_from_files(
     Raises:
         InputError: The files have no section to ask about, or no question was kept.
     """
-    found = from_paths(
-        paths, encoding=settings.ingest.encoding, max_bytes=settings.ingest.max_file_mb * 2**20
-    )
-    documents, failed = found.documents()
+    documents, failed = await load_files(paths, build_reader(settings))
     unread = [f"{failure.uri}: {failure.reason}" for failure in failed]
     sections = [
         section for document in documents for section in sections_of(document, headed=options.llm)

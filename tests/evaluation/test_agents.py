@@ -6,7 +6,7 @@ import pytest
 from ragkit import ConfigError, InputError, ToolError
 from ragkit.agents import react, run
 from ragkit.core.types import Usage
-from ragkit.evaluation.agents import AgentRun, AgentTask, evaluate_agent
+from ragkit.evaluation.agents import AgentTask, MeasuredRun, evaluate_agent
 from ragkit.evaluation.checkpoint import Checkpoint
 from ragkit.testing.agents import RecordingTool, says_action
 from ragkit.testing.llm import ScriptedLLM
@@ -29,7 +29,7 @@ TASKS = (
 )
 
 
-async def _run(question: str) -> AgentRun:
+async def _run(question: str) -> MeasuredRun:
     if question == "Longest river?":
         return _AgentRun(answer="The Amazon.", steps=("1", "2", "3", "4"), stopped_by="steps")
     return _AgentRun(answer="It is Tokyo!")
@@ -46,7 +46,7 @@ async def test_success_tokens_and_steps_are_measured() -> None:
 
 
 async def test_a_run_that_breaks_has_failed_and_is_listed() -> None:
-    async def breaks(question: str) -> AgentRun:
+    async def breaks(question: str) -> MeasuredRun:
         raise ToolError("no such tool")
 
     result = await evaluate_agent(TASKS[:1], breaks)
@@ -58,7 +58,7 @@ async def test_finished_tasks_are_not_run_again() -> None:
     store: dict[str, str] = {}
     first = await evaluate_agent(TASKS, _run, checkpoint=Checkpoint(store, identity="x"))
 
-    async def never(question: str) -> AgentRun:
+    async def never(question: str) -> MeasuredRun:
         raise AssertionError(question)
 
     again = await evaluate_agent(TASKS, never, checkpoint=Checkpoint(store, identity="x"))
@@ -66,7 +66,7 @@ async def test_finished_tasks_are_not_run_again() -> None:
 
 
 async def test_a_real_agent_is_measured() -> None:
-    def agent_run(question: str) -> Awaitable[AgentRun]:
+    def agent_run(question: str) -> Awaitable[MeasuredRun]:
         llm = ScriptedLLM(
             [
                 says_action("look", ("look", {"text": "city"})),

@@ -8,16 +8,18 @@ from ragkit.core.types import Answer, Citation, Document, Timings, Usage
 from ragkit.evaluation.answers import evaluate_answers
 from ragkit.evaluation.checkpoint import Checkpoint
 from ragkit.evaluation.qa_systems import AnswerQuestion, Evidence, MeasuredAnswer
-from ragkit.evaluation.questions import Item, QuestionSet
+from ragkit.evaluation.questions import GoldQuestion, QuestionSet
 
 PARAGRAPH = Document(uri="p", title="Zebra", text="The zebra has black stripes.", content_hash="h")
 ITEMS = (
-    Item(id="right", question="What has it?", gold=("black stripes", "stripes"), paragraph="p"),
-    Item(id="wrong", question="What colour?", gold=("black",), paragraph="p"),
-    Item(id="low", question="Which animal?", gold=("zebra",), paragraph="p"),
-    Item(id="silent", question="Whose stripes?", gold=("zebra",), paragraph="p"),
-    Item(id="none", question="How old?", gold=(), paragraph="p"),
-    Item(id="made up", question="How tall?", gold=(), paragraph="p"),
+    GoldQuestion(
+        id="right", question="What has it?", gold=("black stripes", "stripes"), paragraph="p"
+    ),
+    GoldQuestion(id="wrong", question="What colour?", gold=("black",), paragraph="p"),
+    GoldQuestion(id="low", question="Which animal?", gold=("zebra",), paragraph="p"),
+    GoldQuestion(id="silent", question="Whose stripes?", gold=("zebra",), paragraph="p"),
+    GoldQuestion(id="none", question="How old?", gold=(), paragraph="p"),
+    GoldQuestion(id="made up", question="How tall?", gold=(), paragraph="p"),
 )
 SET = QuestionSet(name="animals", paragraphs={"p": PARAGRAPH}, items=ITEMS)
 SAID: Mapping[str, tuple[str | None, Evidence]] = {
@@ -46,14 +48,14 @@ def answer_of(text: str | None, *quotes: tuple[int, str]) -> Answer:
     )
 
 
-def _ask(item: Item) -> MeasuredAnswer:
+def _ask(item: GoldQuestion) -> MeasuredAnswer:
     text, evidence = SAID[item.id]
     quotes = {"right": [(14, "black stripes")], "wrong": [(14, "black"), (0, "white")]}
     answer = answer_of(text, *quotes.get(item.id, []))
     return MeasuredAnswer(answer=answer, seconds=0.5, evidence=evidence)
 
 
-async def _say(item: Item) -> MeasuredAnswer:
+async def _say(item: GoldQuestion) -> MeasuredAnswer:
     return _ask(item)
 
 
@@ -94,7 +96,7 @@ async def test_failures_are_told_apart() -> None:
 
 
 async def test_a_judges_measures_are_reported_where_there_are_any() -> None:
-    async def judged(item: Item) -> MeasuredAnswer:
+    async def judged(item: GoldQuestion) -> MeasuredAnswer:
         asked = _ask(item)
         measures = {"faithfulness": 1.0} if item.id == "right" else {}
         return MeasuredAnswer(answer=asked.answer, seconds=0.1, evidence="given", judged=measures)
@@ -103,7 +105,7 @@ async def test_a_judges_measures_are_reported_where_there_are_any() -> None:
 
 
 async def test_a_question_that_cannot_be_asked_is_listed_and_scores_nothing() -> None:
-    async def refuses(item: Item) -> MeasuredAnswer:
+    async def refuses(item: GoldQuestion) -> MeasuredAnswer:
         if item.id == "right":
             raise InputError("The query has no words.")
         return _ask(item)
@@ -115,7 +117,7 @@ async def test_a_question_that_cannot_be_asked_is_listed_and_scores_nothing() ->
 
 
 def _dies_after(count: int, asked: list[str]) -> AnswerQuestion:
-    async def ask(item: Item) -> MeasuredAnswer:
+    async def ask(item: GoldQuestion) -> MeasuredAnswer:
         if len(asked) == count:
             raise ProviderError("gone", provider="x")
         asked.append(item.id)
@@ -138,7 +140,7 @@ async def test_a_run_goes_on_where_it_was_broken_off() -> None:
 async def test_questions_run_beside_each_other_up_to_the_limit() -> None:
     running, most = 0, 0
 
-    async def ask(item: Item) -> MeasuredAnswer:
+    async def ask(item: GoldQuestion) -> MeasuredAnswer:
         nonlocal running, most
         running += 1
         most = max(most, running)

@@ -42,7 +42,9 @@ def test_what_is_no_threshold_is_refused(text: str, message: str) -> None:
 
 
 def test_unknown_stages_and_measures_are_refused_with_those_that_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"There is no stage 'dense'\. Fix: use one of bm25, hybrid\."):
+    with pytest.raises(
+        ConfigError, match=r"There is no stage 'dense'\. Fix: use one of bm25, hybrid\."
+    ):
         shortfall(parse_threshold("dense:ndcg@10=0.1"), STAGES)
     with pytest.raises(
         ConfigError, match=r"There is no measure of hybrid 'f1'\. Fix: use one of ndcg@10"

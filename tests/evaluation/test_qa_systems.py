@@ -7,7 +7,7 @@ from ragkit import AsyncRAG, Document, Settings
 from ragkit.core.settings import AnswerSettings, RetrievalSettings
 from ragkit.evaluation.judge import Judge
 from ragkit.evaluation.qa_systems import EndToEnd, Judged, ReaderOnly, whole_hit
-from ragkit.evaluation.questions import Item, QuestionSet
+from ragkit.evaluation.questions import GoldQuestion, QuestionSet
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import ScriptedLLM
 
@@ -20,7 +20,7 @@ PARAGRAPHS = {
     uri: Document(uri=uri, title=uri.title(), text=text, content_hash=uri)
     for uri, text in TEXTS.items()
 }
-LAKE = Item(
+LAKE = GoldQuestion(
     id="lake",
     question="Which lake is the largest lake of Africa?",
     gold=("Victoria",),
@@ -53,17 +53,21 @@ async def test_end_to_end_answers_from_the_passages_that_a_search_finds(rag: Asy
 async def test_the_evidence_says_how_far_the_right_passage_came(
     rag: AsyncRAG, paragraph: str, gold: str, evidence: str
 ) -> None:
-    item = Item(id="x", question="largest lake of Africa", gold=(gold,), paragraph=paragraph)
+    item = GoldQuestion(
+        id="x", question="largest lake of Africa", gold=(gold,), paragraph=paragraph
+    )
     assert (await EndToEnd(rag=rag)(item)).evidence == evidence
 
 
 async def test_a_question_without_an_answer_needs_no_evidence(rag: AsyncRAG) -> None:
-    item = Item(id="x", question="largest lake of Africa", gold=(), paragraph="alps")
+    item = GoldQuestion(id="x", question="largest lake of Africa", gold=(), paragraph="alps")
     assert (await EndToEnd(rag=rag)(item)).evidence == "given"
 
 
 async def test_a_reader_is_given_the_whole_paragraph_of_the_question(rag: AsyncRAG) -> None:
-    item = Item(id="x", question="largest lake of Africa", gold=("Volga",), paragraph="volga")
+    item = GoldQuestion(
+        id="x", question="largest lake of Africa", gold=("Volga",), paragraph="volga"
+    )
     measured = await ReaderOnly(rag=rag, dataset=SET)(item)
     assert [hit.chunk.uri for hit in measured.answer.hits] == ["volga"]
     assert {citation.uri for citation in measured.answer.citations} <= {"volga"}
