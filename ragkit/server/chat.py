@@ -17,7 +17,7 @@ from ragkit.server.bodies import ChatBody, Extension, Sampling
 from ragkit.server.citations import annotations, extension_json, footnotes, source_event
 from ragkit.server.errors import ApiError
 from ragkit.server.keys import ApiKey
-from ragkit.server.pipelines import Outcome, Piece, Turn, pipeline_of
+from ragkit.server.pipelines import Outcome, Piece, PipelineRequest, pipeline_of
 from ragkit.server.sse import DONE, EventStream, event, guarded
 from ragkit.server.state import Admission, Reader, ServerState, State, admitted
 
@@ -42,7 +42,7 @@ class Replying:
     state: ServerState
     key: ApiKey
     model: str
-    turn: Turn
+    turn: PipelineRequest
     limit: int | None = None
 
     @property
@@ -140,7 +140,7 @@ async def complete(body: ChatBody, request: Request, state: State, key: Reader) 
     With `stream` the text comes as it is written. Citations are `annotations` of the message.
     """
     messages = [one.message() for one in body.messages]
-    turn = Turn(
+    turn = PipelineRequest(
         messages=messages,
         tenant=key.tenant,
         options=call_options(body, body.limit, body.stops),

@@ -1,4 +1,4 @@
-"""What a model's name stands for: documents with answers, an agent over them, or the LLM itself."""
+"""The pipelines behind model names: answers from documents, agents, and the LLM itself."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -15,7 +15,7 @@ from ragkit.server.errors import ApiError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class PipelineRequest:
     """A request to a pipeline.
 
     Attributes:
@@ -61,9 +61,9 @@ class Piece:
 
 
 class ReplyPipeline(Protocol):
-    """Whatever a model's name stands for."""
+    """A pipeline that replies to a conversation."""
 
-    def stream(self, turn: Turn) -> AsyncGenerator[Piece]:
+    def stream(self, turn: PipelineRequest) -> AsyncGenerator[Piece]:
         """Reply to a conversation: the text as it is written, then the outcome."""
         ...
 
@@ -74,7 +74,7 @@ class RagPipeline:
 
     rag: AsyncRAG
 
-    async def stream(self, turn: Turn) -> AsyncGenerator[Piece]:
+    async def stream(self, turn: PipelineRequest) -> AsyncGenerator[Piece]:
         """See `ReplyPipeline.stream`."""
         question, history = asked(turn.messages)
         given = turn.extension
@@ -111,7 +111,7 @@ class LlmPipeline:
 
     llm: LLM
 
-    async def stream(self, turn: Turn) -> AsyncGenerator[Piece]:
+    async def stream(self, turn: PipelineRequest) -> AsyncGenerator[Piece]:
         """See `ReplyPipeline.stream`."""
         async with aclosing(self.llm.stream(turn.messages, **turn.options)) as deltas:
             async for delta in deltas:
@@ -134,7 +134,7 @@ class AgentPipeline:
     llm: LLM
     pattern: Pattern
 
-    async def stream(self, turn: Turn) -> AsyncGenerator[Piece]:
+    async def stream(self, turn: PipelineRequest) -> AsyncGenerator[Piece]:
         """See `ReplyPipeline.stream`."""
         from ragkit.agents import plan_and_execute, react, rewoo, stream
         from ragkit.agents.events import AnswerText, Finished

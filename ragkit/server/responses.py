@@ -15,7 +15,7 @@ from ragkit.server.bodies import ResponsesBody
 from ragkit.server.chat import Replying, begun, call_options, chained, whole
 from ragkit.server.citations import annotations, extension_json
 from ragkit.server.errors import api_error
-from ragkit.server.pipelines import Outcome, Piece, Turn
+from ragkit.server.pipelines import Outcome, Piece, PipelineRequest
 from ragkit.server.sse import EventStream, event, guarded
 from ragkit.server.state import Reader, State
 
@@ -25,7 +25,7 @@ router = APIRouter(tags=["chat"])
 @router.post("/v1/responses", summary="Answer an input", response_model=None)
 async def respond(body: ResponsesBody, request: Request, state: State, key: Reader) -> Response:
     """Answer from the documents, as OpenAI's Responses API does; nothing is stored."""
-    turn = Turn(
+    turn = PipelineRequest(
         messages=body.messages(),
         tenant=key.tenant,
         options=call_options(body, body.max_output_tokens),

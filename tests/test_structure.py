@@ -1,0 +1,83 @@
+"""The rules of the code's structure that no linter holds."""
+
+import ast
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("ragkit", "agents", "ingest")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+FINDER = re.compile(r"^\| (?P<behaviour>[^|]+?) \| `(?P<path>[^`|]+)` \| (?P<names>[^|]+) \|$", re.M)
+
+
+def trees() -> Iterator[tuple[Path, ast.Module]]:
+    """Every module of the product; links are not followed."""
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_a_class_name_stands_once() -> None:
+    names = Counter(
+        node.name for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_a_summary_line_does_not_begin_with_a_question_word() -> None:
+    found = [
+        f"{path}: {text.splitlines()[0]}"
+        for path, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, DOCUMENTED)
+        and (text := ast.get_docstring(node))
+        and re.match(r"(What|How|Whose|Where|Whether)\b", text)
+    ]
+    assert found == []
+
+
+def test_every_module_stands_in_the_contract_of_layers() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
+    known = {name.strip() for row in layers for name in re.split("[|:]", row)}
+    tops = {
+        path.stem if path.is_file() else path.name
+        for path in (ROOT / "ragkit").iterdir()
+        if (path.is_dir() and (path / "__init__.py").exists()) or path.suffix == ".py"
+    }
+    assert {f"ragkit.{name}" for name in tops - {"__init__"}} == known
+
+
+def rows() -> list[tuple[str, str, list[str]]]:
+    """The rows of docs/find.md: behaviour, path, names."""
+    page = (ROOT / "docs" / "find.md").read_text(encoding="utf-8")
+    return [
+        (row["behaviour"], row["path"], re.findall(r"`([^`]+)`", row["names"]))
+        for row in FINDER.finditer(page)
+    ]
+
+
+def test_the_finder_lists_many_behaviours() -> None:
+    assert len(rows()) >= 40
+
+
+@pytest.mark.parametrize(("behaviour", "path", "names"), rows())
+def test_what_the_finder_names_is_there(behaviour: str, path: str, names: list[str]) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert names, behaviour
+    tree = ast.parse(text)
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, DOCUMENTED[1:])}
+    assigned = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    assert set(names) <= defined | assigned
