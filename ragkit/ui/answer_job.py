@@ -7,12 +7,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from ragkit.core.protocols import Answerer, StreamingAnswerer
+from ragkit.answering.chat import Chat, ChatAnswer
 from ragkit.core.settings import Settings
-from ragkit.core.types import Answer, Hit
+from ragkit.core.types import Message
+from ragkit.retrieval.results import Hits
 from ragkit.ui.background import Job, sentence
 from ragkit.ui.conversations import Owner, Turn
-from ragkit.ui.follow_up import standalone_question
 from ragkit.ui.stored_answer import StoredAnswer, stored
 from ragkit.ui.workspace import Workspace
 
@@ -94,47 +94,48 @@ class AnswerJob:
     async def _answered(self) -> StoredAnswer:
         request, written = self.request, self.written
         rag = self._workspace.variant(request.settings)
-        if request.turns:
-            await self._complete_question()
-        written.phase = "searching"
-        hits = await rag.search(written.asked, where=request.where or None, explain=True)
+        generative = request.settings.answer.mode == "generative"
+        chat = Chat(
+            search=self._search,
+            answerer=rag.answerer,
+            llm=self._workspace.llm(request.settings.llm.model) if generative else None,
+        )
+        history = [_message(turn) for turn in request.turns]
+        if history and chat.llm is None:
+            written.notes.append(NO_HISTORY)
+        elif history:
+            written.phase = "reading the conversation"
+        started = time.perf_counter()
+        async with aclosing(chat.stream(request.question, history)) as deltas:
+            async for delta in deltas:
+                written.text += delta.text
+                if delta.reply is not None:
+                    return self._kept(delta.reply, time.perf_counter() - started)
+        raise AssertionError("a stream of an answer ends with the whole answer")
+
+    async def _search(self, query: str) -> Hits:
+        """Search, and note what that took and what was searched for."""
+        written = self.written
+        written.phase, written.asked = "searching", query
+        if query != self.request.question:
+            written.notes.append(f"Searched for: {query}")
+        rag = self._workspace.variant(self.request.settings)
+        hits = await rag.search(query, where=self.request.where or None, explain=True)
         if hits.explanation is not None:
             written.seconds |= hits.explanation.seconds
         written.phase = "answering"
-        started = time.perf_counter()
-        answer = await self._written_answer(rag.answerer, hits)
-        written.seconds["answer"] = time.perf_counter() - started
+        return hits
+
+    def _kept(self, reply: ChatAnswer, seconds: float) -> StoredAnswer:
+        written = self.written
+        written.seconds["answer"] = max(0.0, seconds - sum(written.seconds.values()))
         return stored(
-            answer,
-            by=answered_by(request.settings),
-            asked=written.asked,
+            reply.answer,
+            by=answered_by(self.request.settings),
+            asked=reply.query,
             notes=tuple(written.notes),
             seconds=dict(written.seconds),
         )
-
-    async def _complete_question(self) -> None:
-        """Fill in the question from the conversation, where a model can."""
-        request, written = self.request, self.written
-        llm = self._workspace.llm(request.settings.llm.model)
-        if llm is None or request.settings.answer.mode != "generative":
-            written.notes.append(NO_HISTORY)
-            return
-        written.phase = "reading the conversation"
-        started = time.perf_counter()
-        written.asked = await standalone_question(llm, request.turns, request.question)
-        written.seconds["condense"] = time.perf_counter() - started
-        if written.asked != request.question:
-            written.notes.append(f"Searched for: {written.asked}")
-
-    async def _written_answer(self, answerer: Answerer, hits: Sequence[Hit]) -> Answer:
-        asked = self.written.asked
-        if isinstance(answerer, StreamingAnswerer):
-            async with aclosing(answerer.stream(asked, hits)) as deltas:
-                async for delta in deltas:
-                    self.written.text += delta.text
-                    if delta.answer is not None:
-                        return delta.answer
-        return await answerer.answer(asked, hits)
 
     def _ended(self, outcome: Literal["stopped", "failed"], text: str) -> StoredAnswer:
         return StoredAnswer(
@@ -154,3 +155,7 @@ def answered_by(settings: Settings) -> str:
     return {"reader": "packaged reader", "extractive": "sentences of the documents"}[
         settings.answer.mode
     ]
+
+
+def _message(turn: Turn) -> Message:
+    return Message(role="user" if turn.answer is None else "assistant", content=turn.text)

@@ -1,7 +1,8 @@
 """What stands around every page: the list of pages, the sidebar's head, the state of loading."""
 
 import functools
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -9,7 +10,6 @@ from streamlit.navigation.page import Page
 from ragkit.core.errors import RagkitError
 from ragkit.ui.readiness import LoadStep
 from ragkit.ui.session import show_error
-from ragkit.ui.views import ask, documents, inspect, system
 from ragkit.ui.workspace import Workspace
 
 _REFRESH_S = 0.5
@@ -19,12 +19,12 @@ _SIGNS: Mapping[str, str] = {
     "ready": ":material/check:",
     "failed": ":material/error:",
 }
-Show = Callable[[Workspace], None]
-_PAGES: tuple[tuple[str, str, str, Show], ...] = (
-    ("Ask", "ask", ":material/forum:", ask.show),
-    ("Documents", "documents", ":material/folder_open:", documents.show),
-    ("Inspect", "inspect", ":material/compare_arrows:", inspect.show),
-    ("System", "system", ":material/monitor_heart:", system.show),
+_PAGES: tuple[tuple[str, str, str], ...] = (
+    ("Ask", "ask", ":material/forum:"),
+    ("Documents", "documents", ":material/folder_open:"),
+    ("Inspect", "inspect", ":material/compare_arrows:"),
+    ("Agents", "agents", ":material/smart_toy:"),
+    ("System", "system", ":material/monitor_heart:"),
 )
 
 
@@ -32,27 +32,23 @@ def pages(workspace: Workspace) -> list[Page]:
     """Return the pages, the first one as the default."""
     return [
         st.Page(
-            guarded(workspace, path, show),
+            functools.partial(show_page, workspace, path),
             title=title,
             icon=icon,
             url_path=path,
             default=not number,
         )
-        for number, (title, path, icon, show) in enumerate(_PAGES)
+        for number, (title, path, icon) in enumerate(_PAGES)
     ]
 
 
-def guarded(workspace: Workspace, path: str, show: Show) -> Callable[[], None]:
-    """Return a page that shows ragkit's errors as a sentence."""
-
-    @functools.wraps(show)
-    def page() -> None:
-        try:
-            show(workspace)
-        except RagkitError as error:
-            show_error(workspace, path, error)
-
-    return page
+def show_page(workspace: Workspace, path: str) -> None:
+    """Draw a page; ragkit's errors become a sentence. Its module is loaded when first needed."""
+    view = importlib.import_module(f"ragkit.ui.views.{path}")
+    try:
+        view.show(workspace)
+    except RagkitError as error:
+        show_error(workspace, path, error)
 
 
 def show_sidebar_head(workspace: Workspace) -> None:

@@ -1,13 +1,14 @@
 """Starting the application: Streamlit's settings and its server."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from ragkit.core.errors import ConfigError, MissingExtraError
 from ragkit.core.settings import Settings
 from ragkit.ui.options import Options
+from ragkit.ui.workspace import Workspace, install
 
 APP = Path(__file__).with_name("app.py")
 
@@ -51,8 +52,12 @@ def streamlit_config(options: Options, settings: Settings) -> dict[str, ConfigVa
     return config
 
 
-def launch(options: Options) -> None:
+def launch(options: Options, make: Callable[[Settings], Workspace] | None = None) -> None:
     """Start the server and block until it is stopped.
+
+    Args:
+        options: Of the command line.
+        make: Makes the workspace, instead of one of the settings.
 
     Raises:
         MissingExtraError: Streamlit is not installed.
@@ -66,10 +71,9 @@ def launch(options: Options) -> None:
     from starlette.middleware import Middleware
 
     from ragkit.ui.owner_cookie import OwnerCookie
-    from ragkit.ui.workspace import Workspace, install
 
     check_port(options)
-    install(lambda: Workspace(options, settings=settings))
+    install(lambda: make(settings) if make else Workspace(options, settings=settings))
     App(APP, middleware=[Middleware(OwnerCookie)]).run(config=streamlit_config(options, settings))
 
 

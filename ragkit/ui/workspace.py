@@ -20,9 +20,11 @@ from ragkit.ui.failures import FailureHandler, FailureLog
 from ragkit.ui.latency import Latencies
 from ragkit.ui.options import Options
 from ragkit.ui.readiness import LoadStep, Readiness
+from ragkit.ui.run_store import RunStore
 from ragkit.ui.shared_rag import PassageVectors, SharedRAG
 
 if TYPE_CHECKING:
+    from ragkit.ui.agent_run import AgentRun
     from ragkit.ui.answer_job import AnswerJob
     from ragkit.ui.doctor import DoctorCheck
     from ragkit.ui.ingestion import Ingestion
@@ -49,6 +51,9 @@ class Workspace:
         failures: What failed.
         latencies: Times by stage.
         answers: Answers in progress, by conversation.
+        agent_runs: The last run of an agent of each owner.
+        kept_agent_runs: Runs that are in the store already.
+        agent_store: Kept runs.
         doctor: The last run of `ragkit doctor`.
         ingestion: The ingestion that runs, or the last one.
         revision: Grows with every change of the documents, so that kept searches are not stale.
@@ -81,6 +86,9 @@ class Workspace:
                 LoadStep(name="answers", load=self._load_answerer),
             ]
         )
+        self.agent_runs: dict[str, "AgentRun"] = {}
+        self.kept_agent_runs: list["AgentRun"] = []
+        self.agent_store = RunStore(self.data / "agents")
         self.doctor: Job[list["DoctorCheck"]] | None = None
         self.ingestion: "Ingestion | None" = None
         self.revision = 0

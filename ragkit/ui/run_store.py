@@ -1,0 +1,82 @@
+"""Runs of agents kept as files, each owner's in a folder of their own; and the recordings."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ragkit.core.errors import InputError
+from ragkit.ui.conversations import Owner
+from ragkit.ui.run_events import KeptRun
+
+RECORDINGS = Path(__file__).with_name("recordings")
+_KEPT = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFile:
+    """A kept run: its file and its question."""
+
+    path: Path
+    question: str
+
+
+class RunStore:
+    """Runs of agents in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; it is made when first needed."""
+        self._folder = folder
+
+    def folder(self, owner: Owner) -> Path:
+        """Return the folder of an owner; the name is not part of the path as it is a secret."""
+        digest = hashlib.sha256(f"{owner.tenant}\x1f{owner.name}".encode()).hexdigest()[:32]
+        return self._folder / digest
+
+    def save(self, owner: Owner, run: KeptRun) -> Path:
+        """Keep a run, and the last 50 of an owner.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        folder = self.folder(owner)
+        path = folder / f"{time.time_ns()}.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(run.model_dump_json(), encoding="utf-8")
+            for old in sorted(folder.glob("*.json"))[:-_KEPT]:
+                old.unlink()
+        except OSError as error:
+            raise InputError(
+                f"The run cannot be kept in {str(folder)!r}: {error.strerror or error}. "
+                "Fix: give a folder that can be written with --data."
+            ) from error
+        return path
+
+    def list(self, owner: Owner) -> list[RunFile]:
+        """Return the owner's runs, the newest first."""
+        found: list[RunFile] = []
+        for path in sorted(self.folder(owner).glob("*.json"), reverse=True):
+            found.append(RunFile(path=path, question=load_kept_run(path).question))
+        return found
+
+
+def load_kept_run(path: Path) -> KeptRun:
+    """Read a kept run.
+
+    Raises:
+        InputError: The file is gone or holds something else.
+    """
+    try:
+        return KeptRun.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{path.name!r} is no run that can be shown. Fix: delete it and run the agent again."
+        ) from error
+
+
+def recordings() -> list[Path]:
+    """Return the recordings that come with ragkit."""
+    return sorted(RECORDINGS.glob("*.json"))

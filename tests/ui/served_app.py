@@ -1,0 +1,56 @@
+"""The application with doubles in the place of models, for tests in a browser.
+
+Run as a command: `python tests/ui/served_app.py --index DIR --data DIR --port N`.
+"""
+
+import json
+import sys
+
+from ragkit.core.settings import AnswerSettings, Settings
+from ragkit.testing.agents import says_action, says_finish, says_plan
+from ragkit.testing.embedder import HashEmbedder
+from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
+from ragkit.ui.launch import launch
+from ragkit.ui.options import Options, parse_options
+from ragkit.ui.workspace import Workspace
+
+LONG = "long"
+"""A question with this word gets a reply that goes on for minutes."""
+
+
+def reply(call: ScriptedCall) -> str:
+    """Reply as a model would: agents by the question, everything else at random."""
+    prompt = call.prompt
+    grammar = "" if call.grammar is None else call.grammar.ebnf
+    if "standalone" in prompt.lower() or '"question"' in json.dumps(grammar)[:400]:
+        return json.dumps({"question": "How long do refunds take?"}, separators=(",", ":"))
+    if "save_note" in prompt:
+        return _noting(prompt)
+    if "#E1" in grammar or "Write the whole plan at once" in prompt:
+        return says_plan(
+            ("search_documents", {"query": "refunds"}), ("calculator", {"expression": "5*24"})
+        )
+    return random_replies(7, ending=0.02)(call)
+
+
+def _noting(prompt: str) -> str:
+    if "The note was saved" in prompt or "refused" in prompt:
+        return says_finish("It is done.", "Nothing is left to do.")
+    return says_action("I write it down.", ("save_note", {"text": "Refunds take 5 days."}))
+
+
+def make(options: Options, settings: Settings) -> Workspace:
+    """Return a workspace that loads no model."""
+    llm = ScriptedLLM(reply, delay_s=0.05)
+    scripted = settings.model_copy(
+        update={
+            "answer": AnswerSettings(mode="extractive", threshold=0.0),
+            "llm": settings.llm.model_copy(update={"model": llm.model}),
+        }
+    )
+    return Workspace(options, settings=scripted, embedder=HashEmbedder(), llm=llm)
+
+
+if __name__ == "__main__":
+    given = parse_options(sys.argv[1:])
+    launch(given, lambda settings: make(given, settings))
