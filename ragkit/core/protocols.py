@@ -1,4 +1,4 @@
-"""The seams: what each replaceable part promises. Contract suites are in `ragkit.testing`."""
+"""The protocols of the replaceable parts. Contract suites are in `ragkit.testing`."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Loader(Protocol):
 
     @property
     def identity(self) -> str:
-        """Name and version; a change makes the next ingestion load the document anew."""
+        """Name and version; a change makes the next ingestion load the document again."""
         ...
 
     def load(self, data: bytes, *, uri: str) -> Document:
@@ -64,11 +64,14 @@ class Chunker(Protocol):
 
     @property
     def identity(self) -> str:
-        """Name and parameters; a change makes the next ingestion chunk every document anew."""
+        """Name and parameters; a change makes the next ingestion chunk every document again."""
         ...
 
-    def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
-        """Chunks in reading order whose spans cover the whole text, without gaps."""
+    def chunk(self, document: Document) -> list[Chunk]:
+        """Return chunks in reading order whose spans cover the whole text, without gaps.
+
+        Their ids are set by `ragkit.core.types.versioned`.
+        """
         ...
 
 
@@ -150,12 +153,35 @@ class Entry:
     vectors: FloatArray | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVersion:
+    """One write of a document's generation, as it is found in a store.
+
+    Attributes:
+        tenant: Of the chunks.
+        version: Id of the write.
+        generation: Version of the document that it wrote.
+        chunks: Number of chunks.
+        pending: The writer may still be at work: its lease has not run out.
+    """
+
+    tenant: str
+    version: str
+    generation: str
+    chunks: int
+    pending: bool = False
+
+
 class Index(Protocol):
-    """Stores chunks with their vectors, text statistics and metadata, and finds them again."""
+    """Stores chunks with their vectors, text statistics and metadata, and finds them again.
+
+    Any number of processes may read and write at the same time. Of each document only the current
+    generation is ever found, whatever a crash or another writer has left beside it.
+    """
 
     @property
     def identity(self) -> IndexIdentity:
-        """What the index was built with."""
+        """The parts that the index was built with."""
         ...
 
     @property
@@ -164,7 +190,7 @@ class Index(Protocol):
         ...
 
     async def search(self, query: LegQuery) -> Legs:
-        """Run both legs in one round trip.
+        """Run both legs of a query.
 
         Raises:
             InputError: The filter names an unknown field or a value of the wrong type.
@@ -172,38 +198,75 @@ class Index(Protocol):
         ...
 
     async def fetch(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
-        """The tenant's chunks with these ids, in that order; unknown ids are left out."""
+        """Return the tenant's chunks with these ids, in that order, without those unknown."""
         ...
 
     async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
-        """All chunks of the tenant's documents at these uris, in no order."""
-        ...
+        """Return all chunks of the tenant's documents, in the order of the uris, then of reading.
 
-    async def commit(self, entries: Sequence[Entry]) -> None:
-        """Store documents: new chunks, then their records, then the old generation's deletion.
-
-        A crash in between leaves the old or the new version findable; `repair` finishes the job.
+        Takes as long as these documents have chunks, however large the index is.
         """
         ...
 
-    async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Remove documents: their records first, then their chunks."""
+    async def vectors(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> FloatArray:
+        """Return the whole vectors of chunks, float32 `[n, dimensions]`, in the order of the ids.
+
+        Raises:
+            InputError: One of these chunks is not stored, or has no vector.
+        """
         ...
 
-    async def records(self, *, tenant: str | None = DEFAULT_TENANT) -> list[DocumentRecord]:
-        """The manifest, of one tenant or (None) of all."""
+    async def records(
+        self,
+        uris: Sequence[str] | None = None,
+        *,
+        tenant: str | None = DEFAULT_TENANT,
+        source: str | None = None,
+    ) -> list[DocumentRecord]:
+        """Return the records of documents.
+
+        Args:
+            uris: Only of these documents, in that order; takes as long as there are uris.
+            tenant: Of this tenant, or of all where None, which goes without uris.
+            source: Only of documents that came from there.
+        """
         ...
 
-    async def generations(self) -> Mapping[str, int]:
-        """Number of stored chunks of every generation, over all tenants."""
+    async def commit(self, entries: Sequence[Entry]) -> None:
+        """Store documents, each as its new current generation.
+
+        The new chunks are stored first, then the record that makes them current, then the old
+        generation is deleted. After a crash in between, the old or the new one is found, never
+        both, and the next commit of the same writer, or `repair`, finishes the job. Of two writers
+        that commit the same document, the later record counts.
+
+        Raises:
+            InputError: A document cannot be stored and read back unchanged; none is stored then.
+        """
         ...
 
-    async def drop_generations(self, generations: Sequence[str]) -> None:
-        """Delete all chunks of these generations."""
+    async def touch(self, records: Sequence[DocumentRecord]) -> None:
+        """Overwrite records whose generation is still the stored one; leave the others."""
+        ...
+
+    async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> int:
+        """Remove documents, their records first, and return the number of those removed."""
+        ...
+
+    async def versions(self, *, tenant: str | None = DEFAULT_TENANT) -> list[StoredVersion]:
+        """Return every stored write of a generation, of one tenant or (None) of all."""
+        ...
+
+    async def drop(self, versions: Sequence[StoredVersion]) -> None:
+        """Delete the chunks of these writes, where no record names their generation."""
+        ...
+
+    async def discard(self, records: Sequence[DocumentRecord]) -> int:
+        """Remove documents that are still as these records say, and return their number."""
         ...
 
     async def optimize(self) -> None:
-        """Build what makes search fast; call after bulk loading."""
+        """Build the structures that make search fast; call after bulk loading."""
         ...
 
     async def close(self) -> None:
@@ -212,7 +275,7 @@ class Index(Protocol):
 
 
 class ReplyGrammar(Protocol[T_co]):
-    """What a reply may say; `ragkit.grammar` builds them."""
+    """The grammar of a reply; `ragkit.grammar` builds them."""
 
     @property
     def ebnf(self) -> str:
@@ -233,7 +296,7 @@ class ReplyGrammar(Protocol[T_co]):
         ...
 
     def __hash__(self) -> int:
-        """Of its content."""
+        """Hash of its content."""
         ...
 
     def parse(self, text: str) -> T_co:
@@ -246,16 +309,16 @@ class ReplyGrammar(Protocol[T_co]):
 
 
 class CallOptions(TypedDict, total=False):
-    """How a model decodes; what is left out is the model's or server's own default.
+    """Options of decoding; those left out have the model's or server's own default.
 
     Attributes:
-        max_tokens: Where the reply is cut at the latest. With a grammar it is never cut: the
+        max_tokens: Length at which the reply is cut at the latest. With a grammar it is never cut: the
             grammar is fitted to this number of tokens.
         temperature: 0 for the likeliest token each time.
         top_p: Share of the probability that is sampled from.
         top_k: Number of tokens that are sampled from.
         min_p: Probability of the least likely token sampled from, relative to the likeliest.
-        repetition_penalty: Above 1 to make tokens less likely that were said already.
+        repetition_penalty: Above 1 to make tokens less likely that occurred already.
         seed: The same seed gives the same reply, on the same model and machine.
         stop: Texts that end the reply; they are not part of it.
         n: Number of replies; all but the first are `Reply.alternatives`.
@@ -281,7 +344,7 @@ class LLM(Protocol):
 
     @property
     def model(self) -> str:
-        """Its name; empty until the server told it, where none was chosen."""
+        """The model's name; empty until the server reports it, where none was chosen."""
         ...
 
     async def context_tokens(self) -> int:
@@ -347,12 +410,12 @@ class Tool(Protocol):
 
     @property
     def name(self) -> str:
-        """What the model calls it by: letters, digits and underscores."""
+        """The name that the model calls it by: letters, digits and underscores."""
         ...
 
     @property
     def description(self) -> str:
-        """What it does, for the model to choose by."""
+        """Its purpose, for the model to choose by."""
         ...
 
     @property
@@ -362,19 +425,19 @@ class Tool(Protocol):
 
     @property
     def permission(self) -> Permission:
-        """Whether it only looks, changes something, or needs a person's approval."""
+        """Its right: to read, to change something, or to act only with a person's approval."""
         ...
 
     async def call(self, arguments: Mapping[str, Json], *, key: str) -> ToolResult:
-        """Do it.
+        """Run the tool.
 
         Args:
             arguments: By `parameters`.
-            key: Names this call for good: the same key after a crash means the same call, which a
+            key: Identity of this call: the same key after a crash means the same call, which a
                 `write` tool passes on so that it has its effect once.
 
         Raises:
-            ToolError: It could not be done; the message is shown to the model.
+            ToolError: The call failed; the message is shown to the model.
         """
         ...
 

@@ -40,7 +40,8 @@ class IndexSettings(_Section):
     `location` is a folder (Qdrant Edge, in process), an `http(s)://` URL (Qdrant server) or
     `":memory:"`. A search first compares prefixes of `search_dimensions`; they are quantised to
     `int8`, to `binary`, which finds less (`benchmarks/quantization.py`), or not (`none`). That
-    applies when an index is created, as do `shards` and `replicas` of a server's.
+    applies when an index is created, as do `shards`, `replicas` and `many_tenants` (one HNSW graph
+    for each tenant instead of one for all) of a server's.
 
     `wait_s` is how long a folder is waited for while another process uses it. `timeout_s` bounds
     one request to a server, `retry_s` all tries of it; `lease_s` is how long other writers leave an
@@ -56,6 +57,7 @@ class IndexSettings(_Section):
     fields: Mapping[str, FieldType] = Field(default_factory=dict[str, FieldType])
     shards: Positive = 1
     replicas: Positive = 1
+    many_tenants: bool = False
     timeout_s: Seconds = 30.0
     retry_s: Annotated[float, Field(ge=0)] = 60.0
     wait_s: Annotated[float, Field(ge=0)] = 10.0
@@ -109,8 +111,9 @@ class RetrievalSettings(_Section):
 
     `fusion` joins the legs by their scores, scaled, or by reciprocal ranks with `rrf_k`. Weights
     that are left out are those that were fitted with the embedder, 1 and 1 for most
-    (`ragkit.retrieval.fusion`). `rerank_weight` is the reranker's share in the final order, the rest the fused
-    score's; where left out it is the reranker's own, 0.3 for the packaged one, 1 for others.
+    (`ragkit.retrieval.fusion`). `rerank_weight` is the reranker's share in the final order, the
+    rest the fused score's; where left out it is the reranker's own, 0.3 for the packaged one, 1 for
+    others.
 
     With `drop_duplicates`, a chunk whose text equals that of a better one is left out. `transform`
     is what is made of a query first; `mmr_lambda` turns maximal marginal relevance on, over so
@@ -135,13 +138,14 @@ class RetrievalSettings(_Section):
 
 
 class AnswerSettings(_Section):
-    """Answers are spans that the packaged reader finds, whole sentences, or a language model's.
+    """How questions are answered.
 
-    `mode` says which: `reader`, `extractive` or `generative`, which takes the model of `llm.model`.
-    `threshold` is the confidence, 0 to 1, below which the first two abstain.
+    `mode` is `snippet` (the sentences, steps or code that answer, with a short answer marked in
+    them), `reader` (a short span), `extractive` (sentences) or `generative`, which takes the model
+    of `llm.model`. `threshold` is the confidence, 0 to 1, below which the first three abstain.
     """
 
-    mode: Literal["reader", "extractive", "generative"] = "reader"
+    mode: Literal["snippet", "reader", "extractive", "generative"] = "reader"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     max_quotes: Positive = 3
 

@@ -49,6 +49,11 @@ def server_url(location: str) -> str | None:
     return f"http://{location}" if _HOST_AND_PORT.fullmatch(location) else None
 
 
+def folder(location: str) -> Path:
+    """Return the folder of a location; `~` is the home folder."""
+    return Path(location).expanduser()
+
+
 async def build_index(
     settings: IndexSettings, identity: IndexIdentity, *, create: bool = True
 ) -> Index:
@@ -72,9 +77,10 @@ async def build_index(
     from ragkit.index.edge import EdgeIndex
 
     return await EdgeIndex.open(
-        Path(location).expanduser(),
+        folder(location),
         identity,
         fields=settings.fields,
         create=create,
         quantization=settings.quantization,
+        wait_s=settings.wait_s,
     )

@@ -1,67 +1,82 @@
 """The embedded store: the Qdrant Edge engine in this process, in one folder."""
 
 import asyncio
-import errno
 import logging
 import shutil
-import uuid
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import qdrant_edge as qe
 
-from ragkit.core.errors import IndexLocked, IndexMismatch, InputError, ProviderError
-from ragkit.core.filters import BUILT_IN_FIELDS
-from ragkit.core.protocols import Entry, LegQuery, Legs
+from ragkit.core.errors import InputError
+from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
+from ragkit.core.tenant import check_tenant, check_tenants
 from ragkit.core.types import (
     DEFAULT_TENANT,
     Chunk,
     DocumentRecord,
     FieldType,
+    FloatArray,
     IndexIdentity,
     Quantization,
+    chunk_id,
 )
-from ragkit.index import layout
+from ragkit.index import edge_folder, layout, validation
+from ragkit.index.changes import Change, by_tenant, read_change
 from ragkit.index.edge_points import (
     DIALECT,
-    FIELD_PARAMS,
     Condition,
     among,
+    change_point,
     chunk_points,
-    chunks_of,
     equals,
     leg_requests,
-    old_generations,
+    of_kind,
+    of_versions,
     record_point,
-    text_params,
     vectors_config,
 )
+from ragkit.index.edge_store import EdgeStore
 from ragkit.index.filter_translation import translate
+from ragkit.index.visibility import MAX_ATTEMPTS, FoundVersion, found_versions, obsolete, uris_of
+from ragkit.index.visibility import without as legs_without
 
 logger = logging.getLogger(__name__)
 
-PROVIDER = "qdrant-edge"
 _EVERYTHING = 10**9
-_MIN_FREE_BYTES = 128 * 2**20
 _FETCHED_AT_ONCE = 64
 _UPSERT_POINTS = 500
+_LEASE_S = 10**9
+"""The folder's lock is the lease: a change that is found when it is taken was abandoned."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class EdgeIndex:
-    """An index in a folder, opened by one process at a time."""
+    """An index in a folder, used by one process at a time and handed over when another waits."""
 
-    def __init__(self, shard: qe.EdgeShard, *, path: Path, stored: layout.StoredIdentity) -> None:
-        """Wrap an open shard; use `EdgeIndex.open`."""
-        self._shard = shard
+    def __init__(
+        self,
+        path: Path,
+        identity: IndexIdentity,
+        *,
+        fields: Mapping[str, FieldType],
+        wait_s: float,
+    ) -> None:
+        """Name an index that is there; use `EdgeIndex.open`."""
         self._path = path
-        self._identity, self._fields = stored
+        self._identity, self._fields = identity, dict(fields)
         # Grows only, and before a tenant's first point is stored.
-        self._tenants = {str(hit.value) for hit in self._facet("tenant")}
-        self._closed = False
+        self._tenants: set[str] = set()
+        self._write_lock = threading.Lock()
+        self._writes_begun = self._writes_ended = 0
+        self._unfinished = False
+        self._store = EdgeStore(path, wait_s=wait_s, opened=self._opened)
 
     @classmethod
     async def open(
@@ -72,42 +87,49 @@ class EdgeIndex:
         fields: Mapping[str, FieldType] | None = None,
         create: bool = True,
         quantization: Quantization = "int8",
+        wait_s: float = 10.0,
     ) -> Self:
-        """Open the index in a folder, and create it there if it may be, quantised so.
+        """Open the index in a folder, and create it there where it is missing.
+
+        Args:
+            path: The folder.
+            identity: The parts that the index is, or must be, built with.
+            fields: Declared fields.
+            create: Create the index where it is missing.
+            quantization: Of the searched prefixes of a new index.
+            wait_s: Seconds that a call waits for another process.
 
         Raises:
             InputError: There is no index, and `create` is False.
             IndexMismatch: It was built with another model, analysis, layout or field type.
-            IndexLocked: It is open elsewhere.
+            IndexLocked: Another process did not release it in time.
         """
-        checked = layout.check_fields(fields or {})
+        checked = validation.check_fields(fields or {})
         config = vectors_config(identity, quantization) if create else None
-        return await asyncio.to_thread(cls._open, path, identity, checked, config)
+        index = cls(path, identity, fields=checked, wait_s=wait_s)
+        await asyncio.to_thread(index._prepare, config)
+        return index
 
-    @classmethod
-    def _open(
-        cls,
-        path: Path,
-        identity: IndexIdentity,
-        fields: Mapping[str, FieldType],
-        config: qe.EdgeConfig | None,
-    ) -> Self:
-        with _translated(path):
-            if not (path / "edge_config.json").is_file():
+    def _prepare(self, config: qe.EdgeConfig | None) -> None:
+        with edge_folder.translated(self._path):
+            if not edge_folder.exists(self._path):
                 if config is None:
-                    raise InputError(layout.no_index(str(path)))
-                _create(path, identity, fields, config)
-            shard = qe.EdgeShard.load(str(path))
-            try:
-                stored = _open_identity(shard, path, identity, fields)
-                return cls(shard, path=path, stored=stored)
-            except BaseException:
-                shard.close()
-                raise
+                    raise InputError(layout.no_index(str(self._path)))
+                edge_folder.create(self._path, self._identity, self._fields, config)
+            with self._store.use():
+                pass
+
+    def _opened(self, shard: qe.EdgeShard) -> None:
+        """Read the state that another process may have changed, and finish what a crash left."""
+        _, self._fields = edge_folder.open_identity(shard, self._path, self._identity, self._fields)
+        self._tenants = set(_facet(shard, "tenant", None))
+        self._unfinished = bool(self._changes(shard, None))
+        if self._unfinished and shutil.disk_usage(self._path).free >= edge_folder.MIN_FREE_BYTES:
+            self._recover(shard)
 
     @property
     def identity(self) -> IndexIdentity:
-        """What the index was built with."""
+        """The parts that the index was built with."""
         return self._identity
 
     @property
@@ -117,139 +139,286 @@ class EdgeIndex:
 
     async def search(self, query: LegQuery) -> Legs:
         """Run both legs in one engine call; chunks are fetched apart, for the few that are kept."""
-        layout.check_leg_query(query, self._identity, self._fields)
+        validation.check_leg_query(query, self._identity, self._fields)
         return await self._run(self._search, query)
 
-    def _search(self, query: LegQuery) -> Legs:
-        # The folder is this process's alone, so its tenants are known: one tenant needs no filter.
-        alone = self._tenants == {query.tenant}
-        legs = self._ranked(query, alone=alone)
+    def _search(self, shard: qe.EdgeShard, query: LegQuery) -> Legs:
+        hidden: dict[str, None] = {}
+        legs, gone = self._searched(shard, query, hidden)
+        for _ in range(MAX_ATTEMPTS - 1):
+            if not gone:
+                break
+            hidden.update(dict.fromkeys(one.version for one in gone.values()))
+            legs, gone = self._searched(shard, query, hidden)
+        return legs_without(legs, gone)
+
+    def _searched(
+        self, shard: qe.EdgeShard, query: LegQuery, hidden: Mapping[str, None]
+    ) -> tuple[Legs, dict[str, FoundVersion]]:
+        """Return what the legs find, and the chunks that are not current."""
+        begun, alone = self._writes_begun, self._tenants == {query.tenant}
+        legs = self._ranked(shard, query, hidden, alone=alone)
         if alone and self._tenants != {query.tenant}:
             # Another tenant's first chunks came in meanwhile.
-            return self._ranked(query, alone=False)
-        return legs
+            legs = self._ranked(shard, query, hidden, alone=False)
+        if self._is_settled(since=begun):
+            return legs, {}
+        ids = list(dict.fromkeys(item for leg in (legs.dense, legs.bm25) for item, _ in leg))
+        found = found_versions(_payloads(shard, ids, keys=["uri", "version"]))
+        return legs, self._obsolete(shard, found, query.tenant)
 
-    def _ranked(self, query: LegQuery, *, alone: bool) -> Legs:
+    def _is_settled(self, *, since: int) -> bool:
+        """Return whether no change is under way or left, nor has begun since this count."""
+        return since == self._writes_begun == self._writes_ended and not self._unfinished
+
+    def _obsolete(
+        self, shard: qe.EdgeShard, found: Mapping[str, FoundVersion], tenant: str
+    ) -> dict[str, FoundVersion]:
+        ids = {layout.record_id(uri, tenant=tenant): uri for uri in uris_of(found)}
+        payloads = _payloads(shard, list(ids), keys=["version"])
+        current = {ids[item]: str((load or {})["version"]) for item, load in payloads.items()}
+        return obsolete(found, current)
+
+    def _ranked(
+        self, shard: qe.EdgeShard, query: LegQuery, hidden: Mapping[str, None], *, alone: bool
+    ) -> Legs:
+        # The folder is this process's alone meanwhile: one tenant needs no filter.
         tenant: list[Condition] = [] if alone else [equals("tenant", query.tenant)]
         where = [translate(query.where, self._fields, DIALECT)] if query.where else []
-        requests = leg_requests(
-            query,
-            self._identity,
-            qe.Filter(must=[*tenant, *where]) if tenant or where else None,
-            None if alone else qe.SearchParams(idf=qe.IdfParams(corpus=qe.Filter(must=tenant))),
-        )
-        names = list(requests)
-        ranked = self._shard.query_batch(qe.QueryBatchRequest(list(requests.values())))
+        must_not: list[Condition] = [among("version", list(hidden))] if hidden else []
+        condition = None
+        if tenant or where or must_not:
+            condition = qe.Filter(must=[*tenant, *where] or None, must_not=must_not or None)
+        params = None
+        if not alone:
+            params = qe.SearchParams(idf=qe.IdfParams(corpus=qe.Filter(must=tenant)))
+        requests = leg_requests(query, self._identity, condition, params)
+        ranked = shard.query_batch(qe.QueryBatchRequest(list(requests.values())))
         legs = {
             name: tuple((str(point.id), point.score) for point in points)
-            for name, points in zip(names, ranked, strict=True)
+            for name, points in zip(requests, ranked, strict=True)
         }
         return Legs(dense=legs.get("dense", ()), bm25=legs.get("bm25", ()), chunks={})
 
     async def fetch(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
-        """The tenant's chunks with these ids, in that order; unknown ids are left out."""
+        """Return the tenant's chunks with these ids, in that order, without those unknown."""
+        check_tenant(tenant)
         if len(ids) <= _FETCHED_AT_ONCE:
             # A few points take less time than handing the work to a thread.
-            self._check_open()
-            with _translated(self._path):
-                return self._fetch(ids, tenant)
+            with edge_folder.translated(self._path), self._store.use_if_open() as shard:
+                if shard is not None:
+                    return self._fetch(shard, ids, tenant)
         return await self._run(self._fetch, ids, tenant)
 
-    def _fetch(self, ids: Sequence[str], tenant: str) -> list[Chunk]:
-        found = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
-        payloads = {str(point.id): point.payload for point in found}
+    def _fetch(self, shard: qe.EdgeShard, ids: Sequence[str], tenant: str) -> list[Chunk]:
+        begun = self._writes_begun
+        payloads = _payloads(shard, ids)
+        if not self._is_settled(since=begun):
+            gone = self._obsolete(shard, found_versions(payloads), tenant)
+            payloads = {item: load for item, load in payloads.items() if item not in gone}
         return layout.read_chunks(ids, payloads, tenant=tenant)
 
     async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
-        """All chunks of the tenant's documents at these uris, in no order."""
-        return await self._run(self._chunks_of, list(uris), tenant)
+        """Return all chunks of the tenant's documents, by uri, then in the order of reading."""
+        return await self._run(self._chunks, validation.check_uris(uris), check_tenant(tenant))
 
-    def _chunks_of(self, uris: list[str], tenant: str) -> list[Chunk]:
-        points, _ = self._shard.scroll(
-            qe.ScrollRequest(
-                filter=chunks_of(uris, tenant),
-                limit=_EVERYTHING,
-                with_payload=True,
-                with_vector=False,
-            )
-        )
-        return [layout.read_chunk(str(point.id), point.payload) for point in points]
+    def _chunks(self, shard: qe.EdgeShard, uris: Sequence[str], tenant: str) -> list[Chunk]:
+        records = self._read(shard, uris, tenant)
+        ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
+        return self._fetch(shard, ids, tenant)
 
-    async def commit(self, entries: Sequence[Entry]) -> None:
-        """Store documents: new chunks, then their records, then the old generation's deletion."""
-        await self._run(self._commit, entries)
+    async def vectors(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> FloatArray:
+        """Return the whole vectors of chunks, float32 `[n, dimensions]`, by their ids."""
+        return await self._run(self._vectors, ids, check_tenant(tenant))
 
-    def _commit(self, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
-        layout.check_entries(entries, self._identity)
-        _check_space(self._path, sum(map(_bytes, entries)), for_what=repr(entries[0].record.uri))
-        self._tenants.update(entry.record.tenant for entry in entries)
-        points = [point for entry in entries for point in chunk_points(entry, self._identity)]
-        for first in range(0, len(points), _UPSERT_POINTS):
-            self._upsert(points[first : first + _UPSERT_POINTS])
-        self._upsert([record_point(entry.record) for entry in entries])
-        for tenant in {entry.record.tenant for entry in entries}:
-            records = [entry.record for entry in entries if entry.record.tenant == tenant]
-            self._delete(old_generations(records))
+    def _vectors(self, shard: qe.EdgeShard, ids: Sequence[str], tenant: str) -> FloatArray:
+        found = shard.retrieve(list(ids), with_payload=["tenant"], with_vector=[layout.FULL])
+        stored: dict[str, object] = {
+            str(point.id): point.vector.get(layout.FULL)
+            for point in found
+            if isinstance(point.vector, dict) and (point.payload or {}).get("tenant") == tenant
+        }
+        return layout.stacked(ids, stored, self._identity.dimensions)
 
-    def _upsert(self, points: list[qe.Point]) -> None:
-        self._shard.update(qe.UpdateOperation.upsert_points(points))
+    async def records(
+        self,
+        uris: Sequence[str] | None = None,
+        *,
+        tenant: str | None = DEFAULT_TENANT,
+        source: str | None = None,
+    ) -> list[DocumentRecord]:
+        """Return the records of documents: of these uris, of a tenant or of all, of a source."""
+        if uris is not None:
+            wanted, of_tenant = validation.check_uris(uris), check_tenant(tenant or "")
+            records = await self._run(self._read, wanted, of_tenant)
+            return [one for one in records if source is None or one.source == source]
+        return await self._run(self._all_records, check_tenants(tenant), source)
 
-    def _delete(self, condition: qe.Filter) -> None:
-        # Even a deletion is written to the log first.
-        _check_space(self._path, 0, for_what="a deletion")
-        self._shard.update(qe.UpdateOperation.delete_points_by_filter(condition))
+    def _read(self, shard: qe.EdgeShard, uris: Sequence[str], tenant: str) -> list[DocumentRecord]:
+        ids = [layout.record_id(uri, tenant=tenant) for uri in uris]
+        payloads = _payloads(shard, ids)
+        return [layout.read_record(payloads[item]) for item in ids if item in payloads]
 
-    async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Remove documents: their records first, then their chunks."""
-        await self._run(self._delete_documents, list(uris), tenant)
-
-    def _delete_documents(self, uris: list[str], tenant: str) -> None:
-        _check_space(self._path, 0, for_what="a deletion")
-        ids: list[qe.PointId] = [layout.record_id(uri, tenant=tenant) for uri in uris]
-        self._shard.update(qe.UpdateOperation.delete_points(ids))
-        self._delete(chunks_of(uris, tenant))
-
-    async def records(self, *, tenant: str | None = DEFAULT_TENANT) -> list[DocumentRecord]:
-        """The manifest, of one tenant or (None) of all."""
-        return await self._run(self._records, tenant)
-
-    def _records(self, tenant: str | None) -> list[DocumentRecord]:
-        must: list[Condition] = [equals("kind", "record")]
-        if tenant is not None:
-            must.append(equals("tenant", tenant))
-        points, _ = self._shard.scroll(
-            qe.ScrollRequest(
-                filter=qe.Filter(must=must),
-                limit=_EVERYTHING,
-                with_payload=True,
-                with_vector=False,
-            )
-        )
+    def _all_records(
+        self, shard: qe.EdgeShard, tenant: str | None, source: str | None
+    ) -> list[DocumentRecord]:
+        keys = {} if source is None else {"source": source}
+        points = _scrolled(shard, of_kind("record", tenant=tenant, **keys))
         return [layout.read_record(point.payload) for point in points]
 
-    async def generations(self) -> Mapping[str, int]:
-        """Number of stored chunks of every generation, over all tenants."""
-        facets = await self._run(self._facet, "generation")
-        return {str(hit.value): hit.count for hit in facets if hit.count}
+    async def commit(self, entries: Sequence[Entry]) -> None:
+        """Store documents: new chunks, then their records, then the old versions' deletion."""
+        await self._run(self._commit, entries)
 
-    def _facet(self, key: str) -> list[qe.FacetHit]:
-        request = qe.FacetRequest(key=key, limit=_EVERYTHING, exact=True)
-        return list(self._shard.facet(request))
+    def _commit(self, shard: qe.EdgeShard, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        validation.check_entries(entries, self._identity)
+        size = sum(map(_bytes, entries))
+        edge_folder.check_space(self._path, size, for_what=repr(entries[0].record.uri))
+        self._tenants.update(entry.record.tenant for entry in entries)
+        with self._writing(shard):
+            for tenant, group in by_tenant(entries).items():
+                records = [entry.record for entry in group]
+                old = self._read(shard, [record.uri for record in records], tenant)
+                change = Change.of(tenant, written=records, replaced=old, lease_s=_LEASE_S)
+                points = [point for one in group for point in chunk_points(one, self._identity)]
+                self._upsert(shard, [change_point(change), *points])
+                self._upsert(shard, [record_point(record) for record in records])
+                self._end(shard, change)
 
-    async def drop_generations(self, generations: Sequence[str]) -> None:
-        """Delete all chunks of these generations."""
-        if generations:
-            await self._run(self._delete, qe.Filter(must=[among("generation", generations)]))
+    @contextmanager
+    def _writing(self, shard: qe.EdgeShard) -> Generator[None]:
+        """Keep other writers of this process out, and let searches know of the change."""
+        with self._write_lock:
+            if self._unfinished:
+                self._recover(shard)
+            self._writes_begun += 1
+            try:
+                yield
+            except BaseException:
+                self._unfinished = True
+                raise
+            finally:
+                self._writes_ended += 1
+
+    def _upsert(self, shard: qe.EdgeShard, points: list[qe.Point]) -> None:
+        for first in range(0, len(points), _UPSERT_POINTS):
+            batch = points[first : first + _UPSERT_POINTS]
+            shard.update(qe.UpdateOperation.upsert_points(batch))
+
+    def _end(self, shard: qe.EdgeShard, change: Change) -> None:
+        """Delete the chunks that a change left, then its note."""
+        left = change.leftovers(self._read(shard, change.uris, change.tenant))
+        if left:
+            self._delete(shard, of_versions(left, tenant=change.tenant))
+        shard.update(qe.UpdateOperation.delete_points([change.id]))
+
+    def _delete(self, shard: qe.EdgeShard, condition: qe.Filter) -> None:
+        shard.update(qe.UpdateOperation.delete_points_by_filter(condition))
+
+    def _changes(self, shard: qe.EdgeShard, tenant: str | None) -> list[Change]:
+        points = _scrolled(shard, of_kind("change", tenant=tenant))
+        return [read_change(str(point.id), point.payload) for point in points]
+
+    def _recover(self, shard: qe.EdgeShard) -> None:
+        for change in self._changes(shard, None):
+            self._end(shard, change)
+        self._unfinished = False
+
+    async def touch(self, records: Sequence[DocumentRecord]) -> None:
+        """Overwrite records whose generation is still the stored one; leave the others."""
+        await self._run(self._touch, records)
+
+    def _touch(self, shard: qe.EdgeShard, records: Sequence[DocumentRecord]) -> None:
+        edge_folder.check_space(self._path, 0, for_what="a record")
+        with self._writing(shard):
+            for record in records:
+                for stored in self._read(shard, [record.uri], check_tenant(record.tenant)):
+                    if stored.generation == record.generation:
+                        point = record_point(replace(record, version=stored.version))
+                        self._upsert(shard, [point])
+
+    async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> int:
+        """Remove documents, their records first, and return the number of those removed."""
+        return await self._run(
+            self._delete_documents, validation.check_uris(uris), check_tenant(tenant)
+        )
+
+    def _delete_documents(self, shard: qe.EdgeShard, uris: Sequence[str], tenant: str) -> int:
+        return self._discard(shard, self._read(shard, uris, tenant))
+
+    async def discard(self, records: Sequence[DocumentRecord]) -> int:
+        """Remove documents that are still as these records say, and return their number."""
+        return await self._run(self._discard, records)
+
+    def _discard(self, shard: qe.EdgeShard, records: Sequence[DocumentRecord]) -> int:
+        # Even a deletion is written to the log first.
+        edge_folder.check_space(self._path, 0, for_what="a deletion")
+        removed = 0
+        with self._writing(shard):
+            for tenant in {record.tenant for record in records}:
+                versions = {one.uri: one.version for one in records if one.tenant == tenant}
+                old = [
+                    record
+                    for record in self._read(shard, list(versions), tenant)
+                    if record.version == versions[record.uri]
+                ]
+                change = Change.of(tenant, replaced=old, lease_s=_LEASE_S)
+                self._upsert(shard, [change_point(change)])
+                ids: list[qe.PointId] = [layout.record_id(r.uri, tenant=tenant) for r in old]
+                shard.update(qe.UpdateOperation.delete_points(ids))
+                self._end(shard, change)
+                removed += len(old)
+        return removed
+
+    async def versions(self, *, tenant: str | None = DEFAULT_TENANT) -> list[StoredVersion]:
+        """Return every stored write of a generation, of one tenant or (None) of all."""
+        return await self._run(self._versions, check_tenants(tenant))
+
+    def _versions(self, shard: qe.EdgeShard, tenant: str | None) -> list[StoredVersion]:
+        found: list[StoredVersion] = []
+        for name in _facet(shard, "tenant", None) if tenant is None else [tenant]:
+            counts = _facet(shard, "version", of_kind("chunk", tenant=name))
+            # Read after the chunks: a writer notes its change before it stores the first one.
+            pending = {one for change in self._changes(shard, name) for one in change.versions}
+            found += [
+                StoredVersion(
+                    tenant=name,
+                    version=version,
+                    generation=layout.generation_of(version),
+                    chunks=count,
+                    pending=version in pending,
+                )
+                for version, count in counts.items()
+            ]
+        return found
+
+    async def drop(self, versions: Sequence[StoredVersion]) -> None:
+        """Delete the chunks of these writes, where no record names their generation."""
+        if versions:
+            await self._run(self._drop, versions)
+
+    def _drop(self, shard: qe.EdgeShard, versions: Sequence[StoredVersion]) -> None:
+        edge_folder.check_space(self._path, 0, for_what="a deletion")
+        with self._writing(shard):
+            for tenant in {one.tenant for one in versions}:
+                records = self._all_records(shard, tenant, None)
+                current = {record.generation for record in records}
+                gone = [
+                    one.version
+                    for one in versions
+                    if one.tenant == tenant and one.generation not in current
+                ]
+                self._delete(shard, of_versions(gone, tenant=tenant))
 
     async def optimize(self) -> None:
         """Build the HNSW graph and merge segments where the engine finds it worth while."""
         await self._run(self._optimize)
 
-    def _optimize(self) -> None:
+    def _optimize(self, shard: qe.EdgeShard) -> None:
         files = (file.stat() for file in self._path.rglob("*") if file.is_file())
-        needed = _MIN_FREE_BYTES + sum(512 * file.st_blocks for file in files)
+        needed = edge_folder.MIN_FREE_BYTES + sum(512 * file.st_blocks for file in files)
         free = shutil.disk_usage(self._path).free
         if free < needed:
             # Segments are rewritten beside the old ones. Search works without, only slower.
@@ -258,133 +427,51 @@ class EdgeIndex:
                 str(self._path), free >> 20, needed >> 20,
             )  # fmt: skip
             return
-        self._shard.optimize()
+        shard.optimize()
 
     async def close(self) -> None:
         """Flush and release the folder; safe to call twice."""
-        if not self._closed:
-            self._closed = True
-            await asyncio.to_thread(self._shard.close)
+        await asyncio.to_thread(self._store.close)
 
-    async def _run(self, job: Callable[..., T], *arguments: Any) -> T:
-        # `Any`: the arguments are those of `job`, which each caller above states in full.
-        self._check_open()
-        with _translated(self._path):
-            return await asyncio.to_thread(job, *arguments)
+    async def _run(
+        self,
+        job: Callable[Concatenate[qe.EdgeShard, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        return await asyncio.to_thread(self._use, job, *args, **kwargs)
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InputError(f"The index at {str(self._path)!r} is closed.")
-
-
-def _create(
-    path: Path, identity: IndexIdentity, fields: Mapping[str, FieldType], config: qe.EdgeConfig
-) -> None:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{str(path)!r} holds other things: choose an empty or new folder.")
-    path = path.absolute()
-    if path.resolve() == Path.cwd():
-        raise InputError("The working folder cannot become an index: name a folder in it.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _check_space(path.parent, 0, for_what="a new index")
-    # Built beside its place and renamed, so that a crash never leaves half an index.
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
-    draft.mkdir()
-    try:
-        _build(draft, identity, fields, config)
-        draft.replace(path)
-    except OSError as error:
-        if error.errno in {errno.EBUSY, errno.EXDEV}:
-            raise InputError(
-                f"{str(path)!r} is a mount point or a folder in use: choose a folder inside it."
-            ) from error
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-            raise
-        # Another process made the index first: whether it fits is checked when it is loaded.
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    def _use(
+        self,
+        job: Callable[Concatenate[qe.EdgeShard, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        with edge_folder.translated(self._path), self._store.use() as shard:
+            return job(shard, *args, **kwargs)
 
 
-def _build(
-    draft: Path, identity: IndexIdentity, fields: Mapping[str, FieldType], config: qe.EdgeConfig
-) -> None:
-    shard = qe.EdgeShard.create(str(draft), config)
-    try:
-        shard.update(qe.UpdateOperation.create_field_index("text", text_params(identity.language)))
-        for key, kind in layout.PAYLOAD_INDEXES.items():
-            _index_field(shard, key, kind)
-        _store_fields(shard, identity, {}, fields)
-    finally:
-        shard.close()
+def _payloads(
+    shard: qe.EdgeShard, ids: Sequence[str], *, keys: list[str] | None = None
+) -> dict[str, layout.Payload | None]:
+    found = shard.retrieve(
+        list(ids), with_payload=True if keys is None else keys, with_vector=False
+    )
+    return {str(point.id): point.payload for point in found}
 
 
-def _index_field(shard: qe.EdgeShard, key: str, kind: FieldType) -> None:
-    params = qe.KeywordIndexParams(is_tenant=True) if key == "tenant" else FIELD_PARAMS[kind]()
-    shard.update(qe.UpdateOperation.create_field_index(key, params))
+def _scrolled(shard: qe.EdgeShard, condition: qe.Filter) -> list[qe.Record]:
+    request = qe.ScrollRequest(
+        filter=condition, limit=_EVERYTHING, with_payload=True, with_vector=False
+    )
+    return shard.scroll(request)[0]
 
 
-def _store_fields(
-    shard: qe.EdgeShard,
-    identity: IndexIdentity,
-    old: Mapping[str, FieldType],
-    new: Mapping[str, FieldType],
-) -> None:
-    for name in new.keys() - old.keys() - BUILT_IN_FIELDS.keys():
-        _index_field(shard, layout.field_key(name), new[name])
-    payload = layout.identity_payload(identity, new)
-    point = qe.Point(layout.IDENTITY_ID, {}, payload)
-    shard.update(qe.UpdateOperation.upsert_points([point]))
-    shard.flush()
-
-
-def _open_identity(
-    shard: qe.EdgeShard,
-    path: Path,
-    wanted: IndexIdentity,
-    declared: Mapping[str, FieldType],
-) -> layout.StoredIdentity:
-    found = shard.retrieve([layout.IDENTITY_ID], with_payload=True, with_vector=False)
-    if not found:
-        raise IndexMismatch(f"{str(path)!r} is a Qdrant Edge shard, but not one of ragkit's.")
-    identity, fields = layout.read_identity(found[0].payload)
-    layout.check_identity(identity, wanted, location=str(path))
-    merged = layout.merge_fields(fields, declared)
-    if merged != fields:
-        _store_fields(shard, identity, fields, merged)
-    return identity, merged
-
-
-def _check_space(path: Path, size: int, *, for_what: str) -> None:
-    # The engine maps its files into memory: on a full disk a write would end the process.
-    needed = _MIN_FREE_BYTES + size
-    free = shutil.disk_usage(path).free
-    if free < needed:
-        raise ProviderError(
-            f"Not enough space for the index at {str(path)!r}: {free >> 20} MiB free, "
-            f"{needed >> 20} MiB needed for {for_what} and what comes with it. "
-            "Free some, or choose another disk with --index. What was stored is intact.",
-            provider=PROVIDER,
-        )
+def _facet(shard: qe.EdgeShard, key: str, condition: qe.Filter | None) -> dict[str, int]:
+    request = qe.FacetRequest(key=key, limit=_EVERYTHING, exact=True, filter=condition)
+    return {str(hit.value): hit.count for hit in shard.facet(request) if hit.count}
 
 
 def _bytes(entry: Entry) -> int:
     vectors = 0 if entry.vectors is None else entry.vectors.nbytes
     return 4 * (vectors + sum(len(chunk.text) for chunk in entry.chunks))
-
-
-@contextmanager
-def _translated(path: Path) -> Generator[None, None, None]:
-    try:
-        yield
-    except OSError as error:
-        raise ProviderError(f"The index at {str(path)!r}: {error}", provider=PROVIDER) from error
-    except Exception as error:
-        # The engine raises bare `Exception`; ragkit's own errors and real bugs pass unchanged.
-        if type(error) is not Exception:
-            raise
-        if "WouldBlock" in str(error):
-            raise IndexLocked(
-                f"The index at {str(path)!r} is open already, in another process or in this one. "
-                "Close it there, or let several share a Qdrant server: --index http://HOST:6333"
-            ) from error
-        raise ProviderError(f"The index at {str(path)!r}: {error}", provider=PROVIDER) from error

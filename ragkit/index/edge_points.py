@@ -1,4 +1,4 @@
-"""What the Qdrant Edge engine is told: vectors, text analysis, points, filters, requests."""
+"""Requests to the Qdrant Edge engine: vectors, text analysis, points, filters, searches."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
@@ -10,6 +10,7 @@ from ragkit.core.filters import Scalar
 from ragkit.core.protocols import Entry, LegQuery
 from ragkit.core.types import DocumentRecord, FieldType, FloatArray, IndexIdentity, Quantization
 from ragkit.index import layout
+from ragkit.index.changes import Change, change_payload
 from ragkit.index.filter_translation import Dialect
 
 Condition: TypeAlias = "qe.ConditionType"
@@ -25,7 +26,7 @@ FIELD_PARAMS: Mapping[FieldType, "Callable[[], qe.PayloadSchemaParams]"] = {
 
 
 def equals(key: str, value: Scalar) -> qe.FieldCondition:
-    """A payload's value is this one."""
+    """Return the condition that a key has this value."""
     # The bindings read a Python bool as an integer; numpy's they read as a bool.
     exact = cast("bool", np.bool_(value)) if isinstance(value, bool) else value
     return qe.FieldCondition(key=key, match=qe.MatchValue(value=cast("str | int", exact)))
@@ -52,7 +53,7 @@ _QUANTIZATIONS: "Mapping[Quantization, _Quantized]" = {
 
 
 def vectors_config(identity: IndexIdentity, quantization: Quantization) -> qe.EdgeConfig:
-    """Whole vectors on disk, and the prefixes that are searched, with a graph, in memory."""
+    """Return whole vectors, on disk, and searched prefixes with a graph, in memory."""
     full, prefix = identity.dimensions, identity.search_dimensions
     vectors = {
         layout.FULL: qe.EdgeVectorParams(
@@ -73,7 +74,7 @@ def vectors_config(identity: IndexIdentity, quantization: Quantization) -> qe.Ed
 
 
 def text_params(language: str) -> qe.TextIndexParams:
-    """How a language is analysed for BM25."""
+    """Return the analysis of a language for BM25."""
     name = language.capitalize()
     return qe.TextIndexParams(
         tokenizer=qe.TokenizerType.Word,
@@ -91,7 +92,7 @@ def leg_requests(
     condition: qe.Filter | None,
     bm25_params: qe.SearchParams | None,
 ) -> dict[str, qe.QueryRequest]:
-    """The request of each leg that is asked, by the leg's name."""
+    """Return the request of each leg that the query asks for, by the leg's name."""
     requests: dict[str, qe.QueryRequest] = {}
     if query.vector is not None:
         requests["dense"] = dense_request(query.vector, identity, query.depth, condition)
@@ -108,7 +109,7 @@ def leg_requests(
 def dense_request(
     vector: FloatArray, identity: IndexIdentity, depth: int, condition: qe.Filter | None = None
 ) -> qe.QueryRequest:
-    """Search by prefix for more than `depth` points, and rescore these by whole vectors."""
+    """Return a search by prefix for more than `depth` points, rescored by whole vectors."""
     values = vector.tolist()
     prefetch = qe.Prefetch(
         limit=depth * layout.PREFETCH_FACTOR,
@@ -123,39 +124,47 @@ def dense_request(
 
 
 def chunk_points(entry: Entry, identity: IndexIdentity) -> Iterator[qe.Point]:
-    """The points of a document's chunks."""
+    """Yield the points of a document's chunks."""
     record = entry.record
     for position, chunk in enumerate(entry.chunks):
-        payload = layout.chunk_payload(chunk, tenant=record.tenant, generation=record.generation)
+        payload = layout.chunk_payload(chunk, tenant=record.tenant, version=record.version)
         vectors = {} if entry.vectors is None else named(entry.vectors[position], identity)
         yield qe.Point(chunk.id, vectors, payload)
 
 
 def named(vector: FloatArray, identity: IndexIdentity) -> "dict[str, qe.NamedVector]":
-    """A whole vector and its prefix."""
+    """Return a whole vector and its prefix by their names."""
     values = vector.tolist()
     return {layout.FULL: values, layout.SEARCH: values[: identity.search_dimensions]}
 
 
 def record_point(record: DocumentRecord) -> qe.Point:
-    """The point of a document's record."""
+    """Return the point of a document's record."""
     point_id = layout.record_id(record.uri, tenant=record.tenant)
     return qe.Point(point_id, {}, layout.record_payload(record))
 
 
+def change_point(change: Change) -> qe.Point:
+    """Return the point of a change."""
+    return qe.Point(change.id, {}, change_payload(change))
+
+
 def among(key: str, values: Sequence[str]) -> qe.FieldCondition:
-    """A payload's keyword is one of these."""
+    """Return the condition that a key has one of these values."""
     return qe.FieldCondition(key=key, match=qe.MatchAny(any=list(values)))
 
 
-def chunks_of(uris: Sequence[str], tenant: str) -> qe.Filter:
-    """All chunks of these documents."""
-    return qe.Filter(must=[equals("kind", "chunk"), equals("tenant", tenant), among("uri", uris)])
+def of_kind(kind: str, *, tenant: str | None, **keys: str) -> qe.Filter:
+    """Return the filter for points of a kind, of a tenant, with these values of other keys."""
+    must: list[Condition] = [equals("kind", kind)]
+    if tenant is not None:
+        must.append(equals("tenant", tenant))
+    must += [equals(key, value) for key, value in keys.items()]
+    return qe.Filter(must=must)
 
 
-def old_generations(records: Sequence[DocumentRecord]) -> qe.Filter:
-    """The chunks of these documents, all of one tenant, that are of no current generation."""
+def of_versions(versions: Sequence[str], *, tenant: str) -> qe.Filter:
+    """Return the filter for a tenant's chunks of these versions."""
     return qe.Filter(
-        must=[chunks_of([record.uri for record in records], records[0].tenant)],
-        must_not=[among("generation", [record.generation for record in records])],
+        must=[equals("kind", "chunk"), equals("tenant", tenant), among("version", versions)]
     )

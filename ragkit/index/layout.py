@@ -1,19 +1,24 @@
-"""How chunks, records and the index's identity lie in a Qdrant collection, embedded or served.
+"""The layout of a Qdrant collection, embedded or served: chunks, records, changes, identity.
 
-Every point has a `kind`. A `chunk` has vectors and text; a `record` (one per document and tenant)
-and the one `identity` have payload only, so no search can return them.
+Every point has a `kind`. A `chunk` has vectors and text; a `record` (one per document and tenant),
+a `change` (one for each commit or deletion that has begun and not ended) and the one `identity`
+have payload only, so no search can return them.
 
 ```
-chunk     {kind, tenant, uri, title, generation, text, body, start, end, headings, page, metadata}
-record    {kind, tenant, record: {uri, title, content_hash, pipeline, chunks, generation}}
+chunk     {kind, tenant, uri, title, version, ordinal, text, body, start, end, headings, page,
+           metadata}
+record    {kind, tenant, source, version, record: {uri, title, content_hash, pipeline, chunks,
+           generation, source, stamp}}
+change    {kind, tenant, change: {writer, expires_at, written, replaced}}
 identity  {kind, identity: {...}, fields: {...}}
 ```
-`text` is what BM25 sees: the chunk's header, a blank line, and from character `body` on the passage
-itself. Floats in `metadata` come back to 15 significant digits: the engine's JSON keeps no more.
+A `version` is one write of a generation, `generation/write`: a record makes its generation current,
+and every deletion names the version that it means. `text` is the text of the BM25 leg: the chunk's
+header, a blank line, and from character `body` on the passage itself. Floats in `metadata` come
+back to 15 significant digits: the engine's JSON keeps no more.
 """
 
-import json
-import re
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, TypeAlias
@@ -21,13 +26,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ragkit.core.errors import ConfigError, IndexMismatch, InputError
-from ragkit.core.filters import BUILT_IN_FIELDS, INT64, check_filter
-from ragkit.core.protocols import Entry, LegQuery
+from ragkit.core.errors import IndexMismatch, InputError
+from ragkit.core.filters import BUILT_IN_FIELDS
+from ragkit.core.metadata import NESTING
 from ragkit.core.types import (
     Chunk,
     DocumentRecord,
     FieldType,
+    FloatArray,
     IndexIdentity,
     MetadataValue,
     stable_id,
@@ -40,26 +46,28 @@ FULL, SEARCH = "full", "search"
 PREFETCH_FACTOR = 2
 """Candidates of the prefix search that are rescored in full, as a multiple of `depth`."""
 StoredIdentity: TypeAlias = tuple[IndexIdentity, dict[str, FieldType]]
-"""What an index was built with, and its filterable fields."""
+"""The parts that an index was built with, and its filterable fields."""
 
-LAYOUT_VERSION: Literal[1] = 1
+LAYOUT_VERSION: Literal[2] = 2
 IDENTITY_ID = stable_id("identity")
 PAYLOAD_INDEXES: Mapping[str, FieldType] = {
     "kind": "keyword",
     "tenant": "keyword",
-    "generation": "keyword",
+    "version": "keyword",
+    "source": "keyword",
     **BUILT_IN_FIELDS,
 }
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class _Model(BaseModel):
+class _StoredModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class _ChunkPayload(_Model):
+class _ChunkPayload(_StoredModel):
     uri: str
     title: str
+    version: str
+    ordinal: int
     text: str
     body: Annotated[int, Field(ge=0)]
     start: int
@@ -69,22 +77,25 @@ class _ChunkPayload(_Model):
     metadata: dict[str, MetadataValue] = Field(default_factory=dict[str, MetadataValue])
 
 
-class _RecordBody(_Model):
+class _RecordBody(_StoredModel):
     uri: str
     title: str
     content_hash: str
     pipeline: str
     chunks: int
     generation: str
+    source: str
+    stamp: str
 
 
-class _RecordPayload(_Model):
+class _RecordPayload(_StoredModel):
     tenant: str
+    version: str
     record: _RecordBody
 
 
-class _IdentityBody(_Model):
-    layout: Literal[1]
+class _IdentityBody(_StoredModel):
+    layout: Literal[2]
     embedder: str
     revision: str
     dimensions: int
@@ -94,107 +105,40 @@ class _IdentityBody(_Model):
     language: str
 
 
-class _IdentityPayload(_Model):
+class _IdentityPayload(_StoredModel):
     kind: Literal["identity"]
     identity: _IdentityBody
     fields: dict[str, FieldType]
 
 
 def field_key(field: str) -> str:
-    """The payload path of a filterable field."""
-    return field if field in BUILT_IN_FIELDS else f"metadata.{field}"
+    """Return the payload path of a filterable field."""
+    if field in BUILT_IN_FIELDS:
+        return field
+    # A dot would mean a nested object, and metadata is stored flat.
+    return f'metadata."{field}"' if NESTING in field else f"metadata.{field}"
 
 
-def check_fields(declared: Mapping[str, FieldType]) -> dict[str, FieldType]:
-    """Built-in and declared fields together.
-
-    Raises:
-        ConfigError: A declared name is no identifier or is built in with another type.
-    """
-    for name, kind in declared.items():
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"Field name {name!r}: use letters, digits and underscores.")
-        if BUILT_IN_FIELDS.get(name, kind) != kind:
-            raise ConfigError(f"Field {name!r} is built in as {BUILT_IN_FIELDS[name]}: rename it.")
-    return {**BUILT_IN_FIELDS, **declared}
+def new_version(generation: str) -> str:
+    """Return the id of a new write of a generation."""
+    return f"{generation}/{uuid.uuid4().hex[:12]}"
 
 
-def merge_fields(
-    stored: Mapping[str, FieldType], declared: Mapping[str, FieldType]
-) -> dict[str, FieldType]:
-    """Fields of an index that is opened with (perhaps new) declarations.
-
-    Raises:
-        IndexMismatch: A field is declared with another type than it was stored with.
-    """
-    for name, kind in declared.items():
-        if stored.get(name, kind) != kind:
-            raise IndexMismatch(
-                f"Field {name!r} is stored as {stored[name]} and declared as {kind}: "
-                "declare it as it was, or ingest into a new index."
-            )
-    return {**stored, **declared}
+def generation_of(version: str) -> str:
+    """Return the generation that a version wrote."""
+    return version.rpartition("/")[0]
 
 
-def check_leg_query(
-    query: LegQuery, identity: IndexIdentity, fields: Mapping[str, FieldType]
-) -> None:
-    """Raise `InputError` where a store with this identity and fields cannot run a query."""
-    if query.depth < 1:
-        raise InputError(f"A search needs a depth of 1 or more, not {query.depth}.")
-    if query.vector is not None and query.vector.shape != (identity.dimensions,):
-        raise InputError(
-            f"The query's vector has shape {query.vector.shape}, and the index has vectors of "
-            f"{identity.dimensions} dimensions: embed the query with {identity.embedder!r}."
-        )
-    if query.text is not None:
-        _check_storable("The query", query.text)
-    if query.where is not None:
-        check_filter(query.where, fields)
-
-
-def check_entries(entries: Sequence[Entry], identity: IndexIdentity) -> None:
-    """Raise `InputError` naming the document that no store could hold and give back unchanged."""
-    for entry in entries:
-        record = entry.record
-        _check_storable(f"The document {record.uri!r}", record_payload(record))
-        for chunk in entry.chunks:
-            payload = chunk_payload(chunk, tenant=record.tenant, generation=record.generation)
-            _check_storable(f"The document {record.uri!r}", payload)
-            _check_numbers(record.uri, chunk)
-        wanted = (len(entry.chunks), identity.dimensions)
-        if entry.vectors is None:
-            continue
-        if entry.vectors.shape != wanted or not np.isfinite(entry.vectors).all():
-            raise InputError(
-                f"The document {record.uri!r} comes with vectors of shape {entry.vectors.shape}; "
-                f"finite numbers of shape {wanted} are needed."
-            )
-
-
-def _check_storable(what: str, value: object) -> None:
-    # Qdrant keeps JSON: no lone surrogates, no NaN or infinity, and integers of 64 bits.
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} holds what no index can keep: {error}") from error
-
-
-def _check_numbers(uri: str, chunk: Chunk) -> None:
-    for name, value in chunk.metadata.items():
-        if isinstance(value, int) and value not in INT64:
-            raise InputError(f"The document {uri!r} has {name} = {value}, beyond 64 bits.")
-
-
-def chunk_payload(chunk: Chunk, *, tenant: str, generation: str) -> Payload:
-    """A chunk as stored."""
+def chunk_payload(chunk: Chunk, *, tenant: str, version: str) -> Payload:
+    """Return a chunk as stored."""
     header = f"{chunk.header}\n\n" if chunk.header else ""
     return {
         "kind": "chunk",
         "tenant": tenant,
         "uri": chunk.uri,
         "title": chunk.title,
-        "generation": generation,
+        "version": version,
+        "ordinal": chunk.ordinal,
         "text": header + chunk.text,
         "body": len(header),
         "start": chunk.start,
@@ -209,7 +153,7 @@ def chunk_payload(chunk: Chunk, *, tenant: str, generation: str) -> Payload:
 
 
 def read_chunk(point_id: str, payload: Payload | None) -> Chunk:
-    """A chunk from its stored form."""
+    """Read a chunk from its stored form."""
     stored = _ChunkPayload.model_validate(payload)
     return Chunk(
         id=point_id,
@@ -221,13 +165,15 @@ def read_chunk(point_id: str, payload: Payload | None) -> Chunk:
         heading_path=stored.headings,
         page=stored.page,
         metadata=stored.metadata,
+        generation=generation_of(stored.version),
+        ordinal=stored.ordinal,
     )
 
 
 def read_chunks(
     ids: Sequence[str], payloads: Mapping[str, Payload | None], *, tenant: str
 ) -> list[Chunk]:
-    """The tenant's chunks among the points with these ids, in the ids' order."""
+    """Return the tenant's chunks among the points with these ids, in the ids' order."""
     found = ((point_id, payloads.get(point_id) or {}) for point_id in ids)
     return [
         read_chunk(point_id, payload)
@@ -236,31 +182,54 @@ def read_chunks(
     ]
 
 
+def stacked(ids: Sequence[str], stored: Mapping[str, object], dimensions: int) -> FloatArray:
+    """Return stored vectors as rows, in the order of the ids.
+
+    Raises:
+        InputError: One of them is missing.
+    """
+    rows = np.empty((len(ids), dimensions), dtype=np.float32)
+    for row, item in enumerate(ids):
+        vector = stored.get(item)
+        if vector is None:
+            raise InputError(f"The index has no vector of a chunk {item!r}.")
+        rows[row] = np.asarray(vector, dtype=np.float32)
+    return rows
+
+
 def record_id(uri: str, *, tenant: str) -> str:
-    """Id of a document's record."""
+    """Return the id of a document's record."""
     return stable_id("record", tenant, uri)
 
 
 def record_payload(record: DocumentRecord) -> Payload:
-    """A record as stored."""
+    """Return a record as stored."""
     body = asdict(record)
-    return {"kind": "record", "tenant": body.pop("tenant"), "record": body}
+    return {
+        "kind": "record",
+        "tenant": body.pop("tenant"),
+        "source": record.source,
+        "version": body.pop("version"),
+        "record": body,
+    }
 
 
 def read_record(payload: Payload | None) -> DocumentRecord:
-    """A record from its stored form."""
+    """Read a record from its stored form."""
     stored = _RecordPayload.model_validate(payload)
-    return DocumentRecord(tenant=stored.tenant, **stored.record.model_dump())
+    return DocumentRecord(
+        tenant=stored.tenant, version=stored.version, **stored.record.model_dump()
+    )
 
 
 def identity_payload(identity: IndexIdentity, fields: Mapping[str, FieldType]) -> Payload:
-    """The identity point's payload."""
+    """Return the identity as stored."""
     body = {"layout": LAYOUT_VERSION, **asdict(identity)}
     return {"kind": "identity", "identity": body, "fields": dict(fields)}
 
 
 def read_identity(payload: Payload | None) -> StoredIdentity:
-    """The stored identity and fields.
+    """Read the identity and the fields from their stored form.
 
     Raises:
         IndexMismatch: The index was written by a ragkit with another layout.
@@ -269,20 +238,24 @@ def read_identity(payload: Payload | None) -> StoredIdentity:
         stored = _IdentityPayload.model_validate(payload)
     except ValidationError as error:
         raise IndexMismatch(
-            f"The index was not written with layout {LAYOUT_VERSION}, which this ragkit has: "
-            "ingest the documents into a new index."
+            f"The index was not written with layout {LAYOUT_VERSION}, which this ragkit reads. "
+            "Fix: ingest the documents into a new index."
         ) from error
     body = stored.identity.model_dump(exclude={"layout"})
     return IndexIdentity(**body), stored.fields
 
 
 def no_index(location: str) -> str:
-    """What to say where an index is missing."""
-    return f"No index at {location!r}. Make one with: ragkit ingest PATH --index {location}"
+    """Return the message for a missing index."""
+    return f"No index at {location!r}. Fix: ragkit ingest PATH --index {location}"
 
 
 def check_identity(stored: IndexIdentity, wanted: IndexIdentity, *, location: str) -> None:
-    """Raise `IndexMismatch` naming what differs and how to rebuild."""
+    """Check that an index was built with the parts that are wanted.
+
+    Raises:
+        IndexMismatch: It was not; the message names each difference.
+    """
     differences = [
         f"{name} is {old!r} in the index and {new!r} in the settings"
         for (name, old), new in zip(asdict(stored).items(), asdict(wanted).values(), strict=True)
@@ -291,5 +264,5 @@ def check_identity(stored: IndexIdentity, wanted: IndexIdentity, *, location: st
     if differences:
         raise IndexMismatch(
             f"The index at {location!r} was built differently: {'; '.join(differences)}. "
-            f"Set these back, or ingest into a new index with --index."
+            f"Fix: set these back, or ingest into a new index with --index."
         )

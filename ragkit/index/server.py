@@ -1,33 +1,34 @@
-"""The store for many processes: a Qdrant server or cluster (1.20 or newer), over HTTP."""
+"""The store for many machines: a Qdrant server or cluster (1.20 or newer)."""
 
-import asyncio
-import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import ParamSpec, Self, TypeVar
+from typing import Self
 
 from qdrant_client import AsyncQdrantClient, models
-from qdrant_client.common.client_exceptions import QdrantException
-from qdrant_client.http.exceptions import ApiException
 
-from ragkit.core.errors import ConfigError, IndexMismatch, InputError, ProviderError
-from ragkit.core.protocols import Entry, LegQuery, Legs
+from ragkit.core.errors import IndexMismatch, InputError, ProviderError
+from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
 from ragkit.core.settings import IndexSettings
+from ragkit.core.tenant import check_tenant, check_tenants
 from ragkit.core.types import (
     DEFAULT_TENANT,
     Chunk,
     DocumentRecord,
     FieldType,
+    FloatArray,
     IndexIdentity,
+    chunk_id,
 )
-from ragkit.index import layout, server_points
+from ragkit.index import layout, server_points, validation
+from ragkit.index.changes import by_tenant
+from ragkit.index.server_client import PAGE, ServerClient, open_client
+from ragkit.index.server_errors import check_version
+from ragkit.index.server_writer import ServerWriter
+from ragkit.index.visibility import MAX_ATTEMPTS, FoundVersion, found_versions, obsolete, uris_of
+from ragkit.index.visibility import without as legs_without
 
-_PAUSES_S = (0.25, 1.0)
-_CONCURRENT = 16
-_PAGE = 1000
-
-P = ParamSpec("P")
-T = TypeVar("T")
+_DELETIONS = 10
+"""Attempts at most to delete a document that other writers replace meanwhile."""
 
 
 class QdrantIndex:
@@ -46,17 +47,15 @@ class QdrantIndex:
         Args:
             client: Closed with the index.
             settings: Its `location` is only named in messages.
-            text_params: How text is analysed; as the identity's language wants where None.
-            tenant_idf: Whether BM25's statistics are those of the tenant's passages alone.
+            text_params: Analysis of texts; that of the identity's language where None.
+            tenant_idf: Take BM25's statistics from the tenant's passages alone.
         """
-        self._client = client
-        self._name = settings.collection
+        self._server = ServerClient(client, settings)
         self._settings = settings
         self._text_params = text_params
         self._tenant_idf = tenant_idf
-        self._slots = asyncio.Semaphore(_CONCURRENT)
         self._stored: layout.StoredIdentity | None = None
-        self._closed = False
+        self._writer: ServerWriter | None = None
 
     @classmethod
     async def open(
@@ -71,7 +70,7 @@ class QdrantIndex:
                 is not one of ragkit's.
             ProviderError: The server cannot be reached, is too old or refuses.
         """
-        index = cls(_client(settings), settings)
+        index = cls(open_client(settings), settings)
         try:
             await index.connect(identity, create=create)
         except BaseException:
@@ -80,31 +79,33 @@ class QdrantIndex:
         return index
 
     async def connect(self, identity: IndexIdentity, *, create: bool = True) -> None:
-        """Create the collection where it is missing, and check what it was built with.
+        """Create the collection where it is missing, and check the parts that it was built with.
 
         Any number of processes may do so at once: every step may be repeated, and the identity
         that is stored first is the one that counts.
         """
-        declared = layout.check_fields(self._settings.fields)
-        info = await self._call(self._client.info)
-        server_points.check_version(info.version, self._settings.location)
-        if not await self._call(self._client.collection_exists, self._name):
+        server = self._server
+        declared = validation.check_fields(self._settings.fields)
+        info = await server.call(server.client.info)
+        check_version(info.version, server.location)
+        if not await server.call(server.client.collection_exists, server.name):
             if not create:
-                raise InputError(layout.no_index(self._settings.location))
+                raise InputError(layout.no_index(server.location))
             await self._create(identity)
         payload = await self._read_identity() or await self._claim(identity, declared)
         stored, fields = layout.read_identity(payload)
-        layout.check_identity(stored, identity, location=self._where)
-        merged = layout.merge_fields(fields, declared)
+        layout.check_identity(stored, identity, location=server.where)
+        merged = validation.merge_fields(fields, declared)
         await self._index_fields(stored, merged)
         if new := {field: kind for field, kind in merged.items() if field not in fields}:
             place = models.PointIdsList(points=[layout.IDENTITY_ID])
-            await self._call(self._client.set_payload, self._name, new, place, key="fields")
+            await server.call(server.client.set_payload, server.name, new, place, key="fields")
         self._stored = stored, merged
+        self._writer = ServerWriter(server=server, identity=stored, lease_s=self._settings.lease_s)
 
     @property
     def identity(self) -> IndexIdentity:
-        """What the index was built with."""
+        """The parts that the index was built with."""
         return self._connected()[0]
 
     @property
@@ -113,128 +114,204 @@ class QdrantIndex:
         return self._connected()[1]
 
     async def search(self, query: LegQuery) -> Legs:
-        """Run both legs in one request, which brings the chunks too."""
+        """Run both legs in one request, which brings the chunks too, and check their records.
+
+        Where a document was replaced meanwhile, the search is repeated without the versions that
+        are not current.
+        """
         identity, fields = self._connected()
-        layout.check_leg_query(query, identity, fields)
-        legs = server_points.leg_requests(query, identity, fields, tenant_idf=self._tenant_idf)
-        if not legs:
-            return Legs(chunks={})
-        requests = list(legs.values())
-        answers = await self._call(self._client.query_batch_points, self._name, requests)
-        return server_points.read_legs(legs, answers)
+        validation.check_leg_query(query, identity, fields)
+        hidden: dict[str, None] = {}
+        legs, gone = await self._search(query, hidden)
+        for _ in range(MAX_ATTEMPTS - 1):
+            if not gone:
+                break
+            hidden.update(dict.fromkeys(one.version for one in gone.values()))
+            legs, gone = await self._search(query, hidden)
+        return legs_without(legs, gone)
+
+    async def _search(
+        self, query: LegQuery, hidden: Mapping[str, None]
+    ) -> tuple[Legs, dict[str, FoundVersion]]:
+        identity, fields = self._connected()
+        requests = server_points.leg_requests(
+            query, identity, fields, tenant_idf=self._tenant_idf, hidden=list(hidden)
+        )
+        if not requests:
+            return Legs(chunks={}), {}
+        server = self._server
+        answers = await server.call(
+            server.client.query_batch_points, server.name, list(requests.values())
+        )
+        legs, found = server_points.read_legs(requests, answers)
+        return legs, await self._obsolete(found, query.tenant)
+
+    async def _obsolete(
+        self, found: Mapping[str, FoundVersion], tenant: str
+    ) -> dict[str, FoundVersion]:
+        uris = uris_of(found)
+        ids = {layout.record_id(uri, tenant=tenant): uri for uri in uris}
+        payloads = await self._server.retrieve(list(ids), keys=["version"])
+        current = {ids[item]: str((load or {})["version"]) for item, load in payloads.items()}
+        return obsolete(found, current)
 
     async def fetch(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
-        """The tenant's chunks with these ids, in that order; unknown ids are left out."""
-        payloads: dict[str, layout.Payload | None] = {}
-        for page in server_points.pages(ids, _PAGE):
-            found = await self._call(self._client.retrieve, self._name, page, with_payload=True)
-            payloads.update((str(point.id), point.payload) for point in found)
-        return layout.read_chunks(ids, payloads, tenant=tenant)
+        """Return the tenant's chunks with these ids, in that order, without those unknown."""
+        check_tenant(tenant)
+        payloads = await self._server.retrieve(ids)
+        found = found_versions(
+            {
+                item: payload
+                for item, payload in payloads.items()
+                if payload and (payload.get("kind"), payload.get("tenant")) == ("chunk", tenant)
+            }
+        )
+        gone = await self._obsolete(found, tenant)
+        current = {item: payloads[item] for item in found if item not in gone}
+        return layout.read_chunks(ids, current, tenant=tenant)
 
     async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
-        """All chunks of the tenant's documents at these uris, in no order."""
-        found: list[models.Record] = []
-        for page in server_points.pages(uris, _PAGE):
-            found += await self._scrolled(server_points.chunks_of(page, tenant=tenant))
-        return [layout.read_chunk(str(point.id), point.payload) for point in found]
+        """Return all chunks of the tenant's documents, by uri, then in the order of reading."""
+        records = await self.records(uris, tenant=tenant)
+        ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
+        return await self.fetch(ids, tenant=tenant)
+
+    async def vectors(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> FloatArray:
+        """Return the whole vectors of chunks, float32 `[n, dimensions]`, by their ids."""
+        check_tenant(tenant)
+        server, stored = self._server, dict[str, object]()
+        for page in server_points.pages(ids, PAGE):
+            found = await server.call(
+                server.client.retrieve,
+                server.name,
+                page,
+                with_payload=["tenant"],
+                with_vectors=[layout.FULL],
+            )
+            for point in found:
+                if isinstance(point.vector, dict) and (point.payload or {})["tenant"] == tenant:
+                    stored[str(point.id)] = point.vector.get(layout.FULL)
+        return layout.stacked(ids, stored, self.identity.dimensions)
+
+    async def records(
+        self,
+        uris: Sequence[str] | None = None,
+        *,
+        tenant: str | None = DEFAULT_TENANT,
+        source: str | None = None,
+    ) -> list[DocumentRecord]:
+        """Return the records of documents: of these uris, of a tenant or of all, of a source."""
+        if uris is not None:
+            wanted, of_tenant = validation.check_uris(uris), check_tenant(tenant or "")
+            found = await self._writing().records(wanted, tenant=of_tenant)
+            records = [found[uri] for uri in wanted if uri in found]
+            return [one for one in records if source is None or one.source == source]
+        keys = {} if source is None else {"source": source}
+        payloads = await self._server.scroll(
+            server_points.of_kind("record", tenant=check_tenants(tenant), **keys)
+        )
+        return [layout.read_record(payload) for payload in payloads.values()]
 
     async def commit(self, entries: Sequence[Entry]) -> None:
-        """Store documents: new chunks, then their records, then the old generation's deletion."""
-        identity, _ = self._connected()
-        layout.check_entries(entries, identity)
-        chunks = (
-            point for entry in entries for point in server_points.chunk_points(entry, identity)
-        )
-        for batch in server_points.batches(chunks):
-            await self._call(self._client.upsert, self._name, batch, wait=True)
-        records = [entry.record for entry in entries]
-        for batch in server_points.batches(map(_record_point, records)):
-            await self._call(self._client.upsert, self._name, batch, wait=True)
+        """Store documents: new chunks, then their records, then the old versions' deletion."""
+        writer = self._writing()
+        validation.check_entries(entries, self.identity)
+        for tenant, group in by_tenant(entries).items():
+            await writer.commit(tenant, group)
+
+    async def touch(self, records: Sequence[DocumentRecord]) -> None:
+        """Overwrite records whose generation is still the stored one; leave the others."""
         for tenant in {record.tenant for record in records}:
-            its_own = [record for record in records if record.tenant == tenant]
-            for page in server_points.pages(its_own, _PAGE):
-                await self._delete(server_points.old_generations(page))
+            own = [record for record in records if record.tenant == tenant]
+            await self._writing().touch(check_tenant(tenant), own)
 
-    async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Remove documents: their records first, then their chunks."""
-        for page in server_points.pages(uris, _PAGE):
-            ids = [layout.record_id(uri, tenant=tenant) for uri in page]
-            records = models.PointIdsList(points=list[models.ExtendedPointId](ids))
-            await self._call(self._client.delete, self._name, records, wait=True)
-            await self._delete(server_points.chunks_of(page, tenant=tenant))
+    async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> int:
+        """Remove documents, their records first, and return the number of those removed."""
+        records = await self.records(uris, tenant=tenant)
+        removed = 0
+        for _ in range(_DELETIONS):
+            if not records:
+                break
+            removed += await self.discard(records)
+            # Another writer may have replaced a document before its record was removed.
+            records = await self.records([record.uri for record in records], tenant=tenant)
+        return removed
 
-    async def records(self, *, tenant: str | None = DEFAULT_TENANT) -> list[DocumentRecord]:
-        """The manifest, of one tenant or (None) of all."""
-        conditions = [server_points.equals("kind", "record")]
-        if tenant is not None:
-            conditions.append(server_points.equals("tenant", tenant))
-        found = await self._scrolled(models.Filter(must=list[models.Condition](conditions)))
-        return [layout.read_record(point.payload) for point in found]
-
-    async def _scrolled(self, condition: models.Filter) -> list[models.Record]:
-        """All points that meet the condition."""
-        found: list[models.Record] = []
-        following = None
-        while True:
-            page, following = await self._call(
-                self._client.scroll,
-                self._name,
-                scroll_filter=condition,
-                limit=_PAGE,
-                offset=following,
-                with_payload=True,
+    async def versions(self, *, tenant: str | None = DEFAULT_TENANT) -> list[StoredVersion]:
+        """Return every stored write of a generation, of one tenant or (None) of all."""
+        if tenant is None:
+            kinds = models.Filter(must=[server_points.equals("kind", "chunk")])
+            tenants = list(await self._server.facet("tenant", kinds))
+        else:
+            tenants = [check_tenant(tenant)]
+        found: list[StoredVersion] = []
+        for name in tenants:
+            counts = await self._server.facet(
+                "version", server_points.of_kind("chunk", tenant=name)
             )
-            found += page
-            if following is None:
-                return found
+            # Read after the chunks: a writer notes its change before it stores the first one.
+            changes = await self._writing().changes(name)
+            pending = {v for one in changes if not one.is_abandoned() for v in one.versions}
+            found += [
+                StoredVersion(
+                    tenant=name,
+                    version=version,
+                    generation=layout.generation_of(version),
+                    chunks=count,
+                    pending=version in pending,
+                )
+                for version, count in counts.items()
+            ]
+        return found
 
-    async def generations(self) -> Mapping[str, int]:
-        """Number of stored chunks of every generation, over all tenants."""
-        limit = _PAGE
-        while True:
-            answer = await self._call(
-                self._client.facet, self._name, "generation", limit=limit, exact=True
-            )
-            if len(answer.hits) < limit:
-                return {str(hit.value): hit.count for hit in answer.hits if hit.count}
-            limit *= 8
+    async def drop(self, versions: Sequence[StoredVersion]) -> None:
+        """Delete the chunks of these writes, where no record names their generation."""
+        for tenant in {one.tenant for one in versions}:
+            current = {record.generation for record in await self.records(tenant=tenant)}
+            own = [one for one in versions if one.tenant == tenant]
+            gone = [one.version for one in own if one.generation not in current]
+            await self._writing().drop(tenant, gone)
 
-    async def drop_generations(self, generations: Sequence[str]) -> None:
-        """Delete all chunks of these generations."""
-        for page in server_points.pages(generations, _PAGE):
-            await self._delete(models.Filter(must=[server_points.among("generation", page)]))
+    async def discard(self, records: Sequence[DocumentRecord]) -> int:
+        """Remove documents that are still as these records say, and return their number."""
+        removed = 0
+        for tenant in {record.tenant for record in records}:
+            own = [record for record in records if record.tenant == tenant]
+            removed += await self._writing().discard(tenant, own)
+        return removed
 
     async def optimize(self) -> None:
-        """Nothing to do: a server builds its graphs in the background."""
-        self._check_open()
+        """Do nothing: a server builds its graphs in the background."""
+        self._server.check_open()
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
-        if not self._closed:
-            self._closed = True
-            await self._client.close()
-
-    @property
-    def _where(self) -> str:
-        return f"{self._settings.location} ({self._name})"
+        await self._server.close()
 
     def _connected(self) -> layout.StoredIdentity:
+        self._server.check_open()
         if self._stored is None:
-            raise InputError(f"The index at {self._where!r} is not connected.")
+            raise InputError(f"The index at {self._server.where!r} is not connected.")
         return self._stored
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InputError(f"The index at {self._where!r} is closed.")
+    def _writing(self) -> ServerWriter:
+        self._server.check_open()
+        if self._writer is None:
+            raise InputError(f"The index at {self._server.where!r} is not connected.")
+        return self._writer
 
     async def _create(self, identity: IndexIdentity) -> None:
+        settings, server = self._settings, self._server
         try:
-            await self._call(
-                self._client.create_collection,
-                self._name,
-                vectors_config=server_points.vector_params(identity, self._settings.quantization),
-                shard_number=self._settings.shards,
-                replication_factor=self._settings.replicas,
+            await server.call(
+                server.client.create_collection,
+                server.name,
+                vectors_config=server_points.vector_params(
+                    identity, settings.quantization, many_tenants=settings.many_tenants
+                ),
+                shard_number=settings.shards,
+                replication_factor=settings.replicas,
+                write_consistency_factor=settings.replicas // 2 + 1,
             )
         except ProviderError as error:
             # Another process was quicker, or the answer to an earlier try was lost.
@@ -242,82 +319,39 @@ class QdrantIndex:
                 raise
 
     async def _read_identity(self) -> layout.Payload | None:
-        found = await self._call(
-            self._client.retrieve, self._name, [layout.IDENTITY_ID], with_payload=True
-        )
-        return found[0].payload if found else None
+        return (await self._server.retrieve([layout.IDENTITY_ID])).get(layout.IDENTITY_ID)
 
     async def _claim(
         self, identity: IndexIdentity, fields: Mapping[str, FieldType]
     ) -> layout.Payload | None:
         """Store the identity in a new collection, and return the one that came first."""
-        info = await self._call(self._client.get_collection, self._name)
-        size = await self._call(self._client.count, self._name)
+        server = self._server
+        info = await server.call(server.client.get_collection, server.name)
+        size = await server.call(server.client.count, server.name)
         if size.count or not server_points.has_vectors_of(info.config.params.vectors, identity):
             # Another process may have stored its identity, and even documents, meanwhile.
             if payload := await self._read_identity():
                 return payload
             raise IndexMismatch(
-                f"{self._where!r} is a Qdrant collection, but not one of ragkit's: choose another "
-                "name under index.collection."
+                f"{server.where!r} is a Qdrant collection, but not one of ragkit's. Fix: choose "
+                "another name under index.collection."
             )
-        point = server_points.bare_point(
-            layout.IDENTITY_ID, layout.identity_payload(identity, fields)
-        )
-        first = models.UpdateMode.INSERT_ONLY
-        await self._call(self._client.upsert, self._name, [point], wait=True, update_mode=first)
+        payload = layout.identity_payload(identity, fields)
+        point = server_points.bare_point(layout.IDENTITY_ID, payload)
+        await server.upsert([point], mode=models.UpdateMode.INSERT_ONLY)
         return await self._read_identity()
 
     async def _index_fields(self, identity: IndexIdentity, fields: Mapping[str, FieldType]) -> None:
-        info = await self._call(self._client.get_collection, self._name)
+        server = self._server
+        info = await server.call(server.client.get_collection, server.name)
+        server.connected(replicas=info.config.params.replication_factor or 1)
         text = self._text_params or server_points.text_params(identity.language)
         for key, schema in {"text": text, **server_points.field_params(fields)}.items():
             if key not in info.payload_schema:
-                await self._call(self._client.create_payload_index, self._name, key, schema)
-
-    async def _delete(self, condition: models.Filter) -> None:
-        selector = models.FilterSelector(filter=condition)
-        await self._call(self._client.delete, self._name, selector, wait=True)
-
-    async def _call(
-        self, request: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Send a request, all of which may be repeated, up to three times."""
-        for pause in _PAUSES_S:
-            try:
-                return await self._once(request, *args, **kwargs)
-            except ProviderError as error:
-                if not error.retryable:
-                    raise
-            await asyncio.sleep(pause)
-        return await self._once(request, *args, **kwargs)
-
-    async def _once(
-        self, request: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        self._check_open()
-        async with self._slots:
-            try:
-                return await request(*args, **kwargs)
-            except (ApiException, QdrantException) as error:
-                raise server_points.provider_error(error, self._settings.location) from error
-
-
-def _client(settings: IndexSettings) -> AsyncQdrantClient:
-    try:
-        return AsyncQdrantClient(
-            url=settings.location,
-            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
-            timeout=math.ceil(settings.timeout_s),
-            check_compatibility=False,  # `connect` does, and says what to do
-        )
-    except ValueError as error:
-        raise ConfigError(
-            f"index.location {settings.location!r} is no URL of a server: {error}. "
-            "Write it like http://localhost:6333"
-        ) from error
-
-
-def _record_point(record: DocumentRecord) -> models.PointStruct:
-    point_id = layout.record_id(record.uri, tenant=record.tenant)
-    return server_points.bare_point(point_id, layout.record_payload(record))
+                await server.call(
+                    server.client.create_payload_index,
+                    server.name,
+                    key,
+                    schema,
+                    timeout=server.indexing_timeout_s,
+                )

@@ -1,16 +1,11 @@
-"""What is sent to a Qdrant server and what comes back, in the client's models: pure functions."""
+"""Requests to a Qdrant server and its replies, in the client's models: pure functions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from http import HTTPStatus
 from typing import TypeAlias, TypeVar, cast
 
-import httpx
 from qdrant_client import models
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.conversions.common_types import QueryResponse
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from ragkit.core.errors import ProviderError
 from ragkit.core.filters import BUILT_IN_FIELDS
 from ragkit.core.protocols import Entry, LegQuery, Legs
 from ragkit.core.types import (
@@ -22,10 +17,8 @@ from ragkit.core.types import (
 )
 from ragkit.index import layout
 from ragkit.index.filter_translation import Dialect, translate
+from ragkit.index.visibility import FoundVersion, found_versions
 
-PROVIDER = "qdrant"
-OLDEST_SERVER = (1, 20)
-"""The first release with BM25 over a text index."""
 BATCH_POINTS = 500
 BATCH_BYTES = 16 * 2**20
 """Points of one request; a server takes requests of up to 32 MiB."""
@@ -72,9 +65,15 @@ _QUANTIZATIONS: Mapping[Quantization, models.QuantizationConfig | None] = {
 
 
 def vector_params(
-    identity: IndexIdentity, quantization: Quantization = "int8"
+    identity: IndexIdentity, quantization: Quantization = "int8", *, many_tenants: bool = False
 ) -> dict[str, models.VectorParams]:
-    """The named vectors of a collection."""
+    """Return the named vectors of a collection.
+
+    With `many_tenants` there is one HNSW graph for each tenant instead of one for all.
+    """
+    graph = models.HnswConfigDiff(m=16, ef_construct=128)
+    if many_tenants:
+        graph = models.HnswConfigDiff(m=0, payload_m=16, ef_construct=128)
     return {
         layout.FULL: models.VectorParams(
             size=max(identity.dimensions, 1),
@@ -87,14 +86,14 @@ def vector_params(
             size=max(identity.search_dimensions, 1),
             distance=models.Distance.COSINE,
             datatype=models.Datatype.FLOAT16,
-            hnsw_config=models.HnswConfigDiff(m=16, ef_construct=128),
+            hnsw_config=graph,
             quantization_config=_QUANTIZATIONS[quantization],
         ),
     }
 
 
 def has_vectors_of(found: object, identity: IndexIdentity) -> bool:
-    """Whether a collection's vectors are those that an index of this identity has."""
+    """Return whether a collection has the vectors of an index of this identity."""
     if not isinstance(found, Mapping):
         return False
     named = cast("Mapping[str, models.VectorParams]", found)
@@ -103,7 +102,7 @@ def has_vectors_of(found: object, identity: IndexIdentity) -> bool:
 
 
 def text_params(language: str) -> models.TextIndexParams:
-    """The full-text index with BM25 statistics."""
+    """Return the full-text index with BM25 statistics."""
     return models.TextIndexParams(
         type=models.TextIndexType.TEXT,
         tokenizer=models.TokenizerType.WORD,
@@ -118,7 +117,7 @@ def text_params(language: str) -> models.TextIndexParams:
 
 
 def field_params(fields: Mapping[str, FieldType]) -> dict[str, _Schema]:
-    """The payload indexes: ragkit's own, and those of declared fields."""
+    """Return the payload indexes: ragkit's own, and those of declared fields."""
     declared: dict[str, FieldType] = {
         layout.field_key(name): kind for name, kind in fields.items() if name not in BUILT_IN_FIELDS
     }
@@ -132,13 +131,22 @@ def leg_requests(
     fields: Mapping[str, FieldType],
     *,
     tenant_idf: bool = True,
+    hidden: Sequence[str] = (),
 ) -> dict[str, models.QueryRequest]:
-    """The request of each leg; filter and tenant bind every part of both."""
+    """Return the request of each leg; filter and tenant bind every part of both.
+
+    Args:
+        query: The search.
+        identity: Of the index.
+        fields: Filterable fields.
+        tenant_idf: Take BM25's statistics from the tenant's passages alone.
+        hidden: Versions whose chunks are left out.
+    """
     tenant = models.Filter(must=[equals("tenant", query.tenant)])
-    condition = tenant
+    must: list[models.Condition] = [equals("tenant", query.tenant)]
     if query.where is not None:
-        where = translate(query.where, fields, DIALECT)
-        condition = models.Filter(must=[equals("tenant", query.tenant), where])
+        must.append(translate(query.where, fields, DIALECT))
+    condition = models.Filter(must=must, must_not=[among("version", hidden)] if hidden else None)
     requests: dict[str, models.QueryRequest] = {}
     if query.vector is not None:
         requests["dense"] = _dense_request(query.vector, query.depth, identity, condition)
@@ -175,22 +183,25 @@ def _dense_request(
     )
 
 
-def read_legs(names: Iterable[str], answers: Iterable[QueryResponse]) -> Legs:
-    """What the legs of these names found."""
+def read_legs(
+    names: Iterable[str], answers: Iterable[QueryResponse]
+) -> tuple[Legs, dict[str, FoundVersion]]:
+    """Return the results of the legs of these names, and the versions of the chunks found."""
     ranked: dict[str, tuple[tuple[str, float], ...]] = {}
     payloads: dict[str, layout.Payload | None] = {}
     for name, answer in zip(names, answers, strict=True):
         ranked[name] = tuple((str(point.id), point.score) for point in answer.points)
         payloads.update((str(point.id), point.payload) for point in answer.points)
-    return Legs(
+    legs = Legs(
         dense=ranked.get("dense", ()),
         bm25=ranked.get("bm25", ()),
         chunks={item: layout.read_chunk(item, payload) for item, payload in payloads.items()},
     )
+    return legs, found_versions(payloads)
 
 
 def chunk_points(entry: Entry, identity: IndexIdentity) -> Iterator[models.PointStruct]:
-    """A document's chunks, as points."""
+    """Yield a document's chunks as points."""
     record = entry.record
     for position, chunk in enumerate(entry.chunks):
         vectors: models.VectorStruct = {}
@@ -200,17 +211,23 @@ def chunk_points(entry: Entry, identity: IndexIdentity) -> Iterator[models.Point
         yield models.PointStruct(
             id=chunk.id,
             vector=vectors,
-            payload=layout.chunk_payload(chunk, tenant=record.tenant, generation=record.generation),
+            payload=layout.chunk_payload(chunk, tenant=record.tenant, version=record.version),
         )
 
 
 def bare_point(point_id: str, payload: layout.Payload) -> models.PointStruct:
-    """A record or the identity, as a point without vectors."""
+    """Return a record, a change or the identity as a point without vectors."""
     return models.PointStruct(id=point_id, vector={}, payload=payload)
 
 
+def record_point(record: DocumentRecord) -> models.PointStruct:
+    """Return a document's record as a point."""
+    point_id = layout.record_id(record.uri, tenant=record.tenant)
+    return bare_point(point_id, layout.record_payload(record))
+
+
 def batches(points: Iterable[models.PointStruct]) -> Iterator[list[models.PointStruct]]:
-    """Points in requests of up to `BATCH_POINTS`, and of about `BATCH_BYTES` at most."""
+    """Yield points in batches of up to `BATCH_POINTS`, and of about `BATCH_BYTES` at most."""
     batch: list[models.PointStruct] = []
     size = 0
     for point in points:
@@ -231,88 +248,32 @@ def _json_bytes(point: models.PointStruct) -> int:
 
 
 def pages(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The items, `size` at a time."""
+    """Yield the items, `size` at a time."""
     for first in range(0, len(items), size):
         yield items[first : first + size]
 
 
 def equals(key: str, value: str) -> models.FieldCondition:
-    """The key has this value."""
+    """Return the condition that a key has this value."""
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 
 def among(key: str, values: Sequence[str]) -> models.FieldCondition:
-    """The key has one of these values."""
+    """Return the condition that a key has one of these values."""
     return models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
 
 
-def chunks_of(uris: Sequence[str], *, tenant: str) -> models.Filter:
-    """The chunks of a tenant's documents."""
+def of_kind(kind: str, *, tenant: str | None, **keys: str) -> models.Filter:
+    """Return the filter for points of a kind, of a tenant, with these values of other keys."""
+    conditions: list[models.Condition] = [equals("kind", kind)]
+    if tenant is not None:
+        conditions.append(equals("tenant", tenant))
+    conditions += [equals(key, value) for key, value in keys.items()]
+    return models.Filter(must=conditions)
+
+
+def of_versions(kind: str, versions: Sequence[str], *, tenant: str) -> models.Filter:
+    """Return the filter for a tenant's points of a kind that carry one of these versions."""
     return models.Filter(
-        must=[equals("kind", "chunk"), equals("tenant", tenant), among("uri", uris)]
+        must=[equals("kind", kind), equals("tenant", tenant), among("version", versions)]
     )
-
-
-def old_generations(records: Sequence[DocumentRecord]) -> models.Filter:
-    """The chunks of these documents, all of one tenant, that are of no current generation."""
-    current = chunks_of([record.uri for record in records], tenant=records[0].tenant)
-    current.must_not = [among("generation", [record.generation for record in records])]
-    return current
-
-
-def check_version(version: str, location: str) -> None:
-    """Raise `ProviderError` for a server that has no BM25 over text indexes."""
-    numbers = version.split(".")[:2]
-    if not all(number.isdecimal() for number in numbers):
-        return  # a build of one's own
-    if tuple(map(int, numbers)) < OLDEST_SERVER:
-        raise ProviderError(
-            f"The Qdrant server at {location!r} has version {version}, and ragkit needs "
-            f"{'.'.join(map(str, OLDEST_SERVER))} or newer: docker compose pull qdrant",
-            provider=PROVIDER,
-        )
-
-
-def provider_error(error: Exception, location: str) -> ProviderError:
-    """An error of the client, in ragkit's terms."""
-    where = f"The Qdrant server at {location!r}"
-    if isinstance(error, UnexpectedResponse):
-        status = error.status_code or 0
-        return ProviderError(
-            f"{where} answered {status}: {_reason(error)}{_REMEDIES.get(status, '')}",
-            provider=PROVIDER,
-            status=status,
-            retryable=status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500,
-        )
-    if isinstance(error, ResourceExhaustedResponse):
-        return ProviderError(
-            f"{where} is overloaded: {error}",
-            provider=PROVIDER,
-            status=HTTPStatus.TOO_MANY_REQUESTS,
-            retryable=True,
-        )
-    source = error.source if isinstance(error, ResponseHandlingException) else error
-    if isinstance(source, httpx.ConnectError | httpx.ConnectTimeout):
-        message = f"cannot be reached ({source}). Start it with: docker compose up -d qdrant"
-    elif isinstance(source, httpx.TimeoutException):
-        message = "did not answer in time. Try again, or raise index.timeout_s."
-    elif isinstance(source, httpx.TransportError):
-        message = f"broke off: {source or type(source).__name__}"
-    else:
-        message = f"gave an answer that is not Qdrant's: {source}"
-    retryable = isinstance(source, httpx.TransportError)
-    return ProviderError(f"{where} {message}", provider=PROVIDER, retryable=retryable)
-
-
-_REMEDIES: Mapping[int, str] = {
-    401: ". Set its key: RAGKIT_INDEX__API_KEY",
-    403: ". Set a key that may do this: RAGKIT_INDEX__API_KEY",
-    404: ". Make the index with: ragkit ingest PATH --index URL",
-}
-
-
-def _reason(error: UnexpectedResponse) -> str:
-    try:
-        return str(error.structured()["status"]["error"])
-    except (ValueError, KeyError, TypeError):
-        return error.content[:200].decode(errors="replace") or error.reason_phrase

@@ -56,12 +56,16 @@ class IndexContract(StorageContract):
         assert await index.chunks(["none"]) == []
         assert await index.records() == []
         assert await index.records(tenant=None) == []
-        assert await index.generations() == {}
+        assert (await index.vectors([])).shape == (0, 64)
+        assert await index.records(["none"]) == []
+        assert await index.versions() == []
+        assert await index.versions(tenant=None) == []
         await index.commit([])
-        await index.delete([])
-        await index.delete(["none"])
-        await index.drop_generations([])
-        await index.drop_generations([stable_id("generation", "none")])
+        await index.touch([])
+        assert await index.delete([]) == 0
+        assert await index.delete(["none"]) == 0
+        await index.drop([])
+        assert await index.discard([]) == 0
         await index.optimize()
 
     async def test_it_may_be_closed_twice_and_then_refuses_every_call(self, index: Index) -> None:
@@ -76,8 +80,10 @@ class IndexContract(StorageContract):
             index.commit([entry]),
             index.delete(["a"]),
             index.records(),
-            index.generations(),
-            index.drop_generations([entry.record.generation]),
+            index.versions(),
+            index.vectors([entry.chunks[0].id]),
+            index.touch([entry.record]),
+            index.discard([entry.record]),
             index.optimize(),
         ):
             with pytest.raises(InputError, match="closed"):
@@ -124,7 +130,7 @@ class IndexContract(StorageContract):
         await index.commit([await make_entry("a", *texts)])
         found = await find(index, "wolf", depth=3)
         assert {name: len(leg) for name, leg in found.items()} == {"dense": 3, "bm25": 3}
-        with pytest.raises(InputError, match="depth of 1 or more, not 0"):
+        with pytest.raises(InputError, match="a depth of 0. Fix: give 1 or more"):
             await index.search(LegQuery(text="wolf", depth=0))
 
     async def test_bm25_finds_whole_words_in_any_case(self, index: Index) -> None:
@@ -187,7 +193,7 @@ class IndexContract(StorageContract):
         assert await index.records() == []
         both = await index.records(tenant=None)
         assert sorted(record.tenant for record in both) == ["me", "you"]
-        assert len(await index.generations()) == 2
+        assert len(await index.versions(tenant=None)) == 2
 
     async def test_tenants_never_see_each_other(self, index: Index) -> None:
         mine = await make_entry("a", "wolf of mine", tenant="me")
@@ -202,7 +208,8 @@ class IndexContract(StorageContract):
                 assert found == {"dense": [text], "bm25": [text]}
         assert await index.fetch([yours.chunks[0].id], tenant="me") == []
         assert (await find(index, "wolf")) == {"dense": [], "bm25": []}
-        assert (await find(index, "wolf", tenant="")) == {"dense": [], "bm25": []}
+        with pytest.raises(InputError, match="tenant '' is no name"):
+            await find(index, "wolf", tenant="")
 
     async def test_a_tenant_changes_only_its_own_documents(self, index: Index) -> None:
         mine, yours = [await make_entry("a", "wolf", tenant=name) for name in ("me", "you")]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from ragkit.core.types import (
     Metadata,
     MetadataValue,
     stable_id,
+    versioned,
 )
 from ragkit.testing.embedder import HashEmbedder
 
@@ -115,12 +117,18 @@ ILL_TYPED: Sequence[Eq | In | Range] = (
 )
 """Conditions on `FIELDS` with a value of the wrong type."""
 
-UNSTORABLE: Sequence[tuple[str, Metadata]] = (
+UNSTORABLE: Sequence[tuple[str, Mapping[Any, Any]]] = (
     ("lone surrogate \ud800", {}),
     ("wolf", {"score": math.nan}),
     ("wolf", {"score": math.inf}),
     ("wolf", {"year": 2**63}),
     ("wolf", {"lang": "\udcff"}),
+    ("wolf", {"author": None}),
+    ("wolf", {"author": {"name": "Ada"}}),
+    ("wolf", {"tags": ("a", 1)}),
+    ("wolf", {"tags": ("a", None)}),
+    ("wolf", {"raw": b"bytes"}),
+    ("wolf", {7: "seven"}),
 )
 """Texts and metadata that JSON of 64-bit numbers cannot carry."""
 
@@ -129,16 +137,14 @@ def make_chunk(  # noqa: PLR0913 - a chunk has that many parts
     text: str,
     *,
     uri: str,
-    ordinal: int = 0,
-    tenant: str = DEFAULT_TENANT,
     title: str = "",
     headings: tuple[str, ...] = (),
     page: int | None = None,
     metadata: Metadata | None = None,
 ) -> Chunk:
-    """A chunk whose id is made as ragkit's chunkers do: other text, other id."""
+    """Return a chunk that `make_entry` gives an id."""
     return Chunk(
-        id=stable_id("chunk", tenant, uri, text, ordinal),
+        id="",
         uri=uri,
         title=title,
         text=text,
@@ -154,12 +160,9 @@ async def make_entry(
     uri: str, *chunks: Chunk | str, tenant: str = DEFAULT_TENANT, vectors: bool = True
 ) -> Entry:
     """A version of a document, made of chunks or of their texts, embedded by `HashEmbedder`."""
-    made = tuple(
-        item
-        if isinstance(item, Chunk)
-        else make_chunk(item, uri=uri, ordinal=ordinal, tenant=tenant)
-        for ordinal, item in enumerate(chunks)
-    )
+    given = [item if isinstance(item, Chunk) else make_chunk(item, uri=uri) for item in chunks]
+    generation = stable_id("generation", tenant, uri, repr(given))
+    made = versioned(given, generation)
     texts = [chunk.text for chunk in made]
     record = DocumentRecord(
         uri=uri,
@@ -168,11 +171,10 @@ async def make_entry(
         content_hash=stable_id("content", *texts),
         pipeline="contract",
         chunks=len(made),
-        generation=stable_id("generation", tenant, uri, *texts),
+        generation=generation,
     )
-    return Entry(
-        record=record, chunks=made, vectors=await EMBEDDER.embed(texts) if vectors else None
-    )
+    embedded = await EMBEDDER.embed(texts) if vectors else None
+    return Entry(record=record, chunks=made, vectors=embedded)
 
 
 async def embed(text: str) -> FloatArray:
@@ -330,13 +332,3 @@ async def filter_entries() -> list[Entry]:
         for name, page, metadata in known
     ]
     return [await make_entry(chunk.uri, chunk) for chunk in chunks]
-
-
-async def leave_orphans(index: Index, *texts: str) -> str:
-    """Leave chunks that no record names, as a crash before the record does; their generation."""
-    # The record names one document and the chunks another: with the record gone, they stay.
-    chunks = [make_chunk(text, uri="orphans", ordinal=n) for n, text in enumerate(texts)]
-    entry = await make_entry("no such document", *chunks)
-    await index.commit([entry])
-    await index.delete(["no such document"])
-    return entry.record.generation

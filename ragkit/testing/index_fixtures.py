@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import pytest
 from hypothesis import HealthCheck
 
-from ragkit.core.protocols import Index
+from ragkit.core.protocols import Entry, Index
 from ragkit.core.types import FieldType, IndexIdentity
 from ragkit.testing.index_examples import FIELDS, IDENTITY
 
@@ -37,11 +37,21 @@ class IndexFixtures(ABC):
     separates_statistics: ClassVar[bool] = True
     """A tenant's BM25 scores do not depend on what other tenants store."""
 
+    leaves_orphans: ClassVar[bool] = True
+    """A crash can leave chunks without a record."""
+
     @abstractmethod
     async def open_index(
         self, place: Path, identity: IndexIdentity, fields: Mapping[str, FieldType]
     ) -> Index:
-        """A new, empty index. `place` is a path of its own where nothing is yet."""
+        """Return a new, empty index; `place` is a path of its own where nothing is yet."""
+
+    async def store_chunks(self, index: Index, entry: Entry) -> None:
+        """Store an entry's chunks as a crash leaves them: without a record, and no lease on them.
+
+        Override it where `leaves_orphans`.
+        """
+        raise NotImplementedError
 
     @pytest.fixture
     async def make_index(self, tmp_path: Path) -> AsyncIterator[MakeIndex]:

@@ -27,10 +27,11 @@ from ragkit.core.errors import (
     ProviderError,
 )
 from ragkit.core.filters import Eq, Range
+from ragkit.core.protocols import Entry, Index
 from ragkit.core.types import FieldType, IndexIdentity, Quantization
-from ragkit.index import edge
+from ragkit.index import edge, layout
 from ragkit.index.edge import EdgeIndex
-from ragkit.index.edge_points import vectors_config
+from ragkit.index.edge_points import chunk_points, vectors_config
 from ragkit.index.integrity import repair, verify
 from ragkit.testing.index_contract import IndexContract
 from ragkit.testing.index_examples import FIELDS, IDENTITY, find, make_chunk, make_entry
@@ -56,6 +57,14 @@ class TestEdgeIndex(IndexContract):
         self, place: Path, identity: IndexIdentity, fields: Mapping[str, FieldType]
     ) -> EdgeIndex:
         return await EdgeIndex.open(place, identity, fields=fields)
+
+    async def store_chunks(self, index: Index, entry: Entry) -> None:
+        assert isinstance(index, EdgeIndex)
+        record = replace(entry.record, version=layout.new_version(entry.record.generation))
+        points = chunk_points(replace(entry, record=record), IDENTITY)
+        with index._store.use() as shard:
+            shard.update(qe.UpdateOperation.upsert_points(list(points)))
+        index._unfinished = True  # as on opening the folder after a crash that left its note
 
 
 async def open_and_commit(path: Path, *texts: str) -> EdgeIndex:

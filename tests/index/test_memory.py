@@ -1,4 +1,4 @@
-"""The store in memory keeps the contract, and is the reference for the others."""
+"""The store in memory keeps the contract."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +12,7 @@ from ragkit.testing.index_examples import IDENTITY, find, make_chunk, make_entry
 
 class TestMemoryIndex(IndexContract):
     folds_accents = False
+    leaves_orphans = False
 
     async def open_index(
         self, place: Path, identity: IndexIdentity, fields: Mapping[str, FieldType]

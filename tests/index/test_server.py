@@ -26,7 +26,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from ragkit.core.errors import ConfigError, IndexMismatch, InputError, ProviderError
 from ragkit.core.filters import Eq
-from ragkit.core.protocols import LegQuery
+from ragkit.core.protocols import Entry, Index, LegQuery
 from ragkit.core.settings import IndexSettings
 from ragkit.core.types import FieldType, IndexIdentity
 from ragkit.index import layout, server, server_points
@@ -56,8 +56,16 @@ def local_index(client: AsyncQdrantClient, fields: Mapping[str, FieldType] = FIE
     return QdrantIndex(client, settings, text_params=PLAIN_WORDS, tenant_idf=False)
 
 
+class ServerContract(IndexContract):
+    async def store_chunks(self, index: Index, entry: Entry) -> None:
+        assert isinstance(index, QdrantIndex)
+        record = replace(entry.record, version=layout.new_version(entry.record.generation))
+        points = server_points.chunk_points(replace(entry, record=record), IDENTITY)
+        await index._server.upsert(list(points))
+
+
 @local_mode
-class TestLocalMode(IndexContract):
+class TestLocalMode(ServerContract):
     analyses_text = False
     folds_accents = False
     separates_statistics = False
@@ -71,7 +79,7 @@ class TestLocalMode(IndexContract):
 
 
 @pytest.mark.enable_socket
-class TestQdrantServer(IndexContract):
+class TestQdrantServer(ServerContract):
     __test__ = SERVER is not None
 
     @pytest.fixture(autouse=True)

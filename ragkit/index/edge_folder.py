@@ -1,0 +1,144 @@
+"""The folder of an embedded index: its creation, its identity, and the space on its disk."""
+
+import errno
+import shutil
+import uuid
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import qdrant_edge as qe
+
+from ragkit.core.errors import IndexMismatch, InputError, ProviderError
+from ragkit.core.filters import BUILT_IN_FIELDS
+from ragkit.core.types import FieldType, IndexIdentity
+from ragkit.index import layout, validation
+from ragkit.index.edge_points import FIELD_PARAMS, text_params
+
+PROVIDER = "qdrant-edge"
+MIN_FREE_BYTES = 128 * 2**20
+
+
+def exists(path: Path) -> bool:
+    """Return whether a folder holds a shard."""
+    return (path / "edge_config.json").is_file()
+
+
+def create(
+    path: Path, identity: IndexIdentity, fields: Mapping[str, FieldType], config: qe.EdgeConfig
+) -> None:
+    """Create an index in an empty or new folder; another process may do so at the same time.
+
+    Raises:
+        InputError: The folder holds other files, or cannot be renamed into.
+        ProviderError: The disk is full.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(
+            f"{str(path)!r} holds other files. Fix: choose an empty or new folder for the index."
+        )
+    path = path.absolute()
+    if path.resolve() == Path.cwd():
+        raise InputError("The working folder cannot become an index. Fix: name a folder in it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    check_space(path.parent, 0, for_what="a new index")
+    # Built beside its place and renamed, so that a crash never leaves half an index.
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
+    draft.mkdir()
+    try:
+        _build(draft, identity, fields, config)
+        draft.replace(path)
+    except OSError as error:
+        if error.errno in {errno.EBUSY, errno.EXDEV}:
+            raise InputError(
+                f"{str(path)!r} is a mount point or a folder in use. Fix: choose a folder inside "
+                "it."
+            ) from error
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        # Another process created the index first; its identity is checked when it is opened.
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _build(
+    draft: Path, identity: IndexIdentity, fields: Mapping[str, FieldType], config: qe.EdgeConfig
+) -> None:
+    shard = qe.EdgeShard.create(str(draft), config)
+    try:
+        shard.update(qe.UpdateOperation.create_field_index("text", text_params(identity.language)))
+        for key, kind in layout.PAYLOAD_INDEXES.items():
+            _index_field(shard, key, kind)
+        store_fields(shard, identity, {}, fields)
+    finally:
+        shard.close()
+
+
+def _index_field(shard: qe.EdgeShard, key: str, kind: FieldType) -> None:
+    params = qe.KeywordIndexParams(is_tenant=True) if key == "tenant" else FIELD_PARAMS[kind]()
+    shard.update(qe.UpdateOperation.create_field_index(key, params))
+
+
+def store_fields(
+    shard: qe.EdgeShard,
+    identity: IndexIdentity,
+    old: Mapping[str, FieldType],
+    new: Mapping[str, FieldType],
+) -> None:
+    """Store the identity with its fields, and index those that are new."""
+    for name in new.keys() - old.keys() - BUILT_IN_FIELDS.keys():
+        _index_field(shard, layout.field_key(name), new[name])
+    payload = layout.identity_payload(identity, new)
+    point = qe.Point(layout.IDENTITY_ID, {}, payload)
+    shard.update(qe.UpdateOperation.upsert_points([point]))
+    shard.flush()
+
+
+def open_identity(
+    shard: qe.EdgeShard, path: Path, wanted: IndexIdentity, declared: Mapping[str, FieldType]
+) -> layout.StoredIdentity:
+    """Read an index's identity and fields, and add declared fields that are new.
+
+    Raises:
+        IndexMismatch: It was built with other parts, or is not one of ragkit's.
+    """
+    found = shard.retrieve([layout.IDENTITY_ID], with_payload=True, with_vector=False)
+    if not found:
+        raise IndexMismatch(f"{str(path)!r} is a Qdrant Edge shard, but not one of ragkit's.")
+    identity, fields = layout.read_identity(found[0].payload)
+    layout.check_identity(identity, wanted, location=str(path))
+    merged = validation.merge_fields(fields, declared)
+    if merged != fields:
+        store_fields(shard, identity, fields, merged)
+    return identity, merged
+
+
+def check_space(path: Path, size: int, *, for_what: str) -> None:
+    """Check that a write fits the disk: the engine, which maps files, would end the process.
+
+    Raises:
+        ProviderError: There is too little space.
+    """
+    needed = MIN_FREE_BYTES + size
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        raise ProviderError(
+            f"Not enough space for the index at {str(path)!r}: {free >> 20} MiB free, "
+            f"{needed >> 20} MiB needed for {for_what}. What was stored is intact. "
+            "Fix: free some space, or choose another disk with --index.",
+            provider=PROVIDER,
+        )
+
+
+@contextmanager
+def translated(path: Path) -> Generator[None]:
+    """Translate the engine's errors, which name no reason but a text."""
+    try:
+        yield
+    except OSError as error:
+        raise ProviderError(f"The index at {str(path)!r}: {error}", provider=PROVIDER) from error
+    except Exception as error:
+        # The engine raises bare `Exception`; ragkit's own errors and real bugs pass unchanged.
+        if type(error) is not Exception:
+            raise
+        raise ProviderError(f"The index at {str(path)!r}: {error}", provider=PROVIDER) from error

@@ -1,0 +1,207 @@
+"""A connection to a Qdrant server: retries, bounded concurrency, ordered writes, errors."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ApiException
+
+from ragkit.core.errors import ConfigError, InputError, ProviderError
+from ragkit.core.settings import IndexSettings
+from ragkit.index import server_points
+from ragkit.index.layout import Payload
+from ragkit.index.server_errors import provider_error
+
+_CONCURRENT = 16
+PAGE = 1000
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+_CONNECT_S = 2.0
+"""Seconds of retries before the first connection, when the server is most likely not running."""
+_SHORTEST_INDEXING_S = 120
+_HTTPS, _QDRANT = 443, 6333
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ServerClient:
+    """One collection on a server, shared by the reads and writes of an index."""
+
+    def __init__(self, client: AsyncQdrantClient, settings: IndexSettings) -> None:
+        """Wrap a client, which is closed with this object."""
+        self.client = client
+        self.name = settings.collection
+        self.location = shown(settings.location)
+        self._settings = settings
+        self._slots = asyncio.Semaphore(_CONCURRENT)
+        self._retry_s = min(_CONNECT_S, settings.retry_s)
+        self._ordering: models.WriteOrdering | None = None
+        self._consistency: models.ReadConsistencyType | None = None
+        self._closed = False
+
+    @property
+    def where(self) -> str:
+        """The server and the collection, for messages."""
+        return f"{self.location} ({self.name})"
+
+    @property
+    def indexing_timeout_s(self) -> int:
+        """Seconds that building a payload index may take."""
+        return max(_SHORTEST_INDEXING_S, int(self._settings.timeout_s))
+
+    def connected(self, replicas: int) -> None:
+        """Retry for as long as is set from now on, and order writes where there are replicas."""
+        self._retry_s = self._settings.retry_s
+        if replicas > 1:
+            self._ordering = models.WriteOrdering.STRONG
+            self._consistency = models.ReadConsistencyType.MAJORITY
+
+    async def retrieve(
+        self, ids: Sequence[str], *, keys: Sequence[str] | None = None
+    ) -> dict[str, Payload | None]:
+        """Return the payloads (of these keys) of the points with these ids."""
+        payloads: dict[str, Payload | None] = {}
+        for page in server_points.pages(ids, PAGE):
+            found = await self.call(
+                self.client.retrieve,
+                self.name,
+                page,
+                with_payload=True if keys is None else list(keys),
+                consistency=self._consistency,
+            )
+            payloads.update((str(point.id), point.payload) for point in found)
+        return payloads
+
+    async def scroll(self, condition: models.Filter) -> dict[str, Payload | None]:
+        """Return the payloads of all points that meet a condition."""
+        payloads: dict[str, Payload | None] = {}
+        following = None
+        while True:
+            page, following = await self.call(
+                self.client.scroll,
+                self.name,
+                scroll_filter=condition,
+                limit=PAGE,
+                offset=following,
+                with_payload=True,
+                consistency=self._consistency,
+            )
+            payloads.update((str(point.id), point.payload) for point in page)
+            if following is None:
+                return payloads
+
+    async def facet(self, key: str, condition: models.Filter) -> Mapping[str, int]:
+        """Return the number of points for each value of a key, among those that meet a condition."""
+        limit = PAGE
+        while True:
+            answer = await self.call(
+                self.client.facet, self.name, key, condition, limit=limit, exact=True
+            )
+            if len(answer.hits) < limit:
+                return {str(hit.value): hit.count for hit in answer.hits if hit.count}
+            limit *= 8
+
+    async def upsert(
+        self,
+        points: Sequence[models.PointStruct],
+        *,
+        only_if: models.Filter | None = None,
+        mode: models.UpdateMode | None = None,
+    ) -> None:
+        """Store points; those that exist only where they meet `only_if`."""
+        await self.call(
+            self.client.upsert,
+            self.name,
+            points,
+            wait=True,
+            ordering=self._ordering,
+            update_filter=only_if,
+            update_mode=mode,
+        )
+
+    async def delete(self, selected: models.Filter | Sequence[str]) -> None:
+        """Delete the points that meet a condition, or those with these ids."""
+        selector: models.FilterSelector | models.PointIdsList
+        if isinstance(selected, models.Filter):
+            selector = models.FilterSelector(filter=selected)
+        else:
+            selector = models.PointIdsList(points=list[models.ExtendedPointId](selected))
+        await self.call(self.client.delete, self.name, selector, wait=True, ordering=self._ordering)
+
+    async def call(
+        self, request: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Send a request, all of which may be repeated, until it succeeds or the time is up."""
+        deadline = time.monotonic() + self._retry_s
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._once(request, *args, **kwargs)
+            except ProviderError as error:
+                if not error.retryable or time.monotonic() + pause > deadline:
+                    raise
+            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def _once(
+        self, request: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        self.check_open()
+        async with self._slots:
+            try:
+                return await request(*args, **kwargs)
+            except (ApiException, QdrantException) as error:
+                raise provider_error(error, self.location) from error
+
+    def check_open(self) -> None:
+        """Raise `InputError` after `close`."""
+        if self._closed:
+            raise InputError(f"The index at {self.where!r} is closed.")
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            await self.client.close()
+
+
+def open_client(settings: IndexSettings) -> AsyncQdrantClient:
+    """Return a client for the server at `settings.location`; nothing is sent yet.
+
+    Raises:
+        ConfigError: The location is no URL.
+    """
+    try:
+        return AsyncQdrantClient(
+            url=with_port(settings.location),
+            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+            timeout=max(1, round(settings.timeout_s)),
+            grpc_port=settings.grpc_port or 6334,
+            prefer_grpc=settings.grpc_port is not None,
+            check_compatibility=False,  # `QdrantIndex.connect` does, and names the fix
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"index.location {shown(settings.location)!r} is no URL of a server: {error}. "
+            "Fix: write it like http://localhost:6333"
+        ) from error
+
+
+def with_port(url: str) -> str:
+    """Return the URL with its port: 443 for https and 6333 for http where it has none."""
+    parts = urlsplit(url)
+    if parts.port is not None or not parts.hostname:
+        return url
+    port = _HTTPS if parts.scheme == "https" else _QDRANT
+    return parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
+
+
+def shown(url: str) -> str:
+    """Return the URL as messages name it: without the password that it may hold."""
+    head, at, host = url.partition("://")[2].rpartition("@")
+    return url if not at else url.replace(f"{head}@{host}", f"***@{host}")

@@ -1,0 +1,76 @@
+"""Errors of a Qdrant server and its client, in ragkit's terms."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import httpx
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from ragkit.core.errors import ProviderError
+
+PROVIDER = "qdrant"
+OLDEST_SERVER = (1, 20)
+"""The first release with BM25 over a text index."""
+
+
+def check_version(version: str, location: str) -> None:
+    """Check that a server is new enough to have BM25 over text indexes.
+
+    Raises:
+        ProviderError: It is not.
+    """
+    numbers = version.split(".")[:2]
+    if not all(number.isdecimal() for number in numbers):
+        return  # a build from source
+    if tuple(map(int, numbers)) < OLDEST_SERVER:
+        raise ProviderError(
+            f"The Qdrant server at {location!r} has version {version}, and ragkit needs "
+            f"{'.'.join(map(str, OLDEST_SERVER))} or newer. Fix: docker compose pull qdrant",
+            provider=PROVIDER,
+        )
+
+
+def provider_error(error: Exception, location: str) -> ProviderError:
+    """Translate an error of the client."""
+    where = f"The Qdrant server at {location!r}"
+    if isinstance(error, UnexpectedResponse):
+        status = error.status_code or 0
+        return ProviderError(
+            f"{where} answered {status}: {_reason(error)}{_REMEDIES.get(status, '')}",
+            provider=PROVIDER,
+            status=status,
+            retryable=status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500,
+        )
+    if isinstance(error, ResourceExhaustedResponse):
+        return ProviderError(
+            f"{where} is overloaded: {error}",
+            provider=PROVIDER,
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            retryable=True,
+        )
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(source, httpx.ConnectError | httpx.ConnectTimeout):
+        message = f"cannot be reached ({source}). Fix: docker compose up -d qdrant"
+    elif isinstance(source, httpx.TimeoutException):
+        message = "did not answer in time. Fix: try again, or raise index.timeout_s."
+    elif isinstance(source, httpx.TransportError):
+        message = f"closed the connection: {source or type(source).__name__}"
+    else:
+        message = f"sent a reply that is not Qdrant's: {source}"
+    retryable = isinstance(source, httpx.TransportError)
+    return ProviderError(f"{where} {message}", provider=PROVIDER, retryable=retryable)
+
+
+_REMEDIES: Mapping[int, str] = {
+    401: ". Fix: set its key, RAGKIT_INDEX__API_KEY",
+    403: ". Fix: set a key with this right, RAGKIT_INDEX__API_KEY",
+    404: ". Fix: ragkit ingest PATH --index URL",
+}
+
+
+def _reason(error: UnexpectedResponse) -> str:
+    try:
+        return str(error.structured()["status"]["error"])
+    except (ValueError, KeyError, TypeError):
+        return error.content[:200].decode(errors="replace") or error.reason_phrase

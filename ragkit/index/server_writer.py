@@ -1,0 +1,191 @@
+"""Writes to a Qdrant server that any number of processes may make at the same time.
+
+A document's record is replaced only where it still names the version that was read before
+(compare-and-swap by Qdrant's conditional upsert), so that each version is replaced by exactly one
+writer, which then deletes its chunks. See `ragkit.index.changes` for crashes in between.
+"""
+
+import time
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from qdrant_client import models
+
+from ragkit.core.errors import ProviderError
+from ragkit.core.protocols import Entry
+from ragkit.core.types import DocumentRecord, IndexIdentity
+from ragkit.index import layout, server_points
+from ragkit.index.changes import Change, change_payload, read_change
+from ragkit.index.server_client import PAGE, ServerClient
+from ragkit.index.server_errors import PROVIDER
+
+_MAX_ROUNDS = 50
+"""Attempts at most to replace a record while other writers replace it too."""
+_MAX_STORES = 3
+"""Times at most that chunks are stored again because a lease was nearly over."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ServerWriter:
+    """Commits and deletions of one process.
+
+    Attributes:
+        server: The collection.
+        identity: Of the index.
+        lease_s: Seconds after which others may undo a change that was not renewed.
+    """
+
+    server: ServerClient
+    identity: IndexIdentity
+    lease_s: float
+    _checked: set[str] = field(default_factory=set[str])
+    _failed: set[str] = field(default_factory=set[str])
+
+    async def records(self, uris: Sequence[str], *, tenant: str) -> dict[str, DocumentRecord]:
+        """Return the records of documents, by uri."""
+        ids = [layout.record_id(uri, tenant=tenant) for uri in uris]
+        found = await self.server.retrieve(ids)
+        records = [layout.read_record(found[item]) for item in ids if item in found]
+        return {record.uri: record for record in records}
+
+    async def commit(self, tenant: str, entries: Sequence[Entry]) -> None:
+        """Store versions of a tenant's documents."""
+        await self._recover_own(tenant)
+        records = [entry.record for entry in entries]
+        old = await self.records([record.uri for record in records], tenant=tenant)
+        change = Change.of(tenant, written=records, replaced=old.values(), lease_s=self.lease_s)
+        with self._noting_failure(change):
+            change = await self._store(entries, await self._note(change))
+            change = await self._replace(records, old, change)
+            for _ in range(_MAX_STORES):
+                if not self._is_due(change):
+                    break
+                # Others may have taken the lease for run out, and dropped the chunks.
+                change = await self._note(change.renewed(self.lease_s))
+                change = await self._store(entries, change)
+            await self._end(change)
+
+    async def discard(self, tenant: str, records: Iterable[DocumentRecord]) -> int:
+        """Remove a tenant's documents that are still as these records say; return their number."""
+        old = list(records)
+        change = Change.of(tenant, replaced=old, lease_s=self.lease_s)
+        with self._noting_failure(change):
+            await self._note(change)
+            versions = [record.version for record in old]
+            for page in server_points.pages(versions, PAGE):
+                await self.server.delete(server_points.of_versions("record", page, tenant=tenant))
+            now = await self.records([record.uri for record in old], tenant=tenant)
+            await self._end(change)
+        return sum(
+            record.uri not in now or now[record.uri].version != record.version for record in old
+        )
+
+    async def drop(self, tenant: str, versions: Sequence[str]) -> None:
+        """Delete the chunks of these versions."""
+        for page in server_points.pages(versions, PAGE):
+            await self.server.delete(server_points.of_versions("chunk", page, tenant=tenant))
+
+    async def touch(self, tenant: str, records: Sequence[DocumentRecord]) -> None:
+        """Overwrite records whose generation is still the stored one."""
+        now = await self.records([record.uri for record in records], tenant=tenant)
+        for record in records:
+            stored = now.get(record.uri)
+            if stored is None or stored.generation != record.generation:
+                continue
+            point = server_points.record_point(replace(record, version=stored.version))
+            condition = server_points.of_versions("record", [stored.version], tenant=tenant)
+            await self.server.upsert([point], only_if=condition, mode=models.UpdateMode.UPDATE_ONLY)
+
+    async def changes(self, tenant: str | None) -> list[Change]:
+        """Return the changes that have begun and not ended."""
+        found = await self.server.scroll(server_points.of_kind("change", tenant=tenant))
+        return [read_change(item, payload) for item, payload in found.items()]
+
+    async def recover(self, changes: Iterable[Change]) -> None:
+        """Finish or undo the changes that their writers have abandoned."""
+        for change in changes:
+            if change.is_abandoned():
+                await self._end(change)
+
+    async def _recover_own(self, tenant: str) -> None:
+        """Recover the changes that failed calls or ended processes have left."""
+        if tenant in self._checked and not self._failed:
+            return
+        for change in await self.changes(tenant):
+            if change.is_abandoned() or change.id in self._failed:
+                await self._end(change)
+                self._failed.discard(change.id)
+        self._checked.add(tenant)
+
+    @contextmanager
+    def _noting_failure(self, change: Change) -> Generator[None]:
+        try:
+            yield
+        except BaseException:
+            self._failed.add(change.id)
+            raise
+
+    async def _note(self, change: Change) -> Change:
+        await self.server.upsert([server_points.bare_point(change.id, change_payload(change))])
+        return change
+
+    async def _store(self, entries: Sequence[Entry], change: Change) -> Change:
+        """Store the chunks, and renew the lease where that takes long."""
+        points = (
+            point for entry in entries for point in server_points.chunk_points(entry, self.identity)
+        )
+        for batch in server_points.batches(points):
+            await self.server.upsert(batch)
+            if self._is_due(change):
+                change = await self._note(change.renewed(self.lease_s))
+        return change
+
+    def _is_due(self, change: Change) -> bool:
+        """Return whether half of the lease has passed."""
+        return time.time() > change.expires_at - self.lease_s / 2
+
+    async def _replace(
+        self, records: Sequence[DocumentRecord], old: dict[str, DocumentRecord], change: Change
+    ) -> Change:
+        """Make the records current, each in the place of the one that was read last."""
+        left = list(records)
+        for _ in range(_MAX_ROUNDS):
+            added = [record for record in left if record.uri not in old]
+            updated = [record for record in left if record.uri in old]
+            for page in server_points.pages(added, PAGE):
+                await self._upsert_records(page, mode=models.UpdateMode.INSERT_ONLY)
+            for page in server_points.pages(updated, PAGE):
+                versions = [old[record.uri].version for record in page]
+                condition = server_points.of_versions("record", versions, tenant=change.tenant)
+                await self._upsert_records(page, only_if=condition)
+            now = await self.records([record.uri for record in left], tenant=change.tenant)
+            left = [r for r in left if r.uri not in now or now[r.uri].version != r.version]
+            if not left:
+                return change
+            # Another writer came first: its version is what is replaced now.
+            old = {record.uri: now[record.uri] for record in left if record.uri in now}
+            change = await self._note(change.also_replacing(old.values()).renewed(self.lease_s))
+        raise ProviderError(
+            f"The document {left[0].uri!r} could not be stored at {self.server.where!r}: other "
+            f"writers replaced it {_MAX_ROUNDS} times meanwhile. Fix: let one process write it.",
+            provider=PROVIDER,
+            retryable=True,
+        )
+
+    async def _upsert_records(
+        self,
+        records: Sequence[DocumentRecord],
+        *,
+        only_if: models.Filter | None = None,
+        mode: models.UpdateMode | None = None,
+    ) -> None:
+        points = [server_points.record_point(record) for record in records]
+        await self.server.upsert(points, only_if=only_if, mode=mode)
+
+    async def _end(self, change: Change) -> None:
+        """Delete the chunks that a change left, then its note."""
+        now = await self.records(change.uris, tenant=change.tenant)
+        if left := change.leftovers(now.values()):
+            await self.drop(change.tenant, left)
+        await self.server.delete([change.id])
