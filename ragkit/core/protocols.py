@@ -312,8 +312,8 @@ class CallOptions(TypedDict, total=False):
     """Options of decoding; those left out have the model's or server's own default.
 
     Attributes:
-        max_tokens: Length at which the reply is cut at the latest. With a grammar it is never cut: the
-            grammar is fitted to this number of tokens.
+        max_tokens: Length at which the reply is cut at the latest. With a grammar it is never cut:
+            the grammar is fitted to this number of tokens.
         temperature: 0 for the likeliest token each time.
         top_p: Share of the probability that is sampled from.
         top_k: Number of tokens that are sampled from.

@@ -96,7 +96,7 @@ class ServerClient:
                 return payloads
 
     async def facet(self, key: str, condition: models.Filter) -> Mapping[str, int]:
-        """Return the number of points for each value of a key, among those that meet a condition."""
+        """Return the number of points that meet a condition for each value of a key."""
         limit = PAGE
         while True:
             answer = await self.call(
@@ -145,7 +145,7 @@ class ServerClient:
             except ProviderError as error:
                 if not error.retryable or time.monotonic() + pause > deadline:
                     raise
-            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
+            await asyncio.sleep(pause * random.uniform(0.75, 1.25))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def _once(

@@ -130,7 +130,7 @@ class IndexContract(StorageContract):
         await index.commit([await make_entry("a", *texts)])
         found = await find(index, "wolf", depth=3)
         assert {name: len(leg) for name, leg in found.items()} == {"dense": 3, "bm25": 3}
-        with pytest.raises(InputError, match="a depth of 0. Fix: give 1 or more"):
+        with pytest.raises(InputError, match=r"a depth of 0\. Fix: give 1 or more"):
             await index.search(LegQuery(text="wolf", depth=0))
 
     async def test_bm25_finds_whole_words_in_any_case(self, index: Index) -> None:

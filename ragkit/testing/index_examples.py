@@ -133,7 +133,7 @@ UNSTORABLE: Sequence[tuple[str, Mapping[Any, Any]]] = (
 """Texts and metadata that JSON of 64-bit numbers cannot carry."""
 
 
-def make_chunk(  # noqa: PLR0913 - a chunk has that many parts
+def make_chunk(
     text: str,
     *,
     uri: str,

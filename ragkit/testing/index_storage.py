@@ -175,7 +175,7 @@ class StorageContract(IndexFixtures):
             for entry, source in zip(entries, sources, strict=True)
         ]
         await index.commit(entries)
-        a, b, c = (entry.record for entry in entries)
+        a, _, c = (entry.record for entry in entries)
         assert await index.records(["c", "none", "a"]) == [c, a]
         assert await index.records([]) == []
         found = await index.records(source="files:x")

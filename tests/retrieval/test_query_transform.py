@@ -297,7 +297,9 @@ async def test_a_transformation_without_its_model_names_the_setting(
 
 
 async def test_an_unknown_transformation_is_named_with_those_known(rag: AsyncRAG) -> None:
-    with pytest.raises(ConfigError, match="Unknown transformation 'magic'.*multi_query, hyde, step_back"):
+    with pytest.raises(
+        ConfigError, match=r"Unknown transformation 'magic'.*multi_query, hyde, step_back"
+    ):
         build_transform("magic", await _hybrid(rag), llm=None, embedder=EMBEDDER)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
