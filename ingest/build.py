@@ -3,6 +3,8 @@
 from ragkit.core.protocols import Chunker, Tokenizer
 from ragkit.core.settings import Settings
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.sources import FileReader
+from ragkit.ingest.sources.file import MetadataOf
 
 
 def build_chunker(settings: Settings, tokenizer: Tokenizer) -> Chunker:
@@ -16,4 +18,13 @@ def build_chunker(settings: Settings, tokenizer: Tokenizer) -> Chunker:
         chunk_tokens=settings.ingest.chunk_tokens,
         overlap_tokens=settings.ingest.overlap_tokens,
         language=settings.index.language,
+    )
+
+
+def build_reader(settings: Settings, *, metadata: MetadataOf | None = None) -> FileReader:
+    """Return the reader of files that the settings describe, with metadata to add."""
+    return FileReader(
+        encoding=settings.ingest.encoding,
+        max_bytes=settings.ingest.max_file_mb * 2**20,
+        metadata=metadata,
     )

@@ -58,8 +58,11 @@ class Preparation:
         That record has the present stamp.
 
         Raises:
-            InputError: The document cannot be read, loaded or stored.
+            InputError: The document cannot be read, loaded or stored, or the record belongs to
+                another origin.
         """
+        if record:
+            self._check_origin(source, record)
         opened = source.open()
         pipeline = self._pipeline(source, record)
         known = record and (record.content_hash, record.pipeline, record.source)
@@ -124,10 +127,11 @@ class Preparation:
 def _added(pipeline: str) -> dict[str, MetadataValue]:
     """Return the metadata that was added, from a record's `pipeline`; other writers add none."""
     try:
-        parts = json.loads(pipeline)
+        parts: object = json.loads(pipeline)
     except ValueError:
         return {}
-    if not isinstance(parts, list) or len(cast("list[object]", parts)) != 3:
+    items = cast("list[object]", parts) if isinstance(parts, list) else []
+    if len(items) != 3 or not isinstance(items[2], dict):
         return {}
-    added = cast("dict[str, str | int | float | bool | list[str]]", parts[2])
+    added = cast("dict[str, str | int | float | bool | list[str]]", items[2])
     return {key: tuple(value) if isinstance(value, list) else value for key, value in added.items()}

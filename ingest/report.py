@@ -39,7 +39,6 @@ class IngestReport:
     truncated: list[str] = field(default_factory=list[str])
     failed: list[FailedDocument] = field(default_factory=list[FailedDocument])
     stopped: str = ""
-    repaired: int = 0
     chunks: int = 0
     kept: int = 0
     tokens: int = 0

@@ -114,7 +114,7 @@ class PassageVectors:
         given = await self.embedder.embed([texts[row] for row in rows], on_truncated=note)
         found = checked_vectors(given, self.embedder, count=len(rows))
         norms = np.linalg.norm(found, axis=1)
-        bad = np.flatnonzero(~(norms > _UNIT_TOLERANCE))
+        bad = np.flatnonzero(~((norms > _UNIT_TOLERANCE) & np.isfinite(norms)))
         if bad.size:
             name, uri = self.embedder.identity[0], owners[rows[int(bad[0])]].uri
             raise InputError(

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from ragkit.answering.build import build_answerer
+from ragkit.core.errors import InputError
 from ragkit.core.filters import Filter
 from ragkit.core.protocols import (
     LLM,
@@ -21,13 +22,15 @@ from ragkit.core.protocols import (
 )
 from ragkit.core.settings import Settings
 from ragkit.core.sync import run_sync
-from ragkit.core.types import Answer, AnswerDelta, Document, DocumentRecord, Metadata
+from ragkit.core.types import Answer, AnswerDelta, DocumentRecord
 from ragkit.index.build import build_index, identity_for
 from ragkit.index.integrity import Fault, repair, verify
-from ragkit.ingest.build import build_chunker
-from ragkit.ingest.pipeline import Pipeline
+from ragkit.index.memory import MemoryIndex
+from ragkit.ingest.build import build_chunker, build_reader
+from ragkit.ingest.pipeline import Pipeline, RunOptions
 from ragkit.ingest.report import IngestReport
-from ragkit.ingest.sources import from_documents, from_paths
+from ragkit.ingest.sources import PathPatterns, SourceItem, SourceOptions, SourceStream
+from ragkit.ingest.sources.file import MetadataOf
 from ragkit.models.build import build_embedder, build_reranker
 from ragkit.retrieval.build import build_retriever
 from ragkit.retrieval.context import Passage, build_context
@@ -99,39 +102,63 @@ class AsyncRAG:
 
     async def ingest(
         self,
-        *sources: str | Path | Document,
+        *sources: SourceItem,
         sync: bool = False,
-        metadata: Metadata | None = None,
+        force: bool = False,
+        dry_run: bool = False,
+        source: str | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        metadata: MetadataOf | None = None,
+        replace_metadata: bool = False,
         tenant: str | None = None,
     ) -> IngestReport:
         """Update the index with files, folders and documents.
 
         Args:
-            sources: Paths, or documents made in code.
-            sync: Delete documents that are gone from the given folders.
-            metadata: Added to every file's metadata.
+            sources: Paths and globs; documents made in code, as `Document`s, (uri, text) pairs or
+                dicts; and iterables and async iterables of these.
+            sync: Delete documents that are gone from these sources.
+            force: Let a sync delete all or most documents of a folder, and replace documents of
+                the same uri that came from elsewhere.
+            dry_run: Report what would be done, and do nothing.
+            source: The name that uris begin with, instead of the folder's: `NAME`, or
+                `NAME=FOLDER` where only a part of that folder is given.
+            include: Patterns as in `.gitignore`; files that match none are left alone.
+            exclude: Patterns of files and folders that are left alone.
+            metadata: Added to every file's metadata: a mapping, or a function of the path. It
+                stays when it is not given again.
+            replace_metadata: Forget what was added to the metadata earlier.
             tenant: Owner of the documents; `settings.tenant` by default.
+
+        Raises:
+            InputError: No source was found, or a pattern or source name cannot be read.
         """
-        config = self.settings.ingest
-        documents = [source for source in sources if isinstance(source, Document)]
-        paths = [Path(source) for source in sources if not isinstance(source, Document)]
-        files = await asyncio.to_thread(
-            from_paths,
-            paths,
-            encoding=config.encoding,
-            max_bytes=config.max_file_mb * 2**20,
-            metadata=metadata,
+        options = SourceOptions(
+            reader=build_reader(self.settings, metadata=metadata),
+            patterns=PathPatterns.of(include=include, exclude=exclude),
+            source=source,
         )
         pipeline = Pipeline(
-            index=await self.index(create=True),
+            index=await self._index_to_write(dry_run=dry_run),
             chunker=build_chunker(self.settings, self.embedder.tokenizer),
             embedder=self.embedder,
             tenant=tenant or self.settings.tenant,
-            batch_chunks=config.batch_chunks,
+            batch_chunks=self.settings.ingest.batch_chunks,
             on_progress=self._on_progress,
         )
-        async with self._writing:  # a run would take the half-stored chunks of another for a fault
-            return await pipeline.run(files.joined(from_documents(documents)), sync=sync)
+        run = RunOptions(sync=sync, force=force, dry_run=dry_run, replace_metadata=replace_metadata)
+        return await pipeline.run(SourceStream(sources, options), run)
+
+    async def _index_to_write(self, *, dry_run: bool) -> Index:
+        """Return the index, made where there is none; a dry run gets an empty one in memory."""
+        if not dry_run:
+            return await self.index(create=True)
+        try:
+            return await self.index()
+        except InputError:
+            config = self.settings.index
+            return MemoryIndex(identity_for(self.embedder, config), fields=config.fields)
 
     async def search(
         self,

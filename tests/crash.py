@@ -1,12 +1,14 @@
-"""Kill ingestions at random with SIGKILL, and compare the index with one built in one go.
+"""Kill writers at random with SIGKILL, and compare the index with one built in one go.
 
-    python tests/crash.py --kills 50 [--model]
+    python tests/crash.py --kills 200 [--model] [--store http://127.0.0.1:6333]
 
-Each round changes the documents, starts an ingestion in a process of its own, kills it at a random
-moment, checks that every document is still found in its old or its new version, and ingests again
-normally. The index must then hold the same chunks, and give the same results, as one built from the
-same documents at once. Without `--model` a hashing double embeds, so that the moments of the kill
-fall on the writes more often than on the model's arithmetic.
+Each round changes the documents, starts a writer in a process of its own (or two at once), kills it
+at a random moment, checks that every document is found whole, in its old or its new version, and
+runs the writer again. The index must then hold the same records and chunks, and give the same
+results, as one built from the same documents at once. The writers add and edit documents, change
+metadata alone, delete documents by name, and sync with a folder from which files are gone. Without
+`--model` a hashing double embeds, so that the kill falls on the writes more often than on the
+model's arithmetic.
 """
 
 import argparse
@@ -19,125 +21,243 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from ragkit import AsyncRAG, Settings
 from ragkit.core.protocols import Embedder, LegQuery
 from ragkit.core.settings import EmbedderSettings, IngestSettings
+from ragkit.core.types import Metadata
 from ragkit.models.build import build_embedder
-from ragkit.testing.embedder import HashEmbedder
+from ragkit.testing import HashEmbedder
 
 WORDS = ["river", "lake", "mountain", "forest", "desert", "island", "valley", "glacier", "delta"]
-DOCUMENTS = 60
+DOCUMENTS, NOTES = 60, 20
+
+Action: TypeAlias = Literal["edit", "metadata", "delete", "sync", "two writers", "two of the same"]
+"""The writers that are killed."""
 
 
-def rag(index: Path, *, model: bool) -> AsyncRAG:
-    """The pipeline under test, with batches small enough that a kill falls between them."""
-    part: Embedder = build_embedder(EmbedderSettings()) if model else HashEmbedder(dimensions=128)
-    settings = Settings(ingest=IngestSettings(batch_chunks=8, chunk_tokens=60))
-    return AsyncRAG(settings, index=index, embedder=part)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What one writer does: ingest files and notes, or delete documents."""
+
+    tree: str | None = None
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
+    metadata: Metadata | None = None
+    deleted: Sequence[str] = ()
 
 
-async def ingest(tree: Path, index: Path, *, model: bool) -> None:
-    """One ingestion, as `ragkit ingest --sync` does it."""
-    async with rag(index, model=model) as one:
-        print("started", flush=True)
-        report = await one.ingest(tree, sync=True)
-        if report.failed:
-            raise SystemExit(f"failed: {report.failed}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The documents as they should be, and the folder of those that are files."""
+
+    tree: Path
+    notes: dict[str, str]
+    metadata: Metadata
+
+    def texts(self) -> dict[str, str]:
+        """Return the text of every document by its uri."""
+        files = {f"{self.tree.name}/{path.name}": path.read_text() for path in self.tree.iterdir()}
+        return {**files, **self.notes}
+
+    def job(self) -> Job:
+        """Return the job that makes all of it."""
+        return Job(tree=str(self.tree), notes=self.notes, metadata=self.metadata)
 
 
-async def contents(index: Path, *, model: bool) -> dict[str, object]:
-    """Everything that must be equal: records, chunks, faults, and the results of searches."""
-    async with rag(index, model=model) as one:
-        opened = await one.index()
-        records = sorted(await opened.records(), key=lambda record: record.uri)
-        results: dict[str, object] = {}
-        for word in WORDS:
-            vector = (await one.embedder.embed([word], task="query"))[0]
-            legs = await opened.search(LegQuery(vector=vector, text=word, depth=1000))
-            # Equal scores may come in any order; scores are rounded past float32's noise.
-            results[word] = [
-                sorted((item, round(score, 4)) for item, score in leg)
-                for leg in (legs.dense, legs.bm25)
-            ]
-        return {
-            "records": [repr(record) for record in records],
-            "generations": dict(sorted((await opened.generations()).items())),
-            "faults": [str(fault) for fault in await one.verify()],
-            "results": results,
-        }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """An index under test, and the embedder's name."""
+
+    location: str
+    model: bool
+
+    def rag(self) -> AsyncRAG:
+        """Return the pipeline, with batches small enough that a kill falls between them."""
+        part: Embedder = (
+            build_embedder(EmbedderSettings()) if self.model else HashEmbedder(dimensions=128)
+        )
+        settings = Settings(ingest=IngestSettings(batch_chunks=8, chunk_tokens=60))
+        return AsyncRAG(settings, index=self.location, embedder=part)
+
+    async def run(self, job: Job) -> None:
+        """Do a job, as `ragkit ingest --sync` and `ragkit delete` do it."""
+        async with self.rag() as rag:
+            print("started", flush=True)
+            if job.deleted:
+                await rag.delete(list(job.deleted))
+            if job.tree is not None:
+                report = await rag.ingest(job.tree, sync=True, force=True, metadata=job.metadata)
+                check(report.ok, f"failed: {report.failed} {report.stopped}")
+            if job.notes:
+                notes = list(job.notes.items())
+                report = await rag.ingest(notes, source="notes", sync=True, force=True)
+                check(report.ok, f"failed: {report.failed} {report.stopped}")
+
+    async def contents(self) -> dict[str, object]:
+        """Return everything that must be equal: records, chunks, faults, results of searches."""
+        async with self.rag() as rag:
+            index = await rag.index()
+            records = sorted(await index.records(), key=lambda record: record.uri)
+            results: dict[str, object] = {}
+            for word in WORDS:
+                vector = (await rag.embedder.embed([word], task="query"))[0]
+                legs = await index.search(LegQuery(vector=vector, text=word, depth=1000))
+                # Equal scores may come in any order; scores are rounded past float32's noise.
+                results[word] = [
+                    sorted((item, round(score, 4)) for item, score in leg)
+                    for leg in (legs.dense, legs.bm25)
+                ]
+            # The stamp of a file that was just written, and the name of a write, are their own.
+            plain = [repr(replace(record, stamp="", version="")) for record in records]
+            stored = [(one.generation, one.chunks) for one in await index.versions()]
+            return {
+                "records": plain,
+                "versions": sorted(stored),
+                "faults": [str(fault) for fault in await rag.verify()],
+                "results": results,
+            }
+
+    async def found(self) -> dict[str, str]:
+        """Return the text of every document that a search finds, put together of its chunks."""
+        async with self.rag() as rag:
+            index = await rag.index()
+            vector = (await rag.embedder.embed(["river"], task="query"))[0]
+            legs = await index.search(LegQuery(vector=vector, depth=10_000))
+            chunks = await index.fetch([item for item, _ in legs.dense])
+        texts: dict[str, str] = {}
+        for chunk in sorted(chunks, key=lambda chunk: (chunk.uri, chunk.start)):
+            texts[chunk.uri] = texts.get(chunk.uri, "") + chunk.text
+        return texts
 
 
-async def findable(index: Path, *, model: bool) -> set[str]:
-    """Uris that a search can find."""
-    async with rag(index, model=model) as one:
-        opened = await one.index()
-        vector = (await one.embedder.embed(["river"], task="query"))[0]
-        legs = await opened.search(LegQuery(vector=vector, depth=10_000))
-        return {chunk.uri for chunk in await opened.fetch([item for item, _ in legs.dense])}
-
-
-def change(tree: Path, draw: random.Random) -> None:
-    """Add, edit and remove documents."""
+def change(world: World, draw: random.Random, *, share: float, removed: float) -> None:
+    """Edit a share of the documents, and remove some."""
     for number in range(DOCUMENTS):
-        path = tree / f"{number:03}.md"
+        path = world.tree / f"{number:03}.md"
         action = draw.random()
-        if action < 0.1:
+        if action < removed:
             path.unlink(missing_ok=True)
-        elif action < 0.6 or not any(tree.iterdir()):
-            paragraphs = (" ".join(draw.choices(WORDS, k=50)) for _ in range(draw.randint(1, 6)))
-            path.write_text(f"# Document {number}\n\n" + ".\n\n".join(paragraphs))
+        elif action < removed + share or not any(world.tree.iterdir()):
+            path.write_text(f"# Document {number}\n\n{made_text(draw)}")
+    for number in range(NOTES):
+        if draw.random() < share or not world.notes:
+            world.notes[f"note-{number}"] = made_text(draw)
 
 
-def run(tree: Path, index: Path, *, model: bool, kill_after: float | None) -> tuple[float, bool]:
-    """Ingest in a process of its own; its seconds, and whether it was killed in the midst."""
-    command = [sys.executable, __file__, "--child", str(tree), str(index)]
-    process = subprocess.Popen(
-        [*command, *(["--model"] if model else [])], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+def made_text(draw: random.Random) -> str:
+    """Return a text of a few paragraphs."""
+    paragraphs = (" ".join(draw.choices(WORDS, k=50)) for _ in range(draw.randint(1, 6)))
+    return ".\n\n".join(paragraphs)
+
+
+def planned(world: World, action: Action, draw: random.Random) -> tuple[World, list[Job]]:
+    """Change the world as an action does, and return it with the writers' jobs."""
+    if action == "metadata":
+        world = replace(world, metadata={"round": draw.randrange(10**6)})
+    elif action == "sync":
+        change(world, draw, share=0, removed=0.4)
+    elif action == "delete":
+        files = draw.sample(sorted(world.tree.iterdir()), k=len(list(world.tree.iterdir())) // 2)
+        notes = draw.sample(sorted(world.notes), k=len(world.notes) // 2)
+        for path in files:
+            path.unlink()
+        for note in notes:
+            del world.notes[note]
+        return world, [Job(deleted=[*(f"{world.tree.name}/{path.name}" for path in files), *notes])]
+    else:
+        change(world, draw, share=0.5, removed=0.1)
+    whole = world.job()
+    if action == "two writers":
+        return world, [replace(whole, notes={}), replace(whole, tree=None)]
+    return world, [whole, whole] if action == "two of the same" else [whole]
+
+
+def run(store: Store, jobs: Sequence[Job], *, kill_after: float | None) -> tuple[float, int]:
+    """Do jobs in processes of their own; return the seconds, and how many were killed."""
+    command = [sys.executable, __file__, "--store", store.location]
+    flags = ["--model"] if store.model else []
+    processes = [
+        subprocess.Popen(
+            [*command, "--job", json.dumps(job_json(job)), *flags],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for job in jobs
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
     started = time.perf_counter()
     if kill_after is not None:
-        try:
-            process.wait(kill_after)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-    process.communicate()
-    killed = process.returncode == -signal.SIGKILL
-    if process.returncode != 0 and not killed:
-        raise SystemExit(f"an ingestion ended with status {process.returncode}")
+        time.sleep(kill_after)
+        processes[-1].send_signal(signal.SIGKILL)
+    killed = 0
+    for process in processes:
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+        ended = process.returncode in {0, -signal.SIGKILL}
+        check(ended, f"a writer ended with status {process.returncode}")
     return time.perf_counter() - started, killed
 
 
-def rounds(kills: int, *, model: bool, seed: int) -> dict[str, int]:
-    """Rounds until `kills` ingestions were killed; stops at the first difference."""
+def job_json(job: Job) -> dict[str, object]:
+    """Return a job as JSON, for the command line of a writer."""
+    return {
+        "tree": job.tree,
+        "notes": dict(job.notes),
+        "metadata": job.metadata,
+        "deleted": list(job.deleted),
+    }
+
+
+def rounds(kills: int, store: Store, *, seed: int) -> dict[str, int]:
+    """Run rounds until `kills` writers were killed; stop at the first difference."""
     draw = random.Random(seed)
-    number = killed = 0
+    killed: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
+    number = 0
     with tempfile.TemporaryDirectory() as folder:
-        tree, index, fresh = (Path(folder, name) for name in ("tree", "index", "fresh"))
+        tree = Path(folder, "tree")
         tree.mkdir()
-        change(tree, draw)
-        seconds, _ = run(tree, index, model=model, kill_after=None)
-        while killed < kills:
+        fresh = Store(location=str(Path(folder, "fresh")), model=store.model)
+        world = World(tree=tree, notes={}, metadata={"round": 0})
+        change(world, draw, share=1, removed=0)
+        first, _ = run(store, [world.job()], kill_after=None)
+        while killed.total() < kills:
             number += 1
-            before = {path.name for path in tree.iterdir()}
-            change(tree, draw)
-            delay = draw.uniform(0, seconds)
-            killed += run(tree, index, model=model, kill_after=delay)[1]
-            kept = before & {path.name for path in tree.iterdir()}
-            found = {Path(uri).name for uri in asyncio.run(findable(index, model=model))}
-            check(kept <= found, f"round {number}: {sorted(kept - found)} cannot be found")
-            seconds, _ = run(tree, index, model=model, kill_after=None)
-            shutil.rmtree(fresh, ignore_errors=True)
-            run(tree, fresh, model=model, kill_after=None)
-            ours, theirs = (asyncio.run(contents(one, model=model)) for one in (index, fresh))
+            action: Action = draw.choice(get_args(Action))
+            before = world.texts()
+            world, jobs = planned(world, action, draw)
+            delay = draw.uniform(0, seconds.get(action, first))
+            killed[action] += run(store, jobs, kill_after=delay)[1]
+            where = f"round {number} ({action}, killed after {delay:.3f} s)"
+            compare_texts(before, world.texts(), asyncio.run(store.found()), where)
+            seconds[action], _ = run(store, jobs, kill_after=None)
+            run(store, [world.job()], kill_after=None)
+            shutil.rmtree(fresh.location, ignore_errors=True)
+            run(fresh, [world.job()], kill_after=None)
+            ours, theirs = (asyncio.run(one.contents()) for one in (store, fresh))
             for key, value in theirs.items():
-                message = f"round {number}: {key} differ after a kill at {delay:.3f} s"
-                check(ours[key] == value, message)
-            check(ours["faults"] == [], f"round {number}: {ours['faults']}")
-    return {"rounds": number, "killed": killed}
+                check(ours[key] == value, f"{where}: {key} differ")
+            check(ours["faults"] == [], f"{where}: {ours['faults']}")
+    return {"rounds": number, "killed": killed.total(), **killed}
+
+
+def compare_texts(
+    before: Mapping[str, str], after: Mapping[str, str], found: Mapping[str, str], where: str
+) -> None:
+    """Check that each document is found whole in its old or new version, or gone if it may be."""
+    for uri in before.keys() | after.keys():
+        allowed = {before.get(uri), after.get(uri)}
+        text = found.get(uri)
+        check(text in allowed, f"{where}: {uri} is found as {text!r:.200}, which is no version")
+    lost = sorted(found.keys() - before.keys() - after.keys())
+    check(not lost, f"{where}: {lost} are found and were never ingested")
 
 
 def check(condition: bool, message: str) -> None:
@@ -147,17 +267,21 @@ def check(condition: bool, message: str) -> None:
 
 
 def main() -> None:
-    """Run the rounds, or one ingestion as the child of one."""
+    """Run the rounds, or one writer as the child of one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", action="store_true", help="embed with the packaged model")
-    parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--store", help="a folder or a Qdrant URL instead of a temporary folder")
+    parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child:
-        asyncio.run(ingest(*options.child, model=options.model))
-    else:
-        print(json.dumps(rounds(options.kills, model=options.model, seed=options.seed)))
+    with tempfile.TemporaryDirectory() as folder:
+        location = options.store or str(Path(folder, "index"))
+        store = Store(location=location, model=options.model)
+        if options.job:
+            asyncio.run(store.run(Job(**options.job)))
+        else:
+            print(json.dumps(rounds(options.kills, store, seed=options.seed)))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ragkit.ingest.sources.source import OpenedSource
 MetadataOf: TypeAlias = Metadata | Callable[[Path], Metadata]
 """Metadata for every file, or a function that gives a file's."""
 
-_SETTLED_NS = 2 * 10**9
+SETTLED_NS = 2 * 10**9
 """Age of a file's last change from which its stamp proves that it has not changed since."""
 
 
@@ -100,7 +100,7 @@ class FileSource:
     def open(self) -> OpenedSource:
         """Read the file; see `read_file`."""
         data, stat = read_file(self.path, max_bytes=self.reader.max_bytes)
-        settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS
+        settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > SETTLED_NS
         return OpenedSource(
             content_hash=content_hash(data),
             # A file that was just written may be written again within the clock's resolution.

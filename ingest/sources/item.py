@@ -68,9 +68,7 @@ class DocumentFields(BaseModel):
     uri: Annotated[str, Field(min_length=1)]
     text: str
     title: str | None = None
-    metadata: Annotated[
-        dict[str, MetadataValue], Field(strict=False, default_factory=dict[str, MetadataValue])
-    ]
+    metadata: dict[str, object] = Field(default_factory=dict[str, object])
 
 
 def as_document(item: object) -> Document:
@@ -99,7 +97,7 @@ def as_document(item: object) -> Document:
         uri=fields.uri,
         title=stem_title(fields.uri) if fields.title is None else fields.title,
         text=fields.text,
-        metadata=fields.metadata,
+        metadata={key: _metadata_value(value) for key, value in fields.metadata.items()},
         content_hash=text_hash(fields.text),
     )
 
@@ -107,6 +105,12 @@ def as_document(item: object) -> Document:
 def text_hash(text: str) -> str:
     """Return the SHA-256 of a text, in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _metadata_value(value: object) -> MetadataValue:
+    # What is no metadata is refused by the index, which names document and key.
+    items = cast("list[str]", value)
+    return tuple(items) if isinstance(value, list) else cast("MetadataValue", value)
 
 
 def _returned(document: Document) -> Document:

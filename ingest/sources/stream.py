@@ -69,14 +69,19 @@ class SourceStream:
     async def groups(self) -> AsyncGenerator[list[DocumentSource]]:
         """Yield the sources in groups whose records can be looked up together."""
         group: list[DocumentSource] = []
-        async for source in self._sources(self._items):
-            if isinstance(source, FailedDocument):
-                self.failed.append(source)
-            elif self._is_new(source):
-                group.append(source)
-            if len(group) == GROUP:
-                yield group
-                group = []
+        try:
+            async for source in self._sources(self._items):
+                if isinstance(source, FailedDocument):
+                    self.failed.append(source)
+                elif self._is_new(source):
+                    group.append(source)
+                if len(group) == GROUP:
+                    yield group
+                    group = []
+        except Exception:
+            if group:
+                yield group  # what an iterable gave before it failed
+            raise
         if group:
             yield group
 

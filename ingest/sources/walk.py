@@ -2,9 +2,10 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 from ragkit.core.errors import InputError
@@ -103,6 +104,17 @@ class FileWalk:
                 self._fail(file, f"{reason}{known}.")
             else:
                 self.skipped.append(self.scope.root.uri(file))
+
+    def unread(self) -> FailedDocument:
+        """Return the failure of a folder whose files have no format that a loader reads."""
+        suffixes = Counter(PurePosixPath(uri).suffix.lower() or "none" for uri in self.skipped)
+        counts = ", ".join(f"{suffix} {count}" for suffix, count in suffixes.most_common(5))
+        known = ", ".join(sorted(LOADERS))
+        return FailedDocument(
+            uri=self.scope.root.name,
+            reason=f"{str(self.scope.within)!r} has no file of a format that ragkit reads, only of "
+            f"others ({counts}). Fix: convert them to one of {known}.",
+        )
 
     def _files(self, folder: Path) -> Iterator[Path]:
         pending = [folder]

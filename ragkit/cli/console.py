@@ -64,6 +64,7 @@ def answer_json(question: str, answer: Answer) -> dict[str, object]:
     return {
         "question": question,
         "answer": answer.text,
+        "span": answer.span,
         "abstained": answer.abstained,
         "confidence": answer.confidence,
         "citations": citations,
@@ -121,8 +122,8 @@ def _bars() -> Generator[OnProgress]:
 def show_report(report: IngestReport) -> None:
     """Show the report of an ingestion."""
     out.print(f"[bold]{report}")
-    if report.repaired:
-        out.print(f"[yellow]repaired {report.repaired} faults of an interrupted run")
+    if report.stopped:
+        out.print(f"[red]stopped early[/] {escape(report.stopped)}")
     if report.skipped:
         out.print(f"[dim]skipped {len(report.skipped)} files of other formats")
     for uri in report.truncated:
@@ -154,7 +155,11 @@ async def follow_answer(question: str, deltas: AsyncGenerator[AnswerDelta]) -> N
 
 def _answer_text(answer: Answer) -> str:
     style = "yellow" if answer.abstained else "bold"
-    return f"[{style}]{escape(answer.text)}[/] [dim](confidence {answer.confidence:.2f})"
+    text = escape(answer.text)
+    if answer.span is not None:
+        before, after = answer.text[: answer.span.start], answer.text[answer.span.end :]
+        text = f"{escape(before)}[underline]{escape(answer.span.text)}[/]{escape(after)}"
+    return f"[{style}]{text}[/] [dim](confidence {answer.confidence:.2f})"
 
 
 def _show_evidence(answer: Answer) -> None:

@@ -14,10 +14,10 @@ from ragkit.core.settings import Settings
 from ragkit.core.text import sentences
 from ragkit.core.types import FloatArray, Task
 from ragkit.core.vectors import unit
-from ragkit.ingest.build import build_chunker
+from ragkit.ingest.build import build_chunker, build_reader
 from ragkit.ingest.passage import passage_text
 from ragkit.ingest.report import FailedDocument
-from ragkit.ingest.sources import from_paths
+from ragkit.ingest.sources import load_files
 from ragkit.models.build import build_embedder
 from ragkit.models.matryoshka import PREFIXES, Texts, fit_rotation
 from ragkit.training.pairs import load_pairs, make_folder
@@ -99,7 +99,7 @@ async def train_rotation(
     make_folder(out.parent)
     whole = settings.embedder.model_copy(update={"rotation": None, "dimensions": None})
     model = build_embedder(whole)
-    texts = await asyncio.to_thread(_texts, settings, model, examples)
+    texts = await _texts(settings, model, examples)
     if not texts.passages:
         first = texts.failed[0] if texts.failed else None
         reason = f" ({first.uri}: {first.reason})" if first else ""
@@ -151,13 +151,9 @@ def neighbours_kept(queries: FloatArray, passages: FloatArray, dimensions: int) 
     return float(np.mean(shares))
 
 
-def _texts(settings: Settings, model: Embedder, examples: Examples) -> _Texts:
+async def _texts(settings: Settings, model: Embedder, examples: Examples) -> _Texts:
     rows = [] if examples.pairs is None else load_pairs(examples.pairs)
-    config = settings.ingest
-    files = from_paths(
-        examples.paths, encoding=config.encoding, max_bytes=config.max_file_mb * 2**20
-    )
-    documents, failed = files.documents()
+    documents, failed = await load_files(examples.paths, build_reader(settings))
     chunker = build_chunker(settings, model.tokenizer)
     chunks = [chunk for document in documents for chunk in chunker.chunk(document)]
     passages = {passage_text(chunk, model.tokenizer) for chunk in chunks}

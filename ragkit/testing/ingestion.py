@@ -1,0 +1,90 @@
+"""Doubles for tests of ingestion: an embedder that counts, and an index that is watched."""
+
+from collections.abc import Callable, Sequence
+
+from ragkit.core.protocols import Embedder, Entry
+from ragkit.core.settings import IndexSettings
+from ragkit.core.types import DEFAULT_TENANT, Chunk, DocumentRecord, FloatArray, Task
+from ragkit.index.build import identity_for
+from ragkit.index.memory import MemoryIndex
+from ragkit.testing.embedder import HashEmbedder
+
+
+def never(text: str) -> Exception | None:
+    """Let every text be embedded."""
+    del text
+    return None
+
+
+class CountingEmbedder(HashEmbedder):
+    """A double that keeps the texts it embedded, and may fail on some."""
+
+    def __init__(
+        self, fails: Callable[[str], Exception | None] = never, *, max_tokens: int = 256
+    ) -> None:
+        """Configure for which texts `embed` raises what, and how many tokens it reads."""
+        super().__init__(dimensions=64, max_tokens=max_tokens)
+        self.texts: list[str] = []
+        self._fails = fails
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        task: Task = "passage",
+        on_truncated: Callable[[int, int], None] | None = None,
+    ) -> FloatArray:
+        """Embed texts as `HashEmbedder` does, or fail."""
+        for text in texts:
+            if error := self._fails(text):
+                raise error
+        self.texts += texts
+        return await super().embed(texts, task=task, on_truncated=on_truncated)
+
+
+class WatchedIndex(MemoryIndex):
+    """A memory index that keeps the calls of its methods, and may fail in some."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        """Start empty, for the vectors of an embedder."""
+        super().__init__(identity_for(embedder, IndexSettings()))
+        self.calls: list[str] = []
+        self.looked_up: list[str] = []
+        self.failures: dict[str, Exception] = {}
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if error := self.failures.get(name):
+            raise error
+
+    async def records(
+        self,
+        uris: Sequence[str] | None = None,
+        *,
+        tenant: str | None = DEFAULT_TENANT,
+        source: str | None = None,
+    ) -> list[DocumentRecord]:
+        """Return records; a call for all of them is kept as such."""
+        self._called("all records" if uris is None and source is None else "records")
+        self.looked_up += uris or []
+        return await super().records(uris, tenant=tenant, source=source)
+
+    async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
+        """Return chunks."""
+        self._called("chunks")
+        return await super().chunks(uris, tenant=tenant)
+
+    async def commit(self, entries: Sequence[Entry]) -> None:
+        """Store documents."""
+        self._called("commit")
+        await super().commit(entries)
+
+    async def touch(self, records: Sequence[DocumentRecord]) -> None:
+        """Overwrite records."""
+        self._called("touch")
+        await super().touch(records)
+
+    async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> int:
+        """Remove documents."""
+        self._called("delete")
+        return await super().delete(uris, tenant=tenant)
