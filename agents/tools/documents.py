@@ -63,7 +63,7 @@ def search_documents(
             [_value(hit) for hit in hits],
             max_chars=max_chars,
             text="\n\n".join(map(_text, hits)) or "No passage was found; try other words.",
-            citations=[_citation(hit) for hit in hits],
+            citations=[Citation.of(hit.chunk, 0, len(hit.chunk.text)) for hit in hits],
         )
 
     return search_documents
@@ -78,10 +78,3 @@ def _value(hit: Hit) -> dict[str, Json]:
 def _text(hit: Hit) -> str:
     page = "" if hit.chunk.page is None else f", page {hit.chunk.page}"
     return f"[{hit.chunk.id}] {hit.chunk.header}{page}\n{hit.chunk.text}"
-
-
-def _citation(hit: Hit) -> Citation:
-    chunk = hit.chunk
-    return Citation(
-        chunk_id=chunk.id, uri=chunk.uri, quote=chunk.text, start=chunk.start, end=chunk.end
-    )

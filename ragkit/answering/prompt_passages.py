@@ -77,17 +77,11 @@ class PromptPassages:
         passage = named[quote.passage]
         start = passage.start + quote.start
         holder = next(
-            hit.chunk.id
-            for hit in self._hits_of(passage)
-            if hit.chunk.start <= start < hit.chunk.end
+            hit.chunk for hit in self._hits_of(passage) if hit.chunk.start <= start < hit.chunk.end
         )
-        return Citation(
-            chunk_id=holder,
-            uri=passage.uri,
-            quote=quote.text,
-            start=start,
-            end=passage.start + quote.end,
-        )
+        # The quote may end in the next chunk of the passage.
+        end = passage.start + quote.end
+        return replace(Citation.of(holder, 0, 0), quote=quote.text, start=start, end=end)
 
     def _whole(self, passage: Passage) -> Citation:
         chunk = self._hits_of(passage)[0].chunk

@@ -1,5 +1,6 @@
 """The values that pass between layers: immutable, with exact character offsets throughout."""
 
+import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -65,6 +66,27 @@ class Document:
     blocks: tuple[Block, ...] = ()
     metadata: Metadata = field(default_factory=dict[str, MetadataValue])
     content_hash: str
+
+    @classmethod
+    def from_text(
+        cls, text: str, *, uri: str, title: str | None = None, metadata: Metadata | None = None
+    ) -> "Document":
+        """Make a document of a text.
+
+        Args:
+            text: The whole text.
+            uri: The name by which the document is cited, replaced and deleted.
+            title: The uri's last part without its extension if None.
+            metadata: Fields to filter on.
+        """
+        last = uri.rstrip("/").rpartition("/")[2]
+        return cls(
+            uri=uri,
+            title=(last.rpartition(".")[0] or last) if title is None else title,
+            text=text,
+            metadata=dict(metadata or {}),
+            content_hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,13 +197,35 @@ class IndexIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Citation:
-    """A verbatim quote: `document.text[start:end] == quote` for the document at `uri`."""
+    """A verbatim quote: `document.text[start:end] == quote` for the document at `uri`.
+
+    Title, heading path, page and metadata are those of the chunk that holds the quote.
+    """
 
     chunk_id: str
     uri: str
     quote: str
     start: int
     end: int
+    title: str = ""
+    heading_path: tuple[str, ...] = ()
+    page: int | None = None
+    metadata: Metadata = field(default_factory=dict[str, MetadataValue])
+
+    @classmethod
+    def of(cls, chunk: Chunk, start: int, end: int) -> "Citation":
+        """Cite `chunk.text[start:end]`."""
+        return cls(
+            chunk_id=chunk.id,
+            uri=chunk.uri,
+            quote=chunk.text[start:end],
+            start=chunk.start + start,
+            end=chunk.start + end,
+            title=chunk.title,
+            heading_path=chunk.heading_path,
+            page=chunk.page,
+            metadata=chunk.metadata,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
 import asyncio
 import threading
+from collections.abc import AsyncGenerator
 
 import pytest
 
-from ragkit.core.sync import run_sync
+from ragkit.core.sync import iterate_sync, run_sync
 
 
 async def _double(value: int) -> int:
@@ -47,3 +48,44 @@ def test_a_call_from_its_own_loop_is_refused_instead_of_hanging() -> None:
 
     with pytest.raises(RuntimeError, match="await instead"):
         run_sync(nested)
+
+
+async def _count(to: int, ended: list[str]) -> AsyncGenerator[int]:
+    try:
+        for number in range(to):
+            await asyncio.sleep(0)
+            yield number
+        if to == 3:
+            raise ValueError("broken off")
+    finally:
+        ended.append("closed")
+
+
+def test_an_asynchronous_generator_is_iterated() -> None:
+    ended: list[str] = []
+    assert list(iterate_sync(lambda: _count(5, ended))) == [0, 1, 2, 3, 4]
+    assert ended == ["closed"]
+
+
+def test_an_error_comes_after_the_items_before_it() -> None:
+    items = iterate_sync(lambda: _count(3, []))
+    assert [next(items), next(items), next(items)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="broken off"):
+        next(items)
+
+
+def test_a_generator_that_is_left_early_is_closed() -> None:
+    ended = threading.Event()
+
+    async def endless() -> AsyncGenerator[int]:
+        try:
+            while True:
+                await asyncio.sleep(0.001)
+                yield 1
+        finally:
+            ended.set()
+
+    items = iterate_sync(endless)
+    assert next(items) == 1
+    items.close()
+    assert ended.wait(10)
