@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -87,7 +88,6 @@ class Store:
     async def run(self, job: Job) -> None:
         """Do a job, as `ragkit ingest --sync` and `ragkit delete` do it."""
         async with self.rag() as rag:
-            print("started", flush=True)
             if job.deleted:
                 await rag.delete(list(job.deleted))
             if job.tree is not None:
@@ -177,32 +177,53 @@ def planned(world: World, action: Action, draw: random.Random) -> tuple[World, l
     return world, [whole, whole] if action == "two of the same" else [whole]
 
 
-def run(store: Store, jobs: Sequence[Job], *, kill_after: float | None) -> tuple[float, int]:
-    """Do jobs in processes of their own; return the seconds, and how many were killed."""
-    command = [sys.executable, __file__, "--store", store.location]
-    flags = ["--model"] if store.model else []
-    processes = [
-        subprocess.Popen(
-            [*command, "--job", json.dumps(job_json(job)), *flags],
-            stdout=subprocess.PIPE,
+class Writers:
+    """Processes that have imported everything and wait for a job, so that a kill falls on it."""
+
+    def __init__(self, store: Store) -> None:
+        """Start two."""
+        self._store = store
+        self._spare = [self._started() for _ in range(2)]
+
+    def killed_after(self, jobs: Sequence[Job], seconds: float) -> int:
+        """Do jobs at once, kill the last one after some seconds, and return whether it was."""
+        processes = [self._spare.pop(0) for _ in jobs]
+        for process, job in zip(processes, jobs, strict=True):
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(job_json(job)) + "\n")
+            process.stdin.flush()
+        time.sleep(seconds)
+        processes[-1].send_signal(signal.SIGKILL)
+        self._spare += [self._started() for _ in jobs]
+        for process in processes:
+            process.communicate()
+            ended = process.returncode in {0, -signal.SIGKILL}
+            check(ended, f"a writer ended with status {process.returncode}")
+        return int(processes[-1].returncode == -signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the processes that still wait."""
+        for process in self._spare:
+            process.kill()
+            process.communicate()
+
+    def _started(self) -> "subprocess.Popen[str]":
+        command = [sys.executable, __file__, "--writer", "--store", self._store.location]
+        return subprocess.Popen(
+            [*command, *(["--model"] if self._store.model else [])],
+            stdin=subprocess.PIPE,
             text=True,
         )
-        for job in jobs
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
-    started = time.perf_counter()
-    if kill_after is not None:
-        time.sleep(kill_after)
-        processes[-1].send_signal(signal.SIGKILL)
-    killed = 0
-    for process in processes:
-        process.communicate()
-        killed += process.returncode == -signal.SIGKILL
-        ended = process.returncode in {0, -signal.SIGKILL}
-        check(ended, f"a writer ended with status {process.returncode}")
-    return time.perf_counter() - started, killed
+
+
+def run(store: Store, *jobs: Job) -> float:
+    """Do jobs one after the other in this process; return the seconds of the first."""
+    seconds: list[float] = []
+    for job in jobs:
+        started = time.perf_counter()
+        asyncio.run(store.run(job))
+        seconds.append(time.perf_counter() - started)
+    return seconds[0]
 
 
 def job_json(job: Job) -> dict[str, object]:
@@ -219,28 +240,28 @@ def rounds(kills: int, store: Store, *, seed: int) -> dict[str, int]:
     """Run rounds until `kills` writers were killed; stop at the first difference."""
     draw = random.Random(seed)
     killed: Counter[str] = Counter()
-    seconds: dict[str, float] = {}
     number = 0
-    with tempfile.TemporaryDirectory() as folder:
+    writers = Writers(store)
+    with tempfile.TemporaryDirectory() as folder, closing(writers):
         tree = Path(folder, "tree")
         tree.mkdir()
         fresh = Store(location=str(Path(folder, "fresh")), model=store.model)
         world = World(tree=tree, notes={}, metadata={"round": 0})
         change(world, draw, share=1, removed=0)
-        first, _ = run(store, [world.job()], kill_after=None)
+        first = run(store, world.job())
+        seconds: dict[str, float] = {}
         while killed.total() < kills:
             number += 1
             action: Action = draw.choice(get_args(Action))
             before = world.texts()
             world, jobs = planned(world, action, draw)
             delay = draw.uniform(0, seconds.get(action, first))
-            killed[action] += run(store, jobs, kill_after=delay)[1]
+            killed[action] += writers.killed_after(jobs, delay)
             where = f"round {number} ({action}, killed after {delay:.3f} s)"
             compare_texts(before, world.texts(), asyncio.run(store.found()), where)
-            seconds[action], _ = run(store, jobs, kill_after=None)
-            run(store, [world.job()], kill_after=None)
+            seconds[action] = run(store, jobs[-1], world.job())
             shutil.rmtree(fresh.location, ignore_errors=True)
-            run(fresh, [world.job()], kill_after=None)
+            run(fresh, world.job())
             ours, theirs = (asyncio.run(one.contents()) for one in (store, fresh))
             for key, value in theirs.items():
                 check(ours[key] == value, f"{where}: {key} differ")
@@ -273,13 +294,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", action="store_true", help="embed with the packaged model")
     parser.add_argument("--store", help="a folder or a Qdrant URL instead of a temporary folder")
-    parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--writer", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         location = options.store or str(Path(folder, "index"))
         store = Store(location=location, model=options.model)
-        if options.job:
-            asyncio.run(store.run(Job(**options.job)))
+        if options.writer:
+            asyncio.run(store.run(Job(**json.loads(sys.stdin.readline()))))
         else:
             print(json.dumps(rounds(options.kills, store, seed=options.seed)))
 
