@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import altair as alt
 
+from ragkit.evaluation.plots import DifferencePlot, Histogram, IntervalPlot
+
 _TEAL, _RUST = "#0d9488", "#c2410c"
 
 
@@ -23,4 +25,68 @@ def latency_chart(times: Mapping[str, Sequence[float]]) -> alt.Chart:
             tooltip=[alt.Tooltip("stage:N"), alt.Tooltip("ms:Q", format=".1f")],
         )
         .properties(height=34 * max(1, len(times)) + 40)
+    )
+
+
+def interval_chart(plot: IntervalPlot) -> alt.LayerChart:
+    """Return means with their intervals."""
+    rows = [
+        {"label": row.label, "value": row.value, "low": row.low, "high": row.high, "text": row.text}
+        for row in plot.rows
+    ]
+    scale = alt.Scale(domain=[plot.axis.low, plot.axis.high])
+    axis = alt.Axis(values=list(plot.axis.ticks), title=plot.axis.title)
+    labels = alt.Y("label:N", title=None, sort=[row.label for row in plot.rows])
+    base = alt.Chart(alt.Data(values=rows))
+    ranges = base.mark_rule(strokeWidth=7, opacity=0.35, color=_TEAL).encode(
+        x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q", y=labels
+    )
+    means = base.mark_circle(size=90, color=_TEAL, opacity=1).encode(
+        x="value:Q", y=labels, tooltip=[alt.Tooltip("label:N"), alt.Tooltip("text:N", title="mean")]
+    )
+    return (ranges + means).properties(title=plot.title, height=38 * len(rows) + 10)
+
+
+def histogram_chart(plot: Histogram) -> alt.Chart:
+    """Return how the values of a measure are spread over queries."""
+    rows = [{"start": one.start, "end": one.end, "count": one.count} for one in plot.bins]
+    scale = alt.Scale(domain=[plot.axis.low, plot.axis.high], nice=False)
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_rect(color=_TEAL, stroke="white", strokeWidth=0.5)
+        .encode(
+            x=alt.X("start:Q", scale=scale, axis=alt.Axis(title=plot.axis.title)),
+            x2="end:Q",
+            y=alt.Y("count:Q", axis=alt.Axis(title=plot.counts.title)),
+            y2=alt.YValue("height"),
+            tooltip=[alt.Tooltip("start:Q"), alt.Tooltip("end:Q"), alt.Tooltip("count:Q")],
+        )
+        .properties(title=plot.title, height=180)
+    )
+
+
+def difference_chart(plot: DifferencePlot) -> alt.Chart:
+    """Return the differences of queries in order."""
+    rows = [{"place": place, "value": value} for place, value in enumerate(plot.values)]
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "place:O",
+                axis=alt.Axis(
+                    labels=False,
+                    ticks=False,
+                    title="queries, from the greatest loss to the greatest gain",
+                ),
+            ),
+            y=alt.Y(
+                "value:Q",
+                scale=alt.Scale(domain=[plot.axis.low, plot.axis.high]),
+                title=plot.axis.title,
+            ),
+            color=alt.condition("datum.value > 0", alt.value(_TEAL), alt.value(_RUST)),
+            tooltip=[alt.Tooltip("value:Q", format="+.3f")],
+        )
+        .properties(title=plot.title, height=220)
     )

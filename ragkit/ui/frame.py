@@ -23,6 +23,7 @@ _PAGES: tuple[tuple[str, str, str], ...] = (
     ("Ask", "ask", ":material/forum:"),
     ("Documents", "documents", ":material/folder_open:"),
     ("Inspect", "inspect", ":material/compare_arrows:"),
+    ("Evaluate", "evaluate", ":material/monitoring:"),
     ("Agents", "agents", ":material/smart_toy:"),
     ("System", "system", ":material/monitor_heart:"),
 )

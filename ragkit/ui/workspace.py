@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ragkit.ui.agent_run import AgentRun
     from ragkit.ui.answer_job import AnswerJob
     from ragkit.ui.doctor import DoctorCheck
+    from ragkit.ui.evaluation_runs import EvaluationRun
     from ragkit.ui.ingestion import Ingestion
     from ragkit.ui.inspection import Inspector
 
@@ -54,6 +55,7 @@ class Workspace:
         agent_runs: The last run of an agent of each owner.
         kept_agent_runs: Runs that are in the store already.
         agent_store: Kept runs.
+        evaluation: The last evaluation.
         doctor: The last run of `ragkit doctor`.
         ingestion: The ingestion that runs, or the last one.
         revision: Grows with every change of the documents, so that kept searches are not stale.
@@ -89,6 +91,7 @@ class Workspace:
         self.agent_runs: dict[str, "AgentRun"] = {}
         self.kept_agent_runs: list["AgentRun"] = []
         self.agent_store = RunStore(self.data / "agents")
+        self.evaluation: "EvaluationRun | None" = None
         self.doctor: Job[list["DoctorCheck"]] | None = None
         self.ingestion: "Ingestion | None" = None
         self.revision = 0
@@ -107,6 +110,11 @@ class Workspace:
     def uploads(self) -> Path:
         """Folder of this tenant's uploaded files."""
         return self.data / "uploads" / self.tenant
+
+    @property
+    def evaluations(self) -> Path:
+        """Folder of kept evaluations."""
+        return self.data / "evaluations"
 
     def start(self) -> None:
         """Begin to load models and index, unless that was done before."""

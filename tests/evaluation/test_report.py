@@ -56,10 +56,25 @@ def test_pages_load_nothing_and_run_nothing(pages: tuple[str, str]) -> None:
 
 def test_every_plot_is_well_formed(pages: tuple[str, str]) -> None:
     for page, expected in zip(pages, (3, 2), strict=True):
-        plots = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+        plots = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
         assert len(plots) == expected
         for plot in plots:
-            assert len(ElementTree.fromstring(plot)) >= 3
+            assert len(list(ElementTree.fromstring(plot).iter())) >= 8
+
+
+def test_plots_are_as_wide_as_the_page_and_their_letters_keep_their_size(
+    pages: tuple[str, str],
+) -> None:
+    for page in pages:
+        assert "viewBox" not in page  # which would scale letters with the width
+        assert page.count('<svg width="100%"') == page.count("<figure>")
+        assert "max-width: 72rem" not in page
+
+
+def test_plots_have_axes_with_titles(pages: tuple[str, str]) -> None:
+    assert "mean over queries, 95% interval" in pages[0]
+    assert "> queries</text>" in re.sub(r">[\d.]+ queries<", "> queries<", pages[0])
+    assert "queries, from the greatest loss to the greatest gain" in pages[1]
 
 
 def test_the_report_shows_measures_failures_and_the_worst_queries(pages: tuple[str, str]) -> None:
