@@ -90,8 +90,11 @@ class AnswerSet:
     stray: tuple[str, ...]
 
     def sampled(self, half: Half, *, count: int) -> list[JudgedQuestion]:
-        """Return up to `count` questions of a half, a third as many without their passages, and a
-        quarter as many stray ones."""
+        """Return up to `count` answerable questions of a half, and others.
+
+        A third as many are asked without the passages of the answer (for clapnq its unanswerable
+        questions, as many), a quarter as many are stray.
+        """
         mine = [item for item in self.questions if item.half == half]
         stray = [JudgedQuestion(query=query, kind="absent") for query in self.stray]
         stray = [item for item in stray if item.half == half]

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import json
 import random
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ragkit import AsyncRAG, Document, Settings
 from ragkit.answering.extractive import ExtractiveAnswerer, SentenceCandidate
-from ragkit.answering.features import Features, LinearScore, feature_names
+from ragkit.answering.features import Features, LinearScore
 from ragkit.core.settings import AnswerSettings
 
 FALSE_ABSTENTION = 0.10
@@ -133,7 +133,7 @@ def fit_confidence(asked: list[Asked], ranking: LinearScore) -> LinearScore:
 
 def weights(model: LogisticRegression, *, shift: float = 0.0) -> LinearScore:
     """A fitted model's coefficients by name, rounded."""
-    found = zip(feature_names(Features), model.coef_[0], strict=True)
+    found = zip([field.name for field in fields(Features)], model.coef_[0], strict=True)
     named = {name: round(float(weight), 2) for name, weight in found}
     return LinearScore(named, bias=round(float(model.intercept_[0]) - shift, 2))
 

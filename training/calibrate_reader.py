@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from ragkit import AsyncRAG, Settings
-from ragkit.answering.features import LinearScore, feature_names
+from ragkit.answering.features import LinearScore
 from ragkit.answering.reader import ReaderAnswerer, SpanCandidate, SpanFeatures
 from ragkit.core.settings import AnswerSettings
 from ragkit.evaluation.answer_metrics import f1, holds
@@ -33,7 +33,7 @@ FALSE_ABSTENTION = 0.10
 """Share of answerable questions that the threshold may turn away, on the data of the fit."""
 _ARTICLES = 6
 _RIGHT = 0.5
-NAMES = feature_names(SpanFeatures)
+NAMES = [field.name for field in fields(SpanFeatures)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,31 +4,32 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass
 
 from ragkit.core.settings import AnswerSettings
-from ragkit.core.types import Answer, Citation, Hit, Timings, Usage
+from ragkit.core.types import Answer, AnswerSpan, Citation, Hit, Timings, Usage
 
 ABSTENTION = "The documents do not answer this."
 
 
-class Confident(Protocol):
-    """A part of a hit that may answer a question."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An answer before the decision to give it.
 
-    @property
-    def confidence(self) -> float:
-        """Estimated probability that the hits answer the question, if this is the best part."""
-        ...
+    `confidence` is the estimated probability that it is right; `span` is the short answer in
+    `text`, where there is one.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    confidence: float
+    span: AnswerSpan | None = None
 
 
-C = TypeVar("C", bound=Confident)
+class AbstainingAnswerer(ABC):
+    """Answers in the words of the hits, or abstains.
 
-
-class AbstainingAnswerer(ABC, Generic[C]):
-    """Answers with some of the candidates that it finds in the hits, or abstains.
-
-    It abstains without candidates, and where the best one's confidence is below
-    `settings.threshold`.
+    It abstains without a draft, and where the draft's confidence is below `settings.threshold`.
     """
 
     def __init__(self, settings: AnswerSettings, language: str) -> None:
@@ -39,35 +40,23 @@ class AbstainingAnswerer(ABC, Generic[C]):
     async def answer(self, question: str, hits: Sequence[Hit]) -> Answer:
         """Answer with verbatim citations from `hits`."""
         started = time.perf_counter()
-        ranked = await self.candidates(question, hits)
-        confidence = ranked[0].confidence if ranked else 0.0
-        abstained = not ranked or confidence < self._settings.threshold
-        chosen = [] if abstained else self._choose(ranked)
+        draft = await self.draft(question, hits)
+        confidence = 0.0 if draft is None else draft.confidence
+        given = None if confidence < self._settings.threshold else draft
         return Answer(
-            text=ABSTENTION if abstained else self._text(chosen),
-            citations=tuple(map(self._citation, chosen)),
-            abstained=abstained,
+            text=ABSTENTION if given is None else given.text,
+            citations=() if given is None else given.citations,
+            abstained=given is None,
             confidence=confidence,
             hits=tuple(hits),
             usage=Usage(),
             timings=Timings(total_s=time.perf_counter() - started),
+            span=None if given is None else given.span,
         )
 
     @abstractmethod
-    async def candidates(self, question: str, hits: Sequence[Hit]) -> list[C]:
-        """Return the candidates, best first."""
-
-    @abstractmethod
-    def _choose(self, ranked: Sequence[C]) -> list[C]:
-        """Return the candidates that make the answer, best first."""
-
-    @abstractmethod
-    def _text(self, chosen: Sequence[C]) -> str:
-        """Return the text of the answer."""
-
-    @abstractmethod
-    def _citation(self, item: C) -> Citation:
-        """Return the citation of a candidate."""
+    async def draft(self, question: str, hits: Sequence[Hit]) -> Draft | None:
+        """Return the best answer that the hits allow, None where they hold no text."""
 
 
 def probability(log_odds: float) -> float:

@@ -2,6 +2,7 @@
 
 from ragkit.answering.extractive import ExtractiveAnswerer
 from ragkit.answering.reader import ReaderAnswerer
+from ragkit.answering.snippet import SnippetAnswerer
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import LLM, Answerer, Embedder
 from ragkit.core.settings import Settings
@@ -20,6 +21,9 @@ def build_answerer(settings: Settings, *, embedder: Embedder, llm: LLM | None = 
         ConfigError: The mode needs a language model, and no model is set.
     """
     config, language = settings.answer, settings.index.language
+    if config.mode == "snippet":
+        network = packaged_cross_encoder()
+        return SnippetAnswerer(network, embedder, settings=config, language=language)
     if config.mode == "reader":
         network = packaged_cross_encoder()
         return ReaderAnswerer(network, embedder, settings=config, language=language)

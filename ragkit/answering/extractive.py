@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ragkit.answering.abstention import AbstainingAnswerer, probability
-from ragkit.answering.citation import citable, citation
+from ragkit.answering.abstention import AbstainingAnswerer, Draft, probability
 from ragkit.answering.features import Features, LinearScore, sentence_features
+from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Citation, Hit
@@ -37,17 +37,16 @@ CONFIDENCE = LinearScore(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentenceCandidate:
-    """A sentence of a hit, `hit.chunk.text[start:end]`, with its features."""
+    """A sentence of a hit, or another unit of its text, with its features."""
 
     hit: Hit
-    start: int
-    end: int
+    unit: Unit
     features: Features
 
     @property
     def quote(self) -> str:
         """The sentence, verbatim."""
-        return self.hit.chunk.text[self.start : self.end]
+        return self.hit.chunk.text[self.unit.start : self.unit.end]
 
     @property
     def score(self) -> float:
@@ -60,8 +59,8 @@ class SentenceCandidate:
         return probability(CONFIDENCE.score(self.features))
 
 
-class ExtractiveAnswerer(AbstainingAnswerer[SentenceCandidate]):
-    """Answers with up to `max_quotes` verbatim sentences of the hits.
+class ExtractiveAnswerer(AbstainingAnswerer):
+    """Answers with up to `max_quotes` sentences of the hits.
 
     Abstains below the confidence `settings.threshold`. `training/calibrate_extractive.py` fits the
     weights; see docs/answering.md.
@@ -74,29 +73,32 @@ class ExtractiveAnswerer(AbstainingAnswerer[SentenceCandidate]):
         super().__init__(settings, language)
         self._embedder = embedder
 
-    async def candidates(self, question: str, hits: Sequence[Hit]) -> list[SentenceCandidate]:
-        """Return every sentence of the hits, best first."""
-        spans = [
-            (hit, start, end) for hit in hits for start, end in citable(hit.chunk, self._language)
-        ]
-        features = await sentence_features(question, spans, self._embedder, language=self._language)
-        found = [
-            SentenceCandidate(hit=hit, start=start, end=end, features=one)
-            for (hit, start, end), one in zip(spans, features, strict=True)
-        ]
-        return sorted(found, key=lambda item: -item.score)
-
-    def _choose(self, ranked: Sequence[SentenceCandidate]) -> list[SentenceCandidate]:
+    async def draft(self, question: str, hits: Sequence[Hit]) -> Draft | None:
         """Return the best candidate and those nearly as good, each sentence once."""
+        ranked = await self.candidates(question, hits)
         chosen: dict[str, SentenceCandidate] = {}
         for item in ranked:
             near = item.score >= ranked[0].score - NEARLY_AS_GOOD
             if near and len(chosen) < self._settings.max_quotes:
                 chosen.setdefault(item.quote, item)
-        return list(chosen.values())
+        if not chosen:
+            return None
+        return Draft(
+            text=" ".join(item.unit.text for item in chosen.values()),
+            citations=tuple(
+                Citation.of(item.hit.chunk, item.unit.start, item.unit.end)
+                for item in chosen.values()
+            ),
+            confidence=ranked[0].confidence,
+        )
 
-    def _text(self, chosen: Sequence[SentenceCandidate]) -> str:
-        return " ".join(item.quote for item in chosen)
-
-    def _citation(self, item: SentenceCandidate) -> Citation:
-        return citation(item.hit.chunk, item.start, item.end)
+    async def candidates(self, question: str, hits: Sequence[Hit]) -> list[SentenceCandidate]:
+        """Return every sentence of the hits, best first."""
+        found = [(hit, unit) for hit in hits for unit in units_of(hit.chunk, self._language)]
+        spans = [(hit, unit.start, unit.end) for hit, unit in found]
+        features = await sentence_features(question, spans, self._embedder, language=self._language)
+        candidates = [
+            SentenceCandidate(hit=hit, unit=unit, features=one)
+            for (hit, unit), one in zip(found, features, strict=True)
+        ]
+        return sorted(candidates, key=lambda item: -item.score)

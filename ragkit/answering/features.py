@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from ragkit.core.protocols import Embedder
 from ragkit.core.text import terms
@@ -33,15 +33,10 @@ class LinearScore:
     weights: Mapping[str, float]
     bias: float = 0.0
 
-    def score(self, features: Features) -> float:
-        """Return the sum, in log-odds."""
+    def score(self, features: object) -> float:
+        """Return the sum over the features, attributes of an object, in log-odds."""
         pairs = ((weight, getattr(features, name)) for name, weight in self.weights.items())
         return self.bias + math.fsum(weight * value for weight, value in pairs)
-
-
-def feature_names(kind: type[Features]) -> list[str]:
-    """Return the names of the features of this kind."""
-    return [field.name for field in fields(kind)]
 
 
 async def sentence_features(

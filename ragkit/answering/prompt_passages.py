@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ragkit.answering.citation import citation
 from ragkit.core.types import Citation, Hit
 from ragkit.grammar.quotes import Evidence, Quote
 from ragkit.retrieval.context import Passage, best_at_the_ends, merge_neighbours
@@ -86,7 +85,7 @@ class PromptPassages:
     def _whole(self, passage: Passage) -> Citation:
         chunk = self._hits_of(passage)[0].chunk
         start = len(chunk.text) - len(chunk.text.lstrip())
-        return citation(chunk, start, len(chunk.text.rstrip()))
+        return Citation.of(chunk, start, len(chunk.text.rstrip()))
 
     def _hits_of(self, passage: Passage) -> list[Hit]:
         return [hit for hit in self.hits if hit.chunk.id in passage.chunk_ids]

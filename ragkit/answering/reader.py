@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from ragkit.answering.abstention import AbstainingAnswerer, probability
-from ragkit.answering.citation import citable, citation
+from ragkit.answering.abstention import AbstainingAnswerer, Draft, probability
 from ragkit.answering.features import Features, LinearScore, sentence_features
+from ragkit.answering.markup import is_literal, plain_text
+from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
-from ragkit.core.types import Chunk, Citation, Hit
-from ragkit.models.cross_encoder import CrossEncoderModel, Reading
+from ragkit.core.types import AnswerSpan, Chunk, Citation, Hit
+from ragkit.models.cross_encoder import CrossEncoderModel, SpanReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +53,17 @@ NEARLY_AS_GOOD = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanCandidate:
-    """A span of a hit that may answer the question: `hit.chunk.text[start:end]`.
+    """A span of a hit that may answer the question.
 
-    `quote` is the start and end of the sentences that it touches, in the same text.
+    `text` is the span without markup; `start` and `end` are those of the units of the chunk's text
+    that it touches.
     """
 
     hit: Hit
+    text: str
     start: int
     end: int
-    quote: tuple[int, int]
     features: SpanFeatures
-
-    @property
-    def text(self) -> str:
-        """The span, verbatim."""
-        return self.hit.chunk.text[self.start : self.end]
 
     @property
     def score(self) -> float:
@@ -79,7 +76,7 @@ class SpanCandidate:
         return probability(CONFIDENCE.score(self.features))
 
 
-class ReaderAnswerer(AbstainingAnswerer[SpanCandidate]):
+class ReaderAnswerer(AbstainingAnswerer):
     """Answers with the best span of all hits, cited by the sentences that hold it.
 
     Abstains below the confidence `settings.threshold`. The same words found in
@@ -99,51 +96,74 @@ class ReaderAnswerer(AbstainingAnswerer[SpanCandidate]):
         self._model = model
         self._embedder = embedder
 
+    async def draft(self, question: str, hits: Sequence[Hit]) -> Draft | None:
+        """Return the best span, cited with the same span in other passages."""
+        ranked = await self.candidates(question, hits)
+        if not ranked:
+            return None
+        best = ranked[0]
+        words, least = best.text.casefold().split(), best.score - NEARLY_AS_GOOD
+        agreeing = [
+            item for item in ranked if item.text.casefold().split() == words and item.score >= least
+        ]
+        return Draft(
+            text=best.text,
+            citations=tuple(
+                Citation.of(item.hit.chunk, item.start, item.end)
+                for item in agreeing[: self._settings.max_quotes]
+            ),
+            confidence=best.confidence,
+            span=AnswerSpan(text=best.text, start=0, end=len(best.text)),
+        )
+
     async def candidates(self, question: str, hits: Sequence[Hit]) -> list[SpanCandidate]:
         """Return the best span of every hit, best first."""
         texts = [hit.chunk.text for hit in hits]
         headers = [hit.chunk.header for hit in hits]
         readings = await asyncio.to_thread(self._model.read, question, texts, headers=headers)
-        spans = [
-            (hit, one, self._quote(hit.chunk, one))
-            for hit, one in zip(hits, readings, strict=True)
-            if one.end > one.start
-        ]
-        quotes = [(hit, *quote) for hit, _, quote in spans]
+        spans: list[tuple[Hit, SpanReading, float]] = []
+        for hit, reading in zip(hits, readings, strict=True):
+            span = reading.best()
+            if span is not None and span.end > span.start:
+                spans.append((hit, span, reading.relevance))
+        held = [(hit, *self._held(hit.chunk, span)) for hit, span, _ in spans]
         features = await sentence_features(
-            question, quotes, self._embedder, language=self._language
+            question,
+            [(hit, start, end) for hit, _, start, end in held],
+            self._embedder,
+            language=self._language,
         )
         found = [
             SpanCandidate(
                 hit=hit,
-                start=one.start,
-                end=one.end,
-                quote=quote,
-                features=SpanFeatures(**asdict(own), span=one.score, relevance=one.relevance),
+                text=text,
+                start=start,
+                end=end,
+                features=SpanFeatures(**asdict(own), span=span.score, relevance=relevance),
             )
-            for (hit, one, quote), own in zip(spans, features, strict=True)
+            for (hit, text, start, end), (_, span, relevance), own in zip(
+                held, spans, features, strict=True
+            )
         ]
         return sorted(found, key=lambda item: -item.score)
 
-    def _quote(self, chunk: Chunk, reading: Reading) -> tuple[int, int]:
-        """Return the sentences that the span touches, or the span itself outside of sentences."""
+    def _held(self, chunk: Chunk, span: SpanReading) -> tuple[str, int, int]:
+        """Return the span without markup, and start and end of the units that it touches."""
         touched = [
-            (first, last)
-            for first, last in citable(chunk, self._language)
-            if first < reading.end and last > reading.start
+            unit
+            for unit in units_of(chunk, self._language)
+            if unit.start < span.end and unit.end > span.start
         ]
-        first = min([reading.start, *(first for first, _ in touched)])
-        return first, max([reading.end, *(last for _, last in touched)])
+        first = min([span.start, *(unit.start for unit in touched)])
+        last = max([span.end, *(unit.end for unit in touched)])
+        return _text_of(chunk, span, touched), first, last
 
-    def _choose(self, ranked: Sequence[SpanCandidate]) -> list[SpanCandidate]:
-        words, least = ranked[0].text.casefold().split(), ranked[0].score - NEARLY_AS_GOOD
-        agreeing = [
-            item for item in ranked if item.text.casefold().split() == words and item.score >= least
-        ]
-        return agreeing[: self._settings.max_quotes]
 
-    def _text(self, chosen: Sequence[SpanCandidate]) -> str:
-        return chosen[0].text
-
-    def _citation(self, item: SpanCandidate) -> Citation:
-        return citation(item.hit.chunk, *item.quote)
+def _text_of(chunk: Chunk, span: SpanReading, touched: Sequence[Unit]) -> str:
+    if len(touched) == 1:
+        plain = touched[0].plain
+        start, end = max(0, plain.locate(span.start + 1) - 1), plain.locate(span.end)
+        if start < end:
+            start, end = plain.snapped(start, end)
+            return plain.text[start:end].strip()
+    return plain_text(chunk.text, span.start, span.end, literal=is_literal(chunk.uri)).text

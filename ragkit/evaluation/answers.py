@@ -51,6 +51,7 @@ class QuestionOutcome:
         support: See `lexical_support`; None if it abstained.
         seconds: Time that it took.
         judged: A judge's measures.
+        short: The short answer that `text` marks, or the same as `text`.
     """
 
     text: str
@@ -59,6 +60,7 @@ class QuestionOutcome:
     support: float | None
     seconds: float
     judged: Mapping[str, float] = field(default_factory=dict[str, float])
+    short: str = ""
 
     @property
     def abstained(self) -> bool:
@@ -250,6 +252,7 @@ def _outcome(dataset: QuestionSet, measured: MeasuredAnswer) -> QuestionOutcome:
         support=lexical_support(answer),
         seconds=measured.seconds,
         judged=measured.judged,
+        short=answer.text if answer.span is None else answer.span.text,
     )
 
 
@@ -260,6 +263,7 @@ def _values(
     text = {
         item.id: outcomes[item.id].text if item.id in outcomes else "" for item in dataset.items
     }
+    short = {key: outcomes[key].short or said if said else "" for key, said in text.items()}
     answerable = {item.id: item.gold for item in dataset.items if item.gold}
     abstained = {
         item.id: float(item.id not in outcomes or outcomes[item.id].abstained)
@@ -267,8 +271,8 @@ def _values(
     }
     given = {key: outcome for key, outcome in outcomes.items() if not outcome.abstained}
     every = {
-        "f1": {item.id: f1(text[item.id], item.gold) for item in dataset.items},
-        "em": {item.id: exact_match(text[item.id], item.gold) for item in dataset.items},
+        "f1": {item.id: f1(short[item.id], item.gold) for item in dataset.items},
+        "em": {item.id: exact_match(short[item.id], item.gold) for item in dataset.items},
         "holds": {key: holds(text[key], gold) for key, gold in answerable.items()},
         "abstention": {key: v for key, v in abstained.items() if key not in answerable},
         "false_abstention": {key: abstained[key] for key in answerable},
@@ -308,6 +312,6 @@ def _failures(
 def _failure(item: GoldQuestion, outcome: QuestionOutcome) -> str | None:
     if not item.gold:
         return None if outcome.abstained else ANSWERED_ANYWAY
-    if f1(outcome.text, item.gold) >= _RIGHT_ENOUGH or holds(outcome.text, item.gold):
+    if f1(outcome.short, item.gold) >= _RIGHT_ENOUGH or holds(outcome.text, item.gold):
         return None
     return {"missing": NOT_RETRIEVED, "low": RANKED_LOW, "given": NOT_READ}[outcome.evidence]

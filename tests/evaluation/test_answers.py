@@ -1,10 +1,11 @@
 import asyncio
+import dataclasses
 from collections.abc import Mapping
 
 import pytest
 
 from ragkit import InputError, ProviderError
-from ragkit.core.types import Answer, Citation, Document, Timings, Usage
+from ragkit.core.types import Answer, AnswerSpan, Citation, Document, Timings, Usage
 from ragkit.evaluation.answers import evaluate_answers
 from ragkit.evaluation.checkpoint import Checkpoint
 from ragkit.evaluation.qa_systems import AnswerQuestion, Evidence, MeasuredAnswer
@@ -151,3 +152,17 @@ async def test_questions_run_beside_each_other_up_to_the_limit() -> None:
     result = await evaluate_answers(SET, ask, concurrency=3)
     assert most == 3
     assert result.per_query == (await evaluate_answers(SET, _say)).per_query
+
+
+async def test_f1_is_that_of_the_short_answer_that_a_sentence_marks() -> None:
+    answer = dataclasses.replace(
+        answer_of("It has black stripes.", (0, "The zebra has black stripes.")),
+        span=AnswerSpan(text="black stripes", start=7, end=20),
+    )
+
+    async def say(_: GoldQuestion) -> MeasuredAnswer:
+        return MeasuredAnswer(answer=answer, seconds=0.5, evidence="given")
+
+    one = QuestionSet(name="animals", paragraphs={"p": PARAGRAPH}, items=ITEMS[:1])
+    values = (await evaluate_answers(one, say)).per_query
+    assert (values["f1"], values["em"], values["holds"]) == ({"right": 1.0},) * 3

@@ -1,0 +1,236 @@
+"""Excerpts of passages: the sentences, steps or code around a unit that answer together."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ragkit.answering.question_kind import QuestionKind
+from ragkit.answering.unit_features import UnitCandidate
+from ragkit.core.types import Citation, Hit
+
+_MOST_SENTENCES = 3
+_MOST_ITEMS = 12
+_MOST_CHARACTERS = 1200
+_MOST_CODE_LINES = 30
+_NEAR_UNITS = 3
+_NEAR_CHARACTERS = 500
+NEARLY_AS_GOOD = 1.0
+"""How far below the best unit's score a sentence beside it is taken in too."""
+
+_REFERS_BACK = re.compile(
+    r"(?:it|its|this|these|those|they|their|them|he|she|his|her|such|that|however|therefore|thus|"
+    r"hence|then|also|instead|otherwise|additionally|furthermore|moreover|but|and|so|"
+    r"the (?:former|latter|same)|in (?:this|that|these|those) (?:cases?|example)|as a result|"
+    r"for (?:example|instance))\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """Units that stand together in a document, in reading order, with the best of them."""
+
+    units: tuple[UnitCandidate, ...]
+    best: UnitCandidate
+
+    @property
+    def heading(self) -> str:
+        """The heading above the first unit."""
+        return self.units[0].unit.heading
+
+    def text(self, *, headed: bool) -> str:
+        """Return the text without markup, one item or line of code a line."""
+        parts = [self.heading, "\n"] if headed and self.heading else []
+        previous: UnitCandidate | None = None
+        for one in self.units:
+            if previous is not None:
+                parts.append(_separator(previous, one))
+            parts.append(f"{one.unit.marker} " if one.unit.marker else "")
+            parts.append(one.unit.text)
+            previous = one
+        return "".join(parts)
+
+    def citations(self) -> tuple[Citation, ...]:
+        """Return one citation of each chunk that the units are in."""
+        by_chunk: dict[str, list[UnitCandidate]] = {}
+        for one in self.units:
+            by_chunk.setdefault(one.hit.chunk.id, []).append(one)
+        return tuple(
+            Citation.of(units[0].hit.chunk, units[0].unit.start, units[-1].unit.end)
+            for units in by_chunk.values()
+        )
+
+
+def _separator(previous: UnitCandidate, one: UnitCandidate) -> str:
+    same = (previous.hit.chunk.id, previous.unit.block) == (one.hit.chunk.id, one.unit.block)
+    if one.unit.kind == "sentence" and previous.unit.kind == "sentence" and same:
+        return " "
+    return "\n"
+
+
+def excerpt(
+    best: UnitCandidate,
+    passages: Sequence[Sequence[UnitCandidate]],
+    *,
+    kind: QuestionKind,
+) -> Excerpt:
+    """Return the units around the best one that belong to the answer.
+
+    Args:
+        best: The unit that answers best.
+        passages: The units of each hit; hits that touch the best one's are read on into.
+        kind: A fact is one sentence; steps take in lists and code.
+    """
+    sequence = _sequence(best.hit, passages)
+    at = next(number for number, one in enumerate(sequence) if one is best)
+    if kind in {"fact", "boolean"}:
+        first = at - 1 if best.unit.kind == "code" and _leads_in(sequence, at) else at
+        return Excerpt(units=tuple(sequence[first : at + 1]), best=best)
+    if kind == "steps":
+        first, last = _section(sequence, at)
+    elif best.unit.kind == "sentence":
+        first, last = _sentences(sequence, at, whole=kind == "comparison")
+    elif best.unit.kind == "code":
+        first = last = at
+    else:
+        first, last = _items(sequence, at)
+    if _leads_in(sequence, first):
+        first -= 1
+    if kind != "steps" or sequence[last].unit.text.endswith(":"):
+        last = _announced(sequence, last)
+    return Excerpt(units=tuple(sequence[first : last + 1]), best=best)
+
+
+def _sequence(hit: Hit, passages: Sequence[Sequence[UnitCandidate]]) -> list[UnitCandidate]:
+    """Return the units of the chunk and of those hits of its document that touch it."""
+    same = sorted(
+        (units for units in passages if units and units[0].hit.chunk.uri == hit.chunk.uri),
+        key=lambda units: units[0].hit.chunk.start,
+    )
+    run: list[UnitCandidate] = []
+    end, held = -1, False
+    for units in same:
+        chunk = units[0].hit.chunk
+        if chunk.start > end:
+            if held:
+                break
+            run = []
+        held = held or chunk.id == hit.chunk.id
+        run = [*run, *(one for one in units if chunk.start + one.unit.start >= end)]
+        end = max(end, chunk.end)
+    return run
+
+
+def _sentences(
+    sequence: Sequence[UnitCandidate], at: int, *, whole: bool = False
+) -> tuple[int, int]:
+    """Return first and last of the sentences of a paragraph that belong to the best.
+
+    Those nearly as good belong to it, and those that refer back to it; with `whole` all after it.
+    """
+    best = sequence[at]
+    least = best.score - NEARLY_AS_GOOD
+    first = last = at
+    if at and _same_block(sequence[at - 1], best) and _REFERS_BACK.match(best.unit.text):
+        first -= 1
+    while last + 1 < len(sequence) and last - first + 1 < _MOST_SENTENCES:
+        following = sequence[last + 1]
+        if not _same_block(best, following):
+            break
+        refers = whole or _REFERS_BACK.match(following.unit.text)
+        if following.score < least and not refers:
+            break
+        last += 1
+    while first and last - first + 1 < _MOST_SENTENCES:
+        before = sequence[first - 1]
+        if not _same_block(best, before) or before.score < least:
+            break
+        first -= 1
+    return first, last
+
+
+def _section(sequence: Sequence[UnitCandidate], at: int) -> tuple[int, int]:
+    """Return first and last unit of the instructions around the best one, in its section.
+
+    They start with the section where that is near, and end with the first list or code after the
+    best unit where that is near.
+    """
+    first = last = at
+    if sequence[at].unit.kind in {"item", "row"}:
+        first, last = _items(sequence, at)
+    start = first
+    while start and _same_section(sequence[start - 1], sequence[at]):
+        start -= 1
+    if first - start <= _NEAR_UNITS and _size(sequence[start:first]) <= _NEAR_CHARACTERS:
+        first = start
+    elif sequence[at].unit.kind == "sentence":
+        first = _sentences(sequence, at)[0]
+    shown = any(one.unit.kind != "sentence" for one in sequence[first : last + 1])
+    stop = last + 1
+    while not shown and stop < len(sequence) and _same_section(sequence[stop], sequence[at]):
+        if sequence[stop].unit.kind != "sentence":
+            if sequence[stop].unit.kind == "code":
+                return first, (stop if _fits(sequence[stop]) else last)
+            return first, _items(sequence, stop)[1]
+        stop += 1
+        if stop - last > _NEAR_UNITS:
+            break
+    if last == at and sequence[at].unit.kind == "sentence":
+        last = max(last, _sentences(sequence, at)[1])
+    return first, last
+
+
+def _items(sequence: Sequence[UnitCandidate], at: int) -> tuple[int, int]:
+    """Return first and last of the items of the list, or rows of the table, of a unit."""
+    first = last = at
+    while first and _same_block(sequence[first - 1], sequence[at]):
+        first -= 1
+    while last + 1 < len(sequence) and _same_block(sequence[last + 1], sequence[at]):
+        last += 1
+    while last - first + 1 > _MOST_ITEMS or _size(sequence[first : last + 1]) > _MOST_CHARACTERS:
+        if first == last:
+            break
+        if at - first > last - at:
+            first += 1
+        else:
+            last -= 1
+    return first, last
+
+
+def _announced(sequence: Sequence[UnitCandidate], last: int) -> int:
+    """Return the last unit with the code or list that it announces with a colon."""
+    following = last + 1
+    if not sequence[last].unit.text.endswith(":") or following >= len(sequence):
+        return last
+    one = sequence[following]
+    if not _same_section(one, sequence[last]):
+        return last
+    if one.unit.kind in {"item", "row"}:
+        return _items(sequence, following)[1]
+    return following if one.unit.kind != "code" or _fits(one) else last
+
+
+def _leads_in(sequence: Sequence[UnitCandidate], at: int) -> bool:
+    """Return True where the unit before announces the list or code at this place."""
+    if not at or sequence[at].unit.kind == "sentence":
+        return False
+    before = sequence[at - 1]
+    if before.unit.kind != "sentence" or not _same_section(before, sequence[at]):
+        return False
+    return sequence[at].unit.kind == "code" or before.unit.text.endswith((":", "…", "..."))
+
+
+def _fits(one: UnitCandidate) -> bool:
+    return one.unit.text.count("\n") < _MOST_CODE_LINES
+
+
+def _size(units: Sequence[UnitCandidate]) -> int:
+    return sum(len(one.unit.text) for one in units)
+
+
+def _same_section(one: UnitCandidate, other: UnitCandidate) -> bool:
+    return one.unit.heading == other.unit.heading
+
+
+def _same_block(one: UnitCandidate, other: UnitCandidate) -> bool:
+    return (one.hit.chunk.id, one.unit.block) == (other.hit.chunk.id, other.unit.block)

@@ -1,0 +1,95 @@
+"""Marks of lines in Markdown, MyST and reStructuredText: headings, lists, code, directives."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ragkit.answering.code_lines import is_code
+
+CODE_INDENT = 4
+FENCE = re.compile(r"[ \t>]*(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)\Z")
+ATX = re.compile(r"[ \t>]*#{1,6}[ \t]+(?P<text>.*?)[ \t]*#*[ \t]*\Z")
+UNDERLINE = re.compile(r"[ \t]*([=\-~^\"'*+#.:_`])\1{2,}[ \t]*\Z")
+ITEM = re.compile(
+    r"(?P<indent>[ \t>]*)(?P<marker>[-*+•‣◦]|\d{1,3}[.)]|\(?[a-zA-Z][.)])[ \t]+(?=\S)"
+)
+DIRECTIVE = re.compile(r"[ \t]*\.\.[ \t]+(?P<name>[\w:-]+)::[ \t]*(?P<rest>.*)\Z")
+FENCE_DIRECTIVE = re.compile(r"[ \t]*\{(?P<name>[\w:-]+)\}")
+DROPPED_DIRECTIVES = frozenset({"contents", "toctree", "image", "figure", "raw", "include"})
+OPTION = re.compile(r"[ \t]*:[\w-]+:(?:[ ].*)?\Z")
+CODE_DIRECTIVES = frozenset(
+    {
+        "literalinclude",
+        "ipython",
+        "testcode",
+        "doctest",
+        "code",
+        "code-block",
+        "sourcecode",
+        "parsed-literal",
+        "prompt",
+    }
+)
+OBJECTS = frozenset(
+    {
+        "attribute", "class", "confval", "data", "envvar", "exception", "function", "method",
+        "module", "option", "setting",
+    }
+)  # fmt: skip
+"""Directives that describe the thing they name, like a heading above their content."""
+ADMONITION = re.compile(r"[ \t]*(?:!!!|\?\?\?\+?|={3})[ \t]+[\w\"].*\Z")
+NOISE = re.compile(
+    r"""[ \t]*(?:
+        \[(?!\^)[^\]]+\]:[ ]+\S+.*      # the target of a reference
+        | (?:[-*_=][ \t]*){3,}          # a rule
+        | /{3,}.*                       # the border of a block
+        | \{[*!%].*[*!%]\}              # an inclusion
+        | :{3,}.*                       # a directive of MkDocs or MyST
+        | \[TOC\]
+        | \([\w-]+\)=                     # a target of MyST
+        | \.\.(?:[ ].*)?                # a comment, target or figure of reStructuredText
+        | :[\w-]+:(?:[ ].*)?            # an option of a directive
+        )\Z""",
+    re.VERBOSE,
+)
+
+BREAKS = (NOISE, ADMONITION, DIRECTIVE)
+"""Lines without text of their own, which end a paragraph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a chunk: `text` is `chunk.text[start:end]`, without the line break."""
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is on it, but for the mark of a quotation."""
+        return not self.text.strip(" \t>")
+
+    @property
+    def indent(self) -> int:
+        """Columns of white space before its text."""
+        expanded = self.text.expandtabs(4)
+        return len(expanded) - len(expanded.lstrip())
+
+
+def lines_of(text: str) -> Iterator[Line]:
+    """Yield the lines of a text."""
+    start = 0
+    for part in text.split("\n"):
+        yield Line(part.rstrip("\r"), start, start + len(part.rstrip("\r")))
+        start += len(part) + 1
+
+
+def starts_in_code(lines: Sequence[Line]) -> bool:
+    """Return True for a chunk that starts inside a fenced block whose opening fence it lacks."""
+    fences = [(at, found) for at, line in enumerate(lines) if (found := FENCE.match(line.text))]
+    if len(fences) % 2 == 0 or fences[0][1]["info"].strip():
+        return False
+    before = [line.text for line in lines[: fences[0][0]] if not line.blank]
+    later = any(found["info"].strip() for _, found in fences[1::2])
+    return bool(before) and (later or is_code(before))

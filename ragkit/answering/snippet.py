@@ -1,0 +1,117 @@
+"""Answers without a language model that a reader can check: a snippet of the documents.
+
+A question for a fact gets the sentence that holds it, with the short answer marked; one for an
+explanation, a comparison, a list or instructions the sentences, items or code that answer, under
+their heading (a "featured snippet").
+"""
+
+from collections.abc import Sequence
+
+from ragkit.answering.abstention import AbstainingAnswerer, Draft, probability
+from ragkit.answering.disagreement import disagreeing, source_of, year_of
+from ragkit.answering.excerpt import excerpt
+from ragkit.answering.features import LinearScore
+from ragkit.answering.question_kind import WITH_SPAN, QuestionKind, question_kind
+from ragkit.answering.unit_features import UnitCandidate, UnitReader
+from ragkit.core.protocols import Embedder
+from ragkit.core.settings import AnswerSettings
+from ragkit.core.types import AnswerSpan, Citation, Hit
+from ragkit.models.cross_encoder import CrossEncoderModel
+
+# Fitted by `training/calibrate_snippet.py`.
+CONFIDENCE = LinearScore({"passage": 5.0}, bias=-2.5)
+
+LEAST_SPAN = 0.0
+"""The least score of a span, over "no answer here", that is marked in its sentence."""
+
+UNDECIDED = 0.6
+"""The highest confidence where documents contradict each other and none is known to be newer."""
+
+NEARLY_AS_GOOD = 1.0
+"""How far below the best sentence another passage's is cited too, if it gives the same answer."""
+
+
+class SnippetAnswerer(AbstainingAnswerer):
+    """Answers with a snippet of the hits, verbatim but for its markup, or abstains.
+
+    Abstains below the confidence `settings.threshold`. Other passages that give the same short
+    answer are cited too, up to `settings.max_quotes`.
+    """
+
+    def __init__(
+        self,
+        model: CrossEncoderModel,
+        embedder: Embedder,
+        *,
+        settings: AnswerSettings,
+        language: str = "english",
+    ) -> None:
+        """Use a network, which may be the reranker's too, and the index's embedder."""
+        super().__init__(settings, language)
+        self._reader = UnitReader(model=model, embedder=embedder, language=language)
+
+    async def draft(self, question: str, hits: Sequence[Hit]) -> Draft | None:
+        """Return the best snippet, None where the hits hold no text."""
+        passages = await self._reader.read(question, hits)
+        ranked = sorted((one for units in passages for one in units), key=lambda one: -one.score)
+        if not ranked:
+            return None
+        kind = question_kind(question)
+        versions = disagreeing(ranked[0], ranked, self._language)
+        best = versions[0]
+        found = excerpt(best, passages, kind=kind)
+        text = found.text(headed=kind not in {"fact", "boolean"})
+        confidence = probability(CONFIDENCE.score(ranked[0].features))
+        cited = [*found.citations()]
+        if len(versions) > 1:
+            text, cited = _versions_text(versions), [*map(_cited, versions)]
+            dated = year_of(best.hit.chunk) > year_of(versions[1].hit.chunk)
+            confidence = confidence if dated else min(confidence, UNDECIDED)
+        held = {one.chunk_id for one in cited}
+        others = [one for one in _agreeing(best, ranked, kind) if one.hit.chunk.id not in held]
+        most = max(0, self._settings.max_quotes - len(cited))
+        return Draft(
+            text=text,
+            citations=(*cited, *map(_cited, others[:most])),
+            confidence=confidence,
+            span=_marked(best, text) if kind in WITH_SPAN else None,
+        )
+
+
+def _agreeing(
+    best: UnitCandidate, ranked: Sequence[UnitCandidate], kind: QuestionKind
+) -> list[UnitCandidate]:
+    """Return a unit of each passage that says the same: the same text, or the same short answer."""
+    said = _span_words(best) if kind in WITH_SPAN else ""
+    found: dict[str, UnitCandidate] = {}
+    for one in ranked:
+        near = one.score >= best.score - NEARLY_AS_GOOD
+        if one.unit.text == best.unit.text or (said and near and said == _span_words(one)):
+            found.setdefault(one.hit.chunk.id, one)
+    return list(found.values())
+
+
+def _span_words(one: UnitCandidate) -> str:
+    if one.span is None:
+        return ""
+    start, end = one.unit.plain.snapped(one.span.start, one.span.end)
+    return " ".join(one.unit.text[start:end].casefold().split())
+
+
+def _cited(one: UnitCandidate) -> Citation:
+    return Citation.of(one.hit.chunk, one.unit.start, one.unit.end)
+
+
+def _versions_text(versions: Sequence[UnitCandidate]) -> str:
+    """Return what each document says, with its name."""
+    return "\n".join(f"{one.unit.text} ({source_of(one.hit.chunk)})" for one in versions)
+
+
+def _marked(best: UnitCandidate, text: str) -> AnswerSpan | None:
+    """Return the short answer in the text of a snippet, where the network is sure enough of it."""
+    if best.span is None or best.span.score < LEAST_SPAN or best.unit.kind == "code":
+        return None
+    start, end = best.unit.plain.snapped(best.span.start, best.span.end)
+    marked = best.unit.text[start:end]
+    start += text.index(best.unit.text)
+    return AnswerSpan(text=marked, start=start, end=start + len(marked))

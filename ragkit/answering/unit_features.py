@@ -1,0 +1,229 @@
+"""Features of the units of passages as answers to a question, and the score made of them."""
+
+import asyncio
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ragkit.answering.features import LinearScore
+from ragkit.answering.units import Unit, units_of
+from ragkit.core.protocols import Embedder
+from ragkit.core.text import terms
+from ragkit.core.types import Hit
+from ragkit.models.cross_encoder import CrossEncoderModel, Reading, SpanReading
+
+_WORD_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_SEPARATOR = "\n"
+_LONGEST = 800
+"""Characters of a text that are embedded."""
+_BATCH = 16
+"""Texts of similar length that are embedded together, so that little is padded."""
+_NO_SPAN = -20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitFeatures:
+    """Features of a unit as the answer to a question.
+
+    Attributes:
+        similarity: Cosine of the question with the unit.
+        coverage: Share of the question's words in the unit, weighted by how rare they are.
+        context_coverage: The same for the unit with its headings.
+        passage: Cosine of the question with the whole passage.
+        heading: Cosine of the question with the heading of the unit.
+        heading_coverage: Share of the question's words in the headings.
+        passage_coverage: Share of the question's words in the passage and its headings.
+        span: The network's logits for the best short answer in the unit, against none.
+        relevance: The network's logit for the passage.
+        rank: 1 for units of the first hit, 1/2 for those of the second, and so on.
+        item: 1 for an item of a list.
+        code: 1 for code.
+        words: Logarithm of the number of words.
+    """
+
+    similarity: float
+    coverage: float
+    context_coverage: float
+    passage: float
+    heading: float
+    heading_coverage: float
+    passage_coverage: float
+    span: float
+    relevance: float
+    rank: float
+    item: float
+    code: float
+    words: float
+
+
+# Fitted by `training/calibrate_snippet.py`, but for `code`, which no set judges against prose.
+RANKING = LinearScore(
+    {
+        "similarity": 3.07,
+        "coverage": -0.13,
+        "context_coverage": 2.6,
+        "passage": 0.85,
+        "heading": 1.02,
+        "heading_coverage": 1.16,
+        "passage_coverage": 1.29,
+        "span": 0.25,
+        "relevance": 0.34,
+        "rank": 1.55,
+        "item": 0.5,
+        "code": -1.0,
+        "words": 0.48,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitCandidate:
+    """A unit of a hit that may answer a question.
+
+    Attributes:
+        hit: The hit.
+        unit: A unit of its chunk.
+        features: The features that it is scored by.
+        span: The best short answer in the unit, in `unit.text`.
+    """
+
+    hit: Hit
+    unit: Unit
+    features: UnitFeatures
+    span: SpanReading | None
+
+    @property
+    def score(self) -> float:
+        """The score that the units of a question are ordered by."""
+        return RANKING.score(self.features)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Passage:
+    """A hit with its units and their joined text, which the network reads."""
+
+    hit: Hit
+    rank: int
+    units: tuple[Unit, ...]
+
+    @property
+    def text(self) -> str:
+        return _SEPARATOR.join(unit.text for unit in self.units)
+
+    def headings(self, unit: Unit) -> str:
+        """Return title and headings above a unit."""
+        header = self.hit.chunk.header
+        return header if header.endswith(unit.heading) else f"{header} > {unit.heading}"
+
+    def spans(self, reading: Reading) -> Iterator[tuple[Unit, SpanReading | None]]:
+        """Yield each unit with the best short answer in it."""
+        offset = 0
+        for unit in self.units:
+            span = reading.best(offset, offset + len(unit.text))
+            if span is not None:
+                span = replace(span, start=span.start - offset, end=span.end - offset)
+            yield unit, span
+            offset += len(unit.text) + len(_SEPARATOR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitReader:
+    """Finds the units of hits and their features, with a cross-encoder and the index's embedder."""
+
+    model: CrossEncoderModel
+    embedder: Embedder
+    language: str = "english"
+
+    async def read(self, question: str, hits: Sequence[Hit]) -> list[list[UnitCandidate]]:
+        """Return the units of every hit that has any, in reading order."""
+        passages = [
+            _Passage(hit=hit, rank=rank, units=units)
+            for rank, hit in enumerate(hits, start=1)
+            if (units := tuple(units_of(hit.chunk, self.language)))
+        ]
+        if not passages:
+            return []
+        texts = [passage.text for passage in passages]
+        headers = [passage.hit.chunk.header for passage in passages]
+        readings = await asyncio.to_thread(self.model.read, question, texts, headers=headers)
+        cosines = await self._cosines(question, passages)
+        flat = [unit for passage in passages for unit in passage.units]
+        words = _QuestionWords(question, flat, self.language)
+        return [
+            [
+                UnitCandidate(
+                    hit=passage.hit,
+                    unit=unit,
+                    features=_features(passage, unit, span, reading, cosines, words),
+                    span=span,
+                )
+                for unit, span in passage.spans(reading)
+            ]
+            for passage, reading in zip(passages, readings, strict=True)
+        ]
+
+    async def _cosines(self, question: str, passages: Sequence[_Passage]) -> dict[str, float]:
+        """Return the cosine of the question with every text that features are about."""
+        texts: set[str] = {passage.hit.chunk.text for passage in passages}
+        for passage in passages:
+            for unit in passage.units:
+                texts |= {unit.text, unit.heading}
+        query = (await self.embedder.embed([question], task="query"))[0]
+        found: dict[str, float] = {}
+        by_length = sorted(texts, key=lambda text: (len(text), text))
+        for first in range(0, len(by_length), _BATCH):
+            batch = by_length[first : first + _BATCH]
+            vectors = await self.embedder.embed([text[:_LONGEST] or " " for text in batch])
+            found |= {text: float(one) for text, one in zip(batch, vectors @ query, strict=True)}
+        return found
+
+
+def _features(
+    passage: _Passage,
+    unit: Unit,
+    span: SpanReading | None,
+    reading: Reading,
+    cosines: dict[str, float],
+    words: "_QuestionWords",
+) -> UnitFeatures:
+    headings = passage.headings(unit)
+    return UnitFeatures(
+        similarity=cosines[unit.text],
+        coverage=words.coverage(unit.text),
+        context_coverage=words.coverage(f"{headings}\n{unit.text}"),
+        passage=cosines[passage.hit.chunk.text],
+        heading=cosines[unit.heading],
+        heading_coverage=words.coverage(headings),
+        passage_coverage=words.coverage(f"{passage.hit.chunk.header}\n{passage.text}"),
+        span=_NO_SPAN if span is None else span.score,
+        relevance=reading.relevance,
+        rank=1 / passage.rank,
+        item=float(unit.kind == "item"),
+        code=float(unit.kind == "code"),
+        words=math.log1p(len(unit.text.split())),
+    )
+
+
+class _QuestionWords:
+    """The content words of a question, weighted by how rare they are in the units."""
+
+    def __init__(self, question: str, units: Sequence[Unit], language: str) -> None:
+        self._language = language
+        asked = self._stems(question)
+        counts = Counter(stem for unit in units for stem in asked & self._stems(unit.text))
+        self._weights = {stem: math.log((len(units) + 1) / (counts[stem] + 0.5)) for stem in asked}
+        self._total = sum(self._weights.values())
+
+    def coverage(self, text: str) -> float:
+        """Return the weighted share of the question's words in a text."""
+        if not self._total:
+            return 0.0
+        held = self._stems(text) & set(self._weights)
+        return sum(self._weights[stem] for stem in held) / self._total
+
+    def _stems(self, text: str) -> set[str]:
+        """Return the stems of the words, and of the parts of names such as `maxSize`."""
+        parts = " ".join(_WORD_PARTS.findall(text))
+        return {stem for part in (text, parts) for stem in terms(part, language=self._language)}

@@ -1,0 +1,391 @@
+"""Units of a passage that an answer is made of: sentences, list items, table rows, code.
+
+A chunk keeps the text of its document, which may be Markdown, reStructuredText or plain. Units know
+their place in it, their plain text and the heading above them.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ragkit.answering.code_lines import is_code
+from ragkit.answering.line_marks import (
+    ADMONITION,
+    ATX,
+    BREAKS,
+    CODE_DIRECTIVES,
+    CODE_INDENT,
+    DIRECTIVE,
+    DROPPED_DIRECTIVES,
+    FENCE,
+    FENCE_DIRECTIVE,
+    ITEM,
+    NOISE,
+    OBJECTS,
+    OPTION,
+    UNDERLINE,
+    Line,
+    lines_of,
+    starts_in_code,
+)
+from ragkit.answering.markup import PlainText, is_literal, plain_text, verbatim_text
+from ragkit.answering.table_rows import cells_of, is_row, is_rule, joined
+from ragkit.core.text import sentences
+from ragkit.core.types import Chunk
+
+UnitKind: TypeAlias = Literal["sentence", "item", "row", "code"]
+
+_LONGEST_HEADING_WORDS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A part of a chunk that can be quoted: `chunk.text[start:end]`.
+
+    Attributes:
+        kind: A sentence, a list item, a table row or a block of code.
+        start: Offset in the chunk's text.
+        end: The same.
+        plain: Its text without markup, with offsets in the chunk's text.
+        heading: The innermost heading above it.
+        block: Number of the paragraph, list, table or code block that it belongs to.
+        marker: The marker of a list item, `•` or its number.
+    """
+
+    kind: UnitKind
+    start: int
+    end: int
+    plain: PlainText
+    heading: str
+    block: int
+    marker: str = ""
+
+    @property
+    def text(self) -> str:
+        """Its text without markup."""
+        return self.plain.text
+
+
+def units_of(chunk: Chunk, language: str = "english") -> list[Unit]:
+    """Return the units of a chunk in reading order; headings are none."""
+    return _Reader(chunk, language).read()
+
+
+class _Reader:
+    """One pass over the lines of a chunk."""
+
+    def __init__(self, chunk: Chunk, language: str) -> None:
+        self._source = chunk.text
+        self._literal = is_literal(chunk.uri)
+        self._marks_headings = chunk.uri.lower().endswith((".md", ".markdown", ".mdown"))
+        self._language = language
+        self._path = {
+            plain_text(name, 0, len(name)).text for name in (chunk.title, *chunk.heading_path)
+        }
+        self._heading = chunk.heading_path[-1] if chunk.heading_path else chunk.title
+        self._heading = plain_text(self._heading, 0, len(self._heading)).text
+        self._lines = list(lines_of(chunk.text))
+        self._at = 0
+        self._block = 0
+        self._in_list = False
+        self._indented_text = False
+        self._text_fences = 0
+        self._found: list[Unit] = []
+
+    def read(self) -> list[Unit]:
+        if starts_in_code(self._lines):
+            self._fenced(self._at, "```")
+        while self._at < len(self._lines):
+            line = self._lines[self._at]
+            if line.blank:
+                self._at += 1
+                continue
+            if line.indent == 0 and not ITEM.match(line.text):
+                self._in_list = False
+                self._indented_text = False
+            for take in (
+                self._take_comment,
+                self._take_fence,
+                self._take_directive,
+                self._take_heading,
+                self._take_table,
+                self._take_item,
+                self._take_code,
+            ):
+                if take(line):
+                    break
+            else:
+                self._paragraph()
+        return self._found
+
+    def _take_comment(self, line: Line) -> bool:
+        if self._literal or not line.text.lstrip().startswith("<!--"):
+            return False
+        end = self._source.find("-->", line.start)
+        stop = len(self._source) if end < 0 else end + 3
+        while self._at < len(self._lines) and self._lines[self._at].start < stop:
+            self._at += 1
+        return True
+
+    def _take_fence(self, line: Line) -> bool:
+        fence = None if self._literal else FENCE.match(line.text)
+        if fence is None:
+            return False
+        name = FENCE_DIRECTIVE.match(fence["info"])
+        if not fence["info"].strip() and self._text_fences:
+            self._text_fences -= 1
+            self._at += 1
+        elif name is not None and name[1] not in CODE_DIRECTIVES | DROPPED_DIRECTIVES:
+            self._text_fences += 1
+            self._at += 1
+        else:
+            dropped = name is not None and name[1] in DROPPED_DIRECTIVES
+            self._fenced(self._at + 1, fence.group("mark"), dropped=dropped)
+        return True
+
+    def _fenced(self, first: int, mark: str, *, dropped: bool = False) -> None:
+        """Take a block of code up to its closing fence, or to the end of the chunk."""
+        last = first
+        while last < len(self._lines):
+            closing = FENCE.match(self._lines[last].text)
+            if closing and not closing["info"].strip() and closing.group("mark").startswith(mark):
+                break
+            last += 1
+        self._at = last + 1
+        while first < last and OPTION.match(self._lines[first].text):
+            first += 1
+        if not dropped:
+            self._code(first, last)
+
+    def _take_heading(self, line: Line) -> bool:
+        following = self._lines[self._at + 1] if self._at + 1 < len(self._lines) else None
+        if not self._literal and (atx := ATX.match(line.text)):
+            self._set_heading(line.start + atx.start("text"), line.start + atx.end("text"), 1)
+            return True
+        under = (
+            following is not None
+            and UNDERLINE.match(following.text)
+            and len(following.text.strip()) + 2 >= len(line.text.strip())
+        )
+        if under and not self._literal and not UNDERLINE.match(line.text) and "|" not in line.text:
+            self._set_heading(line.start, line.end, 2)
+            return True
+        before = self._lines[self._at - 1] if self._at else None
+        alone = (before is None or before.blank or self._found == []) and (
+            following is None or following.blank
+        )
+        name = plain_text(self._source, line.start, line.end, literal=self._literal).text
+        if name in self._path or (alone and following is not None and self._is_title(line, name)):
+            self._set_heading(line.start, line.end, 1)
+            return True
+        return False
+
+    def _is_title(self, line: Line, name: str) -> bool:
+        short = 0 < len(name.split()) <= _LONGEST_HEADING_WORDS
+        marked = ITEM.match(line.text) or "|" in name or line.indent or is_code([line.text])
+        if self._marks_headings or marked or line.text.startswith(">"):
+            return False
+        return short and (name[-1].isalnum() or name[-1] in "?)`")
+
+    def _set_heading(self, start: int, end: int, lines: int) -> None:
+        self._heading = plain_text(self._source, start, end, literal=self._literal).text
+        self._at += lines
+        self._in_list = False
+
+    def _take_directive(self, line: Line) -> bool:
+        if self._literal:
+            return False
+        if ADMONITION.match(line.text):
+            self._indented_text = True
+            self._at += 1
+            return True
+        if found := DIRECTIVE.match(line.text):
+            self._indented_text = found["name"] not in CODE_DIRECTIVES
+            if found["name"].rpartition(":")[2] in OBJECTS and found["rest"]:
+                self._heading = found["rest"]
+            self._at += 1
+            while self._at < len(self._lines) and OPTION.match(self._lines[self._at].text):
+                self._at += 1
+            return True
+        if NOISE.match(line.text):
+            self._at += 1
+            return True
+        return False
+
+    def _take_table(self, line: Line) -> bool:
+        if not is_row(line.text, self._literal):
+            return False
+        first = self._at
+        while self._at < len(self._lines) and is_row(self._lines[self._at].text, self._literal):
+            self._at += 1
+        rows = self._lines[first : self._at]
+        if self._literal and len(rows) == 1:
+            self._at = first
+            return False
+        ruled = len(rows) > 1 and bool(is_rule(rows[1].text))
+        rows = [row for row in rows if not is_rule(row.text)]
+        if not rows:
+            return True
+        headed = (ruled or self._literal) and len(rows) > 1
+        names = (
+            [
+                cell.text
+                for cell in cells_of(
+                    self._source, rows[0].start, rows[0].end, literal=self._literal
+                )
+            ]
+            if headed
+            else []
+        )
+        for row in rows[1:] if headed else rows:
+            plain = joined(cells_of(self._source, row.start, row.end, literal=self._literal), names)
+            if plain.text:
+                start = row.start + len(row.text) - len(row.text.lstrip())
+                self._add("row", start, row.start + len(row.text.rstrip()), plain)
+        self._block += 1
+        return True
+
+    def _take_item(self, line: Line) -> bool:
+        item = ITEM.match(line.text)
+        if item is None or (
+            line.indent >= CODE_INDENT and not self._in_list and not self._indented_text
+        ):
+            return False
+        start, end = line.start + item.end(), line.end
+        self._at += 1
+        while self._at < len(self._lines) and self._continues(self._lines[self._at]):
+            end = self._lines[self._at].end
+            self._at += 1
+        if not self._in_list:
+            self._block += 1
+        self._in_list = True
+        marker = item["marker"]
+        plain = plain_text(self._source, start, end, literal=self._literal)
+        if plain.text:
+            shown = marker if marker[-1] in ".)" else "•"
+            first = line.start + item.start("marker")
+            self._add("item", first, start + len(self._source[start:end].rstrip()), plain, shown)
+        return True
+
+    def _continues(self, line: Line) -> bool:
+        """Return True for a line that goes on with the paragraph or item before it."""
+        starts = (
+            line.blank
+            or ITEM.match(line.text)
+            or (not self._literal and (FENCE.match(line.text) or ATX.match(line.text)))
+            or (not self._literal and any(mark.match(line.text) for mark in BREAKS))
+        )
+        return not starts
+
+    def _take_code(self, line: Line) -> bool:
+        """Take an indented block of code, or lines that look like code."""
+        inside = self._in_list or self._indented_text
+        last = self._indented_end(line.indent) if line.indent else self._at
+        if line.indent < CODE_INDENT or inside:
+            if last == self._at or not self._is_code(self._at, last):
+                last = self._paragraph_end(self._at)
+            if not self._is_code(self._at, last):
+                return False
+            last = self._more_code(last)
+        self._code(self._at, last)
+        self._at = max(last, self._at + 1)
+        return True
+
+    def _is_code(self, first: int, last: int) -> bool:
+        return is_code([line.text for line in self._lines[first:last]])
+
+    def _indented_end(self, indent: int) -> int:
+        """Return the end of the lines from here that are blank or as indented as this."""
+        last = self._at
+        while last < len(self._lines):
+            line = self._lines[last]
+            if not line.blank and line.indent < min(indent, CODE_INDENT):
+                break
+            last += 1
+        return last
+
+    def _paragraph_end(self, first: int) -> int:
+        while first < len(self._lines) and not self._lines[first].blank:
+            first += 1
+        return first
+
+    def _more_code(self, last: int) -> int:
+        """Return the end of the code that goes on after blank lines."""
+        while last < len(self._lines):
+            first = last
+            while first < len(self._lines) and self._lines[first].blank:
+                first += 1
+            end = self._paragraph_end(first)
+            if first == end or FENCE.match(self._lines[first].text):
+                return last
+            if not self._is_code(first, end) and not self._lines[first].indent:
+                return last
+            last = end
+        return last
+
+    def _code(self, first: int, last: int) -> None:
+        while last > first and self._lines[last - 1].blank:
+            last -= 1
+        while last > first and self._lines[first].blank:
+            first += 1
+        if first < last:
+            start, end = self._lines[first].start, self._lines[last - 1].end
+            end = start + len(self._source[start:end].rstrip())
+            self._block += 0 if self._in_list else 1
+            self._add("code", start, end, verbatim_text(self._source, start, end))
+            self._block += 0 if self._in_list else 1
+
+    def _paragraph(self) -> None:
+        line = self._lines[self._at]
+        start, end = line.start + len(line.text) - len(line.text.lstrip(" \t>")), line.end
+        self._at += 1
+        while self._at < len(self._lines) and self._continues(self._lines[self._at]):
+            end = self._lines[self._at].end
+            self._at += 1
+        end = start + len(self._source[start:end].rstrip())
+        self._block += 0 if self._in_list else 1
+        plain = plain_text(self._source, start, end, literal=self._literal)
+        for first, last, piece in _divided(plain, (start, end), self._source, self._language):
+            self._add("sentence", first, last, piece)
+        self._block += 0 if self._in_list else 1
+
+    def _add(
+        self, kind: UnitKind, start: int, end: int, plain: PlainText, marker: str = ""
+    ) -> None:
+        if plain.text.strip(" .,:;|*#=-_`>"):
+            self._found.append(
+                Unit(
+                    kind=kind,
+                    start=start,
+                    end=end,
+                    plain=plain,
+                    heading=self._heading,
+                    block=self._block,
+                    marker=marker,
+                )
+            )
+
+
+def _divided(
+    plain: PlainText, source_span: tuple[int, int], source: str, language: str
+) -> Iterator[tuple[int, int, PlainText]]:
+    """Yield the sentences of a paragraph: start and end in the source, and the plain text."""
+    spans: list[tuple[int, int]] = []
+    for start, end in sentences(plain.text, language=language):
+        cut = spans and any(first < start < last for first, last in plain.units)
+        spans = [*spans[:-1], (spans[-1][0], end)] if cut else [*spans, (start, end)]
+    edge = source_span[0]
+    for number, (start, end) in enumerate(spans):
+        last = source_span[1]
+        following = last
+        if number + 1 < len(spans):
+            gap_start, gap_end = plain.offsets[end - 1] + 1, plain.offsets[spans[number + 1][0]]
+            gap = source[gap_start:gap_end]
+            parts = re.split(r"\s", gap)
+            last = gap_start + len(parts[0])
+            following = gap_end - len(parts[-1]) if len(parts) > 1 else last
+        units = tuple((a - start, b - start) for a, b in plain.units if start <= a and b <= end)
+        piece = PlainText(text=plain.text[start:end], offsets=plain.offsets[start:end], units=units)
+        yield edge, last, piece
+        edge = following

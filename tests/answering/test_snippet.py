@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import pytest
+
+from ragkit.answering.abstention import ABSTENTION
+from ragkit.answering.snippet import UNDECIDED, SnippetAnswerer
+from ragkit.core.protocols import Embedder
+from ragkit.core.settings import AnswerSettings
+from ragkit.core.types import Answer, Chunk, Hit
+from ragkit.models.cross_encoder import packaged_cross_encoder
+
+TIMEOUTS = """# Timeouts
+
+HTTPX is careful to enforce [timeouts](advanced/timeouts.md) everywhere by default. The **default
+timeout** is 5 seconds of network inactivity. It can be raised for slow servers.
+"""
+CORS = """## CORS { #cors }
+
+Browsers refuse **cross-origin** requests unless a server allows them.
+
+Add the middleware to allow cross-origin requests:
+
+```python
+app.add_middleware(CORSMiddleware, allow_origins=["*"])
+```
+
+Then restart the [server](deploy.md).
+"""
+
+
+def _hit(text: str, *, uri: str = "doc.md", title: str = "Manual", start: int = 0) -> Hit:
+    chunk = Chunk(
+        id=f"{uri}:{start}", uri=uri, title=title, text=text, start=start, end=start + len(text)
+    )
+    return Hit(chunk=chunk, score=1.0, trace={})
+
+
+def _answerer(minilm: Embedder, *, threshold: float = 0.0, max_quotes: int = 3) -> SnippetAnswerer:
+    settings = AnswerSettings(threshold=threshold, max_quotes=max_quotes)
+    return SnippetAnswerer(packaged_cross_encoder(), minilm, settings=settings)
+
+
+def _check_citations(answer: Answer, *hits: Hit) -> None:
+    chunks = {hit.chunk.id: hit.chunk for hit in hits}
+    assert answer.citations
+    for one in answer.citations:
+        chunk = chunks[one.chunk_id]
+        assert chunk.text[one.start - chunk.start : one.end - chunk.start] == one.quote
+
+
+async def test_a_fact_is_a_whole_sentence_with_its_span_marked(minilm: Embedder) -> None:
+    hit = _hit(TIMEOUTS, start=100)
+    answer = await _answerer(minilm).answer("What is the default timeout?", [hit])
+    assert answer.text == "The default timeout is 5 seconds of network inactivity."
+    assert answer.span is not None
+    assert answer.text[answer.span.start : answer.span.end] == answer.span.text
+    assert "5 seconds" in answer.span.text
+    assert answer.citations[0].quote.startswith("The **default\ntimeout**")
+    _check_citations(answer, hit)
+
+
+async def test_instructions_come_with_their_heading_and_code(minilm: Embedder) -> None:
+    hit = _hit(CORS)
+    answer = await _answerer(minilm).answer("How do I allow cross-origin requests?", [hit])
+    assert answer.text.startswith("CORS\n")
+    assert 'app.add_middleware(CORSMiddleware, allow_origins=["*"])' in answer.text
+    assert not any(mark in answer.text for mark in ("```", "**", "{ #", "]("))
+    assert answer.span is None
+    _check_citations(answer, hit)
+
+
+async def test_yes_or_no_is_answered_by_a_sentence_without_a_span(minilm: Embedder) -> None:
+    hit = _hit("HTTPX will **not** follow redirects by default. Pass `follow_redirects=True`.")
+    answer = await _answerer(minilm).answer("Does it follow redirects by default?", [hit])
+    assert answer.text == "HTTPX will not follow redirects by default."
+    assert answer.span is None
+
+
+async def test_a_list_is_answered_by_its_items(minilm: Embedder) -> None:
+    text = (
+        "Cats sleep.\n\nThe supported formats are:\n\n- PDF\n- **HTML**\n- Markdown\n\nDogs bark."
+    )
+    answer = await _answerer(minilm).answer("Which formats are supported?", [_hit(text)])
+    assert answer.text == "Manual\nThe supported formats are:\n• PDF\n• HTML\n• Markdown"
+
+
+async def test_code_in_the_next_hit_is_read_on_into(minilm: Embedder) -> None:
+    lead = (
+        "## Allow cross-origin requests\n\nTo allow cross-origin requests, add the middleware:\n\n"
+    )
+    one = _hit(lead)
+    two = _hit("```python\nadd_middleware(CORS)\n```\n", start=len(lead))
+    path = ("Allow cross-origin requests",)
+    two = replace(two, chunk=replace(two.chunk, heading_path=path))
+    answer = await _answerer(minilm).answer("How do I allow cross-origin requests?", [one, two])
+    assert "add_middleware(CORS)" in answer.text
+    assert [citation.chunk_id for citation in answer.citations] == [one.chunk.id, two.chunk.id]
+    _check_citations(answer, one, two)
+
+
+async def test_passages_that_give_the_same_short_answer_are_cited_too(minilm: Embedder) -> None:
+    hits = [_hit(TIMEOUTS, uri="a.md"), _hit(TIMEOUTS, uri="b.md"), _hit("Cats sleep.", uri="c")]
+    answer = await _answerer(minilm).answer("What is the default timeout?", hits)
+    assert {citation.uri for citation in answer.citations} == {"a.md", "b.md"}
+    once = await _answerer(minilm, max_quotes=1).answer("What is the default timeout?", hits)
+    assert len(once.citations) == 1
+
+
+async def test_documents_that_contradict_each_other_are_told_apart(minilm: Embedder) -> None:
+    old = _hit("Refunds are paid within 5 days.", uri="old.md", title="Policy 2021")
+    new = _hit("Refunds are paid within 14 days.", uri="new.md", title="Policy 2024")
+    answer = await _answerer(minilm).answer("Within how many days are refunds paid?", [old, new])
+    assert answer.text == (
+        "Refunds are paid within 14 days. (Policy 2024)\n"
+        "Refunds are paid within 5 days. (Policy 2021)"
+    )
+    assert [citation.uri for citation in answer.citations] == ["new.md", "old.md"]
+    assert answer.span is not None
+    assert "14" in answer.span.text
+
+
+async def test_a_contradiction_without_dates_is_never_sure(minilm: Embedder) -> None:
+    one = _hit("Refunds are paid within 5 days.", uri="one.md", title="Policy")
+    two = _hit("Refunds are paid within 14 days.", uri="two.md", title="Terms")
+    answer = await _answerer(minilm).answer("Within how many days are refunds paid?", [one, two])
+    assert len(answer.citations) == 2
+    assert answer.confidence <= UNDECIDED
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["Cats sleep a lot."]])
+async def test_what_no_passage_answers_is_not_answered(minilm: Embedder, texts: list[str]) -> None:
+    answerer = _answerer(minilm, threshold=0.5)
+    answer = await answerer.answer("Who won the chess final of 1972?", [_hit(t) for t in texts])
+    assert (answer.text, answer.citations, answer.span) == (ABSTENTION, (), None)
+    assert answer.abstained
+    assert answer.confidence < 0.5

@@ -1,0 +1,166 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragkit.answering.units import Unit, units_of
+from ragkit.core.types import Chunk
+
+_LINES = st.sampled_from(
+    [
+        "", "# Heading", "Setext\n------", "A sentence. Another one.", "- an item",
+        "* **bold** item",
+        "1. first", "  continued", "```python", "```", "x = f(y)", "    indented", "| a | b |",
+        "| --- | --- |", "> quoted", "<!-- note -->", ".. note::", "!!! tip", "[a]: https://e.org",
+        "It reads [a link](https://e.org/x) and `code. Here`.",
+        "é and 日本語。", "---", "==== ====",
+    ]
+)  # fmt: skip
+
+
+def _units(text: str, *, uri: str = "doc.md", path: tuple[str, ...] = ()) -> list[Unit]:
+    chunk = Chunk(
+        id="c", uri=uri, title="Doc", text=text, start=0, end=len(text), heading_path=path
+    )
+    return units_of(chunk)
+
+
+def _shown(text: str, *, uri: str = "doc.md", path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    return [(unit.kind, unit.text) for unit in _units(text, uri=uri, path=path)]
+
+
+def test_sentences_know_their_heading_and_their_place() -> None:
+    text = "# Refunds\nRefunds are **paid** within 5 days. Ask [us](x).\n\n## Other\n\nNothing."
+    units = _units(text)
+    assert [unit.text for unit in units] == [
+        "Refunds are paid within 5 days.",
+        "Ask us.",
+        "Nothing.",
+    ]
+    assert [unit.heading for unit in units] == ["Refunds", "Refunds", "Other"]
+    assert text[units[0].start : units[0].end] == "Refunds are **paid** within 5 days."
+    assert units[0].block == units[1].block != units[2].block
+
+
+@pytest.mark.parametrize(
+    "heading", ["## Lengths { #lengths }", "Lengths\n-------", "=======\nLengths\n======="]
+)
+def test_headings_are_no_units(heading: str) -> None:
+    units = _units(f"It is long.\n\n{heading}\n\nIt is the Volga, by far.", uri="doc.rst")
+    assert [(unit.heading, unit.text) for unit in units] == [
+        ("Doc", "It is long."),
+        ("Lengths", "It is the Volga, by far."),
+    ]
+
+
+def test_a_short_line_alone_is_a_heading_where_headings_have_no_mark() -> None:
+    text = "Lengths\n\nIt is the Volga."
+    assert _shown(text, uri="doc.html") == [("sentence", "It is the Volga.")]
+    assert _shown(text, uri="doc.md")[0] == ("sentence", "Lengths")
+
+
+def test_items_of_a_list_share_a_block_and_keep_their_numbers() -> None:
+    units = _units("Do this:\n\n1. Open *it*,\n   slowly.\n2. Close it.\n\nDone.")
+    assert [(unit.kind, unit.marker, unit.text) for unit in units] == [
+        ("sentence", "", "Do this:"),
+        ("item", "1.", "Open it, slowly."),
+        ("item", "2.", "Close it."),
+        ("sentence", "", "Done."),
+    ]
+    assert units[1].block == units[2].block
+
+
+def test_rows_of_a_table_name_their_columns() -> None:
+    table = "| River | Length |\n| --- | --- |\n| Volga | 3,531 km |\n| `Danube` | 2,850 km |"
+    units = _units(table)
+    assert [unit.text for unit in units] == [
+        "River: Volga; Length: 3,531 km",
+        "River: Danube; Length: 2,850 km",
+    ]
+    assert table[units[1].start : units[1].end] == "| `Danube` | 2,850 km |"
+    assert _shown("River | Length\nVolga | 3,531 km", uri="doc.html")[0][1] == (
+        "River: Volga; Length: 3,531 km"
+    )
+
+
+def test_fenced_and_indented_code_is_verbatim() -> None:
+    text = "Run:\n\n```shell\n$ pip install x  # *now*\n```\n\nOr:\n\n    make all\n"
+    assert _shown(text) == [
+        ("sentence", "Run:"),
+        ("code", "$ pip install x  # *now*"),
+        ("sentence", "Or:"),
+        ("code", "make all"),
+    ]
+
+
+def test_a_chunk_that_starts_within_a_block_of_code_is_understood() -> None:
+    assert _shown("x = f(1)\ny = g(x)\n```\n\nThat was all.") == [
+        ("code", "x = f(1)\ny = g(x)"),
+        ("sentence", "That was all."),
+    ]
+
+
+def test_code_without_marks_is_recognised_by_its_lines() -> None:
+    assert _shown("Like this:\n\nimport x\nx.get()", uri="doc.html")[1] == (
+        "code",
+        "import x\nx.get()",
+    )
+    prose = "We import goods from abroad,\nuse them at home and return\nwhat is left (as agreed)."
+    assert _shown(prose, uri="doc.html")[0][0] == "sentence"
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "<!-- a\n\ncomment -->", "[timeouts]: advanced.md", "---", "::: pkg.module", "[TOC]",
+        ".. _label:", "/// note", "{* ../code.py *}", ".. toctree::\n   :maxdepth: 2",
+    ],
+)  # fmt: skip
+def test_lines_that_readers_do_not_see_are_left_out(noise: str) -> None:
+    assert _shown(f"One.\n\n{noise}\n\nTwo.") == [("sentence", "One."), ("sentence", "Two.")]
+
+
+def test_the_text_of_a_note_is_a_sentence() -> None:
+    assert _shown("!!! warning\n\n    Never do this.\n\nAfter.") == [
+        ("sentence", "Never do this."),
+        ("sentence", "After."),
+    ]
+
+
+def test_a_sentence_does_not_end_inside_a_link_or_code() -> None:
+    shown = _shown("Call `a. B` or [this. That](x) now. Then stop.")
+    assert shown == [("sentence", "Call a. B or this. That now."), ("sentence", "Then stop.")]
+
+
+@given(st.lists(_LINES, max_size=14), st.sampled_from(["a.md", "a.rst", "a.html", "a"]))
+def test_units_are_ordered_apart_and_exact(lines: list[str], uri: str) -> None:
+    text = "\n".join(lines)
+    units = _units(text, uri=uri)
+    assert all(one.end <= other.start for one, other in pairwise(units))
+    for unit in units:
+        assert unit.text.strip()
+        assert 0 <= unit.start < unit.end <= len(text)
+        assert len(unit.plain.offsets) == len(unit.text)
+        assert all(unit.start <= at < unit.end for at in unit.plain.offsets)
+        assert unit.kind == "code" or not text[unit.start].isspace()
+        assert not text[unit.end - 1].isspace()
+
+
+def test_a_single_line_with_a_bar_is_no_table_in_html() -> None:
+    assert _shown("Install it:\n\ncurl https://e.org | sh", uri="doc.html")[1] == (
+        "code",
+        "curl https://e.org | sh",
+    )
+
+
+def test_a_directive_that_describes_something_is_a_heading() -> None:
+    text = ".. py:data:: SECRET_KEY\n\n    Signs the session. Keep it.\n\n    Default: None"
+    units = _units(text, uri="doc.rst")
+    assert [unit.heading for unit in units] == ["SECRET_KEY"] * 3
+    assert units[0].text == "Signs the session."
+
+
+def test_directives_that_hold_no_text_are_left_out_with_their_options() -> None:
+    text = "```{contents}\n---\ndepth: 2\n---\n```\n\n```{note}\nRead **this**.\n```\n\nAfter."
+    assert _shown(text) == [("sentence", "Read this."), ("sentence", "After.")]

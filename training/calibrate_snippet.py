@@ -1,0 +1,151 @@
+"""Fit the weights of `ragkit.answering.snippet` on half of the questions of the judged sets.
+
+    python -m training.calibrate_snippet DATA [--count 60] [--sets squad,clapnq]
+
+Every set is ingested and its questions are asked through hybrid search (`training/answer_sets.py`):
+with the answer among the hits, with the passages of the answer taken away, and on other topics.
+`RANKING` puts the units that answer before the others of their question; a set that judges passages
+only says that one of their units is right. `CONFIDENCE` estimates from the best unit whether it is
+right. Prints both to copy; `benchmarks/answers.py` measures on the other half of the questions.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+
+from ragkit import AsyncRAG, Settings
+from ragkit.answering.features import LinearScore
+from ragkit.answering.unit_features import UnitCandidate, UnitFeatures, UnitReader
+from ragkit.models.cross_encoder import packaged_cross_encoder
+from training.answer_sets import AnswerSet, JudgedQuestion, answer_sets
+
+NAMES = [field.name for field in fields(UnitFeatures)]
+SURE = ("squad", "clapnq", "chunking_eval")
+"""Sets that judge sentences, which weigh more than those that judge passages."""
+_PASSAGES_ONLY = 0.5
+_HITS = 5
+_CANDIDATES = 12
+_PENALTY = 0.02
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatedUnits:
+    """The units found for a question: their features, `[units, features]`, and which are right."""
+
+    dataset: str
+    kind: str
+    features: Vector
+    right: npt.NDArray[np.bool_]
+
+
+async def rate(judged: AnswerSet, *, count: int) -> list[RatedUnits]:
+    """Ask the questions of a set and rate the units of the hits."""
+    rated: list[RatedUnits] = []
+    with TemporaryDirectory() as folder:
+        async with AsyncRAG(Settings(), index=Path(folder) / "index") as rag:
+            await rag.ingest(*judged.documents)
+            reader = UnitReader(model=packaged_cross_encoder(), embedder=rag.embedder)
+            for item in judged.sampled("fit", count=count):
+                hits = list(await rag.search(item.query, k=_CANDIDATES))
+                chosen = item.near(hits, _HITS) if item.kind == "near" else hits[:_HITS]
+                found = [one for units in await reader.read(item.query, chosen) for one in units]
+                if found:
+                    rated.append(rated_units(judged.name, item, found))
+    return rated
+
+
+def rated_units(dataset: str, item: JudgedQuestion, found: Sequence[UnitCandidate]) -> RatedUnits:
+    """Return the features of the units, and which of them answer the question."""
+    return RatedUnits(
+        dataset=dataset,
+        kind=item.kind,
+        features=np.array([astuple(one.features) for one in found]),
+        right=np.array(
+            [
+                item.answered_by(
+                    one.hit.chunk.uri,
+                    one.hit.chunk.start + one.unit.start,
+                    one.hit.chunk.start + one.unit.end,
+                    one.unit.text,
+                )
+                for one in found
+            ]
+        ),
+    )
+
+
+def fit_ranking(rated: Sequence[RatedUnits]) -> LinearScore:
+    """Fit weights that put right units before the others of their question (conditional logit)."""
+    groups = [item for item in rated if item.right.any() and not item.right.all()]
+    spread = np.concatenate([item.features for item in groups]).std(axis=0) + 1e-6
+
+    def loss(weights: Vector) -> tuple[float, Vector]:
+        total, slope = 0.0, np.zeros_like(weights)
+        for item in groups:
+            share = 1.0 if item.dataset in SURE else _PASSAGES_ONLY
+            rows = item.features / spread
+            scores = rows @ weights
+            odds = np.exp(scores - scores.max())
+            right = odds * item.right
+            total -= share * float(np.log(right.sum() / odds.sum() + 1e-300))
+            slope += share * (odds @ rows / odds.sum() - right @ rows / (right.sum() + 1e-300))
+        penalty = _PENALTY * len(groups)
+        return total + penalty * float(weights @ weights), slope + 2 * penalty * weights
+
+    found = minimize(loss, np.zeros(len(NAMES)), jac=True)
+    return linear(found.x / spread)
+
+
+def fit_confidence(rated: Sequence[RatedUnits], ranking: LinearScore) -> LinearScore:
+    """Fit the probability that the best unit is right."""
+    rows = np.array([item.features[best(item, ranking)] for item in rated])
+    right = np.array([item.right[best(item, ranking)] for item in rated])
+    centre, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    model = LogisticRegression(C=0.3, max_iter=1000).fit((rows - centre) / spread, right)
+    weights = model.coef_[0] / spread
+    return linear(weights, bias=float(model.intercept_[0] - weights @ centre))
+
+
+def best(item: RatedUnits, ranking: LinearScore) -> int:
+    """Return the position of the unit that is ranked first."""
+    weights = np.array([ranking.weights.get(name, 0.0) for name in NAMES])
+    return int((item.features @ weights).argmax())
+
+
+def linear(values: Vector, *, bias: float = 0.0) -> LinearScore:
+    """Return weights by name, rounded."""
+    pairs = zip(NAMES, values, strict=True)
+    return LinearScore({name: round(float(value), 2) for name, value in pairs}, bias=round(bias, 2))
+
+
+def main() -> None:
+    """Fit and print the constants to copy."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--count", type=int, default=60, help="answerable questions of each set")
+    parser.add_argument("--sets", default="", help="names of sets, all where left out")
+    options = parser.parse_args()
+    loaders = answer_sets(options.data)
+    rated: list[RatedUnits] = []
+    for name in options.sets.split(",") if options.sets else loaders:
+        rated += asyncio.run(rate(loaders[name](), count=options.count))
+    ranking = fit_ranking(rated)
+    print(f"RANKING = {ranking}\nCONFIDENCE = {fit_confidence(rated, ranking)}")
+    for name in sorted({item.dataset for item in rated}):
+        known = [item for item in rated if item.dataset == name and item.kind == "answerable"]
+        first = np.mean([item.right[best(item, ranking)] for item in known])
+        print(f"{name:16} first unit right {first:.3f} of {len(known)}, on the data of the fit")
+
+
+if __name__ == "__main__":
+    main()
