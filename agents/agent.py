@@ -1,12 +1,16 @@
-"""Agents as compiled graphs: their options, running and resuming one, and handing a task over."""
+"""Agents as compiled graphs: their options and nodes, running and resuming one, handing over."""
 
+import asyncio
 import dataclasses
+import functools
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypedDict, cast
 
-from langchain_core.runnables import RunnableConfig
+from langchain_core.messages import MessageLikeRepresentation
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
     CompiledStateGraph,
@@ -16,14 +20,22 @@ from langgraph.types import Command, Interrupt
 
 from ragkit.agents.approval import Approvals, Decision, Pending, approval_reasons
 from ragkit.agents.budget import Budget, Price
-from ragkit.agents.context import AgentContext, Prompts, Selector
+from ragkit.agents.context import AgentContext, Handover, Prompts, Selector
 from ragkit.agents.events import Event, Finished
 from ragkit.agents.journal import Journal
 from ragkit.agents.result import AgentResult, result_of
-from ragkit.agents.state import AgentInput, AgentOutput, Inherited
+from ragkit.agents.state import (
+    PUBLIC,
+    RECORD,
+    AgentInput,
+    AgentOutput,
+    Inherited,
+    RunRecord,
+)
 from ragkit.agents.tools.selection import FEW, PackagedSelector
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import LLM, CallOptions, Tool
+from ragkit.core.sync import run_sync
 from ragkit.core.types import Conversation
 from ragkit.llm.wrappers.cost import Price as TokenPrice
 
@@ -31,8 +43,10 @@ from ragkit.llm.wrappers.cost import Price as TokenPrice
 Agent: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
 """A compiled graph that takes a question: the result of `react` and its siblings."""
 
-Graph: TypeAlias = Any
-"""An `AgentGraph` in the making: the types of LangGraph's methods are only partly known."""
+Question: TypeAlias = str | Sequence[MessageLikeRepresentation]
+"""A question, or a conversation whose latest message of the user is the question."""
+
+_synchronous: ContextVar[bool] = ContextVar("synchronous", default=False)
 
 _STEPS_WITHOUT_LIMIT = 10_000
 _NODES_PER_STEP = 8
@@ -105,10 +119,69 @@ class AgentExplanation:
         return "\n\n".join(parts)
 
 
-class AgentGraph(StateGraph[Any, Any, Any, Any]):
-    """A graph with the explanation of its agent."""
+class GraphNode(Runnable[Any, Any]):
+    """A node or route of a graph: a coroutine function that also runs in a synchronous graph.
 
-    about: AgentExplanation
+    There it runs on ragkit's background loop, with the caller's context variables.
+    """
+
+    def __init__(self, name: str, function: Callable[[Any], Awaitable[Any]]) -> None:
+        """Wrap a function of the state."""
+        self.name = name
+        self._function = function
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
+        """Run the function."""
+        return await self._function(input)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
+        """Run the function on the background loop."""
+        token = _synchronous.set(True)
+        try:
+            return run_sync(functools.partial(self.ainvoke, input))
+        finally:
+            _synchronous.reset(token)
+
+
+class AgentGraph(StateGraph[Any, Any, Any, Any]):
+    """The graph of an agent in the making, with the context of its nodes."""
+
+    def __init__(self, context: AgentContext, state: type[Any]) -> None:
+        """Begin an empty graph over a state that extends `AgentState`."""
+        super().__init__(state, input_schema=AgentInput, output_schema=AgentOutput)
+        self.context = context
+        self._inner: dict[str, list[Agent]] = {}
+
+    def node(
+        self,
+        name: str,
+        function: Callable[[Any], Awaitable[Any]],
+        *,
+        runs: Iterable[Agent] = (),
+    ) -> None:
+        """Add a node; `runs` are the agents that it hands tasks to, which drawings show."""
+        # `Any`: the types of LangGraph's methods are only partly known.
+        graph: Any = self
+        graph.add_node(name, GraphNode(name, function))
+        self._inner[name] = list(runs)
+
+    def branch(
+        self, source: str, function: Callable[[Any], Awaitable[Any]], targets: Sequence[str]
+    ) -> None:
+        """Add a route from a node to one of several, chosen by a function of the state."""
+        self.add_conditional_edges(source, GraphNode(f"after {source}", function), list(targets))
+
+    def finish(self, options: "AgentOptions") -> Agent:
+        """Compile the graph; LangGraph's own limit of steps lies beyond the budget's."""
+        context = self.context
+        graph: Any = self
+        made: Agent = graph.compile(checkpointer=options.get("checkpointer"), name=context.name)
+        # Clients that stream values, or read the state, see what the output holds.
+        made.stream_channels = list(PUBLIC)
+        for name, agents in self._inner.items():
+            made.nodes[name].subgraphs = agents
+        steps = context.budget.steps or _STEPS_WITHOUT_LIMIT
+        return made.with_config(recursion_limit=_NODES_PER_STEP * steps + 32)
 
 
 def explain(agent: Agent) -> AgentExplanation:
@@ -122,17 +195,27 @@ def explain(agent: Agent) -> AgentExplanation:
         raise InputError(
             f"{agent.name!r} is no agent of ragkit. Fix: pass what react(...) returned."
         )
-    return graph.about
+    context = graph.context
+    return AgentExplanation(
+        pattern=context.pattern,
+        model=context.llm.model,
+        tools=tuple(context.tools),
+        prompts=context.prompts.texts,
+    )
 
 
 async def run(
-    agent: Agent, question: str, *, thread: str | None = None, config: RunnableConfig | None = None
+    agent: Agent,
+    question: Question,
+    *,
+    thread: str | None = None,
+    config: RunnableConfig | None = None,
 ) -> AgentResult:
     """Ask an agent and return its result.
 
     Args:
         agent: The result of `react` or a sibling.
-        question: The question.
+        question: The question, or messages of which the latest of the user is the question.
         thread: The conversation that the question belongs to, where the agent has a checkpointer;
             a new one where left out.
         config: LangGraph's, such as callbacks.
@@ -164,12 +247,17 @@ async def resume(
 
 
 async def stream(
-    agent: Agent, question: str, *, thread: str | None = None, config: RunnableConfig | None = None
+    agent: Agent,
+    question: Question,
+    *,
+    thread: str | None = None,
+    config: RunnableConfig | None = None,
 ) -> AsyncGenerator[Event]:
     """Ask an agent and yield the events of the run; the last one is `Finished`."""
     if thread is None and _has_checkpointer(agent):
         thread = uuid.uuid4().hex
-    async for event in _events(agent, {"question": question}, thread=thread or "", config=config):
+    name = "question" if isinstance(question, str) else "messages"
+    async for event in _events(agent, {name: question}, thread=thread or "", config=config):
         yield event
 
 
@@ -202,16 +290,20 @@ async def stream_resumed(
         yield event
 
 
-async def hand_over(agent: Agent, question: str, inherited: Inherited) -> AgentOutput:
-    """Have another agent do a task within this node and return its output."""
+async def hand_over(agent: Agent, question: str, inherited: Inherited) -> RunRecord:
+    """Have another agent do a task within this node and return the record of its run."""
     # `Any`: the input and output of a graph are open in LangGraph's types.
     graph: Any = agent
-    output: AgentOutput = await graph.ainvoke({"question": question, "inherited": inherited})
-    return output
+    config: RunnableConfig = {"configurable": {Handover.KEY: Handover(inherited)}}
+    given = {"question": question}
+    if _synchronous.get():  # the saver may know no other calls
+        call = functools.partial(graph.invoke, given, config, output_keys=RECORD)
+        return cast("RunRecord", await asyncio.to_thread(call))
+    return cast("RunRecord", await graph.ainvoke(given, config, output_keys=RECORD))
 
 
 def agent_context(
-    llm: LLM, tools: Iterable[Tool], prompts: Iterable[str], options: AgentOptions
+    pattern: str, llm: LLM, *, tools: Iterable[Tool], prompts: Iterable[str], options: AgentOptions
 ) -> AgentContext:
     """Return the context of an agent that uses the prompts of these names.
 
@@ -229,12 +321,14 @@ def agent_context(
     given: dict[str, Any] = {
         key: value
         for key, value in options.items()
-        if key in known and key not in {"budget", "price", "prompts", "trusted_tools"}
+        if key in known and key not in {"budget", "name", "price", "prompts", "trusted_tools"}
     }
     if len(tools) > FEW:
         given.setdefault("select", PackagedSelector())
     price = options.get("price")
     return AgentContext(
+        pattern=pattern,
+        name=options.get("name", pattern),
         llm=llm,
         tools=by_name,
         prompts=Prompts.of(prompts, options.get("prompts")),
@@ -244,30 +338,6 @@ def agent_context(
         price=price.of if isinstance(price, TokenPrice) else price,
         **given,
     )
-
-
-def agent_graph(state: type[Any]) -> Graph:
-    """Return an empty graph over a state that extends `AgentState`.
-
-    Its nodes and routes are best coroutines, even those that wait for nothing: LangGraph runs
-    others in a thread, which costs more than they do.
-    """
-    return AgentGraph(state, input_schema=AgentInput, output_schema=AgentOutput)
-
-
-def compiled(graph: Graph, context: AgentContext, *, pattern: str, options: AgentOptions) -> Agent:
-    """Compile a graph; LangGraph's own limit of steps lies beyond the budget's."""
-    graph.about = AgentExplanation(
-        pattern=pattern,
-        prompts=context.prompts.texts,
-        tools=tuple(context.tools),
-        model=context.llm.model,
-    )
-    made = graph.compile(
-        checkpointer=options.get("checkpointer"), name=options.get("name", pattern)
-    )
-    steps = context.budget.steps or _STEPS_WITHOUT_LIMIT
-    return cast("Agent", made.with_config(recursion_limit=_NODES_PER_STEP * steps + 32))
 
 
 def _for_each(
@@ -299,18 +369,23 @@ async def _events(
     # `Any`: LangGraph's stream leaves the kind of its parts open.
     graph: Any = agent
     options: dict[str, Any] = {"durability": "sync"} if thread else {}
-    output: AgentOutput = {}
+    output: RunRecord = {}
     interrupts: dict[str, Interrupt] = {}
     configured = _configured(config, thread)
     modes = ["custom", "values"]
     async for place, mode, part in graph.astream(
-        given, configured, stream_mode=modes, subgraphs=True, **options
+        given,
+        configured,
+        stream_mode=modes,
+        output_keys=RECORD,
+        subgraphs=True,
+        **options,
     ):
         if mode == "custom":
             yield cast("Event", part)
         elif not place:
             interrupts |= {one.id: one for one in part.pop("__interrupt__", ())}
-            output = cast("AgentOutput", {**output, **part})
+            output = cast("RunRecord", {**output, **part})
     pending = [Pending(id=one.id, **one.value) for one in interrupts.values()]
     yield Finished(result=result_of(output, thread=thread, pending=pending))
 

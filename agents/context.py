@@ -7,7 +7,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, cast
 
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
 from langgraph.config import get_config, get_stream_writer
+from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
+    push_message,
+)
 from langgraph.types import Overwrite
 from typing_extensions import TypeVar
 
@@ -26,15 +30,27 @@ from ragkit.agents.budget import (
 )
 from ragkit.agents.events import Event, Noticed
 from ragkit.agents.journal import Journal, MemoryJournal
+from ragkit.agents.messages import (
+    UNTRUSTED,
+    Earlier,
+    asked_in,
+    calls_message,
+    earlier_messages,
+    shared_messages,
+    usage_metadata,
+)
 from ragkit.agents.state import (
-    AgentOutput,
+    AgentCall,
     AgentState,
     Inherited,
     Record,
+    RunRecord,
     StoppedBy,
     Update,
+    arguments_of,
     clean,
     digest,
+    dumped,
     limits_to_keep,
 )
 from ragkit.core.errors import ConfigError
@@ -103,6 +119,8 @@ class AgentContext:
     """The parts and limits that all nodes of an agent share; see `AgentOptions`.
 
     Attributes:
+        pattern: The name of the pattern.
+        name: The name of the agent's graph.
         llm: The model.
         tools: The tools by name.
         prompts: The texts of the prompts.
@@ -113,6 +131,8 @@ class AgentContext:
         run_journal: The journal that is used where none was given.
     """
 
+    pattern: str
+    name: str
     llm: LLM
     tools: Mapping[str, Tool]
     prompts: Prompts
@@ -136,28 +156,69 @@ class AgentContext:
         return AgentTurn(self, state)
 
     def begin(self, state: S) -> "AgentTurn[S]":
-        """Return the turn of a run's first node: values of an earlier question are cleared."""
-        inherited = state.get("inherited")
+        """Return the turn of a run's first node: values of an earlier question are cleared.
+
+        Raises:
+            InputError: The input holds no question.
+        """
+        inherited = Handover.received()
         ordinal = state.get("ordinal", 0) + 1
+        run = inherited["run"] if inherited else _run_name(ordinal)
+        path = inherited["path"] if inherited else ""
+        messages = state.get("messages", [])
+        question = state.get("question", "")
+        asked, asked_id = (question, "") if inherited else asked_in(messages, question)
+        new = [] if asked_id else [HumanMessage(content=asked, id=f"{run}:{path}question")]
+        asked_id = asked_id or str(new[0].id)
+        before = earlier_messages(messages, question=asked_id, run=run)
         fresh: Update = {
-            "run": inherited["run"] if inherited else _run_name(ordinal),
-            "path": inherited["path"] if inherited else "",
+            "asked": asked,
+            "asked_id": asked_id,
+            "inherited": inherited,
+            "run": run,
+            "path": path,
             "fence": inherited["fence"] if inherited else secrets.token_hex(6),
-            "tainted": bool(inherited and inherited["tainted"]),
+            "tainted": state.get("tainted", False)
+            or bool(inherited and inherited["tainted"])
+            or any(message.untrusted for message in before),
             "ordinal": ordinal,
-            "turns": state.get("turns", []),
             "trace": [],
             "texts": {},
             "spent": nothing_spent(),
-            "messages": [],
+            "prompt": [],
             "calls": [],
             "chosen": [],
             "answer": "",
             "citations": [],
+            "structured_response": None,
             "stopped_by": "finished",
             "ended_by": {},
         }
-        return AgentTurn(self, cast("S", {**state, **fresh}), fresh)
+        turn = AgentTurn(self, cast("S", {**state, **fresh}), fresh)
+        turn.messages += new
+        return turn
+
+
+class Handover:
+    """The values that one agent passes to another, in the configuration of its run.
+
+    Clients of a graph cannot make one: only an instance counts, and only once.
+    """
+
+    KEY = "ragkit_handover"
+
+    def __init__(self, inherited: Inherited) -> None:
+        """Hold the values."""
+        self._inherited: Inherited | None = inherited
+
+    @classmethod
+    def received(cls) -> Inherited | None:
+        """Take the values for the run that calls this, if it has any."""
+        given: object = get_config().get("configurable", {}).get(cls.KEY)
+        if not isinstance(given, cls):
+            return None
+        taken, given._inherited = given._inherited, None  # noqa: SLF001  # its own class
+        return taken
 
 
 class AgentTurn(Generic[S_co]):
@@ -170,6 +231,7 @@ class AgentTurn(Generic[S_co]):
         self.context = context
         self.texts = dict(state.get("texts", {}))
         self.trace = list(state.get("trace", []))
+        self.messages: list[AnyMessage] = []
         self.spent: Spent = state.get("spent") or nothing_spent()
         self.path = state.get("path", "")
         self.fence = state.get("fence", "")
@@ -187,7 +249,14 @@ class AgentTurn(Generic[S_co]):
     @property
     def question(self) -> str:
         """The question of the run."""
-        return self._state["question"]
+        return self._state.get("asked", "")
+
+    @property
+    def earlier(self) -> list[Earlier]:
+        """The messages from before the run."""
+        asked = self._state.get("asked_id", "")
+        messages = self._state.get("messages", [])
+        return list(earlier_messages(messages, question=asked, run=self.run))
 
     @property
     def tainted(self) -> bool:
@@ -249,6 +318,20 @@ class AgentTurn(Generic[S_co]):
         """Pass an event to the listeners of the graph's stream."""
         get_stream_writer()(event)
 
+    def stream_answer(self, step: str, text: str) -> None:
+        """Stream a piece of the answer that this step writes, as a chunk of its message."""
+        push_message(AIMessageChunk(content=text, id=self.message_id(step)), state_key=None)
+
+    def message_id(self, step: str) -> str:
+        """Return the id of the message that this step writes, or of the call that it makes."""
+        return f"{self.run}:{step}"
+
+    def calls(self, step: str, text: str, calls: Iterable[AgentCall]) -> AnyMessage:
+        """Return the message that makes tool calls; `step` is the one that decided them."""
+        made = [(self.message_id(one["id"]), one["tool"], arguments_of(one)) for one in calls]
+        name = self.message_id(f"{step}:calls")
+        return calls_message(name, text, made, agent=self.context.name)
+
     def keep(self, text: str) -> str:
         """Keep a text and return its name."""
         text = clean(text)
@@ -302,8 +385,9 @@ class AgentTurn(Generic[S_co]):
             background=[[label, text] for label, text in background],
         )
 
-    def take(self, output: AgentOutput) -> Spent:
-        """Append the steps, texts and costs of an agent that worked for this one."""
+    def take(self, output: RunRecord) -> Spent:
+        """Append the steps, texts, tool messages and costs of an agent that worked for this one."""
+        self.messages += shared_messages(output.get("messages", []))
         self.trace.extend(output.get("trace", []))
         self.texts.update(output.get("texts", {}))
         spent = output.get("spent") or nothing_spent()
@@ -312,6 +396,8 @@ class AgentTurn(Generic[S_co]):
 
     def update(self, **changes: Any) -> Update:
         """Return the update of the state: new texts and steps, the ledger, and `changes`."""
+        if self.messages:
+            changes["messages"] = self.messages
         if self._fresh is not None:
             whole = {"texts": Overwrite(self.texts), "trace": Overwrite(self.trace)}
             return {**self._fresh, **changes, **whole, "spent": self.spent}
@@ -322,18 +408,33 @@ class AgentTurn(Generic[S_co]):
             **changes,
         }
 
-    def end(self, text: str, stopped_by: StoppedBy) -> Update:
-        """Return the update that ends a run with this answer and the citations of its results."""
-        found: dict[tuple[object, ...], dict[str, Any]] = {}
+    def end(self, text: str, stopped_by: StoppedBy, *, step: str = "") -> Update:
+        """Return the update that ends a run with this answer and the citations of its results.
+
+        Args:
+            text: The answer.
+            stopped_by: Why the run ends.
+            step: The step that wrote the answer, if one did.
+        """
+        found: dict[str, dict[str, Any]] = {}
         for record in self.trace:
             for citation in record.get("citations", []):
-                found.setdefault(tuple(citation.values()), citation)
-        return self.update(
-            answer=text,
-            citations=list(found.values()),
-            stopped_by=stopped_by,
-            turns=[*self._state.get("turns", []), [self.question, text]],
+                found.setdefault(dumped(citation), citation)
+        citations = list(found.values())
+        trusted = self.context.trusted_tools
+        tools = (record["name"] for record in self.trace if record["kind"] == "tool")
+        tainted = self.tainted or any(name not in trusted for name in tools)
+        spent = self.spent
+        message = AIMessage(
+            content=text,
+            id=self.message_id(step or f"{self.path}answer"),
+            name=self.context.name,
+            additional_kwargs={"citations": citations} if citations else {},
+            response_metadata={"stopped_by": stopped_by, UNTRUSTED: tainted},
+            usage_metadata=usage_metadata(spent["prompt"], spent["completion"], spent["cached"]),
         )
+        self.messages.append(message)
+        return self.update(answer=text, citations=citations, stopped_by=stopped_by, tainted=tainted)
 
 
 def _run_name(ordinal: int) -> str:

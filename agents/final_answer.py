@@ -45,7 +45,7 @@ async def answer(turn: AgentTurn, evidence: Evidence) -> Update:
     reason, context = turn.stopped_by, turn.context
     why = _WHY.get(reason, "")
     said_why = f"\nThe search ended early: {why}. Say so in the answer.\n" if why else ""
-    text = ""
+    text = step = ""
     if reason != "model":
         room = await _room(turn, said_why)
         request: ModelRequest[object] = ModelRequest(
@@ -56,12 +56,12 @@ async def answer(turn: AgentTurn, evidence: Evidence) -> Update:
             show=show_answer,
         )
         said = await ask(turn, request)
-        text = said.text.strip()
+        text, step = said.text.strip(), said.step
         if said.stopped_by and reason == "finished":
             reason = said.stopped_by
     if not text:
-        text = without_model(evidence, _WHY.get(reason, "the model said nothing"))
-    return turn.end(text, reason)
+        text, step = without_model(evidence, _WHY.get(reason, "the model said nothing")), ""
+    return turn.end(text, reason, step=step)
 
 
 def without_model(evidence: Evidence, why: str) -> str:

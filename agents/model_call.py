@@ -28,7 +28,8 @@ _LEAST_ANSWER = 16
 _LEAST_OBJECT = 48
 _CHARS_PER_TOKEN = 3
 _SHARE_OF_CONTEXT = 3
-_TURN_CHARS = 4000
+_EARLIER_CHARS = 4000
+_LEAST_EARLIER = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +85,11 @@ async def ask(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     granted = _grant(turn, request, estimated)
     if not isinstance(granted, Grant):
         return ModelReply(stopped_by=granted)
-    call = _ModelCall(turn=turn, request=request, granted=granted)
+    call = _ModelCall(turn=turn, request=request, granted=granted, step=turn.next_step())
     await call.make()
     usage = call.usage(estimated)
     turn.spent = settled(turn.spent, usage, estimated=estimated, seconds=call.seconds, price=price)
-    said = call.read(turn.next_step())
+    said = call.read()
     record = Record(
         id=said.step,
         kind="model",
@@ -132,6 +133,7 @@ class _ModelCall(Generic[T]):
     turn: AgentTurn
     request: ModelRequest[T]
     granted: Grant
+    step: str
     reply: Reply | None = None
     text: str = ""
     seconds: float = 0.0
@@ -188,6 +190,8 @@ class _ModelCall(Generic[T]):
             event = show(path, text)
             if event is not None:
                 self.turn.emit(event)
+            if isinstance(event, AnswerText):
+                self.turn.stream_answer(self.step, event.text)
 
     def usage(self, estimated: int) -> Usage:
         """Return the reply's own usage; without a reply, an estimate of prompt and text."""
@@ -198,9 +202,9 @@ class _ModelCall(Generic[T]):
         came = len(self.text.encode()) // 3 if self.text else 0
         return Usage(prompt=estimated, completion=came)
 
-    def read(self, step: str) -> ModelReply[T]:
+    def read(self) -> ModelReply[T]:
         """Return the reply, read by its grammar."""
-        reply, grammar = self.reply, self.request.grammar
+        step, reply, grammar = self.step, self.reply, self.request.grammar
         if reply is None:
             return ModelReply(
                 step=step, text=self.text, stopped_by=self.stopped_by, problem=self.problem
@@ -254,15 +258,21 @@ async def first_question(turn: AgentTurn) -> Message:
 
 
 def earlier(turn: AgentTurn) -> str:
-    """Return the latest questions and answers of the thread that fit, as a prompt shows them."""
+    """Return the latest messages from before the run that fit, as a prompt shows them.
+
+    The newest one that is too long is shown in part; untrusted ones stand between fences.
+    """
     kept: list[str] = []
-    characters = _TURN_CHARS
-    for question, answer in reversed(turn.state.get("turns", [])):
-        text = f"Question: {question}\nAnswer: {answer}"
-        characters -= len(text)
-        if characters < 0:
+    characters = _EARLIER_CHARS
+    for message in reversed(turn.earlier):
+        if characters < _LEAST_EARLIER:
             break
-        kept.append(text)
+        text = trimmed(message.text, characters)
+        characters -= len(text)
+        if message.untrusted:
+            label = f"answer of {message.author}" if message.author else "answer"
+            text = fenced(text, fence=turn.fence, label=label)
+        kept.append(f"{message.role.capitalize()}: {text}")
     return "Earlier in this conversation:\n{}\n\n".format("\n".join(reversed(kept))) if kept else ""
 
 

@@ -15,11 +15,9 @@ from langgraph.types import Overwrite, Send
 from ragkit.agents import conversation, final_answer
 from ragkit.agents.agent import (
     Agent,
+    AgentGraph,
     AgentOptions,
-    Graph,
     agent_context,
-    agent_graph,
-    compiled,
     hand_over,
 )
 from ragkit.agents.budget import described, share, worked
@@ -37,7 +35,7 @@ from ragkit.agents.model_call import (
     tool_list,
 )
 from ragkit.agents.react import ReAct
-from ragkit.agents.state import AgentOutput, AgentState, Update
+from ragkit.agents.state import AgentState, RunRecord, Update
 from ragkit.agents.tool_call import FINISH, Control
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.types import Json, Message
@@ -85,7 +83,7 @@ class TaskOutput(TypedDict):
     """The output of the agent that carried out a task."""
 
     number: int
-    output: AgentOutput
+    output: RunRecord
 
 
 class PlanState(AgentState, total=False):
@@ -123,21 +121,25 @@ def plan_and_execute(
         InputError: Two tools have one name, or a schema cannot be honoured.
     """
     offered = [tool for tool in tools if tool.name not in _CONTROLS]
-    context = agent_context(planner, offered, PROMPTS, options)
+    context = agent_context(
+        "plan_and_execute", planner, tools=offered, prompts=PROMPTS, options=options
+    )
+    inner: AgentOptions = {**options, "checkpointer": None, "name": "executor"}
     working = ReAct(
-        context=agent_context(executor or planner, offered, PROMPTS, options),
+        context=agent_context(
+            "executor", executor or planner, tools=offered, prompts=PROMPTS, options=inner
+        ),
         system="executor",
         controls=_CONTROLS,
         max_calls=max_calls,
     )
-    inner: AgentOptions = {**options, "checkpointer": None, "name": "executor"}
     pattern = PlanAndExecute(
         context=context,
-        executor=compiled(working.graph(), working.context, pattern="executor", options=inner),
+        executor=working.graph().finish(inner),
         max_steps=max_steps,
         max_replans=max_replans,
     )
-    return compiled(pattern.graph(), context, pattern="plan_and_execute", options=options)
+    return pattern.graph().finish(options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,21 +151,21 @@ class PlanAndExecute:
     max_steps: int
     max_replans: int
 
-    def graph(self) -> Graph:
+    def graph(self) -> AgentGraph:
         """Return the graph: a plan, its tasks in waves, new plans, then the answer."""
-        graph = agent_graph(PlanState)
-        graph.add_node("start", self.start)
-        graph.add_node("plan", self.plan)
-        graph.add_node("dispatch", self.dispatch)
-        graph.add_node("execute", self.execute)
-        graph.add_node("collect", self.collect)
-        graph.add_node("solve", self.solve)
+        graph = AgentGraph(self.context, PlanState)
+        graph.node("start", self.start)
+        graph.node("plan", self.plan)
+        graph.node("dispatch", self.dispatch)
+        graph.node("execute", self.execute, runs=[self.executor])
+        graph.node("collect", self.collect)
+        graph.node("solve", self.solve)
         graph.add_edge(START, "start")
         graph.add_edge("start", "plan")
-        graph.add_conditional_edges("plan", self.after_plan, ["dispatch", "plan", "solve"])
-        graph.add_conditional_edges("dispatch", self.sends, ["execute", "solve"])
+        graph.branch("plan", self.after_plan, ["dispatch", "plan", "solve"])
+        graph.branch("dispatch", self.sends, ["execute", "solve"])
         graph.add_edge("execute", "collect")
-        graph.add_conditional_edges("collect", self.after_collect, ["plan", "dispatch", "solve"])
+        graph.branch("collect", self.after_collect, ["plan", "dispatch", "solve"])
         graph.add_edge("solve", END)
         return graph
 
@@ -239,7 +241,7 @@ class PlanAndExecute:
         inherited = state.get("inherited")
         if inherited is None:
             raise AssertionError("a task is sent with the values that it inherits")
-        output = await hand_over(self.executor, state["question"], inherited)
+        output = await hand_over(self.executor, state.get("question", ""), inherited)
         return {"wave": [TaskOutput(number=state.get("ordinal", 0), output=output)]}
 
     async def collect(self, state: PlanState) -> Update:
@@ -379,7 +381,7 @@ def failures_of(
     return [*found, ("plan", f"The plan could not be read: {problem}")] if problem else found
 
 
-def _result(output: AgentOutput) -> str:
+def _result(output: RunRecord) -> str:
     text = output.get("answer", "")
     if (output.get("ended_by") or {}).get("name") == REPLAN:
         return f"A new plan is asked for: {text}"

@@ -12,7 +12,7 @@ from typing import Unpack
 from langgraph.constants import END, START
 
 from ragkit.agents import conversation, final_answer
-from ragkit.agents.agent import Agent, AgentOptions, Graph, agent_context, agent_graph, compiled
+from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context
 from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described
 from ragkit.agents.context import AgentContext, AgentTurn
@@ -29,7 +29,14 @@ from ragkit.agents.model_call import (
     show_thoughts,
     tool_list,
 )
-from ragkit.agents.state import AgentCall, AgentState, Update, clean, message_of, waits
+from ragkit.agents.state import (
+    AgentCall,
+    AgentState,
+    Update,
+    clean,
+    message_of,
+    waits,
+)
 from ragkit.agents.tool_call import (
     FINISH,
     FINISH_CONTROL,
@@ -78,13 +85,13 @@ def react(
     """
     offered = [tool for tool in tools if tool.name != FINISH]
     pattern = ReAct(
-        context=agent_context(llm, offered, PROMPTS, options),
+        context=agent_context("react", llm, tools=offered, prompts=PROMPTS, options=options),
         max_calls=max_calls,
         window_tokens=window_tokens,
         summarise=summarise,
         write_answer=write_answer,
     )
-    return compiled(pattern.graph(), pattern.context, pattern="react", options=options)
+    return pattern.graph().finish(options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,28 +120,31 @@ class ReAct:
         default_factory=dict[tuple[str, ...], Grammar[Action]]
     )
 
-    def graph(self) -> Graph:
+    def graph(self) -> AgentGraph:
         """Return the graph: start, then model and tools in turns, then the answer.
 
         Raises:
             InputError: A tool's schema cannot be honoured.
         """
         self.grammar(list(self.context.tools.values()))
-        graph = agent_graph(AgentState)
-        graph.add_node("start", self.start)
-        graph.add_node("model", self.think)
-        graph.add_node("tools", self.act)
-        graph.add_node("approve", functools.partial(approval_node, self.context))
-        graph.add_node("answer", self.close)
+        graph = AgentGraph(self.context, AgentState)
+        graph.node("start", self.start)
+        graph.node("model", self.think)
+        graph.node("tools", self.act, runs=self.agents)
+        graph.node("approve", functools.partial(approval_node, self.context))
+        graph.node("answer", self.close)
         graph.add_edge(START, "start")
         graph.add_edge("start", "model")
-        graph.add_conditional_edges(
-            "model", self.after_model, ["tools", "answer", "approve", "model"]
-        )
-        graph.add_conditional_edges("tools", self.after_tools, ["approve", "model", "answer"])
-        graph.add_conditional_edges("approve", self.after_approval, ["approve", "tools"])
+        graph.branch("model", self.after_model, ["tools", "answer", "approve", "model"])
+        graph.branch("tools", self.after_tools, ["approve", "model", "answer"])
+        graph.branch("approve", self.after_approval, ["approve", "tools"])
         graph.add_edge("answer", END)
         return graph
+
+    @property
+    def agents(self) -> list[Agent]:
+        """The agents that stand in place of tools."""
+        return []
 
     async def start(self, state: AgentState) -> Update:
         """Choose the tools and write the first messages."""
@@ -143,7 +153,7 @@ class ReAct:
         offered = [*(self.context.tools[name] for name in chosen), *self.controls.values()]
         system = self.context.prompts.system(self.system, tools=tool_list(offered))
         messages = [system, await first_question(turn)]
-        return turn.update(chosen=chosen, messages=turn.keep_messages(messages))
+        return turn.update(chosen=chosen, prompt=turn.keep_messages(messages))
 
     async def think(self, state: AgentState) -> Update:
         """Ask the model for a thought and calls."""
@@ -162,9 +172,10 @@ class ReAct:
         )
         said = await ask(turn, request)
         if said.stopped_by:
-            return turn.update(messages=kept, calls=[], stopped_by=said.stopped_by)
+            return turn.update(prompt=kept, calls=[], stopped_by=said.stopped_by)
         kept.append(["assistant", turn.keep(said.text)])
-        return turn.update(messages=kept, **self._decided(turn, said))
+        changes = self._decided(turn, said)
+        return turn.update(prompt=kept, **changes)
 
     async def act(self, state: AgentState) -> Update:
         """Make the calls that are ready."""
@@ -186,7 +197,7 @@ class ReAct:
         ended_by = state.get("ended_by") or {}
         text = ended_by.get("text", "").strip()
         if text and not (self.write_answer and ended_by.get("name") == FINISH):
-            return turn.end(text, "finished")
+            return turn.end(text, "finished", step=ended_by.get("step", ""))
         known = dict(turn.background)
         found = [(label, text) for label, text in evidence_of(turn) if text not in known.values()]
         return await answer(turn, [*turn.background, *found])
@@ -246,13 +257,15 @@ class ReAct:
                 calls.append(planned)
             elif not ended_by:
                 text = next((str(value) for value in call.arguments.values()), "")
-                ended_by = {"name": call.tool, "text": clean(text)}
+                ended_by = {"name": call.tool, "text": clean(text), "step": said.step}
+        if calls:
+            turn.messages.append(turn.calls(said.step, said.value.thought, calls))
         return {"calls": calls, "ended_by": ended_by}
 
     async def _conversation(self, turn: AgentTurn) -> list[Message]:
         """Return the messages so far, and the results of the latest calls as one more."""
         messages = [
-            message_of(role, turn.texts[text]) for role, text in turn.state.get("messages", [])
+            message_of(role, turn.texts[text]) for role, text in turn.state.get("prompt", [])
         ]
         calls = turn.state.get("calls", [])
         if not calls:

@@ -8,11 +8,9 @@ from langgraph.constants import END, START
 
 from ragkit.agents.agent import (
     Agent,
+    AgentGraph,
     AgentOptions,
-    Graph,
     agent_context,
-    agent_graph,
-    compiled,
     hand_over,
 )
 from ragkit.agents.budget import Amount, minus
@@ -72,7 +70,7 @@ def reflect(
     criteria = [rubric] if isinstance(rubric, str) else list(rubric)
     if not any(criterion.strip() for criterion in criteria):
         raise InputError(f"A rubric needs at least one criterion, got {rubric!r}.")
-    context = agent_context(llm, [], PROMPTS, options)
+    context = agent_context("reflect", llm, tools=[], prompts=PROMPTS, options=options)
     pattern = Reflection(
         context=context,
         agent=agent,
@@ -80,7 +78,7 @@ def reflect(
         grammar=critique_grammar(len(criteria)),
         revisions=revisions,
     )
-    return compiled(pattern.graph(), context, pattern="reflect", options=options)
+    return pattern.graph().finish(options)
 
 
 def critique_grammar(criteria: int) -> Grammar[Any]:
@@ -105,19 +103,19 @@ class Reflection:
     grammar: Grammar[Any]
     revisions: int
 
-    def graph(self) -> Graph:
+    def graph(self) -> AgentGraph:
         """Return the graph: an attempt, then critique and revision in turns."""
-        graph = agent_graph(ReflectState)
-        graph.add_node("start", self.start)
-        graph.add_node("attempt", self.attempt)
-        graph.add_node("critique", self.critique)
-        graph.add_node("revise", self.revise)
-        graph.add_node("close", self.close)
+        graph = AgentGraph(self.context, ReflectState)
+        graph.node("start", self.start)
+        graph.node("attempt", self.attempt, runs=[self.agent])
+        graph.node("critique", self.critique)
+        graph.node("revise", self.revise)
+        graph.node("close", self.close)
         graph.add_edge(START, "start")
         graph.add_edge("start", "attempt")
-        graph.add_conditional_edges("attempt", self.after_answer, ["critique", "close"])
-        graph.add_conditional_edges("critique", self.after_critique, ["revise", "close"])
-        graph.add_conditional_edges("revise", self.after_answer, ["critique", "close"])
+        graph.branch("attempt", self.after_answer, ["critique", "close"])
+        graph.branch("critique", self.after_critique, ["revise", "close"])
+        graph.branch("revise", self.after_answer, ["critique", "close"])
         graph.add_edge("close", END)
         return graph
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ragkit.agents.approval import Pending
 from ragkit.agents.budget import nothing_spent
-from ragkit.agents.state import AgentOutput, Record, StoppedBy, citation_of, loaded, message_of
+from ragkit.agents.state import Record, RunRecord, StoppedBy, citation_of, loaded, message_of
 from ragkit.core.types import Citation, Json, Message, Usage
 
 _LINE = 160
@@ -103,7 +103,7 @@ class AgentResult:
 
 
 def result_of(
-    output: AgentOutput, *, thread: str = "", pending: Iterable[Pending] = ()
+    output: RunRecord, *, thread: str = "", pending: Iterable[Pending] = ()
 ) -> AgentResult:
     """Return the result of a graph's last values."""
     texts = output.get("texts", {})

@@ -13,7 +13,7 @@ from typing import Unpack
 from langgraph.constants import END, START
 
 from ragkit.agents import final_answer
-from ragkit.agents.agent import Agent, AgentOptions, Graph, agent_context, agent_graph, compiled
+from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context
 from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described, worked
 from ragkit.agents.context import AgentContext, AgentTurn
@@ -95,10 +95,10 @@ def rewoo(
         InputError: No tool is given, two have one name, or a schema cannot be honoured.
     """
     offered = [tool for tool in tools if tool.name != FINISH]
-    context = agent_context(llm, offered, PROMPTS, options)
+    context = agent_context("rewoo", llm, tools=offered, prompts=PROMPTS, options=options)
     pattern = ReWOO(context=context, max_steps=max_steps, max_replans=max_replans)
     plan_grammar(specs_of(offered), 1)
-    return compiled(pattern.graph(), context, pattern="rewoo", options=options)
+    return pattern.graph().finish(options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,19 +112,19 @@ class ReWOO:
         default_factory=dict[tuple[tuple[str, ...], int, int], Grammar[Plan] | None]
     )
 
-    def graph(self) -> Graph:
+    def graph(self) -> AgentGraph:
         """Return the graph: a plan, its steps, new plans for what failed, then the answer."""
-        graph = agent_graph(RewooState)
-        graph.add_node("start", self.start)
-        graph.add_node("plan", self.plan)
-        graph.add_node("work", self.work)
-        graph.add_node("approve", functools.partial(approval_node, self.context))
-        graph.add_node("solve", self.solve)
+        graph = AgentGraph(self.context, RewooState)
+        graph.node("start", self.start)
+        graph.node("plan", self.plan)
+        graph.node("work", self.work)
+        graph.node("approve", functools.partial(approval_node, self.context))
+        graph.node("solve", self.solve)
         graph.add_edge(START, "start")
         graph.add_edge("start", "plan")
-        graph.add_conditional_edges("plan", self.after_plan, ["work", "plan", "solve"])
-        graph.add_conditional_edges("work", self.after_work, ["approve", "plan", "solve"])
-        graph.add_conditional_edges("approve", self.after_approval, ["approve", "work"])
+        graph.branch("plan", self.after_plan, ["work", "plan", "solve"])
+        graph.branch("work", self.after_work, ["approve", "plan", "solve"])
+        graph.branch("approve", self.after_approval, ["approve", "work"])
         graph.add_edge("solve", END)
         return graph
 
@@ -162,6 +162,9 @@ class ReWOO:
         turn = self.context.turn(state)
         schedule = Schedule(turn)
         await schedule.run()
+        if schedule.ended:
+            first = schedule.ended[0]["id"]
+            turn.messages.insert(0, turn.calls(first, "", schedule.ended))
         changes: Update = {"plan": schedule.plan, "calls": schedule.asking}
         if schedule.out_of_time:
             changes["stopped_by"] = "seconds"
@@ -260,6 +263,7 @@ class Schedule:
         self.plan = [step.copy() for step in turn.state.get("plan", [])]
         calls = turn.state.get("calls", [])
         self.asking: list[AgentCall] = [call for call in calls if call["status"] == "ask"]
+        self.ended: list[AgentCall] = []
         self.out_of_time = False
         self._decided = {call["id"]: call for call in calls if call["status"] == "ready"}
         self._ends = asyncio.get_running_loop().time() + turn.spare.seconds
@@ -328,6 +332,7 @@ class Schedule:
 
     def _finish(self, step: RewooStep, call: AgentCall, done: ToolOutcome) -> None:
         ended = recorded(self._turn, call, done)
+        self.ended.append(ended)
         step["status"] = "failed" if done.failed else "done"
         step["result"] = ended.get("result", "")
         if done.value:

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from langgraph.constants import END, START
 
-from ragkit.agents.agent import Agent, AgentOptions, Graph, agent_context, agent_graph, compiled
+from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context
 from ragkit.agents.context import AgentContext
 from ragkit.agents.final_answer import without_model
 from ragkit.agents.model_call import ModelReply, ModelRequest, ask, object_schema
@@ -40,9 +40,11 @@ def self_consistency(llm: LLM, *, samples: int = 5, **options: Unpack[AgentOptio
         samples: Number of replies; at temperature 0.8 where `decoding` gives no other.
         options: See `AgentOptions`.
     """
-    context = agent_context(llm, [], ("consistent",), options)
+    context = agent_context(
+        "self_consistency", llm, tools=[], prompts=("consistent",), options=options
+    )
     pattern = SelfConsistency(context=context, samples=samples)
-    return compiled(pattern.graph(), context, pattern="self_consistency", options=options)
+    return pattern.graph().finish(options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +54,10 @@ class SelfConsistency:
     context: AgentContext
     samples: int
 
-    def graph(self) -> Graph:
+    def graph(self) -> AgentGraph:
         """Return the graph of one node."""
-        graph = agent_graph(AgentState)
-        graph.add_node("sample", self.sample)
+        graph = AgentGraph(self.context, AgentState)
+        graph.node("sample", self.sample)
         graph.add_edge(START, "sample")
         graph.add_edge("sample", END)
         return graph

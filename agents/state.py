@@ -8,13 +8,19 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Annotated, Any, Literal, NotRequired, Required, TypeAlias, TypedDict, cast
+from typing import Annotated, Any, Literal, Required, TypeAlias, cast
 
+from langchain_core.messages import AnyMessage
 from langgraph.channels.delta import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
     DeltaChannel,
 )
+from langgraph.channels.ephemeral_value import (  # pyright: ignore[reportMissingTypeStubs]
+    EphemeralValue,
+)
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from ragkit.agents.budget import Amount, Spent
+from ragkit.agents.messages import with_messages
 from ragkit.core.types import Citation, Json, Message, Role
 
 StoppedBy: TypeAlias = Literal[
@@ -37,11 +43,14 @@ class Inherited(TypedDict):
     background: list[list[str]]
 
 
-class AgentInput(TypedDict):
-    """The input of a graph: the question."""
+class AgentInput(TypedDict, total=False):
+    """The input of a graph: messages, the latest of the user being the question, or a question.
 
-    question: str
-    inherited: NotRequired[Inherited]
+    Of `messages`, a node writes and a checkpoint keeps only the new ones.
+    """
+
+    messages: Annotated[list[AnyMessage], DeltaChannel(with_messages)]
+    question: Annotated[str, EphemeralValue]
 
 
 class Record(TypedDict, total=False):
@@ -78,18 +87,13 @@ class AgentCall(TypedDict, total=False):
 
 
 class AgentOutput(TypedDict, total=False):
-    """The output of a graph; `ragkit.agents.run` makes an `AgentResult` of it.
+    """The output of a graph: the messages with those of the run, and its answer."""
 
-    `ended_by` is the call that ended a loop, by `name` and `text`.
-    """
-
+    messages: Annotated[list[AnyMessage], DeltaChannel(with_messages)]
     answer: str
     citations: list[dict[str, Any]]
+    structured_response: Any
     stopped_by: StoppedBy
-    trace: list[Record]
-    texts: dict[str, str]
-    spent: Spent
-    ended_by: dict[str, str]
 
 
 def _with_texts(before: dict[str, str], writes: Sequence[dict[str, str]]) -> dict[str, str]:
@@ -103,27 +107,46 @@ def _with_records(before: list[Record], writes: Sequence[list[Record]]) -> list[
     return [*before, *(record for write in writes for record in write)]
 
 
-class AgentState(AgentInput, AgentOutput, total=False):
-    """The state that all agents keep between two nodes.
+class RunRecord(AgentOutput, total=False):
+    """The output of a graph with the records of the run, which are private to ragkit.
 
-    Of `trace` and `texts`, a node writes and a checkpoint keeps only what is new.
-
-    `run` names the run for good, `path` is the step of the parent agent, `fence` the mark around
-    untrusted text, and `tainted` says whether such text is in the context. `turns` are earlier
-    questions of the same thread with their answers.
+    Of `trace` and `texts`, a node writes and a checkpoint keeps only what is new. `ended_by` is the
+    call that ended a loop, by `name`, `text` and `step`.
     """
 
     trace: Annotated[list[Record], DeltaChannel(_with_records)]
     texts: Annotated[dict[str, str], DeltaChannel(_with_texts)]
+    spent: Spent
+    ended_by: dict[str, str]
+
+
+class AgentState(AgentInput, RunRecord, total=False):
+    """The state that all agents keep between two nodes.
+
+    `asked` is the question and `asked_id` the id of its message. `run` names the run for good,
+    `path` is the step of the parent agent, `fence` the mark around untrusted text, and `tainted`
+    says whether such text was in the context of this thread. `prompt` are the messages that the
+    model gets.
+    """
+
+    asked: str
+    asked_id: str
+    inherited: Inherited | None
     run: str
     path: str
     fence: str
     tainted: bool
     ordinal: int
-    turns: list[list[str]]
-    messages: list[list[str]]
+    prompt: list[list[str]]
     calls: list[AgentCall]
     chosen: list[str]
+
+
+PUBLIC = tuple(AgentOutput.__annotations__)
+"""The channels that every client of a graph sees."""
+
+RECORD = tuple(RunRecord.__annotations__)
+"""The channels of a run's record."""
 
 
 Update: TypeAlias = dict[str, Any]
@@ -166,7 +189,8 @@ def waits(state: AgentState) -> bool:
 
 def citation_of(kept: Mapping[str, Any]) -> Citation:
     """Return a citation from its form in the state."""
-    return Citation(**kept)
+    given: dict[str, Any] = {**kept, "heading_path": tuple(kept.get("heading_path", ()))}
+    return Citation(**given)
 
 
 def message_of(role: str, text: str) -> Message:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from ragkit.agents import conversation, final_answer
-from ragkit.agents.agent import Agent, AgentOptions, agent_context, compiled, hand_over
+from ragkit.agents.agent import Agent, AgentOptions, agent_context, hand_over
 from ragkit.agents.budget import share
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called
@@ -43,9 +43,9 @@ def team(llm: LLM, members: Mapping[str, Member], **options: Unpack[AgentOptions
         InputError: There is no member.
     """
     offered = [Control.of_text(name, one.does, task="The task.") for name, one in members.items()]
-    context = agent_context(llm, offered, PROMPTS, options)
+    context = agent_context("team", llm, tools=offered, prompts=PROMPTS, options=options)
     pattern = Team(context=context, system="supervisor", max_calls=1, members=members)
-    return compiled(pattern.graph(), context, pattern="team", options=options)
+    return pattern.graph().finish(options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,11 @@ class Team(ReAct):
     """The nodes of a supervisor: those of ReAct, with members instead of tools."""
 
     members: Mapping[str, Member]
+
+    @property
+    def agents(self) -> list[Agent]:
+        """The members' agents."""
+        return [member.agent for member in self.members.values()]
 
     async def act(self, state: AgentState) -> Update:
         """Hand a task over to a member."""

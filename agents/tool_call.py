@@ -11,6 +11,7 @@ from ragkit.agents.budget import worked
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called, Observed
 from ragkit.agents.journal import CallOutcome, JournalEntry
+from ragkit.agents.messages import result_message
 from ragkit.agents.model_call import object_schema, trimmed
 from ragkit.agents.state import AgentCall, Record, arguments_of, clean, digest, dumped
 from ragkit.core.errors import ToolError
@@ -224,6 +225,8 @@ def recorded(turn: AgentTurn, call: AgentCall, done: ToolOutcome) -> AgentCall:
     if done.citations:
         record["citations"] = [dict(citation) for citation in done.citations]
     turn.trace.append(record)
+    name = turn.message_id(call["id"])
+    turn.messages.append(result_message(name, call["tool"], done.text, failed=done.failed))
     ended = AgentCall(
         id=call["id"],
         tool=call["tool"],

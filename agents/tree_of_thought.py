@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from langgraph.constants import END, START
 
-from ragkit.agents.agent import Agent, AgentOptions, Graph, agent_context, agent_graph, compiled
+from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import without_model
 from ragkit.agents.model_call import ModelRequest, ask, object_schema, show_answer
@@ -41,9 +41,9 @@ def tree_of_thought(
         depth: Steps of a line of thought.
         options: See `AgentOptions`.
     """
-    context = agent_context(llm, [], PROMPTS, options)
+    context = agent_context("tree_of_thought", llm, tools=[], prompts=PROMPTS, options=options)
     pattern = TreeOfThought(context=context, width=width, keep=keep, depth=depth)
-    return compiled(pattern.graph(), context, pattern="tree_of_thought", options=options)
+    return pattern.graph().finish(options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +55,15 @@ class TreeOfThought:
     keep: int
     depth: int
 
-    def graph(self) -> Graph:
+    def graph(self) -> AgentGraph:
         """Return the graph: one round of thought for each level, then the answer."""
-        graph = agent_graph(TreeState)
-        graph.add_node("start", self.start)
-        graph.add_node("think", self.think)
-        graph.add_node("conclude", self.conclude)
+        graph = AgentGraph(self.context, TreeState)
+        graph.node("start", self.start)
+        graph.node("think", self.think)
+        graph.node("conclude", self.conclude)
         graph.add_edge(START, "start")
         graph.add_edge("start", "think")
-        graph.add_conditional_edges("think", self.after_thought, ["think", "conclude"])
+        graph.branch("think", self.after_thought, ["think", "conclude"])
         graph.add_edge("conclude", END)
         return graph
 

@@ -1,20 +1,42 @@
 import logging
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, Unpack
 
 import pytest
+from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.constants import END, START
+from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
+    MessagesState,
+)
 from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
     StateGraph,
 )
 
-from ragkit.agents import MemoryJournal, explain, react, resume, run, stream, tree_of_thought
+from ragkit.agents import (
+    AgentOptions,
+    Member,
+    MemoryJournal,
+    explain,
+    plan_and_execute,
+    react,
+    reflect,
+    resume,
+    rewoo,
+    run,
+    self_consistency,
+    stream,
+    team,
+    tree_of_thought,
+)
 from ragkit.agents.approval import approve
 from ragkit.agents.events import AnswerText, Called, Finished, Observed, Thought, Used
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.testing.agents import RecordingTool, says_action, says_finish
+from ragkit.core.types import Citation
+from ragkit.testing.agents import RecordingTool, says_action, says_finish, says_plan
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 
 
@@ -92,7 +114,7 @@ async def test_checkpoints_do_not_keep_a_document_again_at_each_step(tmp_path: P
         agent = react(llm, [tool], checkpointer=saver)
         assert (await run(agent, "Q", thread="t")).answer == "ok"
         state = await agent.aget_state({"configurable": {"thread_id": "t"}})
-        assert len(state.values["trace"]) == 17
+        assert len(state.values["messages"]) == 18
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     # Once as the result, once within the message that showed it, and perhaps a page left behind.
     assert 1 <= kept.count(b"MARK number 0") <= 4
@@ -133,3 +155,184 @@ def test_explain_lists_the_prompts_and_they_can_be_replaced() -> None:
     assert explained.prompts["conclude"] == "Answer in verse."
     assert set(explained.prompts) == {"propose", "rate", "conclude", "thoughts"}
     assert "Answer in verse." in str(explained)
+
+
+# To every client of LangGraph
+
+
+LOOK = says_action("Look it up.", ("look", {"text": "x"}))
+
+
+def looking(*answers: str, **options: Unpack[AgentOptions]) -> Any:
+    """An agent that looks once and then answers, for each of the answers.
+
+    `Any`: the types of LangGraph's methods are only partly known.
+    """
+    replies = [reply for answer in answers for reply in (LOOK, says_finish(answer))]
+    source = Citation(chunk_id="c", uri="u", quote="q", start=0, end=1)
+    tool = RecordingTool(name="look", citations=(source,))
+    return react(ScriptedLLM(replies), [tool], **options)
+
+
+def test_the_schemas_hold_messages_and_nothing_private() -> None:
+    for agent in (
+        looking(),
+        rewoo(ScriptedLLM([]), [RecordingTool(name="a")]),
+        plan_and_execute(ScriptedLLM([]), [RecordingTool(name="a")]),
+        reflect(looking(), "Good.", llm=ScriptedLLM([])),
+        team(ScriptedLLM([]), {"one": Member(agent=looking(), does="Looks.")}),
+        self_consistency(ScriptedLLM([])),
+        tree_of_thought(ScriptedLLM([])),
+    ):
+        given: Any = agent.get_input_jsonschema()
+        taken: Any = agent.get_output_jsonschema()
+        assert sorted(given["properties"]) == ["messages", "question"]
+        assert given["properties"]["messages"]["type"] == "array"
+        assert sorted(taken["properties"]) == [
+            "answer", "citations", "messages", "stopped_by", "structured_response",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"messages": [{"role": "user", "content": "Q?"}]},
+        {"messages": [("user", "Q?")]},
+        {"messages": [HumanMessage(content=[{"type": "text", "text": "Q?"}])]},
+        {"question": "Q?"},
+    ],
+)
+async def test_the_output_holds_the_messages_of_the_run(given: dict[str, Any]) -> None:
+    output = await looking("It is x.").ainvoke(given)
+    human, calls, result, answer = output["messages"]
+    assert (human.type, human.text) == ("human", "Q?")
+    (call,) = calls.tool_calls
+    assert (calls.content, call["name"], call["args"]) == ("Look it up.", "look", {"text": "x"})
+    assert (result.tool_call_id, result.content, result.status) == (call["id"], "look:x", "success")
+    assert (answer.content, answer.name) == ("It is x.", "react")
+    assert answer.additional_kwargs["citations"][0]["uri"] == "u"
+    assert answer.usage_metadata["output_tokens"] > 0
+    assert output["answer"] == "It is x."
+    assert sorted(output) == [
+        "answer", "citations", "messages", "stopped_by", "structured_response",
+    ]  # fmt: skip
+
+
+async def test_values_and_updates_are_of_the_output_alone() -> None:
+    given = {"question": "Q?"}
+    values = [part async for part in looking("ok").astream(given, stream_mode="values")]
+    assert [len(part.get("messages", [])) for part in values] == [1, 2, 3, 4]
+    updates = [part async for part in looking("ok").astream(given, stream_mode="updates")]
+    assert [list(part) for part in updates] == [
+        ["start"], ["model"], ["tools"], ["model"], ["answer"],
+    ]  # fmt: skip
+    public = {"answer", "citations", "messages", "stopped_by", "structured_response"}
+    changes = [change for part in updates for change in part.values() if change]
+    assert all(set(change) <= public for change in [*values, *changes])
+
+
+async def test_the_answer_streams_in_chunks_of_its_message() -> None:
+    agent = looking("A longer answer than one piece.")
+    given = {"question": "Q?"}
+    pieces = [part async for part in agent.astream(given, stream_mode="messages")]
+    chunks = [message for message, _ in pieces if isinstance(message, AIMessageChunk)]
+    assert len(chunks) > 1
+    assert "".join(str(chunk.content) for chunk in chunks) == "A longer answer than one piece."
+    output = await looking("A longer answer than one piece.").ainvoke(given)
+    assert {chunk.id.split(":")[-1] for chunk in chunks if chunk.id} == {"2"}
+    assert output["messages"][-1].id.split(":")[-1] == "2"
+    kinds = [message.type for message, _ in pieces if not isinstance(message, AIMessageChunk)]
+    assert kinds == ["human", "ai", "tool"]
+
+
+async def test_events_reach_langchains_own_stream() -> None:
+    given = {"question": "Q?"}
+    agent = looking("ok")
+    names = [event["name"] async for event in agent.astream_events(given, version="v2")]
+    assert {"start", "model", "tools", "answer"} <= set(names)
+
+
+@pytest.mark.parametrize("pattern", ["react", "rewoo", "plan"])
+def test_a_synchronous_caller_gets_the_same_with_a_synchronous_saver(
+    pattern: str, tmp_path: Path
+) -> None:
+    tool = RecordingTool(name="look")
+    tasks = '{"thought":"","steps":[{"task":"Look.","needs":[]}]}'
+    with SqliteSaver.from_conn_string(str(tmp_path / "c.db")) as saver:
+        agent: Any = {
+            "react": lambda: react(
+                ScriptedLLM([LOOK, says_finish("ok")]), [tool], checkpointer=saver
+            ),
+            "rewoo": lambda: rewoo(
+                ScriptedLLM([says_plan(("look", {"text": "x"})), "ok"]), [tool], checkpointer=saver
+            ),
+            "plan": lambda: plan_and_execute(
+                ScriptedLLM([tasks, LOOK, says_finish("seen"), "ok"]), [tool], checkpointer=saver
+            ),
+        }[pattern]()
+        config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+        output = agent.invoke({"messages": [("user", "Q?")]}, config)
+        assert output["answer"] == "ok"
+        assert [message.type for message in output["messages"]] == ["human", "ai", "tool", "ai"]
+        assert agent.get_state(config).values["messages"][-1].content == "ok"
+
+
+async def test_a_thread_goes_on_with_new_messages() -> None:
+    llm = ScriptedLLM([says_finish("It is blue."), says_finish("As I said.")])
+    agent: Any = react(llm, [], checkpointer=InMemorySaver())
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    await agent.ainvoke({"messages": [("user", "What colour?")]}, config)
+    output = await agent.ainvoke({"messages": [("user", "Sure?")]}, config)
+    assert "Question: What colour?" in llm.calls[1].prompt
+    assert "Answer: It is blue." in llm.calls[1].prompt
+    assert llm.calls[1].prompt.count("Sure?") == 1
+    texts = [message.content for message in output["messages"]]
+    assert texts == ["What colour?", "It is blue.", "Sure?", "As I said."]
+
+
+async def test_a_conversation_that_a_client_keeps_itself_is_read_from_its_messages() -> None:
+    llm = ScriptedLLM([says_finish("ok")])
+    messages = [("system", "Be kind."), ("user", "One?"), ("assistant", "1."), ("user", "Two?")]
+    await run(react(llm, []), messages)
+    prompt = llm.calls[0].messages[1].content
+    assert "Instructions: Be kind.\nQuestion: One?\nAnswer: <data" in prompt
+    assert "Question: Two?" in prompt.splitlines()
+
+
+async def test_a_turn_longer_than_the_room_is_remembered_in_part() -> None:
+    llm = ScriptedLLM([says_finish("ok")])
+    await run(react(llm, []), [("user", "Q?"), ("ai", "BEGIN" + "x" * 6000), ("user", "And?")])
+    prompt = llm.calls[0].messages[1].content
+    assert "BEGINxxx" in prompt
+    assert len(prompt) < 5000
+
+
+async def test_the_agents_inside_are_part_of_the_drawing() -> None:
+    agent = plan_and_execute(ScriptedLLM([]), [RecordingTool(name="a")])
+    assert any(name.startswith("execute:") for name in agent.get_graph(xray=True).nodes)
+    lead: Any = team(ScriptedLLM([]), {"one": Member(agent=looking(), does="Looks.")})
+    assert [name for name, _ in lead.get_subgraphs()] == ["tools"]
+
+
+async def test_private_values_are_no_input() -> None:
+    inherited: Any = {
+        "run": "other", "path": "", "fence": "known", "tainted": False, "limits": {},
+        "background": [],
+    }  # fmt: skip
+    llm = ScriptedLLM([says_finish("ok")])
+    given: Any = {"question": "Q", "inherited": inherited, "run": "other", "fence": "known"}
+    config: Any = {"configurable": {"ragkit_handover": inherited}}
+    agent: Any = react(llm, [])
+    output = await agent.ainvoke(given, config)
+    assert "known" not in llm.calls[0].prompt
+    assert not output["messages"][0].id.startswith("other")
+
+
+async def test_an_agent_joins_a_graph_of_messages() -> None:
+    graph: Any = StateGraph(MessagesState)
+    graph.add_node("agent", looking("It is x."))
+    graph.add_edge(START, "agent")
+    graph.add_edge("agent", END)
+    output = await graph.compile().ainvoke({"messages": [("user", "Q?")]})
+    assert [message.type for message in output["messages"]] == ["human", "ai", "tool", "ai"]
+    assert output["messages"][-1].content == "It is x."

@@ -40,11 +40,17 @@ async def test_a_fence_is_another_in_each_run() -> None:
 
 
 def context(**options: Unpack[AgentOptions]) -> AgentContext:
-    return agent_context(ScriptedLLM([]), [RecordingTool(name="a")], ("react",), options)
+    return agent_context(
+        "react",
+        ScriptedLLM([]),
+        tools=[RecordingTool(name="a")],
+        prompts=("react",),
+        options=options,
+    )
 
 
 def test_steps_count_up_below_the_path_of_the_parent() -> None:
-    turn = context().turn(AgentState(question="Q", path="2.1/"))
+    turn = context().turn(AgentState(asked="Q", path="2.1/"))
     assert turn.note("first", "x") == "2.1/1"
     turn.trace.append(Record(id="2.1/1.1", kind="tool", name="a"))
     turn.trace.append(Record(id="2.1/1.1/1", kind="tool", name="a"))
@@ -52,10 +58,10 @@ def test_steps_count_up_below_the_path_of_the_parent() -> None:
 
 
 def test_an_update_holds_only_new_texts_and_steps() -> None:
-    first = context().turn(AgentState(question="Q"))
+    first = context().turn(AgentState(asked="Q"))
     first.note("one", "old text")
     before = first.update()
-    state = AgentState(question="Q", trace=before["trace"], texts=before["texts"])
+    state = AgentState(asked="Q", trace=before["trace"], texts=before["texts"])
     second = context().turn(state)
     second.keep("old text")
     second.note("two", "new text")
@@ -66,10 +72,10 @@ def test_an_update_holds_only_new_texts_and_steps() -> None:
 
 
 def test_an_agent_that_works_for_another_has_the_tighter_limits() -> None:
-    parent = context().turn(AgentState(question="Q", run="r", fence="f"))
+    parent = context().turn(AgentState(asked="Q", run="r", fence="f"))
     inherited = parent.inherited("3", Amount(steps=2, tokens=500), tainted=True)
     child = context(budget=Budget(steps=9, tokens=100)).turn(
-        AgentState(question="q", inherited=inherited)
+        AgentState(asked="q", inherited=inherited)
     )
     assert (child.limits.steps, child.limits.tokens) == (2, 100)
     assert inherited["path"] == "3/"
@@ -77,14 +83,14 @@ def test_an_agent_that_works_for_another_has_the_tighter_limits() -> None:
 
 
 def test_what_is_held_for_the_answer_is_in_the_rest_but_not_to_spare() -> None:
-    turn = context(budget=Budget(steps=3, tokens=10_000)).turn(AgentState(question="Q"))
+    turn = context(budget=Budget(steps=3, tokens=10_000)).turn(AgentState(asked="Q"))
     assert turn.left.steps == turn.spare.steps + 1
     assert turn.left.tokens > turn.spare.tokens
 
 
 def test_background_is_kept_once_and_in_order() -> None:
-    parent = context().turn(AgentState(question="Q"))
+    parent = context().turn(AgentState(asked="Q"))
     given = [("a", "one"), ("b", "two"), ("a", "one")]
     inherited = parent.inherited("1", Amount(), tainted=False, background=given)
-    turn = context().turn(AgentState(question="Q", inherited=inherited))
+    turn = context().turn(AgentState(asked="Q", inherited=inherited))
     assert turn.background == [("a", "one"), ("b", "two")]

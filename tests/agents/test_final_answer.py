@@ -60,6 +60,8 @@ def test_each_result_is_evidence_once_and_failures_are_not() -> None:
         Record(id="1.3", kind="tool", name="c", result="f", failed=True),
         Record(id="2", kind="model", name="react", reply="r"),
     ]
-    state = AgentState(question="Q", trace=records, texts={"r": "found", "f": "gone"})
-    turn = agent_context(ScriptedLLM([]), [], ("react",), {}).turn(state)
+    state = AgentState(asked="Q", trace=records, texts={"r": "found", "f": "gone"})
+    turn = agent_context("react", ScriptedLLM([]), tools=[], prompts=("react",), options={}).turn(
+        state
+    )
     assert evidence_of(turn) == [("a 1.1", "found")]

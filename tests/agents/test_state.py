@@ -52,6 +52,6 @@ def test_only_limited_amounts_are_kept() -> None:
 def test_a_call_waits_until_a_person_decided() -> None:
     call = AgentCall(id="1.1", tool="a", arguments='{"n":1}', status="ask")
     assert arguments_of(call) == {"n": 1}
-    assert waits(AgentState(question="Q", calls=[call]))
-    assert not waits(AgentState(question="Q", calls=[{**call, "status": "ready"}]))
-    assert not waits(AgentState(question="Q"))
+    assert waits(AgentState(asked="Q", calls=[call]))
+    assert not waits(AgentState(asked="Q", calls=[{**call, "status": "ready"}]))
+    assert not waits(AgentState(asked="Q"))
