@@ -8,10 +8,11 @@ from typing import Literal, TypeAlias
 from ragkit.core.settings import Settings
 from ragkit.core.types import DocumentRecord
 
-Mode: TypeAlias = Literal["reader", "extractive", "generative"]
+Mode: TypeAlias = Literal["snippet", "reader", "extractive", "generative"]
 MODES: dict[Mode, str] = {
-    "reader": "Packaged reader (offline)",
-    "extractive": "Sentences of the documents (offline)",
+    "snippet": "Passages that answer (offline)",
+    "reader": "Short answer (offline)",
+    "extractive": "Sentences (offline)",
     "generative": "Language model",
 }
 

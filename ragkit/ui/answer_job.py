@@ -11,6 +11,7 @@ from ragkit.answering.chat import Chat, ChatAnswer
 from ragkit.core.settings import Settings
 from ragkit.core.types import Message
 from ragkit.retrieval.results import Hits
+from ragkit.ui.answer_choices import MODES
 from ragkit.ui.background import Job, sentence
 from ragkit.ui.conversations import Owner, Turn
 from ragkit.ui.stored_answer import StoredAnswer, stored
@@ -152,9 +153,7 @@ def answered_by(settings: Settings) -> str:
     """Return what answers under these settings, in words."""
     if settings.answer.mode == "generative":
         return settings.llm.model or "language model"
-    return {"reader": "packaged reader", "extractive": "sentences of the documents"}[
-        settings.answer.mode
-    ]
+    return MODES[settings.answer.mode].lower()
 
 
 def _message(turn: Turn) -> Message:

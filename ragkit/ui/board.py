@@ -1,5 +1,6 @@
 """The stages of a search side by side: who stands where, and what moved."""
 
+import itertools
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Column:
 def letters(ids: Sequence[str]) -> dict[str, str]:
     """Return a letter for each hit: A, B, ... Z, then A1, B1, ..."""
     return {
-        item: chr(65 + place % 26) + (str(place // 26) if place >= 26 else "")  # noqa: PLR2004  # the alphabet
+        item: chr(65 + place % 26) + (str(place // 26) if place >= 26 else "")  # the alphabet
         for place, item in enumerate(ids)
     }
 
@@ -181,7 +182,7 @@ def _move_html(move: int | None) -> str:
 def _lines_html(shown: Sequence[Column], width: float, height: int) -> str:
     """Return lines between neighbouring columns, in percent across and pixels down."""
     paths: list[str] = []
-    for place, (left, right) in enumerate(zip(shown, shown[1:], strict=False)):
+    for place, (left, right) in enumerate(itertools.pairwise(shown)):
         start = place * (width + _COLUMN_GAP) + width
         end = start + _COLUMN_GAP
         ends = {item.id: item for item in right.placed}

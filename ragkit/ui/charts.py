@@ -24,11 +24,11 @@ def latency_chart(times: Mapping[str, Sequence[float]]) -> alt.Chart:
             y=alt.Y("stage:N", title=None, sort=list(times)),
             tooltip=[alt.Tooltip("stage:N"), alt.Tooltip("ms:Q", format=".1f")],
         )
-        .properties(height=34 * max(1, len(times)) + 40)
+        .properties(height=34 * max(1, len(times)) + 80)
     )
 
 
-def interval_chart(plot: IntervalPlot) -> alt.LayerChart:
+def interval_chart(plot: IntervalPlot) -> alt.LayerChart | alt.FacetChart:
     """Return means with their intervals."""
     rows = [
         {"label": row.label, "value": row.value, "low": row.low, "high": row.high, "text": row.text}
@@ -44,7 +44,7 @@ def interval_chart(plot: IntervalPlot) -> alt.LayerChart:
     means = base.mark_circle(size=90, color=_TEAL, opacity=1).encode(
         x="value:Q", y=labels, tooltip=[alt.Tooltip("label:N"), alt.Tooltip("text:N", title="mean")]
     )
-    return (ranges + means).properties(title=plot.title, height=38 * len(rows) + 10)
+    return alt.layer(ranges, means).properties(title=plot.title, height=46 * len(rows) + 110)
 
 
 def histogram_chart(plot: Histogram) -> alt.Chart:
@@ -58,10 +58,10 @@ def histogram_chart(plot: Histogram) -> alt.Chart:
             x=alt.X("start:Q", scale=scale, axis=alt.Axis(title=plot.axis.title)),
             x2="end:Q",
             y=alt.Y("count:Q", axis=alt.Axis(title=plot.counts.title)),
-            y2=alt.YValue("height"),
+            y2=alt.Y2Value("height"),
             tooltip=[alt.Tooltip("start:Q"), alt.Tooltip("end:Q"), alt.Tooltip("count:Q")],
         )
-        .properties(title=plot.title, height=180)
+        .properties(title=plot.title, height=250)
     )
 
 
@@ -88,5 +88,5 @@ def difference_chart(plot: DifferencePlot) -> alt.Chart:
             color=alt.condition("datum.value > 0", alt.value(_TEAL), alt.value(_RUST)),
             tooltip=[alt.Tooltip("value:Q", format="+.3f")],
         )
-        .properties(title=plot.title, height=220)
+        .properties(title=plot.title, height=270)
     )

@@ -35,7 +35,7 @@ def chunks_html(document: IndexedDocument) -> str:
 
 def _chunk_html(mapped: MappedChunk) -> str:
     chunk = mapped.chunk
-    facts = [f"<b>{mapped.number}</b>", escape(" › ".join(chunk.heading_path))]
+    facts = [f"<b>{mapped.number}</b>", escape(" > ".join(chunk.heading_path))]
     facts += [] if chunk.page is None else [f"page {chunk.page}"]
     facts.append(f"characters {chunk.start:,} to {chunk.end:,}")
     facts += [f"{mapped.shared} shared with the one before"] if mapped.shared else []

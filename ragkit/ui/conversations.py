@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ragkit.core.errors import InputError
 from ragkit.ui.stored_answer import StoredAnswer
@@ -174,7 +174,7 @@ class Conversations:
                 f"There is no conversation {conversation!r} of yours. Fix: choose one of the list."
             )
 
-    def _read(self, statement: str, *values: str) -> list[tuple[str, ...]]:
+    def _read(self, statement: str, *values: str) -> list[tuple[Any, ...]]:  # Any: SQLite's values
         with self._lock:
             return self._connection().execute(statement, values).fetchall()
 

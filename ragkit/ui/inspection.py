@@ -1,10 +1,10 @@
 """One query under chosen settings, with every candidate of every stage."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
-from ragkit.core.settings import RerankerSettings, Settings
+from ragkit.core.settings import Settings
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Chunk, TransformName
 from ragkit.models.cross_encoder import PACKAGED_READER
@@ -21,15 +21,16 @@ class SearchChoices:
     """Everything that decides a search, as its controls say.
 
     `dimensions` ranks the dense candidates by that prefix of their vectors; `reranker` names a
-    model, or is empty; `mmr_lambda` is None where diversity is not wanted.
+    model, or is empty; `mmr_lambda` is None where diversity is not wanted, and
+    weights are None where those that were fitted with the embedder are.
     """
 
     k: int = 5
     depth: int = 100
     fusion: Fusion = "scores"
     rrf_k: int = 60
-    dense_weight: float = 1.0
-    bm25_weight: float = 2.0
+    dense_weight: float | None = None
+    bm25_weight: float | None = None
     dimensions: int | None = None
     reranker: str = ""
     rerank_depth: int = 20
@@ -92,12 +93,8 @@ def search_settings(settings: Settings, choices: SearchChoices) -> Settings:
             "transform": choices.transform,
         }
     )
-    reranker = RerankerSettings(
-        **{
-            **settings.reranker.model_dump(),
-            "model": choices.reranker or None,
-            "depth": choices.rerank_depth,
-        }
+    reranker = settings.reranker.model_copy(
+        update={"model": choices.reranker or None, "depth": choices.rerank_depth}
     )
     return settings.model_copy(update={"retrieval": retrieval, "reranker": reranker})
 
@@ -130,8 +127,7 @@ class Inspector:
     def deep(self, query: str, choices: SearchChoices, chunks: int) -> Inspected:
         """Return the same search with legs so deep that every chunk has a rank where it can."""
         depth = min(max(chunks, choices.depth), _DEEPEST)
-        everything = SearchChoices(**{**asdict(choices), "depth": depth})
-        return self.search(query, everything, shown=choices.k)
+        return self.search(query, replace(choices, depth=depth), shown=choices.k)
 
     async def _search(self, query: str, choices: SearchChoices, shown: int) -> Inspected:
         settings = search_settings(self._workspace.settings, choices)

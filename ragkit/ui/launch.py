@@ -41,7 +41,7 @@ def streamlit_config(options: Options, settings: Settings) -> dict[str, ConfigVa
         "server.runOnSave": False,
         "server.maxUploadSize": settings.ingest.max_file_mb,
         "browser.gatherUsageStats": False,
-        "browser.serverAddress": "localhost" if options.host == "0.0.0.0" else options.host,  # noqa: S104
+        "browser.serverAddress": "localhost" if options.host == "0.0.0.0" else options.host,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         "theme.baseRadius": "0.6rem",

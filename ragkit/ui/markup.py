@@ -83,7 +83,7 @@ def citation_line(cited: StoredCitation) -> str:
     """Return a citation's source as one line of text."""
     trail = [part for part in cited.headings if part != cited.title]
     page = [] if cited.page is None else [f"page {cited.page}"]
-    return " › ".join([cited.title, *trail, *page])
+    return " > ".join([cited.title, *trail, *page])
 
 
 def passage_html(segments: Iterable[Segment], *, code: bool = False) -> str:

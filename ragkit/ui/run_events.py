@@ -33,7 +33,7 @@ class KeptRun(BaseModel):
         tools: Names of its tools.
         limits: Of steps, tokens and seconds; None for no limit.
         events: In order; the last is `Finished` unless the run was stopped.
-        recorded: Says how a recording that comes with ragkit was made; empty for a run of one's own.
+        recorded: How a recording that comes with ragkit was made; empty for other runs.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -57,10 +57,10 @@ class RunStore:
 
     def list(self, owner: Owner) -> list[RunFile]:
         """Return the owner's runs, the newest first."""
-        found: list[RunFile] = []
-        for path in sorted(self.folder(owner).glob("*.json"), reverse=True):
-            found.append(RunFile(path=path, question=load_kept_run(path).question))
-        return found
+        return [
+            RunFile(path=path, question=load_kept_run(path).question)
+            for path in sorted(self.folder(owner).glob("*.json"), reverse=True)
+        ]
 
 
 def load_kept_run(path: Path) -> KeptRun:

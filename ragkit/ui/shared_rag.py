@@ -1,5 +1,6 @@
 """An `AsyncRAG` with settings of its own over the index and the models of another one."""
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -22,8 +23,7 @@ class SharedRAG(AsyncRAG):
         *,
         reranker: Reranker | None = None,
         llm: LLM | None = None,
-        vectors: "PassageVectors | None" = None,
-        dimensions: int | None = None,
+        prefix: "DensePrefix | None" = None,
         on_progress: OnProgress | None = None,
     ) -> None:
         """Share the parts of `base`.
@@ -33,8 +33,7 @@ class SharedRAG(AsyncRAG):
             settings: Choices of search and answers.
             reranker: The reranker, where one is wanted.
             llm: The language model, where one is set.
-            vectors: Cache for `dimensions`.
-            dimensions: Rank the dense leg by this prefix of the vectors.
+            prefix: Rank the dense leg by a prefix of the vectors.
             on_progress: Called during ingestion.
         """
         super().__init__(
@@ -44,15 +43,15 @@ class SharedRAG(AsyncRAG):
             llm=llm,
             on_progress=on_progress,
         )
-        self._base, self._vectors, self._dimensions = base, vectors, dimensions
+        self._base, self._prefix = base, prefix
 
     async def index(self, *, create: bool = False) -> Index:
         """Return the shared index."""
         index = await self._base.index(create=create)
-        if self._vectors is None or self._dimensions is None:
+        if self._prefix is None:
             return index
-        prefix = PrefixIndex(index, self._vectors, self._dimensions)
-        return cast("Index", prefix)  # it forwards what it does not define
+        # It forwards what it does not define.
+        return cast("Index", PrefixIndex(index, self._prefix))
 
     async def close(self) -> None:
         """Do nothing: the parts belong to `base`."""
@@ -80,12 +79,20 @@ class PassageVectors:
         return {item: self._kept[item] for item in ids if item in self._kept}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DensePrefix:
+    """The first `dimensions` of vectors."""
+
+    vectors: PassageVectors
+    dimensions: int
+
+
 class PrefixIndex:
     """An index whose dense candidates are ranked by the first dimensions of their vectors."""
 
-    def __init__(self, inner: Index, vectors: PassageVectors, dimensions: int) -> None:
-        """Rank what `inner` finds by `dimensions`."""
-        self._inner, self._vectors, self._dimensions = inner, vectors, dimensions
+    def __init__(self, inner: Index, prefix: DensePrefix) -> None:
+        """Rank what `inner` finds by a prefix."""
+        self._inner, self._vectors, self._dimensions = inner, prefix.vectors, prefix.dimensions
 
     def __getattr__(self, name: str) -> Any:  # Any: the attributes of an index
         """Forward everything else."""

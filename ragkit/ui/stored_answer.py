@@ -76,6 +76,7 @@ def stored(
     return StoredAnswer(
         outcome="abstained" if answer.abstained else "answered",
         text=answer.text,
+        span=None if answer.span is None else (answer.span.start, answer.span.end),
         citations=tuple(cited),
         confidence=answer.confidence,
         by=by,

@@ -47,7 +47,7 @@ def safe_name(name: str) -> str:
 def read_uploads(
     folder: Path | None, files: Sequence[Upload], settings: IngestSettings
 ) -> ReadUploads:
-    """Read files and keep them in a folder, if one is given; an earlier one of a name is replaced."""
+    """Read files, and keep them in a folder if one is given, in place of those of their name."""
     documents: list[Document] = []
     failed: dict[str, str] = {}
     for file in files:

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from ragkit.ui.latency import Latencies
 from ragkit.ui.options import Options
 from ragkit.ui.readiness import LoadStep, Readiness
 from ragkit.ui.run_store import RunStore
-from ragkit.ui.shared_rag import PassageVectors, SharedRAG
+from ragkit.ui.shared_rag import DensePrefix, PassageVectors, SharedRAG
 
 if TYPE_CHECKING:
     from ragkit.ui.agent_run import AgentRun
@@ -80,7 +81,7 @@ class Workspace:
         self.data = options.data.expanduser()
         self.conversations = Conversations(self.data / "conversations.sqlite")
         self.failures, self.latencies = FailureLog(), Latencies()
-        self.answers: dict[str, "AnswerJob"] = {}
+        self.answers: dict[str, AnswerJob] = {}
         self.models = Readiness(
             [
                 LoadStep(name="embedding model", load=self._load_embedder),
@@ -88,12 +89,12 @@ class Workspace:
                 LoadStep(name="answers", load=self._load_answerer),
             ]
         )
-        self.agent_runs: dict[str, "AgentRun"] = {}
-        self.kept_agent_runs: list["AgentRun"] = []
+        self.agent_runs: dict[str, AgentRun] = {}
+        self.kept_agent_runs: list[AgentRun] = []
         self.agent_store = RunStore(self.data / "agents")
-        self.evaluation: "EvaluationRun | None" = None
-        self.doctor: Job[list["DoctorCheck"]] | None = None
-        self.ingestion: "Ingestion | None" = None
+        self.evaluation: EvaluationRun | None = None
+        self.doctor: Job[list[DoctorCheck]] | None = None
+        self.ingestion: Ingestion | None = None
         self.revision = 0
         self._given_llm = llm
         self._llms: dict[str, LLM] = {}
@@ -157,13 +158,15 @@ class Workspace:
             return self._variants[key]
         if self._vectors is None:
             self._vectors = PassageVectors(self.rag.embedder)
+        prefix = None
+        if dimensions is not None:
+            prefix = DensePrefix(vectors=self._vectors, dimensions=dimensions)
         made = SharedRAG(
             self.rag,
             settings,
             reranker=self.reranker(settings.reranker),
             llm=self.llm(settings.llm.model),
-            vectors=self._vectors,
-            dimensions=dimensions,
+            prefix=prefix,
             on_progress=on_progress,
         )
         if on_progress is None:
@@ -230,6 +233,7 @@ def chosen_settings(settings: Settings, options: Options) -> Settings:
     )
 
 
+@dataclass(slots=True)
 class _Installed:
     """The workspace of this process."""
 
@@ -237,9 +241,12 @@ class _Installed:
     made: Workspace | None = None
 
 
+_INSTALLED = _Installed()
+
+
 def install(make: Callable[[], Workspace]) -> None:
     """Name the function that makes the workspace of this process when it is first needed."""
-    _Installed.make, _Installed.made = make, None
+    _INSTALLED.make, _INSTALLED.made = make, None
 
 
 def workspace() -> Workspace:
@@ -248,8 +255,8 @@ def workspace() -> Workspace:
     Raises:
         ConfigError: None was installed, or its settings cannot be read.
     """
-    if _Installed.made is None:
-        if _Installed.make is None:
+    if _INSTALLED.made is None:
+        if _INSTALLED.make is None:
             raise ConfigError("The application was not started by `ragkit ui`. Fix: ragkit ui")
-        _Installed.made = _Installed.make()
-    return _Installed.made
+        _INSTALLED.made = _INSTALLED.make()
+    return _INSTALLED.made

@@ -202,7 +202,7 @@ def _show_view(kept: KeptRun, view: RunView) -> None:
     if view.plan:
         st.html(plan_html(view.plan))
     st.html(steps_html(view.items))
-    if view.answer and kept.pattern != "plan" or view.stopped_by == "finished":
+    if (view.answer and kept.pattern != "plan") or view.stopped_by == "finished":
         st.html(f'<div class="rk-answer rk-final">{prose(view.answer)}</div>')
     if view.stopped_by not in {"", "finished", "approval"}:
         st.caption(f":material/flag: Ended early: {view.stopped_by}.")

@@ -92,7 +92,7 @@ def _show_choices(workspace: Workspace, records: list[DocumentRecord] | None) ->
         documents = st.multiselect(
             "Only these documents",
             list(labels),
-            format_func=lambda uri: labels.get(uri, uri),
+            format_func=labels.__getitem__,
             key="documents",
         )
         where = st.text_input(
@@ -109,12 +109,14 @@ def _show_welcome(workspace: Workspace, records: list[DocumentRecord] | None) ->
     else:
         chunks = sum(record.chunks for record in records)
         about = (
-            f"{counted(len(records), 'document')}, {counted(chunks, 'passage')}. Answers come with the passages they "
-            "rest on, word for word."
+            f"{counted(len(records), 'document')}, {counted(chunks, 'passage')}. Answers come "
+            "with the passages they rest on, word for word."
         )
     st.html(f'<div class="rk-hero"><h1>Ask your documents</h1><p>{prose(about)}</p></div>')
     offered = workspace.example_questions(_EXAMPLES)
-    columns = st.columns(2) if offered else []
+    if not offered:
+        return
+    columns = st.columns(2)
     for place, question in enumerate(offered):
         columns[place % 2].button(
             question, key=f"offer-{place}", width="stretch", on_click=_offer, args=(question,)
@@ -167,7 +169,7 @@ def _show_sources(
                 show_passage(workspace, cited)
 
 
-def _ask(  # noqa: PLR0913  # everything that decides the answer
+def _ask(  # everything that decides the answer
     workspace: Workspace,
     owner: Owner,
     conversation: str | None,

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
+from streamlit.elements.arrow import DataframeState
 
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.types import DocumentRecord
@@ -23,7 +25,7 @@ _SIGNS = {
     "added": "✓ added",
     "updated": "✓ updated",
     "unchanged": "= unchanged",
-    "deleted": "− deleted",
+    "deleted": "- deleted",
     "skipped": "○ skipped",
     "failed": "✗ failed",
     "cancelled": "○ cancelled",
@@ -173,7 +175,9 @@ def _show_list(workspace: Workspace, records: Sequence[DocumentRecord]) -> None:
         return
     text = st.text_input("Filter", key="list-filter", placeholder="Words of the title or the path")
     rows = document_rows(records, text)
-    event = st.dataframe(
+    # Any: its types name packages that are not installed.
+    table: Any = getattr(st, "dataframe")  # noqa: B009
+    event: DataframeState = table(
         [
             {"Title": row.title, "Path": row.uri, "Format": row.format, "Passages": row.passages}
             for row in rows
@@ -216,7 +220,7 @@ def _show_document(workspace: Workspace, uri: str) -> None:
     document = load_document(workspace, uri)
     st.markdown(f"#### {plain(document.title)}")
     st.caption(
-        f"{counted(len(document.chunks), 'passage')} over {len(document.text):,} characters, each in its "
-        "place; grey stretches are shared with the passage before."
+        f"{counted(len(document.chunks), 'passage')} over {len(document.text):,} characters, each "
+        "in its place; grey stretches are shared with the passage before."
     )
     st.html(chunks_html(document))

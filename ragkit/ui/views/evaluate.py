@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import quote
 
+import altair as alt
 import streamlit as st
 
 from ragkit.core.errors import InputError, RagkitError
@@ -152,7 +153,7 @@ def _show_results(runs: Sequence[RunFile]) -> None:
     _show_lowest(run, stage)
 
 
-def _show_charts(charts: Sequence[object]) -> None:
+def _show_charts(charts: Sequence[alt.Chart | alt.LayerChart | alt.FacetChart]) -> None:
     columns = st.columns(2)
     for place, chart in enumerate(charts):
         columns[place % 2].altair_chart(chart, width="stretch")
@@ -180,7 +181,7 @@ def inspect_link(question: str) -> str:
 
 
 def _show_comparison(runs: Sequence[RunFile]) -> None:
-    if len(runs) < 2:  # noqa: PLR2004  # two to compare
+    if len(runs) < 2:  # two to compare
         st.caption("Two kept runs on the same data can be compared; there are fewer.")
         return
     left, right = st.columns(2)

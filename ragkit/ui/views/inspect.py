@@ -19,6 +19,7 @@ from ragkit.ui.board import (
 )
 from ragkit.ui.document_text import Segment
 from ragkit.ui.inspection import (
+    Fusion,
     Inspected,
     Inspector,
     SearchChoices,
@@ -34,7 +35,7 @@ _DIMENSIONS = (32, 64, 96, 128, 192, 256, 384)
 _NONE = "none"
 _LEAST_ROWS = 5
 _EXAMPLES = 3
-_FUSIONS = {"scores": "by scores", "rrf": "by reciprocal ranks (RRF)"}
+_FUSIONS: dict[Fusion, str] = {"scores": "by scores", "rrf": "by reciprocal ranks (RRF)"}
 
 
 def show(workspace: Workspace) -> None:
@@ -83,10 +84,11 @@ def _controls(workspace: Workspace, prefix: str) -> SearchChoices:
     """Draw the controls of one setting, each kept in the page's address."""
     base = default_choices(workspace.settings)
     k = st.slider("Hits (k)", 1, 20, base.k, key=f"{prefix}k", bind=_BOUND)
+    fusions: list[Fusion] = list(_FUSIONS)
     fusion = st.radio(
         "Fusion",
-        list(_FUSIONS),
-        index=list(_FUSIONS).index(base.fusion),
+        fusions,
+        index=fusions.index(base.fusion),
         format_func=_FUSIONS.__getitem__,
         key=f"{prefix}fusion",
         bind=_BOUND,
@@ -94,12 +96,7 @@ def _controls(workspace: Workspace, prefix: str) -> SearchChoices:
     rrf_k = base.rrf_k
     if fusion == "rrf":
         rrf_k = st.slider("RRF's k", 1, 200, base.rrf_k, key=f"{prefix}rrf_k", bind=_BOUND)
-    dense = st.slider(
-        "Weight of dense", 0.0, 4.0, base.dense_weight, 0.1, key=f"{prefix}dense", bind=_BOUND
-    )
-    bm25 = st.slider(
-        "Weight of BM25", 0.0, 4.0, base.bm25_weight, 0.1, key=f"{prefix}bm25", bind=_BOUND
-    )
+    dense, bm25 = _weights(base, prefix)
     depth = st.slider("Depth of each leg", 5, 500, base.depth, 5, key=f"{prefix}depth", bind=_BOUND)
     dimensions = _dimensions(workspace, prefix)
     reranker, rerank_depth, rerank_weight = _reranking(workspace, base, prefix)
@@ -117,11 +114,12 @@ def _controls(workspace: Workspace, prefix: str) -> SearchChoices:
             key=f"{prefix}lambda",
             bind=_BOUND,
         )
-    names = [_NONE, *get_args(TransformName)]
+    transforms: list[TransformName | None] = [None, *get_args(TransformName)]
     transform = st.selectbox(
         "Query transformation",
-        names,
-        index=names.index(base.transform or _NONE),
+        transforms,
+        index=transforms.index(base.transform),
+        format_func=lambda name: name or _NONE,
         key=f"{prefix}transform",
         bind=_BOUND,
         help="All but feedback need a language model.",
@@ -138,8 +136,34 @@ def _controls(workspace: Workspace, prefix: str) -> SearchChoices:
         rerank_depth=rerank_depth,
         rerank_weight=rerank_weight,
         mmr_lambda=mmr,
-        transform=None if transform == _NONE else transform,
+        transform=transform,
     )
+
+
+def _weights(base: SearchChoices, prefix: str) -> tuple[float | None, float | None]:
+    given = base.dense_weight is not None and base.bm25_weight is not None
+    own = st.toggle(
+        "Weights of my own",
+        value=given,
+        key=f"{prefix}weights",
+        bind=_BOUND,
+        help="Without, the weights are those that were fitted with the embedding model.",
+    )
+    if not own:
+        return None, None
+    dense = st.slider(
+        "Weight of dense",
+        0.0,
+        4.0,
+        base.dense_weight or 1.0,
+        0.1,
+        key=f"{prefix}dense",
+        bind=_BOUND,
+    )
+    bm25 = st.slider(
+        "Weight of BM25", 0.0, 4.0, base.bm25_weight or 1.0, 0.1, key=f"{prefix}bm25", bind=_BOUND
+    )
+    return dense, bm25
 
 
 def _dimensions(workspace: Workspace, prefix: str) -> int | None:
@@ -217,7 +241,7 @@ def _chosen_document(records: list[DocumentRecord]) -> str | None:
         "Why is this document not here?",
         list(labels),
         index=None,
-        format_func=lambda uri: labels.get(uri, uri),
+        format_func=labels.__getitem__,
         placeholder="Choose a document to follow through the stages",
         key="why",
         bind=_BOUND,
@@ -243,7 +267,7 @@ def _show_facts(found: Inspected) -> None:
         st.code(explanation.embedded, language=None, wrap_lines=True)
 
 
-def _show_pair(  # noqa: PLR0913  # two settings and what they are compared on
+def _show_pair(  # two settings and what they are compared on
     inspector: Inspector,
     query: str,
     found: Inspected,
@@ -265,7 +289,7 @@ def _show_pair(  # noqa: PLR0913  # two settings and what they are compared on
         _show_board(other, b, chosen)
 
 
-def _show_absence(  # noqa: PLR0913  # a search and a document
+def _show_absence(  # a search and a document
     workspace: Workspace,
     inspector: Inspector,
     query: str,

@@ -77,7 +77,7 @@ def _show_index(workspace: Workspace) -> None:
     location = workspace.settings.index.location
     size = bytes_on_disk(location)
     first, second, third = st.columns(3)
-    first.metric("Location", location if len(location) <= 24 else "…" + location[-23:])  # noqa: PLR2004  # what fits
+    first.metric("Location", location if len(location) <= 24 else "…" + location[-23:])  # what fits
     second.metric("Size on disk", "on a server" if size is None else f"{size / 2**20:.1f} MiB")
     third.metric("Collection", workspace.settings.index.collection)
     if not workspace.models.ended:
