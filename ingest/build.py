@@ -1,6 +1,8 @@
 """Build the parts of an ingestion from settings."""
 
-from ragkit.core.protocols import Chunker, Tokenizer
+from collections.abc import Mapping
+
+from ragkit.core.protocols import Chunker, Loader, Tokenizer
 from ragkit.core.settings import Settings
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.sources import FileReader
@@ -21,10 +23,19 @@ def build_chunker(settings: Settings, tokenizer: Tokenizer) -> Chunker:
     )
 
 
-def build_reader(settings: Settings, *, metadata: MetadataOf | None = None) -> FileReader:
-    """Return the reader of files that the settings describe, with metadata to add."""
+def build_reader(
+    settings: Settings,
+    *,
+    metadata: MetadataOf | None = None,
+    loaders: Mapping[str, Loader] | None = None,
+) -> FileReader:
+    """Return the reader of files that the settings describe, with metadata to add.
+
+    `loaders` maps further extensions, or the same ones, to loaders.
+    """
     return FileReader(
         encoding=settings.ingest.encoding,
         max_bytes=settings.ingest.max_file_mb * 2**20,
         metadata=metadata,
+        loaders=loaders or {},
     )

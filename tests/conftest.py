@@ -100,7 +100,7 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     def given(settings: EmbedderSettings) -> Embedder:
         return HashEmbedder()
 
-    monkeypatch.setattr("ragkit.sdk.build_embedder", given)
+    monkeypatch.setattr("ragkit.sdk.parts.build_embedder", given)
     monkeypatch.setattr("ragkit.evaluation.retrieval.build_embedder", given)
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -25,19 +25,24 @@ SETTLED_NS = 2 * 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReader:
-    """Reads files: their encoding, their largest size, and the metadata that is added to them."""
+    """Reads files: their encoding, their largest size, and the metadata that is added to them.
+
+    `loaders` maps extensions to loaders that are used before ragkit's own.
+    """
 
     encoding: str = "utf-8"
     max_bytes: int = 50 * 2**20
     metadata: MetadataOf | None = None
+    loaders: Mapping[str, Loader] = field(default_factory=dict[str, Loader])
 
     def reads(self, path: Path) -> bool:
         """Return whether a loader reads files of this extension."""
-        return path.suffix.lower() in LOADERS
+        return path.suffix.lower() in {*self.loaders, *LOADERS}
 
     def loader(self, path: Path) -> Loader:
         """Return the loader of a file; see `loader_for`."""
-        return loader_for(path.name, encoding=self.encoding)
+        own = self.loaders.get(path.suffix.lower())
+        return own or loader_for(path.name, encoding=self.encoding)
 
     def metadata_of(self, path: Path) -> Metadata:
         """Return the metadata that is added to a file's own.

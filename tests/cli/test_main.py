@@ -23,7 +23,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minilm: Embedder) -> 
     def given(settings: EmbedderSettings) -> Embedder:
         return minilm
 
-    monkeypatch.setattr("ragkit.sdk.build_embedder", given)
+    monkeypatch.setattr("ragkit.sdk.parts.build_embedder", given)
     monkeypatch.setattr("ragkit.evaluation.retrieval.build_embedder", given)
     Path("docs").mkdir()
     Path("docs/river.md").write_text(
@@ -247,7 +247,10 @@ def test_eval_prints_each_stage_with_intervals(beir_set: Path) -> None:
 
 def test_eval_refuses_unknown_stages_and_missing_parts(beir_set: Path) -> None:
     assert "Unknown stage 'magic'" in _run("eval", str(beir_set), "--stages", "magic").stderr
-    assert "needs a reranker, and none is set" in _run("eval", str(beir_set), "--stages", "rerank").stderr
+    assert (
+        "needs a reranker, and none is set"
+        in _run("eval", str(beir_set), "--stages", "rerank").stderr
+    )
 
 
 def test_doctor_names_what_is_missing_and_the_remedy() -> None:

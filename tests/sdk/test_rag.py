@@ -130,7 +130,7 @@ def test_what_needs_a_language_model_says_which_setting_is_missing() -> None:
     transform = Settings(retrieval=RetrievalSettings(transform="multi_query"))
     with RAG(transform, index=":memory:", embedder=HashEmbedder(dimensions=64)) as rag:
         rag.ingest("docs")
-        with pytest.raises(ConfigError, match=r"'multi_query'.*Set llm\.model"):
+        with pytest.raises(ConfigError, match=r"'multi_query'.*set llm\.model"):
             rag.search("river")
     with RAG(GENERATIVE, index=":memory:", embedder=HashEmbedder(dimensions=64)) as rag:
         rag.ingest("docs")

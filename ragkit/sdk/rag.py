@@ -1,0 +1,305 @@
+"""`AsyncRAG`: documents in, cited answers out."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NoReturn, Self, Unpack, cast
+
+from ragkit.core.protocols import LLM, Answerer, Embedder, Index, Reranker, StreamingAnswerer
+from ragkit.core.settings import Settings
+from ragkit.core.tenant import check_tenant
+from ragkit.core.types import Answer, AnswerDelta, Chunk, DocumentRecord, FieldType, IndexIdentity
+from ragkit.index.integrity import Fault, repair, verify
+from ragkit.ingest.build import build_reader
+from ragkit.ingest.pipeline import Pipeline, RunOptions
+from ragkit.ingest.report import IngestReport
+from ragkit.ingest.sources import PathPatterns, SourceItem, SourceOptions, SourceStream
+from ragkit.ingest.sources.file import MetadataOf
+from ragkit.retrieval.context import Passage, build_context
+from ragkit.retrieval.results import Hits
+from ragkit.sdk.options import (
+    AskOptions,
+    RetrievalOptions,
+    check_names,
+    overridden,
+    search_options,
+)
+from ragkit.sdk.parts import PartOptions, RAGParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStats:
+    """Numbers of a tenant's documents and chunks, and the parts that the index was built with.
+
+    Attributes:
+        location: A folder, a URL or `":memory:"`.
+        tenant: The tenant whose documents are counted.
+        documents: Number of documents.
+        chunks: Number of their chunks.
+        identity: Embedding model, dimensions, prompts and language.
+        fields: Filterable fields, built-in and declared.
+    """
+
+    location: str
+    tenant: str
+    documents: int
+    chunks: int
+    identity: IndexIdentity
+    fields: Mapping[str, FieldType]
+
+
+class AsyncRAG:
+    """Documents in, cited answers out.
+
+    Every part comes from `settings` unless it is passed. Nothing is opened or loaded before it is
+    needed; `close` (or `async with`) releases the parts that it opened.
+    """
+
+    def __init__(self, settings: Settings | None = None, **parts: Unpack[PartOptions]) -> None:
+        """Configure the parts; see `PartOptions`.
+
+        Raises:
+            ConfigError: A part is neither an object of its kind nor a name nor settings.
+            InputError: An option is unknown.
+        """
+        self._parts = RAGParts(settings or Settings.load(), parts)
+        self._repairing = asyncio.Lock()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, with the names and settings of parts that were passed."""
+        return self._parts.settings
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder in use."""
+        return self._parts.embedder
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """The reranker in use, or None."""
+        return self._parts.reranker
+
+    @property
+    def llm(self) -> LLM | None:
+        """The language model in use, or None."""
+        return self._parts.llm
+
+    @property
+    def answerer(self) -> Answerer:
+        """The answerer in use."""
+        return self._parts.answerer(self.settings)
+
+    async def ingest(
+        self,
+        *sources: SourceItem,
+        sync: bool = False,
+        force: bool = False,
+        dry_run: bool = False,
+        source: str | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        metadata: MetadataOf | None = None,
+        replace_metadata: bool = False,
+        tenant: str | None = None,
+    ) -> IngestReport:
+        """Update the index with files, folders and documents.
+
+        Args:
+            sources: Paths and globs; documents made in code, as `Document`s, (uri, text) pairs or
+                dicts; and iterables and async iterables of these.
+            sync: Delete documents that are gone from these sources.
+            force: Let a sync delete all or most documents of a folder, and replace documents of
+                the same uri that came from elsewhere.
+            dry_run: Report what would be done, and do nothing.
+            source: The name that uris begin with, instead of the folder's: `NAME`, or
+                `NAME=FOLDER` if only a part of that folder is passed.
+            include: Patterns as in `.gitignore`; files that match none are left alone.
+            exclude: Patterns of files and folders that are left alone.
+            metadata: Added to every file's metadata: a mapping, or a function of the path. It
+                stays when it is not passed again.
+            replace_metadata: Forget what was added to the metadata earlier.
+            tenant: Owner of the documents; `settings.tenant` by default.
+
+        Raises:
+            InputError: No source was found, or a pattern, source name or tenant cannot be used.
+        """
+        parts = self._parts
+        options = SourceOptions(
+            reader=build_reader(self.settings, metadata=metadata, loaders=parts.loaders),
+            patterns=PathPatterns.of(include=include, exclude=exclude),
+            source=source,
+        )
+        pipeline = Pipeline(
+            index=await parts.index_to_write(dry_run=dry_run),
+            chunker=parts.chunker,
+            embedder=self.embedder,
+            tenant=self._tenant(tenant),
+            batch_chunks=self.settings.ingest.batch_chunks,
+            on_progress=parts.on_progress,
+        )
+        run = RunOptions(sync=sync, force=force, dry_run=dry_run, replace_metadata=replace_metadata)
+        return await pipeline.run(SourceStream(sources, options), run)
+
+    async def search(self, query: str, **options: Unpack[RetrievalOptions]) -> Hits:
+        """Return the chunks that fit the query best, each with its rank in every stage.
+
+        Args:
+            query: A question or some words.
+            **options: See `RetrievalOptions`.
+
+        Raises:
+            InputError: The query, the filter or another option cannot be used.
+            ConfigError: A transformation needs a language model, or an option a part, and none is
+                set.
+        """
+        check_names(options, RetrievalOptions.__optional_keys__, call="search")
+        settings = overridden(self.settings, options)
+        retriever = self._parts.retriever(
+            settings, await self.index(), rerank=options.get("rerank")
+        )
+        chosen = search_options(options, tenant=self._tenant(options.get("tenant")))
+        return await retriever.search(query, **chosen)
+
+    async def context(self, query: str, **options: Unpack[RetrievalOptions]) -> list[Passage]:
+        """Return passages for a language model, in order: merged, packed, best first.
+
+        They are made of 20 hits unless `k` is given, and hold at most
+        `settings.retrieval.context_tokens` of the embedder's tokens. With
+        `settings.retrieval.best_at_the_ends` the best stand first and last.
+        """
+        hits = await self.search(query, **{"k": 20, **options})
+        starts = self.embedder.tokenizer.token_starts
+        config = self.settings.retrieval
+        return build_context(
+            hits,
+            budget=config.context_tokens,
+            count=lambda text: len(starts(text)),
+            ends=config.best_at_the_ends,
+        )
+
+    async def ask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
+        """Answer a question with verbatim citations, or abstain.
+
+        Args:
+            question: The question.
+            **options: See `AskOptions`.
+
+        Raises:
+            InputError: The question, the filter or another option cannot be used.
+            ConfigError: A part is needed that is not set, or an answerer was passed and the
+                options are not its own.
+        """
+        answerer, hits = await self._evidence(question, options)
+        return await answerer.answer(question, hits)
+
+    async def ask_stream(
+        self, question: str, **options: Unpack[AskOptions]
+    ) -> AsyncGenerator[AnswerDelta]:
+        """Answer a question; yield its text while it is written and the whole answer last.
+
+        An answerer that does not write, such as the extractive one, yields the whole answer only.
+        See `ask` for options and errors.
+        """
+        answerer, hits = await self._evidence(question, options)
+        if not isinstance(answerer, StreamingAnswerer):
+            yield AnswerDelta(text="", answer=await answerer.answer(question, hits))
+            return
+        async with aclosing(answerer.stream(question, hits)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _evidence(self, question: str, options: AskOptions) -> tuple[Answerer, Hits]:
+        """Return the answerer of a call, and the passages that it answers from."""
+        check_names(options, AskOptions.__optional_keys__, call="ask")
+        settings = overridden(self.settings, options)
+        # Models are loaded beside the event loop.
+        answerer = await asyncio.to_thread(self._parts.answerer, settings)
+        known = RetrievalOptions.__optional_keys__
+        retrieval = {name: value for name, value in options.items() if name in known}
+        return answerer, await self.search(question, **cast("RetrievalOptions", retrieval))
+
+    async def documents(self, *, tenant: str | None = None) -> list[DocumentRecord]:
+        """Return the records of the documents in the index."""
+        return await (await self.index()).records(tenant=self._tenant(tenant))
+
+    async def chunks(self, uri: str, *, tenant: str | None = None) -> list[Chunk]:
+        """Return the chunks of a document in reading order; none if it is not in the index."""
+        return await (await self.index()).chunks([uri], tenant=self._tenant(tenant))
+
+    async def stats(self, *, tenant: str | None = None) -> IndexStats:
+        """Return the numbers of documents and chunks, and what the index was built with."""
+        index, owner = await self.index(), self._tenant(tenant)
+        records = await index.records(tenant=owner)
+        return IndexStats(
+            location=self.settings.index.location,
+            tenant=owner,
+            documents=len(records),
+            chunks=sum(record.chunks for record in records),
+            identity=index.identity,
+            fields=index.fields,
+        )
+
+    async def delete(self, uris: str | Sequence[str], *, tenant: str | None = None) -> int:
+        """Remove documents from the index; return the number of those removed.
+
+        Args:
+            uris: One uri or several; unknown ones are ignored.
+            tenant: Owner of the documents; `settings.tenant` by default.
+        """
+        named = [uris] if isinstance(uris, str) else uris
+        return await (await self.index()).delete(named, tenant=self._tenant(tenant))
+
+    async def verify(self) -> list[Fault]:
+        """Return the faults between records and chunks; empty for a sound index."""
+        return await verify(await self.index())
+
+    async def repair(self) -> list[Fault]:
+        """Repair the faults that `verify` finds, and return them."""
+        async with self._repairing:
+            faults = await self.verify()
+            await repair(await self.index(), faults)
+        return faults
+
+    async def index(self, *, create: bool = False) -> Index:
+        """Return the index, opened on first use.
+
+        Raises:
+            InputError: The index does not exist and `create` is False.
+            IndexMismatch: It was built with other parts.
+        """
+        return await self._parts.index(create=create)
+
+    async def close(self) -> None:
+        """Release the index and the language model, unless they were passed."""
+        await self._parts.close()
+
+    def _tenant(self, tenant: str | None) -> str:
+        return self.settings.tenant if tenant is None else check_tenant(tenant)
+
+    async def __aenter__(self) -> Self:
+        """Enter without opening anything."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled."""
+        refuse_pickling(self)
+
+
+def refuse_pickling(rag: object) -> NoReturn:
+    """Raise `TypeError`: open stores and loaded models belong to one process."""
+    raise TypeError(
+        f"{type(rag).__name__} cannot be pickled, since it holds open stores and models. Fix: "
+        "pass its settings, and make a new one in the other process."
+    )
