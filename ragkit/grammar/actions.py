@@ -8,7 +8,7 @@ from typing import Any
 from ragkit.core.errors import InputError
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf import charset
-from ragkit.grammar.ebnf.character_runs import run
+from ragkit.grammar.ebnf.character_runs import closed_run
 from ragkit.grammar.ebnf.expression import Expr, Lit, alt, rep, seq
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
@@ -177,9 +177,9 @@ def action_grammar(
     if call is not None:
         call = rules.add(call)
         calls = seq(call, rep(seq(Lit(","), call), 0, max_calls - 1))
-    thought = run(charset.TEXT, 0, limits.string_length, rules)
+    thought = closed_run(charset.TEXT, 0, limits.string_length, rules)
     turn = alt([calls, *(_call(a) for a in alone.values())])
-    root = seq(Lit('{"thought":"'), thought, Lit('","calls":['), turn, Lit("]}"))
+    root = seq(Lit('{"thought":"'), thought, Lit(',"calls":['), turn, Lit("]}"))
     arguments = {**several, **alone}
     return assemble(
         _required(root),

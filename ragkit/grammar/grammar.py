@@ -55,6 +55,13 @@ class Grammar(Generic[T_co]):
         """
         return self._read(text)
 
+    def wide(self) -> "Grammar[T_co]":
+        """Return this grammar without bounds but those of the schema; see `Limits.wide`.
+
+        Its replies may end by `max_tokens` instead of by themselves; then ask again under `fit`.
+        """
+        return self._rebuild(self.limits.wide())
+
     def fit(self, context_tokens: int) -> "Grammar[T_co]":
         """Return this grammar with limits tightened until `max_tokens` is within `context_tokens`.
 

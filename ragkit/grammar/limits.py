@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from ragkit.grammar.ebnf.expression import UNBOUNDED
+
+_WIDE_DEPTH = 6
 _FLOORS = (
     {
         "depth": 1,
@@ -49,6 +52,20 @@ class Limits:
     integer_digits: int = 18
     fraction_digits: int = 17
     depth: int = 2
+
+    def wide(self) -> "Limits":
+        """Return these limits without bounds on strings, keys, arrays and maps.
+
+        Nesting goes six levels deep; digits and undeclared entries stay as they are.
+        """
+        return replace(
+            self,
+            string_length=UNBOUNDED,
+            key_length=UNBOUNDED,
+            items=UNBOUNDED,
+            map_entries=UNBOUNDED,
+            depth=max(self.depth, _WIDE_DEPTH),
+        )
 
     def tightened(self) -> Iterator["Limits"]:
         """Yield ever tighter limits, ending at the tightest.

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 
 from ragkit.core.errors import InputError
 from ragkit.core.text import is_unicode
-from ragkit.grammar.ebnf.character_runs import raw_content
-from ragkit.grammar.ebnf.expression import Expr
+from ragkit.grammar.ebnf.expression import UNBOUNDED, Expr
 from ragkit.grammar.ebnf.pattern import UnsupportedPatternError, constraints
 from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.grammar import Grammar, assemble
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.types.choices import choices as one_of
-from ragkit.grammar.types.strings import bounded
+from ragkit.grammar.types.strings import RAW, StringShape, content, lengths
 
 
 def choice_grammar(choices: Sequence[str]) -> Grammar[str]:
@@ -56,17 +55,21 @@ def require_text(text: str) -> None:
 def regex_grammar(pattern: str, *, limits: Limits | None = None) -> Grammar[str]:
     """Build the grammar of a plain-text reply that matches the pattern from start to end.
 
-    Repetitions without a bound of their own get `limits.string_length` as theirs.
+    A pattern without a bound of its own is bounded by `limits.string_length`.
 
     Raises:
         InputError: The pattern is malformed or uses look-around or back references.
     """
-    limits = limits or Limits()
+    limits, rules = limits or Limits(), Rules()
     try:
         found = constraints(f"^(?:{pattern})$")
+        low, high = lengths(found[-1].language)
+        high = max(limits.string_length, low) if high >= UNBOUNDED else high
+        root = content(StringShape(hi=high, constraints=found), rules, RAW)
     except UnsupportedPatternError as error:
         raise InputError(
-            f"The pattern {pattern!r} cannot be decoded under a grammar: {error}."
+            f"The pattern {pattern!r} cannot be decoded under a grammar: {error}. "
+            "Fix: rewrite the pattern."
         ) from error
     compiled = re.compile(pattern)
 
@@ -75,10 +78,8 @@ def regex_grammar(pattern: str, *, limits: Limits | None = None) -> Grammar[str]
             raise InputError(f"The reply {text[:200]!r} does not match {pattern!r}.")
         return text
 
-    rules = Rules()
-    root = _present(raw_content(bounded(found[-1].language, limits.string_length), rules))
     return assemble(
-        root,
+        _present(root),
         rules,
         limits=limits,
         read=read,

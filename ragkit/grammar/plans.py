@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from ragkit.core.errors import InputError
 from ragkit.grammar.actions import Arguments, ToolSpec, arguments_of, check_names
 from ragkit.grammar.ebnf import charset
-from ragkit.grammar.ebnf.character_runs import run
+from ragkit.grammar.ebnf.character_runs import closed_run
 from ragkit.grammar.ebnf.expression import NOTHING, Expr, Lit, alt, rep, seq
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
@@ -121,7 +121,7 @@ def _reference(step: int, rules: Rules) -> Expr | None:
 
 def _path_part(rules: Rules) -> Expr | None:
     index = NumberShape(integer=True, low=None, integer_digits=_INDEX_DIGITS, fraction_digits=1)
-    key = seq(Lit('"'), run(charset.TEXT, 1, _NAME_LENGTH, rules), Lit('"'))
+    key = seq(Lit('"'), closed_run(charset.TEXT, 1, _NAME_LENGTH, rules))
     return alt([key, number(index, rules)])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ragkit.core.errors import InputError
 from ragkit.core.text import sentences
 from ragkit.grammar.ebnf import charset
-from ragkit.grammar.ebnf.character_runs import run
+from ragkit.grammar.ebnf.character_runs import closed_run
 from ragkit.grammar.ebnf.expression import Expr, Lit, alt, rep, seq
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
@@ -139,9 +139,9 @@ def _spoken(
         return None
     one = rules.add(quote)
     name = choices(map(json_text, names), rules)
-    answer = run(charset.TEXT, 1, limits.string_length, rules)
+    answer = closed_run(charset.TEXT, 1, limits.string_length, rules)
     cited = seq(name, rep(seq(Lit(","), name), 0, min(most, len(names)) - 1))
-    enough = seq(Lit('true,"answer":"'), answer, Lit('","citations":['), cited, Lit("]}"))
+    enough = seq(Lit('true,"answer":"'), answer, Lit(',"citations":['), cited, Lit("]}"))
     return seq(
         Lit('{"quotes":['),
         one,

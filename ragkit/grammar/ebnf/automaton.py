@@ -7,8 +7,19 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from ragkit.grammar.ebnf import charset
-from ragkit.grammar.ebnf.expression import Ahead, Alt, Chars, Expr, Lit, Ranges, Ref, Rep, Seq
-from ragkit.grammar.ebnf.pattern import UNBOUNDED, Constraint
+from ragkit.grammar.ebnf.expression import (
+    UNBOUNDED,
+    Ahead,
+    Alt,
+    Chars,
+    Expr,
+    Lit,
+    Ranges,
+    Ref,
+    Rep,
+    Seq,
+)
+from ragkit.grammar.ebnf.pattern import Constraint
 
 State: TypeAlias = tuple[frozenset[int], ...]
 _MAX_NODES = 6000
@@ -218,4 +229,31 @@ def _trim(moves: list[dict[int, Ranges]], accepting: set[int]) -> Dfa | None:
         {target: ranges for target, ranges in targets.items() if target in live}
         for targets in moves
     ]
-    return Dfa(kept, frozenset(accepting))
+    return _minimal(kept, frozenset(accepting), live)
+
+
+def _minimal(moves: list[dict[int, Ranges]], accepting: frozenset[int], live: set[int]) -> Dfa:
+    """Merge the states that accept the same strings, by Moore's refinement."""
+    block = {state: int(state in accepting) for state in sorted(live)}
+    count = 0
+    while len(set(block.values())) > count:
+        count = len(set(block.values()))
+        numbers: dict[object, int] = {}
+        block = {
+            state: numbers.setdefault((block[state], _by_block(moves[state], block)), len(numbers))
+            for state in block
+        }
+    merged: dict[int, dict[int, Ranges]] = {}
+    for state, number in block.items():
+        merged.setdefault(number, dict(_by_block(moves[state], block)))
+    return Dfa(
+        list(merged.values()), frozenset(block[state] for state in accepting if state in live)
+    )
+
+
+def _by_block(targets: dict[int, Ranges], block: dict[int, int]) -> tuple[tuple[int, Ranges], ...]:
+    found: dict[int, Ranges] = {}
+    for target, ranges in targets.items():
+        number = block[target]
+        found[number] = charset.union(found[number], ranges) if number in found else ranges
+    return tuple(sorted(found.items()))

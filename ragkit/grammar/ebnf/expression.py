@@ -1,7 +1,7 @@
 """Grammar expressions, the length of their longest text, and their form in xgrammar's EBNF.
 
-Everything is bounded, so the longest text of an expression is a finite sum. The empty language
-(no text at all) is `None`: it absorbs sequences and vanishes from alternatives.
+The longest text of an expression is a sum, `UNBOUNDED` where a repetition or a rule has no end.
+The empty language (no text at all) is `None`: it absorbs sequences and vanishes from alternatives.
 """
 
 import functools
@@ -13,6 +13,8 @@ from typing import TypeAlias
 Ranges: TypeAlias = tuple[tuple[int, int], ...]
 """Sorted, disjoint, inclusive ranges of code points."""
 
+UNBOUNDED = 1 << 30
+"""The greatest number of repetitions, or of bytes, where nothing bounds it."""
 _BYTES_UP_TO = ((0x7F, 1), (0x7FF, 2), (0xFFFF, 3), (0x10FFFF, 4))
 
 
@@ -46,21 +48,11 @@ class Alt:
 
 @dataclass(frozen=True, slots=True)
 class Rep:
-    """The item `lo` to `hi` times."""
+    """The item `lo` to `hi` times, or any number of times from `UNBOUNDED` on."""
 
     item: "Expr"
     lo: int
     hi: int
-
-
-@dataclass(frozen=True, slots=True)
-class Blend(Rep):
-    """Characters of a class and short texts in any order, `hi` characters together.
-
-    `item` is a choice of one `Chars` and of the texts, the longest of which has `width` characters.
-    """
-
-    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +120,11 @@ def rep(item: Expr | None, lo: int, hi: int) -> Expr | None:
     return item if lo == hi == 1 else Rep(item, lo, hi)
 
 
+def less(count: int, taken: int) -> int:
+    """Subtract from a number of repetitions; nothing taken from `UNBOUNDED` bounds it."""
+    return count if count >= UNBOUNDED else count - taken
+
+
 def chars(ranges: Iterable[tuple[int, int]]) -> Expr | None:
     """Make a character class; None for an empty one."""
     found = tuple(ranges)
@@ -143,13 +140,16 @@ class Sizes:
     """The lengths of the longest texts of expressions, in bytes."""
 
     def __init__(self, rules: Mapping[str, Expr]) -> None:
-        """Measure the rules, which only refer to rules before them."""
+        """Measure the rules; one that refers to itself or to a later one is unbounded."""
         self._known: dict[str, int] = {}
         for name, expr in rules.items():
             self._known[name] = self.of(expr)
 
     def of(self, expr: Expr) -> int:
         """Return the length of the longest text in UTF-8 bytes."""
+        return min(self._sum(expr), UNBOUNDED)
+
+    def _sum(self, expr: Expr) -> int:
         match expr:
             case Lit(text):
                 return len(text.encode())
@@ -164,7 +164,7 @@ class Sizes:
             case Ahead(item):
                 return self.of(item)
             case Ref(name):
-                return self._known[name]
+                return self._known.get(name, UNBOUNDED)
 
 
 def render(root: Expr, rules: Mapping[str, Expr], texts: Mapping[str, str]) -> str:
@@ -209,7 +209,8 @@ def text(expr: Expr, *, inner: bool = False) -> str:
         case Ref(name):
             return name
         case Rep(item, lo, hi):
-            return f"{text(item, inner=True)}{{{lo},{hi}}}"
+            times = f"{{{lo},{hi}}}" if hi < UNBOUNDED else f"{{{lo},}}" if lo else "*"
+            joined = text(item, inner=True) + times
         case Ahead(item, following):
             return f"({text(item)}) (={text(following)})"
         case Seq(parts):

@@ -14,6 +14,7 @@ from typing import Any
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.expression import (
     NOTHING,
+    UNBOUNDED,
     Ahead,
     Alt,
     Chars,
@@ -31,7 +32,6 @@ from ragkit.grammar.ebnf.expression import (
 
 # The standard library has no public parser of patterns; this one has been there since 3.11.
 _parser: Any = importlib.import_module("re._parser")
-UNBOUNDED = 1 << 30
 _START, _END = Ref("^"), Ref("$")
 _ANYTHING = Rep(Chars(charset.TEXT), 0, UNBOUNDED)
 _NAMED_GROUP = re.compile(r"\(\?<(?=[A-Za-z_])")

@@ -20,6 +20,7 @@ class Rules:
         self._known: dict[Hashable, Ref | None] = {}
         self.texts: dict[str, str] = {}
         self._names: dict[str, Ref] = {}
+        self._reserved = 0
 
     def once(self, key: Hashable, make: Callable[[], Expr | None]) -> Ref | None:
         """Return the rule for the key, or None if its language is empty.
@@ -35,9 +36,17 @@ class Rules:
         """Return the rule of this text, made if missing."""
         said = text(expr)
         if said not in self._names:
-            if len(self.exprs) >= _MAX_RULES:
-                raise TooManyRulesError
-            name = f"r{len(self.exprs)}"
-            self.exprs[name], self.texts[name] = expr, said
-            self._names[said] = Ref(name)
+            self._names[said] = self.reserve()
+            self.define(self._names[said], expr)
         return self._names[said]
+
+    def reserve(self) -> Ref:
+        """Return a name for a rule that refers to itself; `define` must follow."""
+        self._reserved += 1
+        if self._reserved > _MAX_RULES:
+            raise TooManyRulesError
+        return Ref(f"r{self._reserved - 1}")
+
+    def define(self, ref: Ref, expr: Expr) -> None:
+        """Set the expression of a reserved name."""
+        self.exprs[ref.name], self.texts[ref.name] = expr, text(expr)

@@ -25,10 +25,10 @@ _URI = r"A-Za-z0-9._~!$&'()*+,;=:@\-"
 
 
 def _uri(chars: str) -> str:
-    """Scheme, authority and path or a path alone, query and fragment; long parts are flat."""
+    """Return scheme, authority and path or a path alone, query and fragment."""
     more = rf"([{chars}/?]|%{_HEX}{{2}})*"
     return (
-        rf"^[A-Za-z][A-Za-z0-9+.-]{{0,31}}:(//[{chars}]{{0,127}}([/?]{more})?|[{chars}]{more})"
+        rf"^[A-Za-z][A-Za-z0-9+.-]{{0,19}}:(//[{chars}]*([/?]{more})?|[{chars}]{more})"
         rf"(#{more})?$"
     )
 

@@ -3,7 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ragkit.grammar.ebnf.expression import NOTHING, Expr, Lit, alt, rep, seq
+from ragkit.grammar.ebnf.expression import (
+    NOTHING,
+    UNBOUNDED,
+    Expr,
+    Lit,
+    Ref,
+    alt,
+    less,
+    rep,
+    seq,
+)
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.limits import Limits
@@ -105,13 +115,13 @@ class ArrayWriter:
 
     def _tail(self, index: int) -> Expr | None:
         """Build the items from this index on, each after a comma unless it is the first."""
-        lo, hi = max(self.shape.lo - index, 0), self.shape.hi - index
+        lo, hi = max(self.shape.lo - index, 0), less(self.shape.hi, index)
         if hi <= 0:
             return NOTHING if lo == 0 else None
         item = self.build(self.shape.items)
         if index:
             return rep(seq(Lit(","), item), lo, hi)
-        more = seq(item, rep(seq(Lit(","), item), max(lo - 1, 0), hi - 1))
+        more = seq(item, rep(seq(Lit(","), item), max(lo - 1, 0), less(hi, 1)))
         return alt([NOTHING if lo == 0 else None, more])
 
     def _containing(self) -> Expr | None:
@@ -120,36 +130,7 @@ class ArrayWriter:
         if others:
             self.note("contains", "another contains in the same array is decoded")
         no = self.source.make(**{"not": pointer}) if most is not None else None
-        known: dict[tuple[int, int], Expr | None] = {}
-        for index in range(self.shape.hi, -1, -1):
-            node = self.shape.prefix[index] if index < len(self.shape.prefix) else self.shape.items
-            for count in range(min(index, self._cap(least, most)), -1, -1):
-                known[index, count] = self._counted(known, (index, count), node, (pointer, no))
-        return known[0, 0]
-
-    def _cap(self, least: int, most: int | None) -> int:
-        return least if most is None else most + 1
-
-    def _counted(
-        self,
-        known: dict[tuple[int, int], Expr | None],
-        at: tuple[int, int],
-        node: Node,
-        marks: tuple[str, str | None],
-    ) -> Expr | None:
-        (index, count), (yes, no) = at, marks
-        _, least, most = self.shape.contains[0]
-        if most is not None and count > most:
-            return None
-        end = NOTHING if index >= self.shape.lo and count >= least else None
-        if index >= self.shape.hi:
-            return end
-        comma = Lit(",") if index else NOTHING
-        more = min(count + 1, self._cap(least, most))
-        hit = seq(comma, self.build((*node, yes)), known[index + 1, more])
-        other = self.build((*node, no) if no else node)
-        found = alt([end, hit, seq(comma, other, known[index + 1, count])])
-        return None if found is None else self.rules.add(found)
+        return _Counting(self, (pointer, no), least, most).expr()
 
     def _distinct(self) -> Expr | None:
         """Build items of one finite set: in any order if few, else in the schema's order."""
@@ -159,24 +140,113 @@ class ArrayWriter:
         if values is None:
             return None
         texts = tuple(dict.fromkeys(map(json_text, values)))
-        known: dict[tuple[tuple[str, ...], int], Expr | None] = {}
-        return self._pick(texts, 0, known)
+        if len(texts) <= _MAX_PERMUTED:
+            return self._any_order(texts, 0, {})
+        return self._in_order(texts)
 
-    def _pick(
+    def _any_order(
         self,
         left: tuple[str, ...],
         taken: int,
-        known: dict[tuple[tuple[str, ...], int], Expr | None],
+        known: dict[tuple[str, ...], Expr | None],
     ) -> Expr | None:
-        if (left, taken) in known:
-            return known[left, taken]
+        if left in known:
+            return known[left]
         options: list[Expr | None] = [NOTHING if taken >= self.shape.lo else None]
-        if taken < self.shape.hi:
-            any_order = len(left) + taken <= _MAX_PERMUTED
-            for index, text in enumerate(left):
-                rest = (*left[:index], *left[index + 1 :]) if any_order else left[index + 1 :]
-                comma = Lit(",") if taken else NOTHING
-                options.append(seq(comma, Lit(text), self._pick(rest, taken + 1, known)))
-        found = alt(options)
-        known[left, taken] = found if found is None else self.rules.add(found)
-        return known[left, taken]
+        for index, text in enumerate(left if taken < self.shape.hi else ()):
+            rest = (*left[:index], *left[index + 1 :])
+            comma = Lit(",") if taken else NOTHING
+            options.append(seq(comma, Lit(text), self._any_order(rest, taken + 1, known)))
+        known[left] = self.named(alt(options))
+        return known[left]
+
+    def _in_order(self, texts: tuple[str, ...]) -> Expr | None:
+        """Build the texts in their order; what is counted is only what the bounds ask for."""
+        lo, hi = self.shape.lo, min(self.shape.hi, len(texts))
+        cap = hi if hi < len(texts) else max(lo, 1)
+        after = [NOTHING if count >= lo else None for count in range(cap + 1)]
+        rows: list[Expr | None] = list(after)
+        for text in reversed(texts):
+            rows = [
+                self.named(alt([self._taken(text, rows, count, hi), rows[count]]))
+                for count in range(cap + 1)
+            ]
+        return rows[0]
+
+    def _taken(self, text: str, rows: list[Expr | None], count: int, hi: int) -> Expr | None:
+        more = min(count + 1, len(rows) - 1)
+        if count >= hi:
+            return None
+        return seq(Lit(",") if count else NOTHING, Lit(text), rows[more])
+
+    def named(self, expr: Expr | None) -> Expr | None:
+        """Make the expression a rule of its own."""
+        return expr if expr is None or isinstance(expr, Ref | Lit) else self.rules.add(expr)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    """Writes arrays that count the items of `contains`.
+
+    `marks` are the nodes of items that count and, where there is a greatest number, of others.
+    """
+
+    array: ArrayWriter
+    marks: tuple[str, str | None]
+    least: int
+    most: int | None
+
+    def expr(self) -> Expr | None:
+        """Build the items from the last to the first."""
+        shape = self.array.shape
+        is_open = shape.hi >= UNBOUNDED
+        size = max(shape.lo, len(shape.prefix), 1) if is_open else shape.hi
+        row = self._loops(size) if is_open else self._row(size, None)
+        for index in range(size - 1, -1, -1):
+            row = self._row(index, row)
+        return row[0]
+
+    @property
+    def _cap(self) -> int:
+        """The count at which items stop being counted."""
+        return self.least if self.most is None else max(self.least, self.most)
+
+    def _row(self, index: int, after: list[Expr | None] | None) -> list[Expr | None]:
+        """Build what may follow `index` items, by the number of counted ones among them."""
+        return [
+            self.array.named(alt([self._end(index, count), *self._more(index, count, after)]))
+            for count in range(self._cap + 1)
+        ]
+
+    def _end(self, index: int, count: int) -> Expr | None:
+        return NOTHING if index >= self.array.shape.lo and count >= self.least else None
+
+    def _more(
+        self, index: int, count: int, after: list[Expr | None] | None
+    ) -> tuple[Expr | None, Expr | None]:
+        if after is None:
+            return None, None
+        array, (yes, no) = self.array, self.marks
+        node = array.shape.prefix[index] if index < len(array.shape.prefix) else array.shape.items
+        comma = Lit(",") if index else NOTHING
+        full = self.most is not None and count >= self.most
+        hit = (
+            None
+            if full
+            else seq(comma, array.build((*node, yes)), after[min(count + 1, self._cap)])
+        )
+        other = array.build((*node, no) if no else node)
+        return hit, seq(comma, other, after[count])
+
+    def _loops(self, size: int) -> list[Expr | None]:
+        """Build the rest of an array without a greatest number, from the highest count down."""
+        found: list[Expr | None] = [None] * (self._cap + 1)
+        for count in range(self._cap, -1, -1):
+            loop = self.array.rules.reserve()
+            after = [*found[:count], loop, *found[count + 1 :]]
+            hit, other = self._more(size, count, after)
+            end = self._end(size, count)
+            if end is not None or (hit is not None and count < self._cap):
+                self.array.rules.define(loop, alt([end, hit, other]) or NOTHING)
+                found[count] = loop
+        return found

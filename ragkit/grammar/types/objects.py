@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ragkit.core.errors import InputError
-from ragkit.grammar.ebnf.expression import NOTHING, Expr, Lit, Ref, alt, rep, seq
+from ragkit.grammar.ebnf.expression import NOTHING, Expr, Lit, Ref, alt, less, rep, seq
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.limits import Limits
@@ -204,7 +204,7 @@ class ObjectWriter:
             return NOTHING if lo == 0 else None
         if count:
             return rep(seq(Lit(","), self._free), lo, most)
-        more = seq(self._free, rep(seq(Lit(","), self._free), max(lo - 1, 0), most - 1))
+        more = seq(self._free, rep(seq(Lit(","), self._free), max(lo - 1, 0), less(most, 1)))
         return alt([NOTHING if lo == 0 else None, more])
 
 

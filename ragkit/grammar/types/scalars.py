@@ -6,8 +6,8 @@ from fractions import Fraction
 from math import lcm
 from typing import Any
 
-from ragkit.grammar.ebnf.expression import Expr, Lit, alt
-from ragkit.grammar.ebnf.pattern import UNBOUNDED, Constraint, UnsupportedPatternError, constraints
+from ragkit.grammar.ebnf.expression import UNBOUNDED, Expr, Lit, alt
+from ragkit.grammar.ebnf.pattern import Constraint, UnsupportedPatternError, constraints
 from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.schema.document import Keywords, UnsupportedSchemaError
