@@ -38,12 +38,13 @@ class Process:
         self.reader = threading.Thread(target=self.process.stderr.read, daemon=True)
         self.reader.start()
 
-    def stop(self) -> int:
-        """Ask it to stop, and return its exit status."""
+    def stop(self) -> bool:
+        """Ask it to stop, and return whether it did so by itself."""
         self.process.send_signal(signal.SIGTERM)
         with self.process:
             self.reader.join()
-            return self.process.wait(timeout=60)
+            # uvicorn ends by the signal that it was sent, once everything is closed.
+            return self.process.wait(timeout=60) in (0, -signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def serving(folder: Path, key: str) -> Iterator[Process]:
     """A server that asks for the key."""
     process = Process(folder)
     yield process
-    assert process.stop() == 0
+    assert process.stop()
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +149,11 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(
         time.sleep(0.05)
 
 
-def test_a_stream_ends_properly_when_the_server_is_stopped(folder: Path, key: str) -> None:
+def test_a_server_that_is_asked_to_stop_ends_by_itself(folder: Path) -> None:
     process = Process(folder, "--data", "elsewhere")
     job = httpx.get(f"{process.url}/v1/jobs")
     assert job.json()["data"] == []
-    assert process.stop() == 0
+    assert process.stop()
 
 
 def test_another_address_than_this_machine_needs_keys(tmp_path: Path) -> None:
