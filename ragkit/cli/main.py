@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from ragkit.cli import console, evaluation, training
+from ragkit.cli.chat import chat
 from ragkit.cli.doctor import examine
 from ragkit.cli.options import (
     Config,
@@ -55,6 +56,7 @@ Transform = Annotated[
 app.add_typer(evaluation.app, name="eval")
 app.add_typer(training.app, name="train")
 app.add_typer(keys_app, name="keys")
+app.command()(chat)
 app.command()(serve)
 app.command()(mcp)
 app.command()(ui)
