@@ -36,6 +36,11 @@ class RAG:
         """Configure the parts; see `PartOptions`."""
         self.asynchronous = AsyncRAG(settings, **parts)
 
+    @property
+    def settings(self) -> Settings:
+        """The settings, with the names and settings of parts that were passed."""
+        return self.asynchronous.settings
+
     ingest = _sync(AsyncRAG.ingest)
     search = _sync(AsyncRAG.search)
     context = _sync(AsyncRAG.context)

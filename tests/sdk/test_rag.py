@@ -1,12 +1,13 @@
 import asyncio
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ragkit import RAG, AsyncRAG, ConfigError, Settings
+from ragkit import RAG, AsyncRAG, ConfigError, InputError, Settings
 from ragkit.core.protocols import LLM, Embedder
-from ragkit.core.settings import AnswerSettings, LLMSettings, RetrievalSettings
+from ragkit.core.settings import AnswerSettings, IndexSettings, LLMSettings, RetrievalSettings
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import ScriptedLLM
 
@@ -165,3 +166,84 @@ def test_settings_are_taken_as_given() -> None:
     with RAG(Settings(tenant="mine"), index=":memory:", embedder=HashEmbedder()) as rag:
         rag.ingest("docs")
         assert rag.documents()[0].tenant == "mine"
+
+
+VOLGA_AND_ALPS = {
+    "volga": "The longest river of Europe is the Volga.",
+    "alps": "The highest mountain of the Alps is Mont Blanc.",
+}
+
+
+@pytest.fixture(name="small")
+def _small() -> Iterator[RAG]:
+    with RAG(index=":memory:", embedder=HashEmbedder(dimensions=64)) as rag:
+        rag.ingest(VOLGA_AND_ALPS.items())
+        yield rag
+
+
+def test_deleting_takes_one_uri_or_several_and_returns_their_number(small: RAG) -> None:
+    assert small.delete("nothing/like/this") == 0
+    assert small.delete("volga") == 1
+    assert [record.uri for record in small.documents()] == ["alps"]
+    small.ingest(VOLGA_AND_ALPS.items())
+    assert small.delete(["alps", "volga", "unknown"]) == 2
+    assert small.documents() == []
+
+
+def test_an_empty_tenant_is_no_name_for_the_default_one(small: RAG) -> None:
+    for call in (small.documents, small.stats):
+        with pytest.raises(InputError, match="tenant '' is no name"):
+            call(tenant="")
+    with pytest.raises(InputError, match="tenant '' is no name"):
+        small.delete("volga", tenant="")
+    with pytest.raises(InputError, match="tenant '' is no name"):
+        small.search("river", tenant="")
+    with pytest.raises(InputError, match="tenant '' is no name"):
+        small.ingest(("x", "text"), tenant="")
+    assert len(small.documents()) == 2
+
+
+def test_the_statistics_count_a_tenants_documents_and_chunks(small: RAG) -> None:
+    small.ingest(("secret", "A secret river."), tenant="other")
+    stats = small.stats()
+    assert (stats.tenant, stats.documents, stats.chunks) == ("default", 2, 2)
+    assert (stats.location, stats.identity.dimensions) == (":memory:", 64)
+    assert small.stats(tenant="other").documents == 1
+    assert "uri" in stats.fields
+
+
+def test_the_chunks_of_a_document_come_in_reading_order(small: RAG) -> None:
+    text = "\n\n".join(f"Paragraph {number} is about a river." for number in range(200))
+    small.ingest(("long", text))
+    chunks = small.chunks("long")
+    assert len(chunks) > 2
+    assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
+    assert "".join(chunk.text for chunk in chunks) == text
+    assert small.chunks("unknown") == []
+    assert small.chunks("long", tenant="other") == []
+
+
+def test_an_answer_is_streamed_without_await() -> None:
+    llm = ScriptedLLM([VOLGA])
+    with RAG(GENERATIVE, index=":memory:", embedder=HashEmbedder(dimensions=64), llm=llm) as rag:
+        rag.ingest(VOLGA_AND_ALPS.items())
+        deltas = list(rag.ask_stream("What is the longest river?"))
+    assert len(deltas) > 2
+    assert "".join(delta.text for delta in deltas) == "It is the Volga."
+    assert deltas[-1].answer is not None
+
+
+def test_a_citation_carries_title_headings_page_and_metadata() -> None:
+    settings = Settings(
+        index=IndexSettings(fields={"year": "integer"}),
+        answer=AnswerSettings(mode="extractive", threshold=0.0),
+    )
+    with RAG(settings, index=":memory:", embedder=HashEmbedder(dimensions=64)) as rag:
+        rag.ingest("docs", metadata={"year": 2020})
+        answer = rag.ask("longest river", where={"year": 2020})
+        passage = rag.context("longest river", where={"year": 2020})[0]
+    citation = answer.citations[0]
+    assert (citation.uri, citation.title, citation.page) == ("docs/river.md", "Rivers", None)
+    assert citation.heading_path == ("Rivers",)
+    assert citation.metadata["year"] == 2020
+    assert (passage.heading_path, passage.metadata["year"]) == (("Rivers",), 2020)
