@@ -90,9 +90,7 @@ def embedder_graph(tensors: Mapping[str, Any], *, start: int) -> onnx.ModelProto
     masked = graph.add("Mul", states, column, domain="")
     total = graph.add("ReduceSum", masked, "token_axis", domain="", keepdims=0)
     # The mean over tokens differs from the sum by a factor only, which the norm removes.
-    graph.nodes.append(
-        helper.make_node("LpNormalization", [total], ["embeddings"], axis=-1, p=2)
-    )
+    graph.nodes.append(helper.make_node("LpNormalization", [total], ["embeddings"], axis=-1, p=2))
     return _model(graph, tensors, start=start)
 
 

@@ -4,22 +4,28 @@ from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Embedder, Reranker
 from ragkit.core.settings import EmbedderSettings, RerankerSettings
 from ragkit.models.cross_encoder import PACKAGED_READER, packaged_cross_encoder
-from ragkit.models.embedding import SentenceTransformerEmbedder
+from ragkit.models.embedding import ModelEmbedder
+from ragkit.models.minilm import MiniLMEncoder
+from ragkit.models.packaged import packaged_model
 from ragkit.models.reranking import CrossEncoderReranker, PackagedReranker
+from ragkit.models.sentence_transformer import SentenceTransformerEncoder
 
 
 def build_embedder(settings: EmbedderSettings) -> Embedder:
     """Build the embedder of the settings; its model is loaded on first use.
 
     Raises:
-        ConfigError: The provider is unknown.
+        ConfigError: The provider, or the packaged model, is unknown.
     """
-    if settings.model.partition(":")[0] not in {"packaged", "sentence-transformers"}:
-        raise ConfigError(
-            f"Unknown embedder {settings.model!r}. Fix: write 'packaged:all-minilm-l6-v2' or "
-            "'sentence-transformers:<folder or hub name>'."
-        )
-    return SentenceTransformerEmbedder(settings)
+    provider, _, name = settings.model.partition(":")
+    if provider == "packaged" and packaged_model(name):
+        return ModelEmbedder(settings, MiniLMEncoder(settings))
+    if provider == "sentence-transformers" and name:
+        return ModelEmbedder(settings, SentenceTransformerEncoder(name, settings))
+    raise ConfigError(
+        f"Unknown embedder {settings.model!r}. Fix: write 'packaged:all-minilm-l6-v2' or "
+        "'sentence-transformers:<folder or hub name>'."
+    )
 
 
 def build_reranker(settings: RerankerSettings) -> Reranker | None:

@@ -47,6 +47,10 @@ ROTATIONS = {
         sha256="0bfead8ebadf7156a81566320a0265cf5724c9af2c1435d0c6dbe66d61b2b43e",
     )
 }
+MINILM_GRAPH = PackagedWeights(
+    file="all-minilm-l6-v2.onnx",
+    sha256="78c46b867a366a1b25c3866b14630b54724b7061b6e5d48cfd571a3e26b31ff9",
+)
 CROSS_ENCODER = PackagedWeights(
     file="minilm-reader.onnx",
     sha256="78c13afdefaceface63e2eb97d2b4b83420f96cc4d328c2edbee8ceaa727f4f7",

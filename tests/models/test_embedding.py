@@ -1,77 +1,79 @@
-"""The embedders of sentence-transformers and of the package keep the contract."""
+"""`ModelEmbedder` over an encoder without a model."""
 
-import functools
-import logging
-from pathlib import Path
+import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from ragkit.core.errors import ProviderError
+from ragkit.core.errors import ConfigError
 from ragkit.core.settings import EmbedderSettings
-from ragkit.models import packaged
-from ragkit.models.build import build_embedder
-from ragkit.models.embedding import SentenceTransformerEmbedder
-from ragkit.testing import EmbedderContract
+from ragkit.core.types import FloatArray
+from ragkit.models.embedding import ModelEmbedder, ModelFacts, task_prompts
+from ragkit.testing.embedder import WordTokenizer
 
 
-@functools.cache
-def packaged_embedder(
-    dimensions: int | None, query_prompt: str, passage_prompt: str
-) -> SentenceTransformerEmbedder:
-    """One model for all tests: each takes a second to load."""
-    settings = EmbedderSettings(
-        dimensions=dimensions, query_prompt=query_prompt, passage_prompt=passage_prompt
-    )
-    return SentenceTransformerEmbedder(settings)
+class LengthEncoder:
+    """Encodes a text by its length, and records the threads that it is called in."""
 
+    def __init__(self, settings: EmbedderSettings) -> None:
+        self.settings = settings
+        self.threads: set[threading.Thread] = set()
 
-class TestPackagedModel(EmbedderContract):
-    prefix_dimensions = 64
-
-    def make_embedder(
-        self, *, dimensions: int | None = None, query_prompt: str = "", passage_prompt: str = ""
-    ) -> SentenceTransformerEmbedder:
-        return packaged_embedder(dimensions, query_prompt, passage_prompt)
-
-    async def test_meaning_brings_texts_together_that_share_no_word(self) -> None:
-        model = self.make_embedder()
-        query = (await model.embed(["feline pets"], task="query"))[0]
-        scores = await model.embed(["Cats at home.", "The stock exchange closed."]) @ query
-        assert scores[0] > scores[1] + 0.2
-
-    def test_facts_are_known_without_loading_the_model(self) -> None:
-        model = SentenceTransformerEmbedder(EmbedderSettings())
-        assert model.dimensions == 384
-        assert model.identity[0] == "all-minilm-l6-v2"
-        assert model.tokenizer.max_tokens == 254
-        assert "_model" not in vars(model)
-
-
-async def test_arithmetic_in_bfloat16_is_close_to_float32() -> None:
-    texts = ["The wolf hunts in packs at night.", "Interest rates rose."]
-    vectors = [
-        await SentenceTransformerEmbedder(EmbedderSettings(dtype=dtype)).embed(texts)
-        for dtype in ("float32", "bfloat16")
-    ]
-    assert ((vectors[0] * vectors[1]).sum(axis=1) > 0.995).all()
-
-
-async def test_the_same_model_by_its_folder(caplog: pytest.LogCaptureFixture) -> None:
-    folder = packaged.packaged_folder()
-    settings = EmbedderSettings(model=f"sentence-transformers:{folder}", dtype="float32")
-    model = build_embedder(settings)
-    assert model.dimensions == 384
-    assert model.identity == (str(folder), packaged.MINILM.sha256[:16])
-    assert model.tokenizer.max_tokens == 254
-    ours = SentenceTransformerEmbedder(EmbedderSettings(dtype="float32", rotation=None))
-    with caplog.at_level(logging.WARNING):
-        np.testing.assert_allclose(
-            await model.embed(["wolf"]), await ours.embed(["wolf"]), atol=1e-5
+    def facts(self) -> ModelFacts:
+        self.threads.add(threading.current_thread())
+        return ModelFacts(
+            name="length",
+            revision="1",
+            dimensions=4,
+            prompts=task_prompts(self.settings, {"query": "Q: ", "document": "D: "}),
+            tokenizer=WordTokenizer(max_tokens=3),
         )
 
+    def encode(self, texts: Sequence[str], *, prompt: str) -> FloatArray:
+        self.threads.add(threading.current_thread())
+        angles = np.array([len(prompt + text) for text in texts], dtype=np.float32)
+        zeros = np.zeros_like(angles)
+        return np.stack([np.cos(angles), np.sin(angles), zeros, zeros], axis=1)
 
-async def test_a_folder_without_a_model_is_named_with_the_setting(tmp_path: Path) -> None:
-    model = build_embedder(EmbedderSettings(model=f"sentence-transformers:{tmp_path}"))
-    with pytest.raises(ProviderError, match=rf"'{tmp_path}' cannot be loaded.*embedder.model"):
-        await model.embed(["wolf"])
+
+def made(**settings: object) -> tuple[ModelEmbedder, LengthEncoder]:
+    chosen = EmbedderSettings.model_validate({"model": "sentence-transformers:x", **settings})
+    encoder = LengthEncoder(chosen)
+    return ModelEmbedder(chosen, encoder), encoder
+
+
+async def test_the_model_is_loaded_and_run_outside_of_the_event_loop() -> None:
+    embedder, encoder = made()
+    await embedder.embed([])
+    await embedder.embed(["wolf"])
+    assert encoder.threads
+    assert threading.main_thread() not in encoder.threads
+
+
+async def test_each_task_has_the_model_s_prompt_unless_the_settings_give_one() -> None:
+    embedder, _ = made()
+    assert embedder.prompts == {"query": "Q: ", "passage": "D: "}
+    own, _ = made(query_prompt="", passage_prompt="passage: ")
+    assert own.prompts == {"query": "", "passage": "passage: "}
+    bare, with_prompt = await own.embed(["abc"], task="query"), await embedder.embed(["abc"])
+    np.testing.assert_allclose(bare[0, 0], np.cos(3), atol=1e-6)
+    np.testing.assert_allclose(with_prompt[0, 0], np.cos(6), atol=1e-6)
+
+
+async def test_a_prefix_has_unit_length() -> None:
+    embedder, _ = made(dimensions=1)
+    assert embedder.dimensions == 1
+    np.testing.assert_allclose(np.abs(await embedder.embed(["a", "bb"])), 1, atol=1e-6)
+
+
+def test_more_dimensions_than_the_model_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"embedder\.dimensions is 5, but 'length' has 4"):
+        _ = made(dimensions=5)[0].identity
+
+
+async def test_a_text_that_is_cut_is_reported() -> None:
+    cut: list[tuple[int, int]] = []
+    embedder, _ = made()
+    await embedder.embed(["a b c", "a b c d"], on_truncated=lambda at, n: cut.append((at, n)))
+    assert cut == [(1, 4)]

@@ -8,7 +8,7 @@ import pytest
 from ragkit import ConfigError, InputError
 from ragkit.core.settings import EmbedderSettings
 from ragkit.core.types import FloatArray
-from ragkit.models.embedding import SentenceTransformerEmbedder
+from ragkit.models.build import build_embedder
 from ragkit.models.matryoshka import Texts, fit_rotation, load_rotation, principal_rotation
 
 SIZE = 48
@@ -93,21 +93,21 @@ def test_a_file_that_holds_no_rotation_is_refused(tmp_path: Path, texts: Texts) 
 
 async def test_the_packaged_model_is_rotated_and_keeps_its_similarities() -> None:
     sentences = ["Cats at home.", "Feline pets.", "The stock exchange closed.", "Shares fell."]
-    plain = SentenceTransformerEmbedder(EmbedderSettings(rotation=None))
-    rotated = SentenceTransformerEmbedder(EmbedderSettings())
+    plain = build_embedder(EmbedderSettings(rotation=None))
+    rotated = build_embedder(EmbedderSettings())
     before, after = await plain.embed(sentences), await rotated.embed(sentences)
     assert np.allclose(before @ before.T, after @ after.T, atol=1e-4)
     assert not np.allclose(before, after, atol=1e-2)
     assert plain.identity != rotated.identity
     for none in ("none", ""):
-        named = SentenceTransformerEmbedder(EmbedderSettings(rotation=none))
+        named = build_embedder(EmbedderSettings(rotation=none))
         assert named.identity == plain.identity
 
 
 async def test_a_rotation_of_one_s_own_is_used(tmp_path: Path) -> None:
     file = tmp_path / "rotation.npy"
     np.save(file, np.eye(384, dtype=np.float32)[::-1])
-    plain = SentenceTransformerEmbedder(EmbedderSettings(rotation=None))
-    own = SentenceTransformerEmbedder(EmbedderSettings(rotation=str(file)))
+    plain = build_embedder(EmbedderSettings(rotation=None))
+    own = build_embedder(EmbedderSettings(rotation=str(file)))
     before, after = await plain.embed(["Cats."]), await own.embed(["Cats."])
     assert np.allclose(before[:, ::-1], after, atol=1e-5)

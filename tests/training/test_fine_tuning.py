@@ -6,7 +6,7 @@ import pytest
 
 from ragkit import InputError, Settings
 from ragkit.core.settings import EmbedderSettings
-from ragkit.models.embedding import SentenceTransformerEmbedder
+from ragkit.models.build import build_embedder
 from ragkit.models.packaged import packaged_folder
 from ragkit.training.fine_tuning import FineTuning, train_embedder
 
@@ -37,8 +37,8 @@ async def test_an_embedder_is_trained_and_can_be_used(
     assert train_embedder(settings, pairs, out, FineTuning(epochs=2, batch_size=4, rate=1e-3)) == 8
     tuned = before.model_copy(update={"model": f"sentence-transformers:{out}"})
     texts = ["What is number 3?", "It is 3."]
-    old = await SentenceTransformerEmbedder(before).embed(texts)
-    new = await SentenceTransformerEmbedder(tuned).embed(texts)
+    old = await build_embedder(before).embed(texts)
+    new = await build_embedder(tuned).embed(texts)
     assert new.shape == (2, 64)
     assert not np.allclose(old, new, atol=1e-3)
 

@@ -1,0 +1,143 @@
+"""`SentenceTransformerEncoder`: a sentence-transformers model of any folder or hub name."""
+
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from ragkit.core.errors import ConfigError, MissingExtraError, ProviderError
+from ragkit.core.settings import EmbedderSettings
+from ragkit.core.types import FloatArray
+from ragkit.models.embedding import ModelFacts, task_prompts
+from ragkit.models.packaged import file_sha256
+from ragkit.models.tokens import ModelTokenizer
+
+_WEIGHTS = ("*.safetensors", "*.bin", "*.onnx")
+
+
+class _SentenceTransformer(Protocol):
+    """The used part of a `SentenceTransformer`, whose signature is only partly typed."""
+
+    prompts: dict[str, str]
+    max_seq_length: int | None
+    tokenizer: Any  # a tokenizer of transformers, which has no types
+    device: Any  # a torch device, untyped until torch is imported
+
+    def __getitem__(self, index: int, /) -> Any: ...  # a torch module: its attributes are untyped
+
+    def get_embedding_dimension(self) -> int | None: ...
+
+    def encode(
+        self,
+        inputs: list[str],
+        *,
+        prompt: str | None,
+        batch_size: int,
+        normalize_embeddings: bool,
+        show_progress_bar: bool,
+    ) -> FloatArray: ...
+
+
+class SentenceTransformerEncoder:
+    """A sentence-transformers model, loaded on first use; one forward pass at a time."""
+
+    def __init__(self, name: str, settings: EmbedderSettings) -> None:
+        """Choose the model: a folder or a hub name."""
+        self._name = name
+        self._settings = settings
+        # Two passes at a time would share the same cores and be slower together.
+        self._lock = threading.RLock()
+
+    def facts(self) -> ModelFacts:
+        """Load the model and return its facts.
+
+        Raises:
+            ConfigError: The model has no known dimensions or token limit.
+            ProviderError: The model cannot be loaded.
+        """
+        model = self._loaded()
+        prompts = task_prompts(self._settings, model.prompts)
+        dimensions = model.get_embedding_dimension()
+        if dimensions is None or not model.max_seq_length or not hasattr(model[0], "auto_model"):
+            raise ConfigError(
+                f"The model {self._name!r} is not a transformer with known dimensions and a token "
+                "limit. Fix: set embedder.model to another one."
+            )
+        return ModelFacts(
+            name=self._name,
+            revision=_revision(model),
+            dimensions=dimensions,
+            prompts=prompts,
+            tokenizer=ModelTokenizer(
+                model.tokenizer.backend_tokenizer,
+                model_max_tokens=model.max_seq_length,
+                prompt=prompts["passage"],
+            ),
+        )
+
+    def encode(self, texts: Sequence[str], *, prompt: str) -> FloatArray:
+        """See `Encoder.encode`."""
+        with self._lock, self._arithmetic():
+            vectors = self._model.encode(
+                list(texts),
+                prompt=prompt,  # not None, which would mean the model's default
+                batch_size=self._settings.batch_size,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def _loaded(self) -> _SentenceTransformer:
+        with self._lock:  # two threads would load the model twice
+            return self._model
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        import torch
+
+        dtype, device = self._settings.dtype, self._model.device.type
+        if dtype == "auto":
+            dtype = "bfloat16" if _has_bfloat16(device) else "float32"
+        if dtype == "float32":
+            return nullcontext()
+        return torch.autocast(device, dtype=torch.bfloat16)
+
+    @cached_property
+    def _model(self) -> _SentenceTransformer:
+        try:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
+        except ImportError as error:
+            raise MissingExtraError("sentence-transformers", extra="local") from error
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' own
+        try:
+            model = SentenceTransformer(self._name, device=self._settings.device)
+        except (OSError, ValueError) as error:
+            raise ProviderError(
+                f"The embedding model {self._name!r} cannot be loaded: {error}. "
+                "Fix: set embedder.model to 'sentence-transformers:<folder or hub name>'.",
+                provider="sentence-transformers",
+            ) from error
+        return cast("_SentenceTransformer", model)
+
+
+def _revision(model: _SentenceTransformer) -> str:
+    """Return the hash of a local folder's weights, or the commit of a hub model."""
+    config = model[0].auto_model.config
+    folder = Path(str(config.name_or_path))
+    if folder.is_dir():
+        files = sorted(path for pattern in _WEIGHTS for path in folder.rglob(pattern))
+        return "-".join(file_sha256(path)[:16] for path in files)
+    return str(getattr(config, "_commit_hash", None) or "unknown")
+
+
+def _has_bfloat16(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
