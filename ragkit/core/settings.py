@@ -142,11 +142,12 @@ class AnswerSettings(_Section):
 
     `mode` is `snippet` (the sentences, steps or code that answer, with a short answer marked in
     them), `reader` (a short span), `extractive` (sentences) or `generative`, which takes the model
-    of `llm.model`. `threshold` is the confidence, 0 to 1, below which the first three abstain.
+    of `llm.model`. `threshold` is the confidence, 0 to 1, below which the first three abstain; None
+    is the answerer's own (docs/answering.md).
     """
 
     mode: Literal["snippet", "reader", "extractive", "generative"] = "reader"
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     max_quotes: Positive = 3
 
 

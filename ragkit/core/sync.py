@@ -1,7 +1,7 @@
 """The synchronous face of the asynchronous core: one background loop for the whole process."""
 
 import asyncio
-import functools
+import os
 import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -12,14 +12,29 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-@functools.cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="ragkit-loop", daemon=True).start()
-    return loop
+class _BackgroundLoop:
+    """The process's event loop, in a thread that starts on first use."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start again on the next use: a forked child has neither the thread nor its locks."""
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def get(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                start = self._loop.run_forever
+                threading.Thread(target=start, name="ragkit-loop", daemon=True).start()
+            return self._loop
 
 
-_start = threading.Lock()
+_background = _BackgroundLoop()
+os.register_at_fork(after_in_child=_background.forget)
 
 
 def run_sync(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -67,8 +82,7 @@ def iterate_sync(job: Callable[[], AsyncGenerator[T]]) -> Generator[T]:
 
 
 def _submit(job: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-    with _start:
-        loop = _loop()
+    loop = _background.get()
     if _running_loop() is loop:
         raise RuntimeError("The synchronous API was called from ragkit's own loop: await instead.")
     return asyncio.run_coroutine_threadsafe(job(), loop)

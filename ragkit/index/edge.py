@@ -3,10 +3,7 @@
 import asyncio
 import logging
 import shutil
-import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -25,33 +22,25 @@ from ragkit.core.types import (
     Quantization,
     chunk_id,
 )
-from ragkit.index import edge_folder, layout, validation
-from ragkit.index.changes import Change, by_tenant, read_change
+from ragkit.index import edge_folder, edge_reads, layout, validation
 from ragkit.index.edge_points import (
     DIALECT,
     Condition,
     among,
-    change_point,
-    chunk_points,
     equals,
     leg_requests,
     of_kind,
-    of_versions,
-    record_point,
     vectors_config,
 )
 from ragkit.index.edge_store import EdgeStore
+from ragkit.index.edge_writer import EdgeWriter
 from ragkit.index.filter_translation import translate
 from ragkit.index.visibility import MAX_ATTEMPTS, FoundVersion, found_versions, obsolete, uris_of
 from ragkit.index.visibility import without as legs_without
 
 logger = logging.getLogger(__name__)
 
-_EVERYTHING = 10**9
 _FETCHED_AT_ONCE = 64
-_UPSERT_POINTS = 500
-_LEASE_S = 10**9
-"""The folder's lock is the lease: a change that is found when it is taken was abandoned."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,11 +60,7 @@ class EdgeIndex:
         """Name an index that is there; use `EdgeIndex.open`."""
         self._path = path
         self._identity, self._fields = identity, dict(fields)
-        # Grows only, and before a tenant's first point is stored.
-        self._tenants: set[str] = set()
-        self._write_lock = threading.Lock()
-        self._writes_begun = self._writes_ended = 0
-        self._unfinished = False
+        self._writer = EdgeWriter(path, identity)
         self._store = EdgeStore(path, wait_s=wait_s, opened=self._opened)
 
     @classmethod
@@ -122,10 +107,7 @@ class EdgeIndex:
     def _opened(self, shard: qe.EdgeShard) -> None:
         """Read the state that another process may have changed, and finish what a crash left."""
         _, self._fields = edge_folder.open_identity(shard, self._path, self._identity, self._fields)
-        self._tenants = set(_facet(shard, "tenant", None))
-        self._unfinished = bool(self._changes(shard, None))
-        if self._unfinished and shutil.disk_usage(self._path).free >= edge_folder.MIN_FREE_BYTES:
-            self._recover(shard)
+        self._writer.opened(shard)
 
     @property
     def identity(self) -> IndexIdentity:
@@ -156,26 +138,22 @@ class EdgeIndex:
         self, shard: qe.EdgeShard, query: LegQuery, hidden: Mapping[str, None]
     ) -> tuple[Legs, dict[str, FoundVersion]]:
         """Return what the legs find, and the chunks that are not current."""
-        begun, alone = self._writes_begun, self._tenants == {query.tenant}
+        begun, alone = self._writer.begun, self._writer.tenants == {query.tenant}
         legs = self._ranked(shard, query, hidden, alone=alone)
-        if alone and self._tenants != {query.tenant}:
+        if alone and self._writer.tenants != {query.tenant}:
             # Another tenant's first chunks came in meanwhile.
             legs = self._ranked(shard, query, hidden, alone=False)
-        if self._is_settled(since=begun):
+        if self._writer.is_settled(since=begun):
             return legs, {}
         ids = list(dict.fromkeys(item for leg in (legs.dense, legs.bm25) for item, _ in leg))
-        found = found_versions(_payloads(shard, ids, keys=["uri", "version"]))
+        found = found_versions(edge_reads.payloads(shard, ids, keys=["uri", "version"]))
         return legs, self._obsolete(shard, found, query.tenant)
-
-    def _is_settled(self, *, since: int) -> bool:
-        """Return whether no change is under way or left, nor has begun since this count."""
-        return since == self._writes_begun == self._writes_ended and not self._unfinished
 
     def _obsolete(
         self, shard: qe.EdgeShard, found: Mapping[str, FoundVersion], tenant: str
     ) -> dict[str, FoundVersion]:
         ids = {layout.record_id(uri, tenant=tenant): uri for uri in uris_of(found)}
-        payloads = _payloads(shard, list(ids), keys=["version"])
+        payloads = edge_reads.payloads(shard, list(ids), keys=["version"])
         current = {ids[item]: str((load or {})["version"]) for item, load in payloads.items()}
         return obsolete(found, current)
 
@@ -211,9 +189,9 @@ class EdgeIndex:
         return await self._run(self._fetch, ids, tenant)
 
     def _fetch(self, shard: qe.EdgeShard, ids: Sequence[str], tenant: str) -> list[Chunk]:
-        begun = self._writes_begun
-        payloads = _payloads(shard, ids)
-        if not self._is_settled(since=begun):
+        begun = self._writer.begun
+        payloads = edge_reads.payloads(shard, ids)
+        if not self._writer.is_settled(since=begun):
             gone = self._obsolete(shard, found_versions(payloads), tenant)
             payloads = {item: load for item, load in payloads.items() if item not in gone}
         return layout.read_chunks(ids, payloads, tenant=tenant)
@@ -223,7 +201,7 @@ class EdgeIndex:
         return await self._run(self._chunks, validation.check_uris(uris), check_tenant(tenant))
 
     def _chunks(self, shard: qe.EdgeShard, uris: Sequence[str], tenant: str) -> list[Chunk]:
-        records = self._read(shard, uris, tenant)
+        records = edge_reads.records_of(shard, uris, tenant)
         ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
         return self._fetch(shard, ids, tenant)
 
@@ -250,94 +228,17 @@ class EdgeIndex:
         """Return the records of documents: of these uris, of a tenant or of all, of a source."""
         if uris is not None:
             wanted, of_tenant = validation.check_uris(uris), check_tenant(tenant or "")
-            records = await self._run(self._read, wanted, of_tenant)
+            records = await self._run(edge_reads.records_of, wanted, of_tenant)
             return [one for one in records if source is None or one.source == source]
-        return await self._run(self._all_records, check_tenants(tenant), source)
-
-    def _read(self, shard: qe.EdgeShard, uris: Sequence[str], tenant: str) -> list[DocumentRecord]:
-        ids = [layout.record_id(uri, tenant=tenant) for uri in uris]
-        payloads = _payloads(shard, ids)
-        return [layout.read_record(payloads[item]) for item in ids if item in payloads]
-
-    def _all_records(
-        self, shard: qe.EdgeShard, tenant: str | None, source: str | None
-    ) -> list[DocumentRecord]:
-        keys = {} if source is None else {"source": source}
-        points = _scrolled(shard, of_kind("record", tenant=tenant, **keys))
-        return [layout.read_record(point.payload) for point in points]
+        return await self._run(edge_reads.all_records, check_tenants(tenant), source)
 
     async def commit(self, entries: Sequence[Entry]) -> None:
         """Store documents: new chunks, then their records, then the old versions' deletion."""
-        await self._run(self._commit, entries)
-
-    def _commit(self, shard: qe.EdgeShard, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
-        validation.check_entries(entries, self._identity)
-        size = sum(map(_bytes, entries))
-        edge_folder.check_space(self._path, size, for_what=repr(entries[0].record.uri))
-        self._tenants.update(entry.record.tenant for entry in entries)
-        with self._writing(shard):
-            for tenant, group in by_tenant(entries).items():
-                records = [entry.record for entry in group]
-                old = self._read(shard, [record.uri for record in records], tenant)
-                change = Change.of(tenant, written=records, replaced=old, lease_s=_LEASE_S)
-                points = [point for one in group for point in chunk_points(one, self._identity)]
-                self._upsert(shard, [change_point(change), *points])
-                self._upsert(shard, [record_point(record) for record in records])
-                self._end(shard, change)
-
-    @contextmanager
-    def _writing(self, shard: qe.EdgeShard) -> Generator[None]:
-        """Keep other writers of this process out, and let searches know of the change."""
-        with self._write_lock:
-            if self._unfinished:
-                self._recover(shard)
-            self._writes_begun += 1
-            try:
-                yield
-            except BaseException:
-                self._unfinished = True
-                raise
-            finally:
-                self._writes_ended += 1
-
-    def _upsert(self, shard: qe.EdgeShard, points: list[qe.Point]) -> None:
-        for first in range(0, len(points), _UPSERT_POINTS):
-            batch = points[first : first + _UPSERT_POINTS]
-            shard.update(qe.UpdateOperation.upsert_points(batch))
-
-    def _end(self, shard: qe.EdgeShard, change: Change) -> None:
-        """Delete the chunks that a change left, then its note."""
-        left = change.leftovers(self._read(shard, change.uris, change.tenant))
-        if left:
-            self._delete(shard, of_versions(left, tenant=change.tenant))
-        shard.update(qe.UpdateOperation.delete_points([change.id]))
-
-    def _delete(self, shard: qe.EdgeShard, condition: qe.Filter) -> None:
-        shard.update(qe.UpdateOperation.delete_points_by_filter(condition))
-
-    def _changes(self, shard: qe.EdgeShard, tenant: str | None) -> list[Change]:
-        points = _scrolled(shard, of_kind("change", tenant=tenant))
-        return [read_change(str(point.id), point.payload) for point in points]
-
-    def _recover(self, shard: qe.EdgeShard) -> None:
-        for change in self._changes(shard, None):
-            self._end(shard, change)
-        self._unfinished = False
+        await self._run(self._writer.commit, entries)
 
     async def touch(self, records: Sequence[DocumentRecord]) -> None:
         """Overwrite records whose generation is still the stored one; leave the others."""
-        await self._run(self._touch, records)
-
-    def _touch(self, shard: qe.EdgeShard, records: Sequence[DocumentRecord]) -> None:
-        edge_folder.check_space(self._path, 0, for_what="a record")
-        with self._writing(shard):
-            for record in records:
-                for stored in self._read(shard, [record.uri], check_tenant(record.tenant)):
-                    if stored.generation == record.generation:
-                        point = record_point(replace(record, version=stored.version))
-                        self._upsert(shard, [point])
+        await self._run(self._writer.touch, records)
 
     async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> int:
         """Remove documents, their records first, and return the number of those removed."""
@@ -346,31 +247,11 @@ class EdgeIndex:
         )
 
     def _delete_documents(self, shard: qe.EdgeShard, uris: Sequence[str], tenant: str) -> int:
-        return self._discard(shard, self._read(shard, uris, tenant))
+        return self._writer.discard(shard, edge_reads.records_of(shard, uris, tenant))
 
     async def discard(self, records: Sequence[DocumentRecord]) -> int:
         """Remove documents that are still as these records say, and return their number."""
-        return await self._run(self._discard, records)
-
-    def _discard(self, shard: qe.EdgeShard, records: Sequence[DocumentRecord]) -> int:
-        # Even a deletion is written to the log first.
-        edge_folder.check_space(self._path, 0, for_what="a deletion")
-        removed = 0
-        with self._writing(shard):
-            for tenant in {record.tenant for record in records}:
-                versions = {one.uri: one.version for one in records if one.tenant == tenant}
-                old = [
-                    record
-                    for record in self._read(shard, list(versions), tenant)
-                    if record.version == versions[record.uri]
-                ]
-                change = Change.of(tenant, replaced=old, lease_s=_LEASE_S)
-                self._upsert(shard, [change_point(change)])
-                ids: list[qe.PointId] = [layout.record_id(r.uri, tenant=tenant) for r in old]
-                shard.update(qe.UpdateOperation.delete_points(ids))
-                self._end(shard, change)
-                removed += len(old)
-        return removed
+        return await self._run(self._writer.discard, records)
 
     async def versions(self, *, tenant: str | None = DEFAULT_TENANT) -> list[StoredVersion]:
         """Return every stored write of a generation, of one tenant or (None) of all."""
@@ -378,10 +259,10 @@ class EdgeIndex:
 
     def _versions(self, shard: qe.EdgeShard, tenant: str | None) -> list[StoredVersion]:
         found: list[StoredVersion] = []
-        for name in _facet(shard, "tenant", None) if tenant is None else [tenant]:
-            counts = _facet(shard, "version", of_kind("chunk", tenant=name))
+        for name in edge_reads.facet(shard, "tenant") if tenant is None else [tenant]:
+            counts = edge_reads.facet(shard, "version", of_kind("chunk", tenant=name))
             # Read after the chunks: a writer notes its change before it stores the first one.
-            pending = {one for change in self._changes(shard, name) for one in change.versions}
+            pending = {one for change in edge_reads.changes(shard, name) for one in change.versions}
             found += [
                 StoredVersion(
                     tenant=name,
@@ -397,20 +278,7 @@ class EdgeIndex:
     async def drop(self, versions: Sequence[StoredVersion]) -> None:
         """Delete the chunks of these writes, where no record names their generation."""
         if versions:
-            await self._run(self._drop, versions)
-
-    def _drop(self, shard: qe.EdgeShard, versions: Sequence[StoredVersion]) -> None:
-        edge_folder.check_space(self._path, 0, for_what="a deletion")
-        with self._writing(shard):
-            for tenant in {one.tenant for one in versions}:
-                records = self._all_records(shard, tenant, None)
-                current = {record.generation for record in records}
-                gone = [
-                    one.version
-                    for one in versions
-                    if one.tenant == tenant and one.generation not in current
-                ]
-                self._delete(shard, of_versions(gone, tenant=tenant))
+            await self._run(self._writer.drop, versions)
 
     async def optimize(self) -> None:
         """Build the HNSW graph and merge segments where the engine finds it worth while."""
@@ -449,29 +317,3 @@ class EdgeIndex:
     ) -> T:
         with edge_folder.translated(self._path), self._store.use() as shard:
             return job(shard, *args, **kwargs)
-
-
-def _payloads(
-    shard: qe.EdgeShard, ids: Sequence[str], *, keys: list[str] | None = None
-) -> dict[str, layout.Payload | None]:
-    found = shard.retrieve(
-        list(ids), with_payload=True if keys is None else keys, with_vector=False
-    )
-    return {str(point.id): point.payload for point in found}
-
-
-def _scrolled(shard: qe.EdgeShard, condition: qe.Filter) -> list[qe.Record]:
-    request = qe.ScrollRequest(
-        filter=condition, limit=_EVERYTHING, with_payload=True, with_vector=False
-    )
-    return shard.scroll(request)[0]
-
-
-def _facet(shard: qe.EdgeShard, key: str, condition: qe.Filter | None) -> dict[str, int]:
-    request = qe.FacetRequest(key=key, limit=_EVERYTHING, exact=True, filter=condition)
-    return {str(hit.value): hit.count for hit in shard.facet(request) if hit.count}
-
-
-def _bytes(entry: Entry) -> int:
-    vectors = 0 if entry.vectors is None else entry.vectors.nbytes
-    return 4 * (vectors + sum(len(chunk.text) for chunk in entry.chunks))

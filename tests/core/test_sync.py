@@ -1,4 +1,5 @@
 import asyncio
+import multiprocessing
 import threading
 from collections.abc import AsyncGenerator
 
@@ -89,3 +90,20 @@ def test_a_generator_that_is_left_early_is_closed() -> None:
     assert next(items) == 1
     items.close()
     assert ended.wait(10)
+
+
+def _child(results: "multiprocessing.SimpleQueue[int]") -> None:
+    results.put(run_sync(lambda: _double(21)))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_a_loop_of_its_own() -> None:
+    assert run_sync(lambda: _double(1)) == 2
+    context = multiprocessing.get_context("fork")
+    results: multiprocessing.SimpleQueue[int] = context.SimpleQueue()
+    process = context.Process(target=_child, args=(results,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert results.get() == 42
+    assert run_sync(lambda: _double(1)) == 2

@@ -1,4 +1,4 @@
-"""The embedded store: the contract, its folder and lock, and what crashes and full disks leave."""
+"""The embedded store: the contract, its folder, other users of it, crashes and full disks."""
 
 # A test may look inside.
 # pyright: reportPrivateUsage=false
@@ -10,11 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import pytest
 import qdrant_edge as qe
@@ -27,12 +27,13 @@ from ragkit.core.errors import (
     ProviderError,
 )
 from ragkit.core.filters import Eq, Range
-from ragkit.core.protocols import Entry, Index
+from ragkit.core.protocols import Entry, Index, Legs
 from ragkit.core.types import FieldType, IndexIdentity, Quantization
-from ragkit.index import edge, layout
+from ragkit.index import edge_folder, layout
 from ragkit.index.edge import EdgeIndex
 from ragkit.index.edge_points import chunk_points, vectors_config
-from ragkit.index.integrity import repair, verify
+from ragkit.index.edge_writer import EdgeWriter
+from ragkit.index.integrity import verify
 from ragkit.testing.index_contract import IndexContract
 from ragkit.testing.index_examples import FIELDS, IDENTITY, find, make_chunk, make_entry
 
@@ -64,7 +65,7 @@ class TestEdgeIndex(IndexContract):
         points = chunk_points(replace(entry, record=record), IDENTITY)
         with index._store.use() as shard:
             shard.update(qe.UpdateOperation.upsert_points(list(points)))
-        index._unfinished = True  # as on opening the folder after a crash that left its note
+        index._writer.unfinished = True  # as after a crash that left its note
 
 
 async def open_and_commit(path: Path, *texts: str) -> EdgeIndex:
@@ -130,12 +131,12 @@ async def test_a_missing_index_is_named_with_the_command_that_makes_it(tmp_path:
     assert not path.exists()
 
 
-async def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+async def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match=rf"'{tmp_path}' holds other things"):
+    with pytest.raises(InputError, match=rf"'{tmp_path}' holds other files"):
         await EdgeIndex.open(tmp_path, IDENTITY)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(InputError, match="holds other things"):
+    with pytest.raises(InputError, match="holds other files"):
         await EdgeIndex.open(tmp_path / "thesis.txt", IDENTITY)
 
 
@@ -167,53 +168,151 @@ async def test_an_interrupted_creation_leaves_no_index(
 
     path = tmp_path / "deep" / "index"
     with monkeypatch.context() as patch:
-        patch.setattr(edge, "_store_fields", interrupt)
+        patch.setattr(edge_folder, "store_fields", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            edge._create(path, IDENTITY, {}, vectors_config(IDENTITY, "int8"))
+            edge_folder.create(path, IDENTITY, {}, vectors_config(IDENTITY, "int8"))
     assert list(path.parent.iterdir()) == []
     index = await EdgeIndex.open(path, IDENTITY)
     await index.close()
 
 
-async def test_of_two_that_create_at_once_one_is_told_to_wait(tmp_path: Path) -> None:
+async def test_any_number_that_create_at_once_share_the_index(tmp_path: Path) -> None:
     path = tmp_path / "index"
-    opened = await asyncio.gather(
-        *(EdgeIndex.open(path, IDENTITY) for _ in range(4)), return_exceptions=True
-    )
-    winners = [index for index in opened if isinstance(index, EdgeIndex)]
-    assert len(winners) == 1
-    assert sum(isinstance(error, IndexLocked) for error in opened) == 3
-    await winners[0].close()
+    indexes = await asyncio.gather(*(EdgeIndex.open(path, IDENTITY) for _ in range(4)))
+    for number, index in enumerate(indexes):
+        await index.commit([await make_entry(f"doc-{number}", f"wolf {number}")])
+    for index in indexes:
+        assert len((await find(index, "wolf"))["bm25"]) == 4
+        await index.close()
     assert [item.name for item in tmp_path.iterdir()] == ["index"]
 
 
-# The lock
+# Two users of one folder
 
 
-async def test_an_index_that_is_open_is_locked_with_a_way_out(tmp_path: Path) -> None:
+async def test_a_second_opener_reads_and_writes_beside_the_first(tmp_path: Path) -> None:
+    first = await open_and_commit(tmp_path, "wolf")
+    second = await EdgeIndex.open(tmp_path, IDENTITY, create=False)
+    await second.commit([await make_entry("b", "wolf and sheep")])
+    assert set((await find(first, "wolf"))["bm25"]) == {"wolf", "wolf and sheep"}
+    await first.delete(["a"])
+    assert (await find(second, "wolf"))["bm25"] == ["wolf and sheep"]
+    await first.close()
+    assert (await find(second, "wolf"))["bm25"] == ["wolf and sheep"]
+    await second.close()
+
+
+async def test_a_tenant_that_another_opener_added_is_not_seen(tmp_path: Path) -> None:
+    first = await open_and_commit(tmp_path, "wolf of mine")
+    assert (await find(first, "wolf"))["dense"] == ["wolf of mine"]
+    second = await EdgeIndex.open(tmp_path, IDENTITY)
+    await second.commit([await make_entry("b", "wolf of yours", tenant="you")])
+    assert await find(first, "wolf") == {"dense": ["wolf of mine"], "bm25": ["wolf of mine"]}
+    await first.close()
+    await second.close()
+
+
+async def test_a_field_that_another_opener_declared_can_be_filtered(tmp_path: Path) -> None:
+    first = await EdgeIndex.open(tmp_path, IDENTITY)
+    second = await EdgeIndex.open(tmp_path, IDENTITY, fields={"year": "integer"})
+    chunk = make_chunk("wolf", uri="a", metadata={"year": 2020})
+    await second.commit([await make_entry("a", chunk)])
+    await first.records()
+    assert (await find(first, "wolf", where=Eq("year", 2020)))["bm25"] == ["wolf"]
+    await first.close()
+    await second.close()
+
+
+async def test_an_index_that_stays_in_use_is_locked_and_its_user_is_named(tmp_path: Path) -> None:
     index = await open_and_commit(tmp_path, "wolf")
-    message = rf"'{tmp_path}' is open already.*--index http://HOST:6333"
-    with pytest.raises(IndexLocked, match=message):
-        await EdgeIndex.open(tmp_path, IDENTITY)
-    assert (await find(index, "wolf"))["bm25"] == ["wolf"]
-    await index.close()
+    with index._store.use():
+        message = rf"'{tmp_path}' is in use by process {os.getpid()} \(.*within 0.1 s. Fix: .*6333"
+        with pytest.raises(IndexLocked, match=message):
+            await EdgeIndex.open(tmp_path, IDENTITY, wait_s=0.1)
     again = await EdgeIndex.open(tmp_path, IDENTITY)
     await again.close()
-
-
-async def test_another_process_is_locked_out(tmp_path: Path) -> None:
-    index = await EdgeIndex.open(tmp_path, IDENTITY)
-    code = f"""
-import asyncio, pathlib
-from ragkit.index.edge import EdgeIndex
-from ragkit.testing.index_examples import IDENTITY
-asyncio.run(EdgeIndex.open(pathlib.Path({str(tmp_path)!r}), IDENTITY))
-"""
-    done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert "ragkit.core.errors.IndexLocked: The index at" in done.stderr
+    assert (await find(index, "wolf"))["bm25"] == ["wolf"]
     await index.close()
+
+
+READER = """
+import asyncio, pathlib, sys, time
+from ragkit.index.edge import EdgeIndex
+from ragkit.testing.index_examples import IDENTITY, find, make_entry
+async def main():
+    index = await EdgeIndex.open(pathlib.Path(sys.argv[1]), IDENTITY, wait_s=30)
+    for number in range(int(sys.argv[2])):
+        found = await find(index, "wolf", depth=1000)
+        assert "wolf" in found["bm25"], found
+        if len(sys.argv) > 3:
+            await index.commit([await make_entry(f"{sys.argv[3]}-{number}", f"wolf {number}")])
+    await index.close()
+asyncio.run(main())
+"""
+
+
+async def test_other_processes_read_and_write_meanwhile(tmp_path: Path) -> None:
+    index = await open_and_commit(tmp_path, "wolf")
+    commands = [[sys.executable, "-c", READER, str(tmp_path), "10", name] for name in ("x", "y")]
+    processes = [
+        await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        for command in commands
+    ]
+    running = [asyncio.create_task(process.communicate()) for process in processes]
+    number = 0
+    while not all(task.done() for task in running):
+        await index.commit([await make_entry(f"z-{number}", f"wolf {number}")])
+        assert "wolf" in (await find(index, "wolf", depth=1000))["bm25"]
+        number += 1
+        await asyncio.sleep(0.01)
+    for process, task in zip(processes, running, strict=True):
+        assert process.returncode == 0, task.result()[1].decode()
+    assert len(await index.records()) == 21 + number
+    assert await verify(index) == []
+    await index.close()
+
+
+FORKING = """
+import asyncio, multiprocessing, os, pathlib, sys
+from ragkit.core.sync import run_sync
+from ragkit.index.edge import EdgeIndex
+from ragkit.testing.index_examples import IDENTITY, find, make_entry
+index = run_sync(lambda: EdgeIndex.open(pathlib.Path(sys.argv[1]), IDENTITY))
+async def use(uri):
+    await index.commit([await make_entry(uri, f"wolf {uri}")])
+    return sorted((await find(index, "wolf"))["bm25"])
+def child(uri, results):
+    results.put(run_sync(lambda: use(uri)))
+print(run_sync(lambda: use("parent")))
+results = multiprocessing.get_context("fork").SimpleQueue()
+for uri in ("one", "two"):
+    process = multiprocessing.get_context("fork").Process(target=child, args=(uri, results))
+    process.start()
+    print(results.get())
+    process.join()
+    assert process.exitcode == 0
+with index._store.use():
+    process = multiprocessing.get_context("fork").Process(target=child, args=("three", results))
+    process.start()
+print(results.get())
+process.join()
+print(run_sync(lambda: use("last")))
+run_sync(index.close)
+"""
+
+
+async def test_a_forked_child_opens_the_index_for_itself(tmp_path: Path) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", FORKING, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [len(line.split(",")) for line in done.stdout.splitlines()]
+    assert lines == [1, 2, 3, 4, 5]
 
 
 async def test_a_refused_opening_releases_the_lock(tmp_path: Path) -> None:
@@ -269,7 +368,7 @@ async def test_a_field_declared_with_another_type_is_refused(tmp_path: Path) -> 
 
 
 async def test_a_field_that_cannot_be_named_or_is_built_in_is_refused(tmp_path: Path) -> None:
-    for fields in ({"a.b": "keyword"}, {"page": "keyword"}):
+    for fields in ({"a b": "keyword"}, {"page": "keyword"}):
         with pytest.raises(ConfigError, match=repr(next(iter(fields)))):
             await EdgeIndex.open(tmp_path, IDENTITY, fields=fields)  # type: ignore[arg-type]
 
@@ -281,45 +380,88 @@ class Crash(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("step", [0, 1, 2])
-async def test_a_crash_between_two_steps_of_a_commit_is_mended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    """Before the new chunks, before the record, and before the old generation's deletion."""
-    index = await open_and_commit(tmp_path, "wolf old", "sheep old")
-    old = (await index.records())[0]
-    new = await make_entry("a", "wolf new", tenant="default")
-    steps = iter(range(9))
+def crash_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Raise `Crash` instead of a write of the engine, counted from 0."""
+    steps = iter(range(100))
 
-    def crash_at(method: str) -> None:
-        real = getattr(EdgeIndex, method)
-
-        def crashing(self: EdgeIndex, argument: object) -> None:
+    def crashing(real: Any) -> Callable[..., None]:
+        def write(self: EdgeWriter, *args: Any) -> None:
             if next(steps) == step:
                 raise Crash
-            real(self, argument)
+            real(self, *args)
 
-        monkeypatch.setattr(EdgeIndex, method, crashing)
+        return write
 
-    crash_at("_upsert")
-    crash_at("_delete")
-    with pytest.raises(Crash):
-        await index.commit([new])
-    monkeypatch.undo()
-    await index.close()
+    for name in ("_upsert_batch", "_delete", "_forget"):
+        monkeypatch.setattr(EdgeWriter, name, crashing(getattr(EdgeWriter, name)))
 
-    index = await EdgeIndex.open(tmp_path, IDENTITY)
-    survivors = set((await find(index, "wolf"))["bm25"])
-    assert survivors & {"wolf old", "wolf new"}
-    faults = await verify(index)
-    assert [fault.kind for fault in faults] == ["orphan"] * (step > 0)
-    await repair(index, faults)
-    expected, text = (new.record, "wolf new") if step == 2 else (old, "wolf old")
-    assert await index.records() == [expected]
+
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.parametrize("step", range(4))
+async def test_a_crash_between_two_steps_of_a_commit_leaves_one_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, reopened: bool
+) -> None:
+    """Before the chunks, the record, the old version's deletion, and the end of the change."""
+    index = await open_and_commit(tmp_path, "wolf old", "sheep old")
+    (old,) = await index.records()
+    new = await make_entry("a", "wolf new")
+    with monkeypatch.context() as patch:
+        crash_at(patch, step)
+        with pytest.raises(Crash):
+            await index.commit([new])
+    if reopened:
+        await index.close()
+        index = await EdgeIndex.open(tmp_path, IDENTITY)
+    record, text = (old, "wolf old") if step < 2 else (new.record, "wolf new")
+    assert await index.records() == [record]
     assert (await find(index, "wolf"))["bm25"] == [text]
+    texts = [chunk.text for chunk in await index.chunks(["a"])]
+    assert texts == (["wolf old", "sheep old"] if step < 2 else ["wolf new"])
+    assert set((await find(index, "wolf"))["dense"]) == set(texts)
     assert await verify(index) == []
     await index.commit([new])
     assert await find(index, "wolf") == {"dense": ["wolf new"], "bm25": ["wolf new"]}
+    assert [one.generation for one in await index.versions()] == [new.record.generation]
+    await index.close()
+
+
+@pytest.mark.parametrize("step", range(4))
+async def test_a_crash_in_a_deletion_leaves_the_document_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    index = await open_and_commit(tmp_path, "wolf", "sheep")
+    with monkeypatch.context() as patch:
+        crash_at(patch, step)
+        with pytest.raises(Crash):
+            await index.delete(["a"])
+    await index.close()
+    index = await EdgeIndex.open(tmp_path, IDENTITY)
+    there = bool(await index.records())
+    assert there == (step < 2)
+    assert len(await index.versions()) == there
+    assert (await find(index, "wolf"))["bm25"] == ["wolf"] * there
+    assert await verify(index) == []
+    await index.close()
+
+
+async def test_a_crash_in_an_update_of_metadata_loses_no_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = await EdgeIndex.open(tmp_path, IDENTITY, fields=FIELDS)
+    old, new = [
+        await make_entry("a", make_chunk("wolf", uri="a", metadata={"lang": lang}))
+        for lang in ("en", "de")
+    ]
+    await index.commit([old])
+    for step in range(4):
+        with monkeypatch.context() as patch:
+            crash_at(patch, step)
+            with pytest.raises(Crash):
+                await index.commit([new])
+        (chunk,) = await index.chunks(["a"])
+        assert chunk.metadata in [{"lang": "en"}, {"lang": "de"}]
+        found = await find(index, "wolf", where=Eq("lang", str(chunk.metadata["lang"])))
+        assert found == {"dense": ["wolf"], "bm25": ["wolf"]}
     await index.close()
 
 
@@ -327,18 +469,14 @@ async def test_what_a_failed_commit_left_of_a_tenant_is_not_seen_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = await open_and_commit(tmp_path, "wolf of mine")
-
-    def crash(*_: object) -> None:
-        raise Crash
-
     yours = await make_entry("b", "wolf of yours", tenant="you")
     with monkeypatch.context() as patch:
-        patch.setattr(edge, "record_point", crash)
+        crash_at(patch, 1)
         with pytest.raises(Crash):
             await index.commit([yours])
-    assert await index.generations() != {}
-    assert len(await verify(index)) == 1
+    assert [one.pending for one in await index.versions(tenant="you")] == [True]
     assert await find(index, "wolf") == {"dense": ["wolf of mine"], "bm25": ["wolf of mine"]}
+    assert await find(index, "wolf", tenant="you") == {"dense": [], "bm25": []}
     await index.close()
 
 
@@ -347,16 +485,30 @@ async def test_a_tenant_that_comes_during_a_search_is_not_seen(
 ) -> None:
     index = await open_and_commit(tmp_path, "wolf of mine")
     yours = await make_entry("b", "wolf of yours", tenant="you")
-    real = EdgeIndex._ranked
-
-    def slow(self: EdgeIndex, *args: object, **options: bool) -> object:
-        if options["alone"]:
-            self._commit([yours])
-        return real(self, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(EdgeIndex, "_ranked", slow)
+    commit_before_ranking(monkeypatch, [yours])
     assert await find(index, "wolf") == {"dense": ["wolf of mine"], "bm25": ["wolf of mine"]}
     await index.close()
+
+
+async def test_a_document_that_is_replaced_during_a_search_is_found_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = await open_and_commit(tmp_path, "wolf old", "wolf older")
+    commit_before_ranking(monkeypatch, [await make_entry("a", "wolf new")])
+    assert await find(index, "wolf") == {"dense": ["wolf new"], "bm25": ["wolf new"]}
+    await index.close()
+
+
+def commit_before_ranking(monkeypatch: pytest.MonkeyPatch, entries: list[Entry]) -> None:
+    """Commit entries once, after a search has begun and before its legs are run."""
+    real, waiting = EdgeIndex._ranked, list(entries)
+
+    def slow(self: EdgeIndex, shard: qe.EdgeShard, *args: Any, **options: Any) -> Legs:
+        if waiting:
+            self._writer.commit(shard, [waiting.pop()])
+        return real(self, shard, *args, **options)
+
+    monkeypatch.setattr(EdgeIndex, "_ranked", slow)
 
 
 # A full disk
@@ -379,7 +531,7 @@ async def test_nothing_is_written_to_a_disk_that_is_nearly_full(
         with pytest.raises(ProviderError, match=message) as caught:
             await index.commit([await make_entry("b", "sheep")])
         assert caught.value.provider == "qdrant-edge"
-        for change in (index.delete(["a"]), index.drop_generations(["none"])):
+        for change in (index.delete(["a"]), index.drop(await index.versions())):
             with pytest.raises(ProviderError, match="MiB needed for a deletion"):
                 await change
         assert (await find(index, "wolf"))["bm25"] == ["wolf"]
@@ -432,7 +584,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_mount_point_is_refused_with_a_way_out(small_disk: Path) -> None:
-    with pytest.raises(InputError, match="choose a folder inside it"):
+    with pytest.raises(InputError, match="choose a folder inside"):
         await EdgeIndex.open(small_disk, IDENTITY)
 
 

@@ -1,25 +1,18 @@
-"""What is sent to a Qdrant server, and its errors in ragkit's terms."""
+"""Requests to a Qdrant server."""
 
 import json
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from ragkit.core.errors import ProviderError
 from ragkit.core.filters import And, Eq, Filter, In, Not, Or, Range
 from ragkit.core.protocols import LegQuery
 from ragkit.core.text import LANGUAGES
 from ragkit.index import server_points
 from ragkit.index.filter_translation import translate
 from ragkit.testing.index_examples import ALL_FIELDS, IDENTITY, NO_VECTORS, make_entry
-
-LOCATION = "http://qdrant:6333"
-
 
 # Requests
 
@@ -54,6 +47,16 @@ def test_the_tenant_binds_every_part_of_both_legs() -> None:
         "limit": 10,
         "with_payload": True,
     }
+
+
+def test_hidden_versions_are_left_out_of_both_legs() -> None:
+    vector = np.ones(64, dtype=np.float32)
+    query = LegQuery(vector=vector, text="wolf", depth=10)
+    legs = server_points.leg_requests(query, IDENTITY, ALL_FIELDS, hidden=["g/1", "g/2"])
+    hidden = [{"key": "version", "match": {"any": ["g/1", "g/2"]}}]
+    assert _json(legs["bm25"])["filter"]["must_not"] == hidden
+    assert _json(legs["dense"])["filter"]["must_not"] == hidden
+    assert _json(legs["dense"])["prefetch"][0]["filter"]["must_not"] == hidden
 
 
 def test_a_leg_that_is_not_asked_for_is_not_sent() -> None:
@@ -106,6 +109,8 @@ def test_vectors_are_laid_out_as_in_the_embedded_store() -> None:
     assert server_points.vector_params(NO_VECTORS)["full"].size == 1
     binary = _json(server_points.vector_params(IDENTITY, "binary")["search"])
     assert binary["quantization_config"] == {"binary": {"always_ram": True}}
+    many = _json(server_points.vector_params(IDENTITY, many_tenants=True)["search"])
+    assert many["hnsw_config"] == {"m": 0, "payload_m": 16, "ef_construct": 128}
     assert "quantization_config" not in _json(
         server_points.vector_params(IDENTITY, "none")["search"]
     )
@@ -133,7 +138,8 @@ def test_every_filterable_field_is_indexed() -> None:
     assert params == {
         "kind": {"type": "keyword"},
         "tenant": {"type": "keyword", "is_tenant": True},
-        "generation": {"type": "keyword"},
+        "version": {"type": "keyword"},
+        "source": {"type": "keyword"},
         "uri": {"type": "keyword"},
         "title": {"type": "keyword"},
         "page": {"type": "integer"},
@@ -175,78 +181,6 @@ async def test_a_point_has_both_vectors_or_none() -> None:
     }
     (bare,) = server_points.chunk_points(replace(entry, vectors=None), IDENTITY)
     assert bare.vector == {}
-
-
-# Errors
-
-
-def refused(status: int, body: bytes) -> UnexpectedResponse:
-    return UnexpectedResponse(status, "Reason", body, httpx.Headers())
-
-
-_BODY = b'{"status": {"error": "what went wrong"}, "time": 0.1}'
-
-
-@pytest.mark.parametrize(
-    ("error", "message", "status", "retryable"),
-    [
-        (refused(500, _BODY), "answered 500: what went wrong", 500, True),
-        (refused(503, b"<html>"), "answered 503: <html>", 503, True),
-        (refused(429, _BODY), "answered 429: what went wrong", 429, True),
-        (refused(400, _BODY), "answered 400: what went wrong", 400, False),
-        (refused(401, b""), "answered 401: Reason.*RAGKIT_INDEX__API_KEY", 401, False),
-        (refused(403, _BODY), "answered 403: .*RAGKIT_INDEX__API_KEY", 403, False),
-        (refused(404, _BODY), "answered 404: .*ragkit ingest", 404, False),
-        (refused(400, b'["odd"]'), "answered 400", 400, False),
-        (ResourceExhaustedResponse("slow down", 3), "is overloaded: slow down", 429, True),
-        (
-            ResponseHandlingException(httpx.ConnectError("refused")),
-            r"cannot be reached \(refused\).*docker compose up -d qdrant",
-            None,
-            True,
-        ),
-        (
-            ResponseHandlingException(httpx.ConnectTimeout("late")),
-            "cannot be reached.*docker compose up -d qdrant",
-            None,
-            True,
-        ),
-        (
-            ResponseHandlingException(httpx.ReadTimeout("late")),
-            "did not answer in time.*index.timeout_s",
-            None,
-            True,
-        ),
-        (
-            ResponseHandlingException(httpx.RemoteProtocolError("cut")),
-            "broke off: cut",
-            None,
-            True,
-        ),
-        (
-            ResponseHandlingException(ValueError("no JSON")),
-            "gave an answer that is not Qdrant's: no JSON",
-            None,
-            False,
-        ),
-    ],
-    ids=repr,
-)
-def test_an_error_says_what_happened_and_what_to_do(
-    error: Exception, message: str, status: int | None, retryable: bool
-) -> None:
-    made = server_points.provider_error(error, LOCATION)
-    assert made.provider == "qdrant"
-    assert (made.status, made.retryable) == (status, retryable)
-    with pytest.raises(ProviderError, match=rf"'{LOCATION}' {message}"):
-        raise made
-
-
-def test_a_server_that_is_too_old_is_refused() -> None:
-    with pytest.raises(ProviderError, match=r"version 1\.19\.3.*needs 1\.20 or newer"):
-        server_points.check_version("1.19.3", LOCATION)
-    for version in ("1.20.0", "1.21.0-dev", "2.0.0", "dev", ""):
-        server_points.check_version(version, LOCATION)
 
 
 def _json(model: Any) -> Any:
