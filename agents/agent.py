@@ -2,9 +2,18 @@
 
 import asyncio
 import dataclasses
+import difflib
 import functools
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypedDict, cast
@@ -50,6 +59,7 @@ _synchronous: ContextVar[bool] = ContextVar("synchronous", default=False)
 
 _STEPS_WITHOUT_LIMIT = 10_000
 _NODES_PER_STEP = 8
+_NUMBERS = ("reply_tokens", "answer_tokens", "evidence_tokens", "observation_chars", "parallel")
 
 
 class AgentOptions(TypedDict, total=False):
@@ -302,20 +312,31 @@ async def hand_over(agent: Agent, question: str, inherited: Inherited) -> RunRec
     return cast("RunRecord", await graph.ainvoke(given, config, output_keys=RECORD))
 
 
-def agent_context(
-    pattern: str, llm: LLM, *, tools: Iterable[Tool], prompts: Iterable[str], options: AgentOptions
+def agent_context(  # the parts of every agent
+    pattern: str,
+    llm: LLM,
+    *,
+    tools: Iterable[Tool],
+    prompts: Iterable[str],
+    options: AgentOptions,
+    reserved: Collection[str] = (),
 ) -> AgentContext:
     """Return the context of an agent that uses the prompts of these names.
 
     Raises:
-        ConfigError: A prompt is given that the agent does not use.
-        InputError: Two tools have one name.
+        ConfigError: An option or a value is unknown, or the agent has no such prompt.
+        InputError: Two tools have one name, or a tool has the name of one of the agent's own calls.
     """
     tools = list(tools)
     by_name = {tool.name: tool for tool in tools}
+    _check_options(options, by_name)
     if len(by_name) < len(tools):
         found = [tool.name for tool in tools]
         raise InputError(f"Two tools have one name, got {found!r}. Fix: give each its own name.")
+    for name in sorted(set(reserved) & set(by_name)):
+        raise InputError(
+            f"The tool {name!r} has the name of one of the agent's own calls. Fix: rename it."
+        )
     known = {field.name for field in dataclasses.fields(AgentContext)}
     # `Any`: the options of this agent that have the name of an attribute of the context.
     given: dict[str, Any] = {
@@ -338,6 +359,44 @@ def agent_context(
         price=price.of if isinstance(price, TokenPrice) else price,
         **given,
     )
+
+
+def at_least(least: int, **numbers: object) -> None:
+    """Check the whole numbers among an agent's own options.
+
+    Raises:
+        ConfigError: One is below `least`, or no whole number.
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigError(
+                f"The option {name} is {value!r}. Fix: pass a whole number from {least} up."
+            )
+
+
+def _check_options(options: Mapping[str, object], tools: Collection[str]) -> None:
+    for name in options:
+        if name not in AgentOptions.__annotations__:
+            near = difflib.get_close_matches(name, AgentOptions.__annotations__, n=1)
+            known = near or sorted(AgentOptions.__annotations__)
+            raise ConfigError(f"Agents have no option {name!r}. Fix: use {' or '.join(known)}.")
+    for name in _NUMBERS:
+        if name in options:
+            at_least(1, **{name: options[name]})
+    trusted = cast("Sequence[str]", options.get("trusted_tools", ()))
+    for name in [trusted] if isinstance(trusted, str) else trusted:
+        if name not in tools:
+            raise ConfigError(
+                f"trusted_tools names {name!r}, which is no tool of the agent. "
+                f"Fix: name some of {sorted(tools)!r}."
+            )
+    decoding = cast("Mapping[str, object]", options.get("decoding", {}))
+    for name in decoding:
+        if name not in CallOptions.__annotations__:
+            raise ConfigError(
+                f"decoding has no option {name!r}. "
+                f"Fix: use some of {sorted(CallOptions.__annotations__)!r}."
+            )
 
 
 def _for_each(

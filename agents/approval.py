@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from langgraph.config import get_config
 from langgraph.types import interrupt
@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import Asked
 from ragkit.agents.state import AgentCall, AgentState, Update, arguments_of, dumped
-from ragkit.core.errors import InputError
+from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import Tool
-from ragkit.core.types import Json
+from ragkit.core.types import Json, Permission
 from ragkit.grammar import json_grammar
 
 Approvals: TypeAlias = Literal["untrusted", "always", "never"]
@@ -64,10 +64,21 @@ def approval_reasons(tools: Iterable[Tool], approvals: Approvals) -> dict[tuple[
     """Return why a person is asked before a call, by tool and whether the arguments are tainted.
 
     Tools that need no approval are left out.
+
+    Raises:
+        ConfigError: `approvals` is unknown.
+        InputError: A tool's permission is unknown.
     """
+    if approvals not in get_args(Approvals):
+        raise ConfigError(f"approvals is {approvals!r}. Fix: use one of {get_args(Approvals)!r}.")
     reasons: dict[tuple[str, bool], str] = {}
     for tool in tools:
         name = tool.name
+        if tool.permission not in get_args(Permission):
+            raise InputError(
+                f"The permission of the tool {name!r} is {tool.permission!r}. "
+                f"Fix: use one of {get_args(Permission)!r}."
+            )
         if tool.permission == "approve":
             always = f"{name} always needs approval."
             reasons |= {(name, False): always, (name, True): always}

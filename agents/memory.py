@@ -38,7 +38,7 @@ class MemoryStore(Protocol):
         """Return the documents of a tenant."""
         ...
 
-    async def delete(self, uris: Sequence[str], *, tenant: str | None = None) -> None:
+    async def delete(self, uris: Sequence[str], *, tenant: str | None = None) -> object:
         """Remove documents."""
         ...
 

@@ -18,6 +18,7 @@ from ragkit.agents.agent import (
     AgentGraph,
     AgentOptions,
     agent_context,
+    at_least,
     hand_over,
 )
 from ragkit.agents.budget import described, share, worked
@@ -120,9 +121,16 @@ def plan_and_execute(
         ConfigError: A prompt is given that the agent does not use.
         InputError: Two tools have one name, or a schema cannot be honoured.
     """
-    offered = [tool for tool in tools if tool.name not in _CONTROLS]
+    at_least(1, max_steps=max_steps, max_calls=max_calls)
+    at_least(0, max_replans=max_replans)
+    offered = list(tools)
     context = agent_context(
-        "plan_and_execute", planner, tools=offered, prompts=PROMPTS, options=options
+        "plan_and_execute",
+        planner,
+        tools=offered,
+        prompts=PROMPTS,
+        options=options,
+        reserved=_CONTROLS,
     )
     inner: AgentOptions = {**options, "checkpointer": None, "name": "executor"}
     working = ReAct(

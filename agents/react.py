@@ -12,7 +12,7 @@ from typing import Unpack
 from langgraph.constants import END, START
 
 from ragkit.agents import conversation, final_answer
-from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context
+from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
 from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described
 from ragkit.agents.context import AgentContext, AgentTurn
@@ -83,9 +83,14 @@ def react(
         ConfigError: A prompt is given that the agent does not use.
         InputError: Two tools have one name, or a schema cannot be honoured.
     """
-    offered = [tool for tool in tools if tool.name != FINISH]
+    at_least(1, max_calls=max_calls)
+    if window_tokens is not None:
+        at_least(1, window_tokens=window_tokens)
+    context = agent_context(
+        "react", llm, tools=tools, prompts=PROMPTS, options=options, reserved=(FINISH,)
+    )
     pattern = ReAct(
-        context=agent_context("react", llm, tools=offered, prompts=PROMPTS, options=options),
+        context=context,
         max_calls=max_calls,
         window_tokens=window_tokens,
         summarise=summarise,

@@ -11,6 +11,7 @@ from ragkit.agents.agent import (
     AgentGraph,
     AgentOptions,
     agent_context,
+    at_least,
     hand_over,
 )
 from ragkit.agents.budget import Amount, minus
@@ -67,6 +68,7 @@ def reflect(
         ConfigError: A prompt is given that the agent does not use.
         InputError: There is no criterion.
     """
+    at_least(0, revisions=revisions)
     criteria = [rubric] if isinstance(rubric, str) else list(rubric)
     if not any(criterion.strip() for criterion in criteria):
         raise InputError(f"A rubric needs at least one criterion, got {rubric!r}.")

@@ -13,7 +13,7 @@ from typing import Unpack
 from langgraph.constants import END, START
 
 from ragkit.agents import final_answer
-from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context
+from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
 from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described, worked
 from ragkit.agents.context import AgentContext, AgentTurn
@@ -43,7 +43,6 @@ from ragkit.agents.rewoo_plan import (
 )
 from ragkit.agents.state import AgentCall, AgentState, Update, waits
 from ragkit.agents.tool_call import (
-    FINISH,
     Control,
     ToolOutcome,
     observed,
@@ -94,8 +93,12 @@ def rewoo(
         ConfigError: A prompt is given that the agent does not use.
         InputError: No tool is given, two have one name, or a schema cannot be honoured.
     """
-    offered = [tool for tool in tools if tool.name != FINISH]
-    context = agent_context("rewoo", llm, tools=offered, prompts=PROMPTS, options=options)
+    at_least(1, max_steps=max_steps)
+    at_least(0, max_replans=max_replans)
+    offered = list(tools)
+    context = agent_context(
+        "rewoo", llm, tools=offered, prompts=PROMPTS, options=options, reserved=(EVIDENCE,)
+    )
     pattern = ReWOO(context=context, max_steps=max_steps, max_replans=max_replans)
     plan_grammar(specs_of(offered), 1)
     return pattern.graph().finish(options)

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from langgraph.constants import END, START
 
-from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context
+from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
 from ragkit.agents.context import AgentContext
 from ragkit.agents.final_answer import without_model
 from ragkit.agents.model_call import ModelReply, ModelRequest, ask, object_schema
@@ -40,6 +40,7 @@ def self_consistency(llm: LLM, *, samples: int = 5, **options: Unpack[AgentOptio
         samples: Number of replies; at temperature 0.8 where `decoding` gives no other.
         options: See `AgentOptions`.
     """
+    at_least(1, samples=samples)
     context = agent_context(
         "self_consistency", llm, tools=[], prompts=("consistent",), options=options
     )

@@ -11,7 +11,15 @@ from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called
 from ragkit.agents.react import ReAct
 from ragkit.agents.state import AgentState, Update, arguments_of
-from ragkit.agents.tool_call import Control, ToolOutcome, observed, recorded, repeated_too_often
+from ragkit.agents.tool_call import (
+    FINISH,
+    Control,
+    ToolOutcome,
+    observed,
+    recorded,
+    repeated_too_often,
+)
+from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM
 
 PROMPTS = ("supervisor", "question", "observations", *final_answer.PROMPTS, *conversation.PROMPTS)
@@ -40,10 +48,15 @@ def team(llm: LLM, members: Mapping[str, Member], **options: Unpack[AgentOptions
 
     Raises:
         ConfigError: A prompt is given that the agent does not use.
-        InputError: There is no member.
+        ConfigError: An option is unknown.
+        InputError: There is no member, or one has the name of the supervisor's own call.
     """
+    if not members:
+        raise InputError("A team needs at least one member, got none.")
     offered = [Control.of_text(name, one.does, task="The task.") for name, one in members.items()]
-    context = agent_context("team", llm, tools=offered, prompts=PROMPTS, options=options)
+    context = agent_context(
+        "team", llm, tools=offered, prompts=PROMPTS, options=options, reserved=(FINISH,)
+    )
     pattern = Team(context=context, system="supervisor", max_calls=1, members=members)
     return pattern.graph().finish(options)
 

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from langgraph.constants import END, START
 
-from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context
+from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import without_model
 from ragkit.agents.model_call import ModelRequest, ask, object_schema, show_answer
@@ -41,6 +41,7 @@ def tree_of_thought(
         depth: Steps of a line of thought.
         options: See `AgentOptions`.
     """
+    at_least(1, width=width, keep=keep, depth=depth)
     context = agent_context("tree_of_thought", llm, tools=[], prompts=PROMPTS, options=options)
     pattern = TreeOfThought(context=context, width=width, keep=keep, depth=depth)
     return pattern.graph().finish(options)

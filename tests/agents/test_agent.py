@@ -1,6 +1,6 @@
 import logging
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 import pytest
 from langchain_core.messages import AIMessageChunk, HumanMessage
@@ -17,6 +17,7 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
 )
 
 from ragkit.agents import (
+    Agent,
     AgentOptions,
     Member,
     MemoryJournal,
@@ -336,3 +337,82 @@ async def test_an_agent_joins_a_graph_of_messages() -> None:
     output = await graph.compile().ainvoke({"messages": [("user", "Q?")]})
     assert [message.type for message in output["messages"]] == ["human", "ai", "tool", "ai"]
     assert output["messages"][-1].content == "It is x."
+
+
+# Options
+
+PATTERNS = ("react", "rewoo", "plan", "reflect", "team", "consistency", "tree")
+
+
+def made(pattern: str, **options: Any) -> Agent:
+    """An agent of this pattern; `Any`: options that may be wrong."""
+    llm, tools = ScriptedLLM([]), options.pop("tools", [RecordingTool(name="a")])
+    match pattern:
+        case "react":
+            return react(llm, tools, **options)
+        case "rewoo":
+            return rewoo(llm, tools, **options)
+        case "plan":
+            return plan_and_execute(llm, tools, **options)
+        case "reflect":
+            return reflect(looking(), "Good.", llm=llm, **options)
+        case "team":
+            return team(llm, {"one": Member(agent=looking(), does="Looks.")}, **options)
+        case "consistency":
+            return self_consistency(llm, **options)
+        case _:
+            return tree_of_thought(llm, **options)
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"approval": "always"}, "no option 'approval'. Fix: use approvals"),
+        ({"approvals": "Always"}, "approvals is 'Always'. Fix: use one of"),
+        ({"trusted_tools": ["lok"]}, "names 'lok', which is no tool of the agent"),
+        ({"reply_tokens": 0}, "reply_tokens is 0. Fix: pass a whole number from 1 up"),
+        ({"decoding": {"temprature": 0}}, "decoding has no option 'temprature'"),
+    ],
+)
+def test_an_unknown_option_or_value_is_an_error_in_every_pattern(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        made(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("react", {"max_calls": 0}), ("react", {"window_tokens": 0}), ("rewoo", {"max_steps": 0}),
+        ("rewoo", {"max_replans": -1}), ("plan", {"max_calls": True}), ("plan", {"max_steps": "3"}),
+        ("reflect", {"revisions": -1}), ("consistency", {"samples": 0}), ("tree", {"width": 0}),
+    ],
+)  # fmt: skip
+def test_a_number_out_of_range_is_an_error(name: str, options: dict[str, Any]) -> None:
+    (option,) = options
+    with pytest.raises(ConfigError, match=f"The option {option} is "):
+        made(name, **options)
+
+
+def test_a_misspelled_permission_does_not_switch_protection_off() -> None:
+    tool = RecordingTool(name="save")
+    tool.permission = cast("Any", "Write")
+    with pytest.raises(InputError, match="permission of the tool 'save' is 'Write'"):
+        react(ScriptedLLM([]), [tool])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [("react", "finish"), ("rewoo", "evidence"), ("plan", "finish"), ("plan", "replan"),
+     ("plan", "conclude")],
+)  # fmt: skip
+def test_a_tool_with_the_name_of_an_agents_own_call_is_refused(pattern: str, name: str) -> None:
+    with pytest.raises(InputError, match=f"The tool '{name}' has the name of one of the agent's"):
+        made(pattern, tools=[RecordingTool(name=name)])
+
+
+def test_a_team_without_members_is_refused() -> None:
+    with pytest.raises(InputError, match="at least one member"):
+        team(ScriptedLLM([]), {})
