@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NO_RERANKER = "rerank: off, no reranker is set (RAGKIT_RERANKER__MODEL=packaged:minilm-reader)"
 _SHOWN = 200
+_NAMED = 10
 _STATUS_STYLES = {"ok": "green", "off": "dim", "missing": "yellow", "failed": "red"}
 
 out = Console(highlight=False, emoji=False)
@@ -54,16 +55,15 @@ def search_json(query: str, hits: Hits) -> dict[str, object]:
 
 
 def answer_json(question: str, answer: Answer) -> dict[str, object]:
-    """Return an answer; each citation has title, page and trace of its passage."""
+    """Return the fields of an `Answer`, and the question; citations have their passage's trace."""
     hits = {hit.chunk.id: hit_json(hit) for hit in answer.hits}
-    taken = ("title", "page", "trace")
     citations = [
-        {**asdict(citation), **{name: hits[citation.chunk_id][name] for name in taken}}
+        {**asdict(citation), "trace": hits[citation.chunk_id]["trace"]}
         for citation in answer.citations
     ]
     return {
         "question": question,
-        "answer": answer.text,
+        "text": answer.text,
         "span": answer.span,
         "abstained": answer.abstained,
         "confidence": answer.confidence,
@@ -125,7 +125,13 @@ def show_report(report: IngestReport) -> None:
     if report.stopped:
         out.print(f"[red]stopped early[/] {escape(report.stopped)}")
     if report.skipped:
-        out.print(f"[dim]skipped {len(report.skipped)} files of other formats")
+        named = ", ".join(report.skipped[:_NAMED])
+        rest = f" and {len(report.skipped) - _NAMED} more" if len(report.skipped) > _NAMED else ""
+        out.print(
+            f"[yellow]skipped[/] {len(report.skipped)} files of other formats: "
+            f"{escape(named)}{rest}",
+            soft_wrap=True,
+        )
     for uri in report.truncated:
         out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
     for failure in report.failed:

@@ -1,19 +1,20 @@
-"""The command line: `ragkit ingest | search | ask | agent | eval | train | verify | doctor`.
+"""The command line, `ragkit COMMAND`.
 
 Exit status: 0 for success, 1 for an error or a value below `--fail-under`, 2 for a wrong call, 3
-if some documents of an ingestion failed, 4 if `verify` found faults.
+if documents of an ingestion failed or none was readable, 4 if `verify` found faults.
 """
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from ragkit.cli import console, evaluation, training
+from ragkit import __version__
+from ragkit.cli import console, documents, evaluation, training
 from ragkit.cli.chat import chat
 from ragkit.cli.doctor import examine
+from ragkit.cli.mcp import mcp
 from ragkit.cli.options import (
     Config,
     Index,
@@ -26,23 +27,21 @@ from ragkit.cli.options import (
     chosen_settings,
     reporting,
 )
-from ragkit.cli.mcp import mcp
 from ragkit.cli.serve import keys_app, serve
 from ragkit.cli.ui import ui
 from ragkit.core.types import DEFAULT_TENANT, DEFAULT_TOOLS, TransformName
 from ragkit.sdk import RAG, AsyncRAG
 
-FAILED_DOCUMENTS, FAULTS_FOUND = 3, 4
+FAULTS_FOUND = 4
 
 app = typer.Typer(
     name="ragkit",
-    help="Retrieval-augmented generation and agents on models that you host yourself.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-K = Annotated[int | None, typer.Option("--k", min=1, help="How many hits.")]
+K = Annotated[int | None, typer.Option("--k", min=1, help="Number of hits.")]
 Where = Annotated[
     str | None,
     typer.Option("--where", help='Filter, such as: year >= 2020 and lang in ["en", "de"]'),
@@ -57,6 +56,11 @@ app.add_typer(evaluation.app, name="eval")
 app.add_typer(training.app, name="train")
 app.add_typer(keys_app, name="keys")
 app.command()(chat)
+app.command()(documents.ingest)
+app.command("list")(documents.list_documents)
+app.command()(documents.chunks)
+app.command()(documents.stats)
+app.command()(documents.delete)
 app.command()(serve)
 app.command()(mcp)
 app.command()(ui)
@@ -67,32 +71,21 @@ def main() -> None:
     app()
 
 
-@app.command()
-@reporting
-def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(f"ragkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def ragkit(
     *,
-    index: Index = None,
-    sync: Annotated[
-        bool, typer.Option("--sync", help="Delete documents that are gone from these folders.")
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
-    tenant: Tenant = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> int:
-    """Update the index with files and folders."""
-    settings = chosen_settings(config, index, tenant)
-    with console.progress(quiet=as_json) as on_progress:
-        rag = RAG(settings, on_progress=on_progress)
-        try:
-            report = rag.ingest(*paths, sync=sync)
-        finally:
-            rag.close()
-    if as_json:
-        console.print_json(report)
-    else:
-        console.show_report(report)
-    return 0 if report.ok else FAILED_DOCUMENTS
+) -> None:
+    """Retrieval-augmented generation and agents on models that you host yourself."""
 
 
 @app.command()

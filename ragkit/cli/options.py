@@ -9,8 +9,9 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from ragkit.cli import console
-from ragkit.core.errors import RagkitError
+from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.settings import Settings
+from ragkit.core.tenant import check_tenant
 from ragkit.core.types import Pattern, TransformName
 
 P = ParamSpec("P")
@@ -76,9 +77,15 @@ def chosen_settings(
     transform: TransformName | None = None,
     llm: str | None = None,
 ) -> Settings:
-    """Load the settings and apply the command's options."""
+    """Load the settings and apply the command's options.
+
+    Raises:
+        InputError: The index or the tenant is an empty name.
+    """
     settings = Settings.load(config)
-    location = index or settings.index.location
+    if index == "":
+        raise InputError("--index is ''. Fix: name a folder or a URL, or leave the option out.")
+    location = settings.index.location if index is None else index
     chosen = transform or settings.retrieval.transform
     model = llm or settings.llm.model
     return settings.model_copy(
@@ -86,6 +93,6 @@ def chosen_settings(
             "index": settings.index.model_copy(update={"location": location}),
             "retrieval": settings.retrieval.model_copy(update={"transform": chosen}),
             "llm": settings.llm.model_copy(update={"model": model}),
-            "tenant": tenant or settings.tenant,
+            "tenant": settings.tenant if tenant is None else check_tenant(tenant),
         }
     )

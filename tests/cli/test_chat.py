@@ -32,7 +32,7 @@ def test_each_line_is_answered_and_kept() -> None:
     done = runner.invoke(app, ["chat", "--json"], input="longest river?\n\nand its name?\n")
     assert done.exit_code == 0, done.output
     first, second = documents(done.stdout)
-    assert "Volga" in str(first["answer"])
+    assert "Volga" in str(first["text"])
     assert first["conversation"] == second["conversation"]
     assert (second["query"], second["condensed"]) == ("and its name?", False)
     listed = documents(runner.invoke(app, ["chat", "--list", "--json"]).stdout)[0]

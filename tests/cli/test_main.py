@@ -155,7 +155,7 @@ def test_ask_with_a_model_shows_its_answer_and_the_quotes(scripted: list[str]) -
     assert '"The longest river of Europe is the Volga."' in result.stdout
     assert "docs/river.md" in result.stdout
     answer = _json("ask", "What is the longest river?", "--llm", "local:x", "--k", "1")
-    assert answer["answer"] == "The [bold]Volga[/bold], 3531 km."
+    assert answer["text"] == "The [bold]Volga[/bold], 3531 km."
     assert answer["citations"][0]["uri"] == "docs/river.md"
     assert answer["left_out"] == []
     assert answer["usage"]["completion"] > 0
