@@ -5,7 +5,7 @@ no model can.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ragkit.grammar.compiler import compile_grammar
@@ -28,8 +28,8 @@ over the end of a string: xgrammar 0.2.8 lets those into `[...]{0,n}` of a class
 class RandomDecoder:
     """Decodes with a byte-level vocabulary: all 256 bytes, further pieces, and an end token."""
 
-    def __init__(self, pieces: Sequence[bytes] = PIECES) -> None:
-        """Build the vocabulary."""
+    def __init__(self, pieces: Iterable[bytes] = PIECES) -> None:
+        """Build the vocabulary of all bytes and further pieces, such as a tokenizer's."""
         import xgrammar
 
         self._xgrammar = xgrammar
@@ -97,13 +97,53 @@ class RandomDecoder:
             found.append(reply.decode())
         return found
 
-    def _choose(self, words: list[int], chance: random.Random, ending: float) -> int:
-        allowed = [
+    def refused(
+        self, compiled: "xgrammar.CompiledGrammar", *, seed: int, max_tokens: int, sample: int = 64
+    ) -> list[bytes]:
+        """Decode one reply and return the tokens that a mask allows but the matcher refuses.
+
+        vLLM ends a request with an error when such a token is drawn.
+
+        Args:
+            compiled: The grammar.
+            seed: Seed of the random choice.
+            max_tokens: Greatest number of tokens.
+            sample: Tokens that are tried at each step, of those that the mask allows.
+        """
+        matcher = self._xgrammar.GrammarMatcher(compiled)
+        chance, found = random.Random(seed), list[bytes]()
+        for allowed in self._masks(matcher, max_tokens):
+            tried = chance.sample(allowed, min(sample, len(allowed)))
+            accepted = [token for token in tried if self._accepts(matcher, token)]
+            found.extend(self.vocabulary[token] for token in tried if token not in accepted)
+            if not accepted or accepted[0] == self.end:
+                break
+            matcher.accept_token(accepted[0])
+        return found
+
+    def _masks(self, matcher: "xgrammar.GrammarMatcher", count: int) -> Iterator[list[int]]:
+        mask = self._xgrammar.allocate_token_bitmask(1, len(self.vocabulary))
+        for _ in range(count):
+            matcher.fill_next_token_bitmask(mask)
+            yield self._allowed(list(map(int, mask[0])))
+
+    def _accepts(self, matcher: "xgrammar.GrammarMatcher", token: int) -> bool:
+        accepted = bool(matcher.accept_token(token))
+        if accepted:
+            matcher.rollback(1)
+        return accepted
+
+    def _allowed(self, words: list[int]) -> list[int]:
+        return [
             32 * index + bit
             for index, word in enumerate(words)
+            if word
             for bit in range(32)
             if word >> bit & 1 and 32 * index + bit <= self.end
         ]
+
+    def _choose(self, words: list[int], chance: random.Random, ending: float) -> int:
+        allowed = self._allowed(words)
         closing = [
             token for token in allowed if token == self.end or self.vocabulary[token] in _CLOSING
         ]
