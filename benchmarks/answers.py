@@ -41,7 +41,7 @@ class Given:
 
     @property
     def right(self) -> bool:
-        """Whether it is right, as far as the set's judgements tell."""
+        """True for a right answer, as far as the set's judgements tell."""
         if self.answer.abstained:
             return False
         if self.item.answers:
@@ -51,7 +51,7 @@ class Given:
 
     @property
     def wrong_and_sure(self) -> bool:
-        """Whether it is wrong although its confidence is high."""
+        """True for a wrong answer with a high confidence."""
         return not self.answer.abstained and not self.right and self.answer.confidence > SURE
 
     @property

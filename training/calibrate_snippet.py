@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ragkit import AsyncRAG, Settings
 from ragkit.answering.features import LinearScore
+from ragkit.answering.snippet import ALONE
 from ragkit.answering.unit_features import UnitCandidate, UnitFeatures, UnitReader
 from ragkit.models.cross_encoder import packaged_cross_encoder
 from training.answer_sets import AnswerSet, JudgedQuestion, answer_sets
@@ -40,10 +41,19 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatedUnits:
-    """The units found for a question: their features, `[units, features]`, and which are right."""
+    """The units found for a question.
+
+    Attributes:
+        dataset: The set of the question.
+        kind: Whether the documents answer it.
+        passages: The number of the passage of each unit.
+        features: Features of each unit, `[units, features]`.
+        right: Which units answer it.
+    """
 
     dataset: str
     kind: str
+    passages: npt.NDArray[np.int64]
     features: Vector
     right: npt.NDArray[np.bool_]
 
@@ -66,9 +76,11 @@ async def rate(judged: AnswerSet, *, count: int) -> list[RatedUnits]:
 
 def rated_units(dataset: str, item: JudgedQuestion, found: Sequence[UnitCandidate]) -> RatedUnits:
     """Return the features of the units, and which of them answer the question."""
+    chunks = [*dict.fromkeys(one.hit.chunk.id for one in found)]
     return RatedUnits(
         dataset=dataset,
         kind=item.kind,
+        passages=np.array([chunks.index(one.hit.chunk.id) for one in found]),
         features=np.array([astuple(one.features) for one in found]),
         right=np.array(
             [
@@ -108,23 +120,36 @@ def fit_ranking(rated: Sequence[RatedUnits]) -> LinearScore:
 
 def fit_confidence(rated: Sequence[RatedUnits], ranking: LinearScore) -> LinearScore:
     """Fit the probability that the best unit is right."""
-    rows = np.array([item.features[best(item, ranking)] for item in rated])
+    rows = np.array([answer_row(item, ranking) for item in rated])
     right = np.array([item.right[best(item, ranking)] for item in rated])
     centre, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     model = LogisticRegression(C=0.3, max_iter=1000).fit((rows - centre) / spread, right)
     weights = model.coef_[0] / spread
-    return linear(weights, bias=float(model.intercept_[0] - weights @ centre))
+    bias = float(model.intercept_[0] - weights @ centre)
+    return linear(weights, names=[*NAMES, "margin"], bias=bias)
+
+
+def scores(item: RatedUnits, ranking: LinearScore) -> Vector:
+    """Return the score of each unit."""
+    return item.features @ np.array([ranking.weights.get(name, 0.0) for name in NAMES])
 
 
 def best(item: RatedUnits, ranking: LinearScore) -> int:
     """Return the position of the unit that is ranked first."""
-    weights = np.array([ranking.weights.get(name, 0.0) for name in NAMES])
-    return int((item.features @ weights).argmax())
+    return int(scores(item, ranking).argmax())
 
 
-def linear(values: Vector, *, bias: float = 0.0) -> LinearScore:
+def answer_row(item: RatedUnits, ranking: LinearScore) -> Vector:
+    """Return the features of the best unit and its margin over other passages."""
+    first, found = best(item, ranking), scores(item, ranking)
+    others = found[item.passages != item.passages[first]]
+    margin = found[first] - others.max() if len(others) else ALONE
+    return np.append(item.features[first], margin)
+
+
+def linear(values: Vector, *, names: Sequence[str] = NAMES, bias: float = 0.0) -> LinearScore:
     """Return weights by name, rounded."""
-    pairs = zip(NAMES, values, strict=True)
+    pairs = zip(names, values, strict=True)
     return LinearScore({name: round(float(value), 2) for name, value in pairs}, bias=round(bias, 2))
 
 

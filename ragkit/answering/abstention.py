@@ -5,6 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Answer, AnswerSpan, Citation, Hit, Timings, Usage
@@ -29,8 +30,11 @@ class Draft:
 class AbstainingAnswerer(ABC):
     """Answers in the words of the hits, or abstains.
 
-    It abstains without a draft, and where the draft's confidence is below `settings.threshold`.
+    It abstains without a draft, and where the draft's confidence is below `settings.threshold`, or
+    below `least_confidence` where that is None.
     """
+
+    least_confidence: ClassVar[float] = 0.5
 
     def __init__(self, settings: AnswerSettings, language: str) -> None:
         """Use the threshold and number of quotes of the settings, and a language's sentences."""
@@ -42,7 +46,9 @@ class AbstainingAnswerer(ABC):
         started = time.perf_counter()
         draft = await self.draft(question, hits)
         confidence = 0.0 if draft is None else draft.confidence
-        given = None if confidence < self._settings.threshold else draft
+        threshold = self._settings.threshold
+        least = self.least_confidence if threshold is None else threshold
+        given = None if confidence < least else draft
         return Answer(
             text=ABSTENTION if given is None else given.text,
             citations=() if given is None else given.citations,

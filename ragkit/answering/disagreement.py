@@ -9,7 +9,7 @@ from ragkit.core.text import terms
 from ragkit.core.types import Chunk
 
 NEARLY_AS_GOOD = 2.0
-"""How far below the best unit's score one that disagrees with it may be."""
+"""A unit that disagrees with the best one scores at most this far below it."""
 
 _ALIKE = 0.6
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

@@ -15,7 +15,7 @@ _MOST_CODE_LINES = 30
 _NEAR_UNITS = 3
 _NEAR_CHARACTERS = 500
 NEARLY_AS_GOOD = 1.0
-"""How far below the best unit's score a sentence beside it is taken in too."""
+"""Sentences beside the best unit up to this far below its score are taken in too."""
 
 _REFERS_BACK = re.compile(
     r"(?:it|its|this|these|those|they|their|them|he|she|his|her|such|that|however|therefore|thus|"

@@ -11,7 +11,7 @@ from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Citation, Hit
 
 NEARLY_AS_GOOD = 0.5
-"""How far below the best score, in log-odds, a sentence is quoted too."""
+"""Sentences up to this far below the best score, in log-odds, are quoted too."""
 
 RANKING = LinearScore(
     {

@@ -58,7 +58,7 @@ BREAKS = (NOISE, ADMONITION, DIRECTIVE)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TextLine:
     """A line of a chunk: `text` is `chunk.text[start:end]`, without the line break."""
 
     text: str
@@ -67,7 +67,7 @@ class Line:
 
     @property
     def blank(self) -> bool:
-        """Whether nothing is on it, but for the mark of a quotation."""
+        """True for a line with nothing but the mark of a quotation."""
         return not self.text.strip(" \t>")
 
     @property
@@ -77,15 +77,15 @@ class Line:
         return len(expanded) - len(expanded.lstrip())
 
 
-def lines_of(text: str) -> Iterator[Line]:
+def lines_of(text: str) -> Iterator[TextLine]:
     """Yield the lines of a text."""
     start = 0
     for part in text.split("\n"):
-        yield Line(part.rstrip("\r"), start, start + len(part.rstrip("\r")))
+        yield TextLine(part.rstrip("\r"), start, start + len(part.rstrip("\r")))
         start += len(part) + 1
 
 
-def starts_in_code(lines: Sequence[Line]) -> bool:
+def starts_in_code(lines: Sequence[TextLine]) -> bool:
     """Return True for a chunk that starts inside a fenced block whose opening fence it lacks."""
     fences = [(at, found) for at, line in enumerate(lines) if (found := FENCE.match(line.text))]
     if len(fences) % 2 == 0 or fences[0][1]["info"].strip():

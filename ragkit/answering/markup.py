@@ -126,15 +126,21 @@ def plain_text(source: str, start: int, end: int, *, literal: bool = False) -> P
 
 
 def verbatim_text(source: str, start: int, end: int) -> PlainText:
-    """Return `source[start:end]` as it is, without common indentation: the text of code."""
+    """Return `source[start:end]` as it is, without common indentation: the text of code.
+
+    At the start of the source the first line may have lost its indentation; it does not count
+    where it opens no block.
+    """
     lines = source[start:end].split("\n")
-    indents = [len(line) - len(line.lstrip()) for line in lines if line.strip()]
-    indent = min(indents, default=0)
+    lost = start == 0 and not lines[0].rstrip().endswith((":", "{", "(", "[", ","))
+    counted = lines[1:] if lost and any(map(str.strip, lines[1:])) else lines
+    indent = min((len(line) - len(line.lstrip()) for line in counted if line.strip()), default=0)
     writer, offset = _Writer(), start
     for number, line in enumerate(lines):
         if number:
             writer.add("\n", offset - 1)
-        writer.add(line[indent:], offset + min(indent, len(line)))
+        dropped = min(indent, len(line) - len(line.lstrip()))
+        writer.add(line[dropped:], offset + dropped)
         offset += len(line) + 1
     text = "".join(writer.characters)
     return PlainText(text=text.rstrip(), offsets=tuple(writer.offsets[: len(text.rstrip())]))

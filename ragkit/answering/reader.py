@@ -48,7 +48,7 @@ CONFIDENCE = LinearScore(
 )
 
 NEARLY_AS_GOOD = 1.0
-"""How far below the best, by `RANKING`, the same answer in another passage is cited too."""
+"""The same span in other passages is cited up to this far below the best, by `RANKING`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,20 +6,32 @@ their heading (a "featured snippet").
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from ragkit.answering.abstention import AbstainingAnswerer, Draft, probability
 from ragkit.answering.disagreement import disagreeing, source_of, year_of
 from ragkit.answering.excerpt import excerpt
 from ragkit.answering.features import LinearScore
 from ragkit.answering.question_kind import WITH_SPAN, QuestionKind, question_kind
-from ragkit.answering.unit_features import UnitCandidate, UnitReader
+from ragkit.answering.unit_features import UnitCandidate, UnitFeatures, UnitReader
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import AnswerSpan, Citation, Hit
 from ragkit.models.cross_encoder import CrossEncoderModel
 
+ALONE = 2.0
+"""The margin of a unit whose passage is the only one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFeatures(UnitFeatures):
+    """Features of the best unit; `margin` is how much better it is than all other passages."""
+
+    margin: float
+
+
 # Fitted by `training/calibrate_snippet.py`.
-CONFIDENCE = LinearScore({"passage": 5.0}, bias=-2.5)
+CONFIDENCE = LinearScore({"similarity": 5.0}, bias=-2.5)
 
 LEAST_SPAN = 0.0
 """The least score of a span, over "no answer here", that is marked in its sentence."""
@@ -28,7 +40,7 @@ UNDECIDED = 0.6
 """The highest confidence where documents contradict each other and none is known to be newer."""
 
 NEARLY_AS_GOOD = 1.0
-"""How far below the best sentence another passage's is cited too, if it gives the same answer."""
+"""Units of other passages up to this far below the best are cited for the same short answer."""
 
 
 class SnippetAnswerer(AbstainingAnswerer):
@@ -37,6 +49,8 @@ class SnippetAnswerer(AbstainingAnswerer):
     Abstains below the confidence `settings.threshold`. Other passages that give the same short
     answer are cited too, up to `settings.max_quotes`.
     """
+
+    least_confidence = 0.35
 
     def __init__(
         self,
@@ -61,7 +75,7 @@ class SnippetAnswerer(AbstainingAnswerer):
         best = versions[0]
         found = excerpt(best, passages, kind=kind)
         text = found.text(headed=kind not in {"fact", "boolean"})
-        confidence = probability(CONFIDENCE.score(ranked[0].features))
+        confidence = probability(CONFIDENCE.score(answer_features(ranked)))
         cited = [*found.citations()]
         if len(versions) > 1:
             text, cited = _versions_text(versions), [*map(_cited, versions)]
@@ -76,6 +90,15 @@ class SnippetAnswerer(AbstainingAnswerer):
             confidence=confidence,
             span=_marked(best, text) if kind in WITH_SPAN else None,
         )
+
+
+def answer_features(ranked: Sequence[UnitCandidate]) -> AnswerFeatures:
+    """Return the features of the best of the units, which are given best first."""
+    best = ranked[0]
+    others = (one for one in ranked if one.hit.chunk.id != best.hit.chunk.id)
+    second = next(others, None)
+    margin = ALONE if second is None else best.score - second.score
+    return AnswerFeatures(**asdict(best.features), margin=margin)
 
 
 def _agreeing(

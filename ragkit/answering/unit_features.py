@@ -4,10 +4,11 @@ import asyncio
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ragkit.answering.features import LinearScore
+from ragkit.answering.question_kind import WITH_SPAN, question_kind
 from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
 from ragkit.core.text import terms
@@ -29,13 +30,13 @@ class UnitFeatures:
 
     Attributes:
         similarity: Cosine of the question with the unit.
-        coverage: Share of the question's words in the unit, weighted by how rare they are.
-        context_coverage: The same for the unit with its headings.
-        passage: Cosine of the question with the whole passage.
+        context_coverage: Share of the question's words, weighted by how rare they are, in the unit
+            and its headings.
         heading: Cosine of the question with the heading of the unit.
         heading_coverage: Share of the question's words in the headings.
         passage_coverage: Share of the question's words in the passage and its headings.
         span: The network's logits for the best short answer in the unit, against none.
+        fact_span: The same for a question that asks for a fact, 0 for others.
         relevance: The network's logit for the passage.
         rank: 1 for units of the first hit, 1/2 for those of the second, and so on.
         item: 1 for an item of a list.
@@ -44,13 +45,12 @@ class UnitFeatures:
     """
 
     similarity: float
-    coverage: float
     context_coverage: float
-    passage: float
     heading: float
     heading_coverage: float
     passage_coverage: float
     span: float
+    fact_span: float
     relevance: float
     rank: float
     item: float
@@ -62,15 +62,13 @@ class UnitFeatures:
 RANKING = LinearScore(
     {
         "similarity": 3.07,
-        "coverage": -0.13,
         "context_coverage": 2.6,
-        "passage": 0.85,
         "heading": 1.02,
         "heading_coverage": 1.16,
         "passage_coverage": 1.29,
         "span": 0.25,
         "relevance": 0.34,
-        "rank": 1.55,
+        "rank": 2.0,
         "item": 0.5,
         "code": -1.0,
         "words": 0.48,
@@ -101,7 +99,7 @@ class UnitCandidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Passage:
+class _ReadPassage:
     """A hit with its units and their joined text, which the network reads."""
 
     hit: Hit
@@ -128,84 +126,6 @@ class _Passage:
             offset += len(unit.text) + len(_SEPARATOR)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitReader:
-    """Finds the units of hits and their features, with a cross-encoder and the index's embedder."""
-
-    model: CrossEncoderModel
-    embedder: Embedder
-    language: str = "english"
-
-    async def read(self, question: str, hits: Sequence[Hit]) -> list[list[UnitCandidate]]:
-        """Return the units of every hit that has any, in reading order."""
-        passages = [
-            _Passage(hit=hit, rank=rank, units=units)
-            for rank, hit in enumerate(hits, start=1)
-            if (units := tuple(units_of(hit.chunk, self.language)))
-        ]
-        if not passages:
-            return []
-        texts = [passage.text for passage in passages]
-        headers = [passage.hit.chunk.header for passage in passages]
-        readings = await asyncio.to_thread(self.model.read, question, texts, headers=headers)
-        cosines = await self._cosines(question, passages)
-        flat = [unit for passage in passages for unit in passage.units]
-        words = _QuestionWords(question, flat, self.language)
-        return [
-            [
-                UnitCandidate(
-                    hit=passage.hit,
-                    unit=unit,
-                    features=_features(passage, unit, span, reading, cosines, words),
-                    span=span,
-                )
-                for unit, span in passage.spans(reading)
-            ]
-            for passage, reading in zip(passages, readings, strict=True)
-        ]
-
-    async def _cosines(self, question: str, passages: Sequence[_Passage]) -> dict[str, float]:
-        """Return the cosine of the question with every text that features are about."""
-        texts: set[str] = {passage.hit.chunk.text for passage in passages}
-        for passage in passages:
-            for unit in passage.units:
-                texts |= {unit.text, unit.heading}
-        query = (await self.embedder.embed([question], task="query"))[0]
-        found: dict[str, float] = {}
-        by_length = sorted(texts, key=lambda text: (len(text), text))
-        for first in range(0, len(by_length), _BATCH):
-            batch = by_length[first : first + _BATCH]
-            vectors = await self.embedder.embed([text[:_LONGEST] or " " for text in batch])
-            found |= {text: float(one) for text, one in zip(batch, vectors @ query, strict=True)}
-        return found
-
-
-def _features(
-    passage: _Passage,
-    unit: Unit,
-    span: SpanReading | None,
-    reading: Reading,
-    cosines: dict[str, float],
-    words: "_QuestionWords",
-) -> UnitFeatures:
-    headings = passage.headings(unit)
-    return UnitFeatures(
-        similarity=cosines[unit.text],
-        coverage=words.coverage(unit.text),
-        context_coverage=words.coverage(f"{headings}\n{unit.text}"),
-        passage=cosines[passage.hit.chunk.text],
-        heading=cosines[unit.heading],
-        heading_coverage=words.coverage(headings),
-        passage_coverage=words.coverage(f"{passage.hit.chunk.header}\n{passage.text}"),
-        span=_NO_SPAN if span is None else span.score,
-        relevance=reading.relevance,
-        rank=1 / passage.rank,
-        item=float(unit.kind == "item"),
-        code=float(unit.kind == "code"),
-        words=math.log1p(len(unit.text.split())),
-    )
-
-
 class _QuestionWords:
     """The content words of a question, weighted by how rare they are in the units."""
 
@@ -227,3 +147,89 @@ class _QuestionWords:
         """Return the stems of the words, and of the parts of names such as `maxSize`."""
         parts = " ".join(_WORD_PARTS.findall(text))
         return {stem for part in (text, parts) for stem in terms(part, language=self._language)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AskedQuestion:
+    """A question's likeness to the texts of the hits."""
+
+    cosines: Mapping[str, float]
+    words: _QuestionWords
+    is_fact: bool
+
+    def features(
+        self, passage: _ReadPassage, unit: Unit, span: SpanReading | None, relevance: float
+    ) -> UnitFeatures:
+        """Return the features of a unit of a passage."""
+        headings = passage.headings(unit)
+        score = _NO_SPAN if span is None else span.score
+        return UnitFeatures(
+            similarity=self.cosines[unit.text],
+            context_coverage=self.words.coverage(f"{headings}\n{unit.text}"),
+            heading=self.cosines[unit.heading],
+            heading_coverage=self.words.coverage(headings),
+            passage_coverage=self.words.coverage(f"{passage.hit.chunk.header}\n{passage.text}"),
+            span=score,
+            fact_span=score if self.is_fact else 0.0,
+            relevance=relevance,
+            rank=1 / passage.rank,
+            item=float(unit.kind == "item"),
+            code=float(unit.kind == "code"),
+            words=math.log1p(len(unit.text.split())),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitReader:
+    """Finds the units of hits and their features, with a cross-encoder and the index's embedder."""
+
+    model: CrossEncoderModel
+    embedder: Embedder
+    language: str = "english"
+
+    async def read(self, question: str, hits: Sequence[Hit]) -> list[list[UnitCandidate]]:
+        """Return the units of every hit that has any, in reading order."""
+        passages = [
+            _ReadPassage(hit=hit, rank=rank, units=units)
+            for rank, hit in enumerate(hits, start=1)
+            if (units := tuple(units_of(hit.chunk, self.language)))
+        ]
+        if not passages:
+            return []
+        texts = [passage.text for passage in passages]
+        headers = [passage.hit.chunk.header for passage in passages]
+        readings = await asyncio.to_thread(self.model.read, question, texts, headers=headers)
+        asked = _AskedQuestion(
+            cosines=await self._cosines(question, passages),
+            words=_QuestionWords(
+                question, [unit for one in passages for unit in one.units], self.language
+            ),
+            is_fact=question_kind(question) in WITH_SPAN,
+        )
+        return [
+            [
+                UnitCandidate(
+                    hit=passage.hit,
+                    unit=unit,
+                    features=asked.features(passage, unit, span, reading.relevance),
+                    span=span,
+                )
+                for unit, span in passage.spans(reading)
+            ]
+            for passage, reading in zip(passages, readings, strict=True)
+        ]
+
+    async def _cosines(self, question: str, passages: Sequence[_ReadPassage]) -> dict[str, float]:
+        """Return the cosine of the question with every text that features are about."""
+        texts: set[str] = set()
+        for passage in passages:
+            for unit in passage.units:
+                texts |= {unit.text, unit.heading}
+        query = (await self.embedder.embed([question], task="query"))[0]
+        found: dict[str, float] = {}
+        by_length = sorted(texts, key=lambda text: (len(text), text))
+        for first in range(0, len(by_length), _BATCH):
+            batch = by_length[first : first + _BATCH]
+            vectors = await self.embedder.embed([text[:_LONGEST] or " " for text in batch])
+            found |= {text: float(one) for text, one in zip(batch, vectors @ query, strict=True)}
+        return found

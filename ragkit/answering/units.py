@@ -25,7 +25,7 @@ from ragkit.answering.line_marks import (
     OBJECTS,
     OPTION,
     UNDERLINE,
-    Line,
+    TextLine,
     lines_of,
     starts_in_code,
 )
@@ -119,7 +119,7 @@ class _Reader:
                 self._paragraph()
         return self._found
 
-    def _take_comment(self, line: Line) -> bool:
+    def _take_comment(self, line: TextLine) -> bool:
         if self._literal or not line.text.lstrip().startswith("<!--"):
             return False
         end = self._source.find("-->", line.start)
@@ -128,7 +128,7 @@ class _Reader:
             self._at += 1
         return True
 
-    def _take_fence(self, line: Line) -> bool:
+    def _take_fence(self, line: TextLine) -> bool:
         fence = None if self._literal else FENCE.match(line.text)
         if fence is None:
             return False
@@ -158,7 +158,7 @@ class _Reader:
         if not dropped:
             self._code(first, last)
 
-    def _take_heading(self, line: Line) -> bool:
+    def _take_heading(self, line: TextLine) -> bool:
         following = self._lines[self._at + 1] if self._at + 1 < len(self._lines) else None
         if not self._literal and (atx := ATX.match(line.text)):
             self._set_heading(line.start + atx.start("text"), line.start + atx.end("text"), 1)
@@ -181,7 +181,7 @@ class _Reader:
             return True
         return False
 
-    def _is_title(self, line: Line, name: str) -> bool:
+    def _is_title(self, line: TextLine, name: str) -> bool:
         short = 0 < len(name.split()) <= _LONGEST_HEADING_WORDS
         marked = ITEM.match(line.text) or "|" in name or line.indent or is_code([line.text])
         if self._marks_headings or marked or line.text.startswith(">"):
@@ -193,7 +193,7 @@ class _Reader:
         self._at += lines
         self._in_list = False
 
-    def _take_directive(self, line: Line) -> bool:
+    def _take_directive(self, line: TextLine) -> bool:
         if self._literal:
             return False
         if ADMONITION.match(line.text):
@@ -213,7 +213,7 @@ class _Reader:
             return True
         return False
 
-    def _take_table(self, line: Line) -> bool:
+    def _take_table(self, line: TextLine) -> bool:
         if not is_row(line.text, self._literal):
             return False
         first = self._at
@@ -223,30 +223,22 @@ class _Reader:
         if self._literal and len(rows) == 1:
             self._at = first
             return False
-        ruled = len(rows) > 1 and bool(is_rule(rows[1].text))
+        ruled = len(rows) > 1 and is_rule(rows[1].text)
         rows = [row for row in rows if not is_rule(row.text)]
         if not rows:
             return True
+        self._block += 0 if self._in_list else 1
         headed = (ruled or self._literal) and len(rows) > 1
-        names = (
-            [
-                cell.text
-                for cell in cells_of(
-                    self._source, rows[0].start, rows[0].end, literal=self._literal
-                )
-            ]
-            if headed
-            else []
-        )
-        for row in rows[1:] if headed else rows:
-            plain = joined(cells_of(self._source, row.start, row.end, literal=self._literal), names)
-            if plain.text:
+        cells = [cells_of(self._source, row.start, row.end, literal=self._literal) for row in rows]
+        names = [cell.text for cell in cells[0]] if headed else []
+        for row, found in list(zip(rows, cells, strict=True))[int(headed) :]:
+            if (plain := joined(found, names)).text:
                 start = row.start + len(row.text) - len(row.text.lstrip())
                 self._add("row", start, row.start + len(row.text.rstrip()), plain)
         self._block += 1
         return True
 
-    def _take_item(self, line: Line) -> bool:
+    def _take_item(self, line: TextLine) -> bool:
         item = ITEM.match(line.text)
         if item is None or (
             line.indent >= CODE_INDENT and not self._in_list and not self._indented_text
@@ -268,7 +260,7 @@ class _Reader:
             self._add("item", first, start + len(self._source[start:end].rstrip()), plain, shown)
         return True
 
-    def _continues(self, line: Line) -> bool:
+    def _continues(self, line: TextLine) -> bool:
         """Return True for a line that goes on with the paragraph or item before it."""
         starts = (
             line.blank
@@ -278,7 +270,7 @@ class _Reader:
         )
         return not starts
 
-    def _take_code(self, line: Line) -> bool:
+    def _take_code(self, line: TextLine) -> bool:
         """Take an indented block of code, or lines that look like code."""
         inside = self._in_list or self._indented_text
         last = self._indented_end(line.indent) if line.indent else self._at

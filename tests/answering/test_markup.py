@@ -91,6 +91,18 @@ def test_code_loses_its_common_indentation_and_keeps_its_lines() -> None:
     assert all(source[at] == sign for at, sign in zip(plain.offsets, plain.text, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("a = f(1)\n    b = g(a)\n    return b", "a = f(1)\nb = g(a)\nreturn b"),
+        ("def f():\n    return 1", "def f():\n    return 1"),
+        ("one line", "one line"),
+    ],
+)
+def test_code_cut_from_an_indented_block_is_aligned(source: str, text: str) -> None:
+    assert verbatim_text(source, 0, len(source)).text == text
+
+
 @given(st.lists(_PIECES, max_size=12))
 def test_text_is_free_of_markup_and_offsets_are_exact(pieces: list[str]) -> None:
     source = " ".join(pieces)

@@ -1,10 +1,10 @@
 import pytest
-from ragkit.models.build import build_embedder
 
 from ragkit.answering.abstention import ABSTENTION
 from ragkit.answering.reader import ReaderAnswerer
 from ragkit.core.settings import AnswerSettings, EmbedderSettings
 from ragkit.core.types import Chunk, Hit
+from ragkit.models.build import build_embedder
 from ragkit.models.cross_encoder import packaged_cross_encoder
 
 RIVERS = "Cats sleep a lot. The longest river of Europe is the Volga. Dogs bark."

@@ -1,0 +1,118 @@
+from collections.abc import Sequence
+
+import pytest
+
+from ragkit.answering.excerpt import Excerpt, excerpt
+from ragkit.answering.question_kind import QuestionKind
+from ragkit.answering.unit_features import UnitCandidate, UnitFeatures
+from ragkit.answering.units import units_of
+from ragkit.core.types import Chunk, Hit
+
+GUIDE = """# Guide
+
+First sentence. Second sentence. Third one. Fourth one.
+
+## Install
+
+Get it from the index.
+
+Run this:
+
+```shell
+pip install x
+```
+
+It takes a minute.
+
+## Options
+
+There are:
+
+- alpha
+- beta
+
+| name | value |
+| --- | --- |
+| a | 1 |
+| b | 2 |
+"""
+
+
+def _passage(text: str, *, start: int = 0, path: tuple[str, ...] = ()) -> list[UnitCandidate]:
+    chunk = Chunk(
+        id=str(start), uri="g.md", title="Guide", text=text, start=start, end=start + len(text),
+        heading_path=path,
+    )  # fmt: skip
+    features = UnitFeatures(**dict.fromkeys(UnitFeatures.__dataclass_fields__, 0.0))
+    return [
+        UnitCandidate(
+            hit=Hit(chunk=chunk, score=1.0, trace={}), unit=unit, features=features, span=None
+        )
+        for unit in units_of(chunk)
+    ]
+
+
+def _excerpt(text: str, kind: QuestionKind, *passages: Sequence[UnitCandidate]) -> Excerpt:
+    given = passages or (_passage(GUIDE),)
+    best = next(one for units in given for one in units if one.unit.text == text)
+    return excerpt(best, given, kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["fact", "boolean"])
+def test_a_fact_is_one_sentence(kind: QuestionKind) -> None:
+    assert _excerpt("Second sentence.", kind).text(headed=False) == "Second sentence."
+
+
+def test_an_explanation_is_at_most_three_sentences_of_a_paragraph() -> None:
+    found = _excerpt("Second sentence.", "explanation")
+    assert found.text(headed=True) == "Guide\nSecond sentence. Third one. Fourth one."
+
+
+def test_steps_start_with_their_section_and_end_with_its_code() -> None:
+    found = _excerpt("Get it from the index.", "steps")
+    assert found.text(headed=True) == ("Install\nGet it from the index.\nRun this:\npip install x")
+    assert [citation.quote for citation in found.citations()] == [
+        "Get it from the index.\n\nRun this:\n\n```shell\npip install x"
+    ]
+
+
+def test_code_comes_with_the_sentence_that_announces_it() -> None:
+    assert _excerpt("pip install x", "fact").text(headed=False) == "Run this:\npip install x"
+
+
+def test_an_item_comes_with_its_list() -> None:
+    found = _excerpt("beta", "list")
+    assert found.text(headed=True) == "Options\nThere are:\n• alpha\n• beta"
+    assert found.best.unit.text == "beta"
+
+
+def test_a_row_comes_with_its_table() -> None:
+    assert _excerpt("name: b; value: 2", "list").text(headed=False) == (
+        "name: a; value: 1\nname: b; value: 2"
+    )
+
+
+def test_a_list_that_a_sentence_announces_follows_it() -> None:
+    assert _excerpt("There are:", "explanation").text(headed=False) == "There are:\n• alpha\n• beta"
+
+
+def test_chunks_that_touch_are_read_on_and_cited_each() -> None:
+    text = "## Install\n\nRun this:\n\n"
+    one, two = _passage(text), _passage("```\nmake\n```\n", start=len(text), path=("Install",))
+    found = _excerpt("Run this:", "steps", two, one)
+    assert found.text(headed=False) == "Run this:\nmake"
+    assert [citation.start for citation in found.citations()] == [12, len(text) + 4]
+
+
+def test_a_chunk_apart_is_not_read_on() -> None:
+    text = "## Install\n\nRun this:\n\n"
+    one, two = _passage(text), _passage("```\nmake\n```\n", start=500, path=("Install",))
+    assert _excerpt("Run this:", "steps", one, two).text(headed=False) == "Run this:"
+
+
+def test_a_long_list_is_cut_around_its_best_item() -> None:
+    text = "\n".join(f"- item {number} " + "x" * 90 for number in range(40))
+    passage = _passage(text)
+    found = excerpt(passage[20], [passage], kind="list")
+    assert passage[20] in found.units
+    assert len(found.text(headed=False)) < 1300
