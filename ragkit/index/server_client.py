@@ -25,6 +25,8 @@ _CONNECT_S = 2.0
 _SHORTEST_INDEXING_S = 120
 _HTTPS, _QDRANT = 443, 6333
 
+_now, _sleep = time.monotonic, asyncio.sleep
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -137,15 +139,15 @@ class ServerClient:
         self, request: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Send a request, all of which may be repeated, until it succeeds or the time is up."""
-        deadline = time.monotonic() + self._retry_s
+        deadline = _now() + self._retry_s
         pause = _FIRST_PAUSE_S
         while True:
             try:
                 return await self._once(request, *args, **kwargs)
             except ProviderError as error:
-                if not error.retryable or time.monotonic() + pause > deadline:
+                if not error.retryable or _now() + pause > deadline:
                     raise
-            await asyncio.sleep(pause * random.uniform(0.75, 1.25))
+            await _sleep(pause * random.uniform(0.75, 1.25))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def _once(

@@ -1,4 +1,4 @@
-"""The server's store: requests as pure functions, errors, and the contract as far as it can be run.
+"""The server's store: errors, connecting, interrupted writes, and the contract.
 
 Without a server (`RAGKIT_TEST_QDRANT_URL`) the contract runs over qdrant-client's local mode, which
 splits text into words and no more, and has one set of BM25 statistics for all tenants.
@@ -8,6 +8,7 @@ splits text into words and no more, and has one set of BM25 statistics for all t
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import itertools
 import json
 import os
 import socket
@@ -29,9 +30,20 @@ from ragkit.core.filters import Eq
 from ragkit.core.protocols import Entry, Index, LegQuery
 from ragkit.core.settings import IndexSettings
 from ragkit.core.types import FieldType, IndexIdentity
-from ragkit.index import layout, server, server_points
-from ragkit.index.integrity import repair, verify
+from ragkit.index import (
+    changes,
+    layout,
+    process,
+    server,
+    server_client,
+    server_points,
+    server_writer,
+)
+from ragkit.index.changes import Change
+from ragkit.index.integrity import verify
 from ragkit.index.server import QdrantIndex
+from ragkit.index.server_client import ServerClient, open_client
+from ragkit.index.server_writer import ServerWriter
 from ragkit.testing.index_contract import IndexContract
 from ragkit.testing.index_examples import (
     ALL_FIELDS,
@@ -114,7 +126,7 @@ def refused(status: int, body: bytes) -> UnexpectedResponse:
 
 def test_a_location_that_is_no_url_is_named() -> None:
     with pytest.raises(ConfigError, match=r"'http://\[bad'.*http://localhost:6333"):
-        server._client(IndexSettings(location="http://[bad"))
+        open_client(IndexSettings(location="http://[bad"))
 
 
 Answer = tuple[int, Any]
@@ -168,7 +180,14 @@ VERSION = {"title": "qdrant", "version": "1.20.0"}
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_PAUSES_S", (0.0, 0.0))
+    """Pauses between tries take no time, but count."""
+    passed = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        passed[0] += seconds
+
+    monkeypatch.setattr(server_client, "_now", lambda: passed[0])
+    monkeypatch.setattr(server_client, "_sleep", sleep)
 
 
 @pytest.mark.usefixtures("quick")
@@ -184,8 +203,8 @@ async def test_an_unreachable_server_is_named_with_the_command_that_starts_it() 
 
 
 @pytest.mark.usefixtures("quick")
-async def test_a_server_in_trouble_is_tried_three_times_and_a_refusal_once() -> None:
-    for status, tries in ((503, 3), (429, 3), (401, 1), (400, 1)):
+async def test_a_server_in_trouble_is_tried_again_and_a_refusal_is_not() -> None:
+    for status, again in ((503, True), (429, True), (401, False), (400, False)):
         asked: list[str] = []
 
         def answer(method: str, path: str) -> Answer:
@@ -195,8 +214,28 @@ async def test_a_server_in_trouble_is_tried_three_times_and_a_refusal_once() -> 
         async with fake_server(answer) as url:
             with pytest.raises(ProviderError, match=f"answered {status}") as caught:
                 await QdrantIndex.open(IndexSettings(location=url), IDENTITY)
-        assert asked == ["/"] * tries
+        assert set(asked) == {"/"}
+        assert (len(asked) > 1) == again
         assert caught.value.status == status
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_connected_server_may_be_away_for_a_minute(client: AsyncQdrantClient) -> None:
+    index = local_index(client)
+    server = index._server
+    tries = [0.0]
+
+    async def away() -> None:
+        tries.append(server_client._now())
+        raise ResponseHandlingException(httpx.ConnectError("restarting"))
+
+    with pytest.raises(ProviderError, match="cannot be reached"):
+        await server.call(away)
+    assert 1 < tries[-1] <= 2.5
+    server.connected(replicas=1)
+    with pytest.raises(ProviderError, match="cannot be reached"):
+        await server.call(away)
+    assert 50 < tries[-1] - 2.5 <= 75
 
 
 @pytest.mark.usefixtures("quick")
@@ -215,17 +254,13 @@ async def test_a_passing_trouble_is_overcome() -> None:
     assert asked == ["/", "/", "/", "/collections/ragkit/exists"]
 
 
-async def test_a_silent_server_is_given_up_after_the_timeout(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(server, "_PAUSES_S", ())
-
+async def test_a_silent_server_is_given_up_after_the_timeout() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
     async with listening(silent) as url:
         with pytest.raises(ProviderError, match="did not answer in time"):
-            await QdrantIndex.open(IndexSettings(location=url, timeout_s=1), IDENTITY)
+            await QdrantIndex.open(IndexSettings(location=url, timeout_s=1, retry_s=0), IDENTITY)
 
 
 async def test_an_old_server_is_refused_before_anything_is_made() -> None:
@@ -237,7 +272,7 @@ async def test_an_old_server_is_refused_before_anything_is_made() -> None:
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection:UserWarning")
 async def test_the_key_is_sent_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     settings = IndexSettings(location="http://localhost", api_key=SecretStr("hush"))
-    client = server._client(settings)
+    client = open_client(settings)
     assert client.init_options["api_key"] == "hush"
     assert "hush" not in repr(settings) + repr(client) + caplog.text
     await client.close()
@@ -360,56 +395,134 @@ async def test_a_field_declared_later_is_kept_beside_the_others(client: AsyncQdr
 
 
 @local_mode
-async def test_records_and_generations_beyond_a_page_are_all_read(
+async def test_what_is_beyond_a_page_is_read_too(
     client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_PAGE", 7)
+    for module in (server, server_client, server_writer):
+        monkeypatch.setattr(module, "PAGE", 7)
     index = local_index(client)
     await index.connect(IDENTITY)
     entries = [await make_entry(f"doc-{n}", "wolf") for n in range(50)]
     await index.commit(entries)
-    assert len(await index.records()) == 50
-    assert len(await index.generations()) == 50
-    await index.delete([f"doc-{n}" for n in range(40)])
+    assert len(await index.records()) == len(await index.versions()) == 50
+    uris = [entry.record.uri for entry in entries]
+    assert await index.records(uris) == [entry.record for entry in entries]
+    ids = [entry.chunks[0].id for entry in entries]
+    assert (await index.vectors(ids)).shape == (50, 64)
+    assert len(await index.fetch(ids)) == 50
+    assert await index.delete(uris[:40]) == 40
     assert len(await index.records()) == 10
-    await index.drop_generations([entry.record.generation for entry in entries])
-    assert await index.generations() == {}
+    await index.commit(entries)
+    assert len(await index.records()) == 50
+    assert await verify(index) == []
+
+
+class Broken:
+    """A client some of whose writes are lost, or whose answers are."""
+
+    def __init__(self, client: AsyncQdrantClient, *, at: int, applied: bool) -> None:
+        """Break at a write, counted from 0, that is `applied` or not before."""
+        self._client, self._at, self._applied = client, at, applied
+        self._writes = itertools.count()
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._client, name)
+        if name not in {"upsert", "delete"}:
+            return real
+
+        async def write(*args: Any, **options: Any) -> object:
+            broken = next(self._writes) == self._at
+            if broken and not self._applied:
+                raise ResponseHandlingException(httpx.ReadError("gone"))
+            result = await real(*args, **options)
+            if broken:
+                raise ResponseHandlingException(httpx.ReadError("gone"))
+            return result
+
+        return write
 
 
 @local_mode
-@pytest.mark.parametrize("method", ["upsert", "delete"])
-@pytest.mark.usefixtures("quick")
-async def test_a_commit_that_breaks_off_is_mended(
-    client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch, method: str
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("at", range(5))
+async def test_a_commit_that_breaks_off_leaves_one_version(
+    client: AsyncQdrantClient, at: int, applied: bool
 ) -> None:
-    index = local_index(client)
+    """At the note of the change, the chunks, the record, the old version and the end."""
+    reader = local_index(client)
+    await reader.connect(IDENTITY)
+    await reader.commit([await make_entry("a", "wolf old", "sheep old")])
+    settings = IndexSettings(location=LOCATION, retry_s=0)
+    broken: Any = Broken(client, at=at, applied=applied)
+    index = QdrantIndex(broken, settings, text_params=PLAIN_WORDS, tenant_idf=False)
     await index.connect(IDENTITY)
-    await index.commit([await make_entry("a", "wolf old")])
     new = await make_entry("a", "wolf new")
-    real: Callable[..., Awaitable[object]] = getattr(client, method)
-    calls: list[object] = []
-
-    async def failing(name: str, argument: object, **options: Any) -> object:
-        calls.append(argument)
-        if method == "delete" or len(calls) > 1:  # the chunks are stored, the record is not
-            raise ResponseHandlingException(httpx.ReadError("gone"))
-        return await real(name, argument, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(client, method, failing)
-        with pytest.raises(ProviderError, match="broke off: gone"):
-            await index.commit([new])
-    found = (await find(index, "wolf"))["bm25"]
-    assert set(found) == {"wolf old", "wolf new"}
-    await repair(index, await verify(index))
-    (record,) = await index.records()
-    survivor = "wolf new" if record == new.record else "wolf old"
-    assert (await find(index, "wolf"))["bm25"] == [survivor]
-    assert survivor == ("wolf new" if method == "delete" else "wolf old")
+    with pytest.raises(ProviderError, match="closed the connection: gone"):
+        await index.commit([new])
+    text = "wolf new" if (at, applied) >= (2, True) else "wolf old"
+    for one in (index, reader):
+        assert (await find(one, "wolf"))["bm25"] == [text]
+        assert (await one.chunks(["a"]))[0].text == text
+    # The lease lasts: no other writer takes what is left for an orphan.
+    assert await verify(reader) == []
+    await reader.commit([await make_entry("b", "cow")])
+    assert (await find(index, "wolf"))["bm25"] == [text]
+    # Its own next commit finishes the job.
+    await index.commit([new])
+    assert await find(reader, "wolf") == {"dense": ["wolf new", "cow"], "bm25": ["wolf new"]}
+    assert sorted(one.chunks for one in await reader.versions()) == [1, 1]
+    assert await index._writing().changes(None) == []
 
 
 @local_mode
-async def test_one_search_is_one_request(
+async def test_what_an_ended_writer_left_is_recovered_by_the_next_commit(
+    client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(changes, "this_process", lambda: f"{process._machine()}:1:0")
+        broken: Any = Broken(client, at=6, applied=False)
+        settings = IndexSettings(location=LOCATION, retry_s=0)
+        index = QdrantIndex(broken, settings, text_params=PLAIN_WORDS, tenant_idf=False)
+        await index.connect(IDENTITY)
+        await index.commit([await make_entry("a", "wolf")])
+        with pytest.raises(ProviderError, match="gone"):
+            await index.commit([await make_entry("a", "wolf new")])
+        assert len(await index._writing().changes(None)) == 1
+    other = local_index(client)
+    await other.connect(IDENTITY)
+    await other.commit([await make_entry("b", "cow")])
+    assert await other._writing().changes(None) == []
+    assert await verify(other) == []
+    assert len(await other.versions()) == len(await other.records())
+
+
+@local_mode
+async def test_a_lease_that_runs_out_while_its_writer_lives_loses_nothing(
+    client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, other = local_index(client), local_index(client)
+    await index.connect(IDENTITY)
+    await other.connect(IDENTITY)
+    replace_records = ServerWriter._replace
+
+    async def paused(self: ServerWriter, *args: Any) -> Change:
+        monkeypatch.undo()
+        (change,) = await other._writing().changes(None)
+        expired = replace(change, expires_at=0.0)
+        await other._writing().recover([expired])
+        # The pause shows in the lease.
+        return replace(await replace_records(self, *args), expires_at=0.0)
+
+    monkeypatch.setattr(ServerWriter, "_replace", paused)
+    entry = await make_entry("a", "wolf", "sheep")
+    await index.commit([entry])
+    assert await other.chunks(["a"]) == list(entry.chunks)
+    assert await verify(other) == []
+    assert await index._writing().changes(None) == []
+
+
+@local_mode
+async def test_a_search_is_one_request_and_one_look_at_the_records(
     client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = local_index(client)
@@ -417,14 +530,62 @@ async def test_one_search_is_one_request(
     entry = await make_entry("a", "wolf", "sheep")
     await index.commit([entry])
     sent: list[str] = []
-    call = QdrantIndex._call
+    call = ServerClient.call
 
-    async def counted(self: QdrantIndex, request: Any, *args: Any, **options: Any) -> Any:
+    async def counted(self: ServerClient, request: Any, *args: Any, **options: Any) -> Any:
         sent.append(request.__name__)
         return await call(self, request, *args, **options)
 
-    monkeypatch.setattr(QdrantIndex, "_call", counted)
+    monkeypatch.setattr(ServerClient, "call", counted)
     vector = np.ones(64, dtype=np.float32)
     legs = await index.search(LegQuery(vector=vector, text="wolf", depth=5))
-    assert sent == ["query_batch_points"]
+    assert sent == ["query_batch_points", "retrieve"]
     assert legs.chunks == {chunk.id: chunk for chunk in entry.chunks}
+
+
+@local_mode
+async def test_a_document_that_is_replaced_during_a_search_is_found_once(
+    client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, other = local_index(client), local_index(client)
+    await index.connect(IDENTITY)
+    await other.connect(IDENTITY)
+    await index.commit([await make_entry("a", "wolf old", "wolf older")])
+    new = await make_entry("a", "wolf new")
+    query = client.query_batch_points
+
+    async def overtaken(*args: Any, **options: Any) -> Any:
+        found = await query(*args, **options)
+        monkeypatch.undo()
+        await other.commit([new])
+        return found
+
+    monkeypatch.setattr(client, "query_batch_points", overtaken)
+    assert await find(index, "wolf") == {"dense": ["wolf new"], "bm25": ["wolf new"]}
+
+
+@local_mode
+async def test_writes_are_ordered_and_reads_consistent_where_there_are_replicas(
+    client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = local_index(client)
+    await index.connect(IDENTITY)
+    index._server.connected(replicas=3)
+    seen: dict[str, object] = {}
+    for name, option in (
+        ("upsert", "ordering"),
+        ("delete", "ordering"),
+        ("retrieve", "consistency"),
+    ):
+        real = getattr(client, name)
+
+        def spy(
+            *args: Any, name: str = name, option: str = option, real: Any = real, **kw: Any
+        ) -> Any:
+            seen[name] = kw[option]
+            return real(*args, **kw)
+
+        monkeypatch.setattr(client, name, spy)
+    await index.commit([await make_entry("a", "wolf")])
+    await index.delete(["a"])
+    assert seen == {"upsert": "strong", "delete": "strong", "retrieve": "majority"}
