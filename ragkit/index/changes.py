@@ -69,14 +69,26 @@ class Change:
         """Every version that it writes or makes obsolete."""
         return [*self.written.values(), *(version for _, version in self.replaced)]
 
-    def also_replacing(self, records: Iterable[DocumentRecord]) -> Self:
-        """Return the change with further records that it makes obsolete."""
-        more = tuple((record.uri, record.version) for record in records)
-        return replace(self, replaced=self.replaced + more)
+    def renewed(
+        self,
+        lease_s: float,
+        *,
+        written: Iterable[DocumentRecord] = (),
+        replaced: Iterable[DocumentRecord] = (),
+    ) -> Self:
+        """Return the change with a new lease, and with further records.
 
-    def renewed(self, lease_s: float) -> Self:
-        """Return the change with a new lease."""
-        return replace(self, expires_at=time.time() + lease_s)
+        A version that it wrote before is obsolete where it writes its document again.
+        """
+        again = {record.uri: record.version for record in written}
+        earlier = [(uri, self.written[uri]) for uri in again if uri in self.written]
+        more = [(record.uri, record.version) for record in replaced]
+        return replace(
+            self,
+            expires_at=time.time() + lease_s,
+            written={**self.written, **again},
+            replaced=(*self.replaced, *earlier, *more),
+        )
 
     def is_abandoned(self) -> bool:
         """Return whether its lease has run out or its writer has ended."""
@@ -140,10 +152,16 @@ def read_change(point_id: str, payload: Payload | None) -> Change:
     )
 
 
+def with_new_version(entry: Entry) -> Entry:
+    """Return an entry for another write of its generation."""
+    version = new_version(entry.record.generation)
+    return replace(entry, record=replace(entry.record, version=version))
+
+
 def by_tenant(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Return new versions of the entries, grouped by tenant; of a document given twice the last."""
     groups: dict[str, dict[str, Entry]] = {}
     for entry in entries:
-        record = replace(entry.record, version=new_version(entry.record.generation))
-        groups.setdefault(record.tenant, {})[record.uri] = replace(entry, record=record)
+        record = entry.record
+        groups.setdefault(record.tenant, {})[record.uri] = with_new_version(entry)
     return {tenant: list(documents.values()) for tenant, documents in groups.items()}

@@ -201,9 +201,14 @@ class EdgeIndex:
         return await self._run(self._chunks, validation.check_uris(uris), check_tenant(tenant))
 
     def _chunks(self, shard: qe.EdgeShard, uris: Sequence[str], tenant: str) -> list[Chunk]:
-        records = edge_reads.records_of(shard, uris, tenant)
-        ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
-        return self._fetch(shard, ids, tenant)
+        chunks: list[Chunk] = []
+        for _ in range(MAX_ATTEMPTS):
+            records = edge_reads.records_of(shard, uris, tenant)
+            ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
+            chunks = self._fetch(shard, ids, tenant)
+            if len(chunks) == len(ids):
+                break  # no document was replaced between the two reads
+        return chunks
 
     async def vectors(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> FloatArray:
         """Return the whole vectors of chunks, float32 `[n, dimensions]`, by their ids."""

@@ -172,9 +172,14 @@ class QdrantIndex:
 
     async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return all chunks of the tenant's documents, by uri, then in the order of reading."""
-        records = await self.records(uris, tenant=tenant)
-        ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
-        return await self.fetch(ids, tenant=tenant)
+        chunks: list[Chunk] = []
+        for _ in range(MAX_ATTEMPTS):
+            records = await self.records(uris, tenant=tenant)
+            ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
+            chunks = await self.fetch(ids, tenant=tenant)
+            if len(chunks) == len(ids):
+                break  # no document was replaced between the two reads
+        return chunks
 
     async def vectors(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> FloatArray:
         """Return the whole vectors of chunks, float32 `[n, dimensions]`, by their ids."""

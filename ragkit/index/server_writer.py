@@ -6,7 +6,7 @@ writer, which then deletes its chunks. See `ragkit.index.changes` for crashes in
 """
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -16,12 +16,12 @@ from ragkit.core.errors import ProviderError
 from ragkit.core.protocols import Entry
 from ragkit.core.types import DocumentRecord, IndexIdentity
 from ragkit.index import layout, server_points
-from ragkit.index.changes import Change, change_payload, read_change
+from ragkit.index.changes import Change, change_payload, read_change, with_new_version
 from ragkit.index.server_client import PAGE, ServerClient
 from ragkit.index.server_errors import PROVIDER
 
-_MAX_ROUNDS = 50
-"""Attempts at most to replace a record while other writers replace it too."""
+_MAX_ATTEMPTS = 50
+"""Attempts at most to store a document while other writers store it too."""
 _MAX_STORES = 3
 """Times at most that chunks are stored again because a lease was nearly over."""
 
@@ -52,19 +52,41 @@ class ServerWriter:
     async def commit(self, tenant: str, entries: Sequence[Entry]) -> None:
         """Store versions of a tenant's documents."""
         await self._recover_own(tenant)
-        records = [entry.record for entry in entries]
-        old = await self.records([record.uri for record in records], tenant=tenant)
-        change = Change.of(tenant, written=records, replaced=old.values(), lease_s=self.lease_s)
+        old = await self.records([one.record.uri for one in entries], tenant=tenant)
+        change = Change.of(tenant, replaced=old.values(), lease_s=self.lease_s)
         with self._noting_failure(change):
-            change = await self._store(entries, await self._note(change))
-            change = await self._replace(records, old, change)
-            for _ in range(_MAX_STORES):
-                if not self._is_due(change):
+            change, left = await self._attempt(change, entries, old)
+            for _ in range(_MAX_ATTEMPTS - 1):
+                if not left:
                     break
-                # Others may have taken the lease for run out, and dropped the chunks.
-                change = await self._note(change.renewed(self.lease_s))
-                change = await self._store(entries, change)
+                # Another writer stored the document before or after this one, which cannot be
+                # told: a new version takes its place. The chunks of the first may be gone by now.
+                old = await self.records([one.record.uri for one in left], tenant=tenant)
+                change, left = await self._attempt(change, list(map(with_new_version, left)), old)
             await self._end(change)
+        if left:
+            raise self._outrun(left[0].record.uri)
+
+    async def _attempt(
+        self, change: Change, entries: Sequence[Entry], old: Mapping[str, DocumentRecord]
+    ) -> tuple[Change, list[Entry]]:
+        """Store versions of documents, and return those that other writers prevented."""
+        records = [entry.record for entry in entries]
+        change = change.renewed(self.lease_s, written=records, replaced=old.values())
+        change = await self._store(entries, await self._note(change))
+        await self._replace(records, old, tenant=change.tenant)
+        for _ in range(_MAX_STORES):
+            if not self._is_due(change):
+                break
+            # Others may have taken the lease for run out, and dropped the chunks.
+            change = await self._store(entries, await self._note(change.renewed(self.lease_s)))
+        now = await self.records([record.uri for record in records], tenant=change.tenant)
+        left = [
+            entry
+            for entry in entries
+            if entry.record.uri not in now or now[entry.record.uri].version != entry.record.version
+        ]
+        return change, left
 
     async def discard(self, tenant: str, records: Iterable[DocumentRecord]) -> int:
         """Remove a tenant's documents that are still as these records say; return their number."""
@@ -146,29 +168,26 @@ class ServerWriter:
         return time.time() > change.expires_at - self.lease_s / 2
 
     async def _replace(
-        self, records: Sequence[DocumentRecord], old: dict[str, DocumentRecord], change: Change
-    ) -> Change:
-        """Make the records current, each in the place of the one that was read last."""
-        left = list(records)
-        for _ in range(_MAX_ROUNDS):
-            added = [record for record in left if record.uri not in old]
-            updated = [record for record in left if record.uri in old]
-            for page in server_points.pages(added, PAGE):
-                await self._upsert_records(page, mode=models.UpdateMode.INSERT_ONLY)
-            for page in server_points.pages(updated, PAGE):
-                versions = [old[record.uri].version for record in page]
-                condition = server_points.of_versions("record", versions, tenant=change.tenant)
-                await self._upsert_records(page, only_if=condition)
-            now = await self.records([record.uri for record in left], tenant=change.tenant)
-            left = [r for r in left if r.uri not in now or now[r.uri].version != r.version]
-            if not left:
-                return change
-            # Another writer came first: its version is what is replaced now.
-            old = {record.uri: now[record.uri] for record in left if record.uri in now}
-            change = await self._note(change.also_replacing(old.values()).renewed(self.lease_s))
-        raise ProviderError(
-            f"The document {left[0].uri!r} could not be stored at {self.server.where!r}: other "
-            f"writers replaced it {_MAX_ROUNDS} times meanwhile. Fix: let one process write it.",
+        self,
+        records: Sequence[DocumentRecord],
+        old: Mapping[str, DocumentRecord],
+        *,
+        tenant: str,
+    ) -> None:
+        """Make records current, each only in the place of the one that was read before."""
+        added = [record for record in records if record.uri not in old]
+        updated = [record for record in records if record.uri in old]
+        for page in server_points.pages(added, PAGE):
+            await self._upsert_records(page, mode=models.UpdateMode.INSERT_ONLY)
+        for page in server_points.pages(updated, PAGE):
+            versions = [old[record.uri].version for record in page]
+            condition = server_points.of_versions("record", versions, tenant=tenant)
+            await self._upsert_records(page, only_if=condition)
+
+    def _outrun(self, uri: str) -> ProviderError:
+        return ProviderError(
+            f"The document {uri!r} could not be stored at {self.server.where!r}: other writers "
+            f"replaced it {_MAX_ATTEMPTS} times meanwhile. Fix: let one process write it.",
             provider=PROVIDER,
             retryable=True,
         )

@@ -503,17 +503,15 @@ async def test_a_lease_that_runs_out_while_its_writer_lives_loses_nothing(
     index, other = local_index(client), local_index(client)
     await index.connect(IDENTITY)
     await other.connect(IDENTITY)
-    replace_records = ServerWriter._replace
+    store = ServerWriter._store
 
-    async def paused(self: ServerWriter, *args: Any) -> Change:
+    async def paused(self: ServerWriter, entries: Any, change: Change) -> Change:
         monkeypatch.undo()
-        (change,) = await other._writing().changes(None)
-        expired = replace(change, expires_at=0.0)
+        expired = replace(await store(self, entries, change), expires_at=0.0)
         await other._writing().recover([expired])
-        # The pause shows in the lease.
-        return replace(await replace_records(self, *args), expires_at=0.0)
+        return expired  # the pause shows in the lease
 
-    monkeypatch.setattr(ServerWriter, "_replace", paused)
+    monkeypatch.setattr(ServerWriter, "_store", paused)
     entry = await make_entry("a", "wolf", "sheep")
     await index.commit([entry])
     assert await other.chunks(["a"]) == list(entry.chunks)

@@ -1,0 +1,229 @@
+"""Several writers and readers of one server: nothing is lost, doubled or mixed.
+
+The server is qdrant-client's local mode behind an artificial latency, or the one that
+RAGKIT_TEST_QDRANT_URL names. A writer that is killed stops between two requests, or before the
+answer to one, and never comes back.
+"""
+
+# A test may look inside.
+# pyright: reportPrivateUsage=false
+
+import asyncio
+import itertools
+import os
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from qdrant_client import AsyncQdrantClient, models
+
+from ragkit.core.protocols import Entry, LegQuery
+from ragkit.core.settings import IndexSettings
+from ragkit.index import changes, process
+from ragkit.index.integrity import repair, verify
+from ragkit.index.server import QdrantIndex
+from ragkit.testing.index_examples import IDENTITY, embed, make_entry
+
+SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
+PLAIN_WORDS = models.TextIndexParams(type=models.TextIndexType.TEXT, scoring=True)
+DOCUMENTS = 1000
+BATCH = 50
+
+pytestmark = [
+    pytest.mark.enable_socket,
+    pytest.mark.filterwarnings(
+        "ignore:Payload indexes have no effect in the local Qdrant:UserWarning"
+    ),
+]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+class Connection:
+    """A client through which every request passes `before` and `after`."""
+
+    def __init__(
+        self,
+        client: AsyncQdrantClient,
+        *,
+        before: Callable[[str], Awaitable[None]],
+        after: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._client, self._before, self._after = client, before, after
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._client, name)
+
+        async def request(*args: Any, **options: Any) -> Any:
+            await self._before(name)
+            result = await real(*args, **options)
+            await self._after(name)
+            return result
+
+        return request
+
+
+async def nothing(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[AsyncQdrantClient]:
+    client = AsyncQdrantClient(url=SERVER) if SERVER else AsyncQdrantClient(":memory:")
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def collection(client: AsyncQdrantClient) -> AsyncIterator[str]:
+    name = f"ragkit-test-{uuid.uuid4().hex[:8]}"
+    yield name
+    await client.delete_collection(name)
+
+
+async def connect(client: Any, collection: str) -> QdrantIndex:
+    settings = IndexSettings(location=SERVER or "http://qdrant:6333", collection=collection)
+    options: dict[str, Any] = {} if SERVER else {"text_params": PLAIN_WORDS, "tenant_idf": False}
+    index = QdrantIndex(client, settings, **options)
+    await index.connect(IDENTITY)
+    return index
+
+
+async def check(index: QdrantIndex, written: dict[str, set[str]]) -> None:
+    """Each document is there once, whole, in a version that was written; and nothing else."""
+    records = {record.uri: record for record in await index.records()}
+    assert records.keys() == written.keys()
+    assert all(records[uri].generation in written[uri] for uri in written)
+    assert await verify(index) == []
+    stored = {one.generation: one.chunks for one in await index.versions()}
+    assert stored == {one.generation: one.chunks for one in records.values() if one.chunks}
+
+
+# Forced interleavings
+
+
+@pytest.mark.parametrize("second", ["other text", "same text", "delete", "other document"])
+@pytest.mark.parametrize("step", range(9))
+async def test_a_writer_that_pauses_anywhere_loses_nothing_to_another(
+    client: AsyncQdrantClient, collection: str, step: int, second: str
+) -> None:
+    other = await connect(client, collection)
+    old = await make_entry("a", "wolf old", "sheep old")
+    await other.commit([old])
+    mine = await make_entry("a", "wolf mine")
+    theirs = await make_entry("a", "wolf theirs", "cow")
+    elsewhere = await make_entry("b", "goat")
+    requests = itertools.count()
+
+    async def overtaken(_: str) -> None:
+        if next(requests) != step:
+            return
+        assert await verify(other) == []  # what another is storing is no fault
+        await repair(other, await verify(other))
+        if second == "delete":
+            assert await other.delete(["a"]) == 1
+        elif second == "other document":
+            await other.commit([elsewhere])
+        else:
+            await other.commit([theirs if second == "other text" else mine])
+
+    index = await connect(client, collection)
+    index._server.client = Connection(client, before=overtaken, after=nothing)  # type: ignore[assignment]
+    await index.commit([mine])
+    index._server.client = client
+    written = {"a": {mine.record.generation, theirs.record.generation}}
+    if second == "other document":
+        written["b"] = {elsewhere.record.generation}
+    if second == "delete" and not await index.records():
+        written = {}
+    await check(index, written)
+    assert await index._writing().changes(None) == []
+
+
+# Random interleavings, with kills
+
+
+class Writers:
+    """Writers that commit versions of the same documents, some of which are killed."""
+
+    def __init__(self, client: AsyncQdrantClient, collection: str, *, seed: int) -> None:
+        self.client, self.collection = client, collection
+        self.draw = random.Random(seed)
+        self.written: dict[str, set[str]] = {}
+        self.kills = 0
+
+    async def entry(self, number: int, version: int) -> Entry:
+        texts = [f"word{number} version{version} part{n}" for n in range(1 + number % 3)]
+        return await make_entry(f"doc-{number}", *texts)
+
+    async def run(self, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Commit one version of every document, in an order of its own, until all are stored."""
+        numbers = list(range(DOCUMENTS))
+        self.draw.shuffle(numbers)
+        batches = [numbers[first : first + BATCH] for first in range(0, DOCUMENTS, BATCH)]
+        while batches:
+            lives = self.draw.choice([None, *range(1, 200)])
+            index = await self._connect(lives)
+            try:
+                while batches:
+                    entries = [await self.entry(number, version) for number in batches[-1]]
+                    for entry in entries:
+                        versions = self.written.setdefault(entry.record.uri, set())
+                        versions.add(entry.record.generation)
+                    await index.commit(entries)
+                    batches.pop()
+            except Killed:
+                self.kills += 1
+
+    async def _connect(self, lives: int | None) -> QdrantIndex:
+        index = await connect(self.client, self.collection)
+        requests = itertools.count(1)
+
+        async def latency(_: str) -> None:
+            for _turn in range(self.draw.randint(0, 3)):
+                await asyncio.sleep(0)
+            if next(requests) == lives:
+                raise Killed
+
+        connection: Any = Connection(self.client, before=latency, after=latency)
+        index._server.client = connection
+        return index
+
+
+@pytest.mark.parametrize("number", [2, 6])
+async def test_writers_that_are_killed_lose_and_double_nothing(
+    client: AsyncQdrantClient, collection: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A killed writer leaves its process id, here of one that ended long ago.
+    ended = f"{process._machine()}:1:0"
+    monkeypatch.setattr(changes, "this_process", lambda: ended)
+    index = await connect(client, collection)
+    writers = Writers(client, collection, seed=number)
+    # Every change looks abandoned: so recoveries strike at living writers too.
+    running = [asyncio.create_task(writers.run(n, monkeypatch)) for n in range(number)]
+    searches = 0
+    while not all(task.done() for task in running):
+        searches += 1
+        await look(index, f"doc-{searches % DOCUMENTS}", f"word{searches % DOCUMENTS}")
+        await asyncio.sleep(0)
+    await asyncio.gather(*running)
+    assert writers.kills > 0
+    await index._writing().recover(await index._writing().changes(None))
+    await check(index, writers.written)
+
+
+async def look(index: QdrantIndex, uri: str, word: str) -> None:
+    """Search for a document and read it: no two versions of it are ever seen together."""
+    query = LegQuery(vector=await embed(word), text=word, depth=20)
+    legs = await index.search(query)
+    versions: dict[str, set[str]] = {}
+    for chunk in legs.chunks.values():
+        versions.setdefault(chunk.uri, set()).add(chunk.generation)
+    assert all(len(generations) == 1 for generations in versions.values())
+    chunks = await index.chunks([uri])
+    assert len({chunk.generation for chunk in chunks}) <= 1
+    assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
