@@ -1,5 +1,6 @@
 """The FastAPI application: endpoints, limits and errors around an `AsyncRAG`."""
 
+import functools
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -99,8 +101,9 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
     app.state.ragkit = state
     errors.install(app)
     for part in (chat, responses, retrieval, documents):
-        app.include_router(part.router)
+        app.include_router(part.router, responses=errors.DOCUMENTED)
     _add_operations(app)
+    app.openapi = functools.partial(_described, app)  # type: ignore[method-assign]  # as FastAPI says
     app.add_middleware(Observation, metrics=state.metrics)
     app.add_middleware(BodyLimit, most=options.body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.trusted))
@@ -112,6 +115,21 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
             allow_headers=["Authorization", "Content-Type"],
         )
     return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description, without the 422 that FastAPI would send for a wrong body."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        for path in schema["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(unused, None)
+        app.openapi_schema = schema
+    return app.openapi_schema
 
 
 def _state(rags: Mapping[str, AsyncRAG], options: ServerOptions) -> ServerState:

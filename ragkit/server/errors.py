@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from ragkit.core.errors import (
@@ -41,6 +42,39 @@ _STATUS_TYPE = {
     413: "invalid_request_error",
     429: "rate_limit_error",
 }
+
+
+class ErrorDetails(BaseModel):
+    """An error; `code` is for programs, `param` names the field that is at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every response that is an error."""
+
+    error: ErrorDetails
+
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": description}
+    for status, description in {
+        400: "The request cannot be used as it is.",
+        401: "No API key, or an unknown one.",
+        403: "The key may not do this.",
+        404: "What the request names does not exist.",
+        413: "The body is too large.",
+        429: "Over a limit; `Retry-After` says when to try again.",
+        500: "The request failed.",
+        502: "A model or store failed.",
+        503: "Overloaded, not configured, or shutting down.",
+        504: "A model or store took too long.",
+    }.items()
+}
+"""The errors of every endpoint, for the OpenAPI description."""
 
 
 class ApiError(Exception):

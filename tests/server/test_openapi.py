@@ -1,0 +1,70 @@
+# schemathesis types its cases only in part.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
+# pyright: reportMissingTypeArgument=false
+"""The description of the API against what the API does, with requests made of the description."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from ragkit.server.app import ServerOptions, build_app
+from ragkit.server.listener import bound
+from ragkit.testing.server import filled_rag
+
+STREAMS = {"/v1/jobs/{name}/events"}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseSchema]:
+    """The description of a server that runs in a thread."""
+    options = ServerOptions(folder=tmp_path_factory.mktemp("server"))
+    listening = bound("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    app = build_app({"": asyncio.run(filled_rag())}, options)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield schemathesis.openapi.from_url(f"{url}/openapi.json")
+    app.state.ragkit.closing.set()
+    server.should_exit = True
+    thread.join()
+
+
+def test_every_answer_is_described_and_none_is_an_internal_error(
+    api: schemathesis.BaseSchema,
+) -> None:
+    tried = 0
+    for found in api.get_all_operations():
+        assert isinstance(found, Ok)
+        operation = found.ok()
+        if operation.path in STREAMS:
+            continue
+
+        @settings(
+            max_examples=12,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+            deadline=None,
+        )
+        @given(case=operation.as_strategy())
+        def described(case: Case[Any]) -> None:
+            response = case.call(timeout=60)
+            assert response.status_code not in {500, 502, 504}, response.text
+            case.validate_response(
+                response, checks=[status_code_conformance, response_schema_conformance]
+            )
+
+        described()
+        tried += 1
+    assert tried > 15
