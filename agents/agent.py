@@ -27,7 +27,7 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
 )
 from langgraph.types import Command, Interrupt
 
-from ragkit.agents.approval import Approvals, Decision, Pending, approval_reasons
+from ragkit.agents.approval import Approvals, Decision, approval_reasons, pending_of, resume_values
 from ragkit.agents.budget import Budget, Price
 from ragkit.agents.context import AgentContext, Handover, Prompts, Selector
 from ragkit.agents.events import Event, Finished
@@ -287,7 +287,7 @@ async def stream_resumed(
     # Not `state.next`: it leaves out a step whose result is saved but not yet taken in.
     if not state.tasks:
         raise InputError(f"There is nothing to resume in the thread {thread!r}.")
-    waiting = [one.id for one in state.interrupts]
+    waiting = {one.id: pending_of(one.id, one.value) for one in state.interrupts}
     if waiting and decision is None:
         raise InputError(
             f"The thread {thread!r} waits for a decision. Fix: pass approve(), edit(arguments) or "
@@ -295,7 +295,8 @@ async def stream_resumed(
         )
     resumed: Command[Any] | None = None
     if waiting:
-        resumed = Command(resume=_for_each(waiting, decision))
+        calls = [call.id for found in waiting.values() for call in found]
+        resumed = Command(resume=resume_values(waiting, _for_each(calls, decision)))
     async for event in _events(agent, resumed, thread=thread, config=config):
         yield event
 
@@ -403,7 +404,7 @@ def _for_each(
     waiting: Sequence[str], decision: Decision | Mapping[str, Decision] | None
 ) -> Mapping[str, Decision]:
     given = dict(decision or {})
-    if "decision" in given:
+    if "type" in given:
         if len(waiting) > 1:
             raise InputError(
                 f"Several calls wait: {waiting!r}. Fix: pass each decision by the call's id."
@@ -445,7 +446,7 @@ async def _events(
         elif not place:
             interrupts |= {one.id: one for one in part.pop("__interrupt__", ())}
             output = cast("RunRecord", {**output, **part})
-    pending = [Pending(id=one.id, **one.value) for one in interrupts.values()]
+    pending = [call for one in interrupts.values() for call in pending_of(one.id, one.value)]
     yield Finished(result=result_of(output, thread=thread, pending=pending))
 
 

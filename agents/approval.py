@@ -1,6 +1,10 @@
-"""Human approval of tool calls: the reason to ask, the interrupt, and the decision."""
+"""Human approval of tool calls: the reason to ask, the interrupt, and the decisions.
 
-from collections.abc import Iterable, Mapping
+Interrupts and decisions have the form of LangChain's human-in-the-loop middleware, which chat
+clients such as agent-chat-ui render.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
@@ -8,7 +12,7 @@ from langgraph.config import get_config
 from langgraph.types import interrupt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ragkit.agents.context import AgentContext, AgentTurn
+from ragkit.agents.context import AgentContext
 from ragkit.agents.events import Asked
 from ragkit.agents.state import AgentCall, AgentState, Update, arguments_of, dumped
 from ragkit.core.errors import ConfigError, InputError
@@ -30,10 +34,10 @@ class Pending:
 
     Attributes:
         id: The name to use when several wait: `resume(agent, thread, {id: approve()})`.
-        step: Its id in the trace.
-        tool: The tool's name.
+        step: Its id in the trace; empty where a tool interrupts the run by itself.
+        tool: The tool's name; empty where a tool interrupts the run by itself.
         arguments: As the model wrote them.
-        reason: Why a person is asked.
+        reason: Why a person is asked, or the value of a tool's own interrupt.
         problem: The problem of the decision before, if one could not be used.
     """
 
@@ -47,17 +51,17 @@ class Pending:
 
 def approve() -> Decision:
     """Return the decision to make the call as it is."""
-    return {"decision": "approve"}
+    return {"type": "approve"}
 
 
 def edit(arguments: Mapping[str, Json]) -> Decision:
     """Return the decision to make the call with these arguments."""
-    return {"decision": "edit", "arguments": dict(arguments)}
+    return {"type": "edit", "edited_action": {"args": dict(arguments)}}
 
 
 def refuse(reason: str = "") -> Decision:
     """Return the decision not to make the call; the model reads the reason."""
-    return {"decision": "refuse", "reason": reason}
+    return {"type": "reject", "message": reason}
 
 
 def approval_reasons(tools: Iterable[Tool], approvals: Approvals) -> dict[tuple[str, bool], str]:
@@ -93,62 +97,182 @@ def approval_reasons(tools: Iterable[Tool], approvals: Approvals) -> dict[tuple[
 
 
 async def approval_node(context: AgentContext, state: AgentState) -> Update:
-    """Ask a person about the first call that waits: the node `approve` of a graph."""
-    calls = list(state.get("calls", []))
-    position = next(i for i, call in enumerate(calls) if call["status"] == "ask")
-    calls[position] = decide(context.turn(state), calls[position])
+    """Ask a person about all calls that wait, in one interrupt: the node `approve` of a graph.
+
+    A call whose decision is missing or cannot be used goes on waiting. Without a checkpointer
+    nobody can be asked, and the calls are refused.
+    """
+    turn, calls = context.turn(state), list(state.get("calls", []))
+    waiting = [position for position, call in enumerate(calls) if call["status"] == "ask"]
+    asked = [calls[position] for position in waiting]
+    if "thread_id" not in get_config().get("configurable", {}):
+        why = "Not done: it needs a person's approval, and nobody can be asked in this run."
+        decided = [_ready(call, refused=why) for call in asked]
+    else:
+        for call in asked:
+            given, reason = arguments_of(call), call.get("reason", "")
+            turn.emit(Asked(step=call["id"], tool=call["tool"], arguments=given, reason=reason))
+        answer: object = interrupt(_request(asked))
+        decided = _decided(context.tools, asked, answer)
+    for position, call in zip(waiting, decided, strict=True):
+        calls[position] = call
     return {"calls": calls}
 
 
-def decide(turn: AgentTurn, call: AgentCall) -> AgentCall:
-    """Ask a person about a call; return the call, ready to be made or refused.
+def pending_of(interrupt_id: str, value: object) -> list[Pending]:
+    """Return the calls of an interrupt; one of a tool's own is shown with its value."""
+    try:
+        request = _Request.model_validate(value)
+    except ValidationError:
+        reason = value if isinstance(value, str) else dumped(value)
+        return [Pending(id=interrupt_id, step="", tool="", arguments={}, reason=reason)]
+    return [
+        Pending(
+            id=f"{interrupt_id}.{number}",
+            step=action.step,
+            tool=action.name,
+            arguments=action.args,
+            reason=action.reason,
+            problem=action.problem,
+        )
+        for number, action in enumerate(request.action_requests)
+    ]
 
-    Without a checkpointer nobody can be asked, and the call is refused.
+
+def resume_values(
+    waiting: Mapping[str, Sequence[Pending]], decisions: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the value to resume each interrupt with, by its id.
+
+    Args:
+        waiting: The calls of each interrupt.
+        decisions: The decisions by the id of the call.
     """
-    if "thread_id" not in get_config().get("configurable", {}):
-        why = "Not done: it needs a person's approval, and nobody can be asked in this run."
-        return cast("AgentCall", {**call, "status": "ready", "refused": why})
-    arguments, reason = arguments_of(call), call.get("reason", "")
-    turn.emit(Asked(step=call["id"], tool=call["tool"], arguments=arguments, reason=reason))
-    shown: dict[str, Json] = {
-        "step": call["id"],
-        "tool": call["tool"],
-        "arguments": arguments,
-        "reason": reason,
-    }
-    while True:
-        answer: object = interrupt(shown)
-        try:
-            return _decided(turn.context.tools[call["tool"]], call, answer)
-        except InputError as error:
-            shown = {**shown, "problem": str(error)}
+    values: dict[str, object] = {}
+    for name, calls in waiting.items():
+        if not any(call.id in decisions for call in calls):
+            continue
+        if [call.id for call in calls] == [name]:
+            values[name] = decisions[name]
+        else:
+            given = [decisions.get(call.id, {"type": "wait"}) for call in calls]
+            values[name] = {"decisions": given}
+    return values
+
+
+class _ActionRequest(BaseModel):
+    """A call as chat clients show it; the last three are ragkit's own."""
+
+    name: str
+    args: dict[str, Any]
+    description: str
+    step: str = ""
+    reason: str = ""
+    problem: str = ""
+
+
+class _Request(BaseModel):
+    """An interrupt's value: the form of LangChain's middleware, which chat clients render."""
+
+    action_requests: list[_ActionRequest]
+
+
+def _request(calls: Sequence[AgentCall]) -> dict[str, Json]:
+    requests: list[Json] = []
+    for call in calls:
+        reason, problem = call.get("reason", ""), call.get("problem", "")
+        requests.append(
+            {
+                "name": call["tool"],
+                "args": arguments_of(call),
+                "description": f"{reason}\n{problem}".strip(),
+                "step": call["id"],
+                "reason": reason,
+                "problem": problem,
+            }
+        )
+    allowed: list[Json] = ["approve", "edit", "reject"]
+    names = dict.fromkeys(call["tool"] for call in calls)
+    reviews: list[Json] = [{"action_name": name, "allowed_decisions": [*allowed]} for name in names]
+    return {"action_requests": requests, "review_configs": reviews}
+
+
+class _EditedAction(BaseModel):
+    """The call that is made instead."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = ""
+    args: dict[str, Any]
 
 
 class _DecisionMessage(BaseModel):
-    """The value that a person sends."""
+    """The decision about one call."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    decision: Literal["approve", "edit", "refuse"]
-    arguments: dict[str, Any] | None = None
-    reason: str = ""
+    type: Literal["approve", "edit", "reject", "wait"]
+    edited_action: _EditedAction | None = None
+    message: str = ""
 
 
-def _decided(tool: Tool, call: AgentCall, answer: object) -> AgentCall:
+class _Answer(BaseModel):
+    """The decisions about the calls of an interrupt, in their order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decisions: list[Any]
+
+
+def _decided(
+    tools: Mapping[str, Tool], calls: Sequence[AgentCall], answer: object
+) -> list[AgentCall]:
+    """Return the calls with the decisions taken in; one that cannot be used names its problem."""
     try:
-        decision = _DecisionMessage.model_validate(answer)
+        decisions = _Answer.model_validate(answer).decisions
+    except ValidationError:
+        decisions = [answer] if len(calls) == 1 else []
+    if len(decisions) != len(calls):
+        problem = (
+            f"{answer!r:.200} has no decision for each of the {len(calls)} calls. "
+            'Fix: send {"decisions": [approve(), ...]} in their order.'
+        )
+        return [_waiting(call, problem) for call in calls]
+    decided: list[AgentCall] = []
+    for call, decision in zip(calls, decisions, strict=True):
+        try:
+            decided.append(_taken(tools[call["tool"]], call, decision))
+        except InputError as error:
+            decided.append(_waiting(call, str(error)))
+    return decided
+
+
+def _taken(tool: Tool, call: AgentCall, given: object) -> AgentCall:
+    try:
+        decision = _DecisionMessage.model_validate(given)
     except ValidationError as error:
         raise InputError(
-            f"{answer!r:.200} is no decision. Fix: send approve(), edit(arguments) or "
+            f"{given!r:.200} is no decision. Fix: send approve(), edit(arguments) or "
             "refuse(reason)."
         ) from error
-    if decision.decision == "refuse":
-        said = f": {decision.reason}" if decision.reason else "."
-        return cast(
-            "AgentCall", {**call, "status": "ready", "refused": f"A person refused this{said}"}
-        )
-    if decision.decision == "edit":
-        arguments = dumped(decision.arguments or {})
-        json_grammar(dict(tool.parameters)).parse(arguments)
-        return cast("AgentCall", {**call, "status": "ready", "arguments": arguments})
-    return cast("AgentCall", {**call, "status": "ready"})
+    if decision.type == "wait":
+        return call
+    if decision.type == "reject":
+        said = f": {decision.message}" if decision.message else "."
+        return _ready(call, refused=f"A person refused this{said}")
+    if decision.type == "approve":
+        return _ready(call)
+    edited = decision.edited_action
+    if edited is None or edited.name not in {"", tool.name}:
+        raise InputError(f"{given!r:.200} edits no call of {tool.name}. Fix: send edit(arguments).")
+    arguments = dumped(edited.args)
+    json_grammar(dict(tool.parameters)).parse(arguments)
+    return _ready(call, arguments=arguments)
+
+
+def _ready(call: AgentCall, **changes: str) -> AgentCall:
+    return cast("AgentCall", {**call, "status": "ready", "problem": "", **changes})
+
+
+def _waiting(call: AgentCall, problem: str) -> AgentCall:
+    return cast("AgentCall", {**call, "problem": problem})

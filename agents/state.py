@@ -78,6 +78,7 @@ class AgentCall(TypedDict, total=False):
     arguments: Required[str]
     status: Required[CallStatus]
     reason: str
+    problem: str
     refused: str
     tainted: bool
     result: str

@@ -1,9 +1,13 @@
+import json
+from typing import Any, cast
+
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
 
 from ragkit.agents import react, resume, run
 from ragkit.agents.approval import Approvals, approval_reasons, approve, edit, refuse
-from ragkit.core.types import Permission
+from ragkit.core.types import Json, Permission
 from ragkit.testing.agents import RecordingTool, says_action, says_finish
 from ragkit.testing.llm import ScriptedLLM
 
@@ -33,11 +37,12 @@ async def test_a_person_may_edit_or_refuse_and_a_bad_decision_asks_again() -> No
     replies = [says_action("", ("send", {"text": "1"}), ("send", {"text": "2"})), says_finish("ok")]
     llm, send = ScriptedLLM(replies), RecordingTool(name="send", permission="approve")
     agent = react(llm, [send], checkpointer=InMemorySaver())
-    await run(agent, "Q", thread="t")
-    again = await resume(agent, "t", edit({"wrong": 1}))
+    one, two = (await run(agent, "Q", thread="t")).pending
+    again = await resume(agent, "t", {one.id: edit({"wrong": 1})})
     assert "wrong" in again.pending[0].problem or "text" in again.pending[0].problem
-    second = await resume(agent, "t", edit({"text": "better"}))
-    assert second.pending[0].arguments == {"text": "2"}
+    assert [pending.arguments for pending in again.pending] == [one.arguments, two.arguments]
+    (second,) = (await resume(agent, "t", {again.pending[0].id: edit({"text": "better"})})).pending
+    assert (second.arguments, second.problem) == ({"text": "2"}, "")
     result = await resume(agent, "t", refuse("not now"))
     assert result.answer == "ok"
     assert [dict(arguments) for arguments, _ in send.calls] == [{"text": "better"}]
@@ -88,3 +93,65 @@ def test_the_reason_to_ask_follows_from_permission_option_and_taint(
     for taint, reason in ((False, clean), (True, tainted)):
         assert reason in reasons.get(("t", taint), "")
         assert bool(reason) == (("t", taint) in reasons)
+
+
+async def test_the_interrupt_has_the_form_that_chat_clients_render() -> None:
+    replies = [says_action("", ("send", {"text": "1"}), ("send", {"text": "2"})), says_finish("ok")]
+    send = RecordingTool(name="send", permission="approve")
+    agent: Any = react(ScriptedLLM(replies), [send], checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    output = await agent.ainvoke({"messages": [("user", "Q")]}, config)
+    (waiting,) = output["__interrupt__"]
+    requests = waiting.value["action_requests"]
+    assert [(one["name"], one["args"]) for one in requests] == [
+        ("send", {"text": "1"}), ("send", {"text": "2"}),
+    ]  # fmt: skip
+    assert requests[0]["description"] == "send always needs approval."
+    assert waiting.value["review_configs"] == [
+        {"action_name": "send", "allowed_decisions": ["approve", "edit", "reject"]}
+    ]
+    json.dumps(waiting.value)
+    edited = {"type": "edit", "edited_action": {"name": "send", "args": {"text": "3"}}}
+    rejected = {"type": "reject", "message": "No."}
+    given = Command(resume={"decisions": [edited, rejected]})
+    assert (await agent.ainvoke(given, config))["answer"] == "ok"
+    assert [dict(arguments) for arguments, _ in send.calls] == [{"text": "3"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ({"decisions": []}, "has no decision for each of the 1 calls"),
+        ({"decisions": [{"type": "approve"}] * 2}, "has no decision for each of the 1 calls"),
+        ({"decisions": [{"type": "Approve"}]}, "is no decision"),
+        ({"type": "edit", "edited_action": {"name": "other", "args": {}}}, "edits no call of send"),
+        ({"type": "edit"}, "edits no call of send"),
+        ("yes", "is no decision"),
+    ],
+)
+async def test_an_answer_that_cannot_be_used_asks_again_and_nothing_is_done(
+    answer: object, problem: str
+) -> None:
+    send = RecordingTool(name="send", permission="approve")
+    llm = ScriptedLLM([says_action("", ("send", {"text": "1"})), says_finish("ok")])
+    agent: Any = react(llm, [send], checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    await agent.ainvoke({"question": "Q"}, config)
+    output = await agent.ainvoke(Command(resume=answer), config)
+    assert problem in output["__interrupt__"][0].value["action_requests"][0]["problem"]
+    assert not send.calls
+    assert (await resume(agent, "t", approve())).answer == "ok"
+    assert len(send.calls) == 1
+
+
+async def test_a_tool_that_interrupts_by_itself_is_pending_with_its_value() -> None:
+    def ask(_: object) -> Json:
+        return cast("Json", interrupt({"which": "red or blue?"}))
+
+    llm = ScriptedLLM([says_action("", ("ask", {"text": "x"})), says_finish("ok")])
+    agent = react(llm, [RecordingTool(name="ask", does=ask)], checkpointer=InMemorySaver())
+    (waiting,) = (await run(agent, "Q", thread="t")).pending
+    assert (waiting.tool, waiting.reason) == ("", '{"which":"red or blue?"}')
+    result = await resume(agent, "t", {waiting.id: "red"})
+    assert result.answer == "ok"
+    assert "red" in llm.calls[1].prompt
