@@ -1,0 +1,176 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from ragkit.agents import Budget
+from ragkit.agents.approval import approve, edit, refuse
+from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.types import Pattern
+from ragkit.testing.agents import says_action, says_finish, says_plan
+from ragkit.testing.llm import ScriptedLLM, random_replies
+from ragkit.ui.agent_run import AgentChoices, AgentRun, tool_of
+from ragkit.ui.conversations import Owner
+from ragkit.ui.plan_graph import levels, plan_html
+from ragkit.ui.run_events import PlanNode, RunEvent, run_view
+from ragkit.ui.run_store import RunStore, load_kept_run, recordings
+from ragkit.ui.views.agents import gauge_html, steps_html
+from ragkit.ui.workspace import Workspace
+from tests.ui.conftest import MakeWorkspace, filled
+
+NOTE = ("save_note", {"text": "Refunds take 5 days."})
+
+
+def _run(
+    workspace: Workspace, *tools: str, pattern: Pattern = "react", question: str = "Q?"
+) -> AgentRun:
+    choices = AgentChoices(pattern=pattern, tools=tools, budget=Budget(steps=8))
+    run = AgentRun(workspace, choices, question, notes=workspace.data / "notes.md")
+    assert run.wait(60)
+    return run
+
+
+def _scripted(make: MakeWorkspace, *replies: str) -> Workspace:
+    return filled(make(ScriptedLLM(list(replies))))
+
+
+def test_a_run_shows_thoughts_calls_results_and_the_answer(make_workspace: MakeWorkspace) -> None:
+    workspace = _scripted(
+        make_workspace,
+        says_action("I look.", ("search_documents", {"query": "refunds"})),
+        says_finish("5 days.", "Found."),
+    )
+    view = run_view(_run(workspace, "search_documents").kept().events)
+    assert [item.kind for item in view.items] == ["thought", "call", "result", "thought"]
+    assert view.items[0].text == "I look."
+    assert "Refunds are paid" in view.items[2].text
+    assert (view.answer, view.stopped_by) == ("5 days.", "finished")
+    assert view.used["steps"] == 2
+    assert view.steps[0]["prompt"][0]["role"] == "system"
+
+
+@pytest.mark.parametrize(
+    ("decision", "saved"),
+    [
+        (approve(), "Refunds take 5 days.\n\n"),
+        (edit({"text": "Edited."}), "Edited.\n\n"),
+        (refuse("not now"), None),
+    ],
+)
+def test_a_call_that_writes_waits_for_a_person(
+    make_workspace: MakeWorkspace, decision: dict[str, object], saved: str | None
+) -> None:
+    workspace = _scripted(make_workspace, says_action("", NOTE), says_finish("Done."))
+    run = _run(workspace, "save_note")
+    pending = run_view(run.kept().events).pending
+    assert [call["tool"] for call in pending] == ["save_note"]
+    run.decide({pending[0]["id"]: decision})
+    assert run.wait(60)
+    notes = workspace.data / "notes.md"
+    assert (notes.read_text() if notes.exists() else None) == saved
+    view = run_view(run.kept().events)
+    assert (view.answer, view.pending) == ("Done.", [])
+
+
+def test_a_plan_fills_in(make_workspace: MakeWorkspace) -> None:
+    plan = says_plan(
+        ("search_documents", {"query": "refunds"}), ("calculator", {"expression": "5*24"})
+    )
+    workspace = _scripted(make_workspace, plan, "120 hours.")
+    events = _run(workspace, "search_documents", "calculator", pattern="rewoo").kept().events
+    states: list[list[str]] = []
+    for until in range(len(events) + 1):
+        state = [node.state for node in run_view(events[:until]).plan]
+        if state and (not states or states[-1] != state):
+            states.append(state)
+    assert states[0] == ["waiting", "waiting"]
+    assert states[-1] == ["done", "done"]
+    assert any("running" in state for state in states)
+
+
+def test_a_run_can_be_stopped(make_workspace: MakeWorkspace) -> None:
+    llm = ScriptedLLM(random_replies(1, ending=0.01), delay_s=0.01)
+    workspace = filled(make_workspace(llm))
+    choices = AgentChoices(tools=("calculator",), budget=Budget())
+    run = AgentRun(workspace, choices, "Q?", notes=workspace.data / "notes.md")
+    run.stop()
+    assert run.stopped or not run.running
+
+
+def test_what_is_missing_is_a_sentence(workspace: Workspace) -> None:
+    choices = AgentChoices(budget=Budget())
+    with pytest.raises(ConfigError, match="Fix: enter one, such as vllm:"):
+        AgentRun(workspace, choices, "Q?", notes=Path("n"))
+    with pytest.raises(InputError, match="The question is empty"):
+        AgentRun(workspace, choices, " ", notes=Path("n"))
+    for name in ("rm", "sql", "calculator=x"):
+        with pytest.raises(ConfigError, match=f"no tool '{name}'"):
+            tool_of(workspace, name, Path("n"))
+
+
+def test_a_run_is_kept_for_its_owner_and_replayed(
+    make_workspace: MakeWorkspace, owner: Owner, tmp_path: Path
+) -> None:
+    workspace = _scripted(make_workspace, says_finish("Yes."))
+    kept = _run(workspace, "calculator").kept()
+    store = RunStore(tmp_path / "runs")
+    path = store.save(owner, kept)
+    assert load_kept_run(path) == kept
+    assert [file.question for file in store.list(owner)] == ["Q?"]
+    assert store.list(Owner(name="another-person-here", tenant=owner.tenant)) == []
+    assert owner.name not in str(path)
+    path.write_text("{}")
+    with pytest.raises(InputError, match="no run that can be shown"):
+        load_kept_run(path)
+
+
+def test_recordings_can_be_shown_and_say_what_they_are() -> None:
+    assert len(recordings()) >= 2
+    for path in recordings():
+        kept = load_kept_run(path)
+        assert kept.recorded
+        view = run_view(kept.events)
+        assert view.answer
+        assert view.stopped_by == "finished"
+
+
+def test_steps_that_need_others_stand_behind_them() -> None:
+    plan = [
+        PlanNode(label="#E1", text="a", needs=()),
+        PlanNode(label="#E2", text="b", needs=()),
+        PlanNode(label="#E3", text="c <b>", needs=("#E1", "#E2"), state="failed"),
+    ]
+    assert [[node.label for node in level] for level in levels(plan)] == [["#E1", "#E2"], ["#E3"]]
+    html = plan_html(plan)
+    assert "✗ failed" in html
+    assert "<b>" not in html.replace("<b>#E", "")
+    assert plan_html([]) == ""
+
+
+def test_results_of_tools_are_shown_as_text() -> None:
+    data = {"step": "1.1", "tool": "t", "text": "<img src=x>", "failed": True, "trimmed": False}
+    view = run_view([RunEvent(kind="Observed", at=0, data=data)])
+    html = steps_html(view.items)
+    assert "<img" not in html
+    assert "rk-failed" in html
+
+
+def test_the_needs_of_tasks_come_from_the_planner() -> None:
+    planned = {"step": "1", "steps": [["task 1", "A"], ["task 2", "B"]]}
+    reply = json.dumps({"steps": [{"task": "A", "needs": []}, {"task": "B", "needs": [1]}]})
+    step = {"id": "1", "name": "planner", "prompt": [], "reply": reply}
+    result = {"answer": "x", "pending": [], "steps": [step], "stopped_by": "finished"}
+    view = run_view(
+        [
+            RunEvent(kind="Planned", at=0, data=planned),
+            RunEvent(kind="Called", at=0, data={"step": "2/1.1", "tool": "t", "arguments": {}}),
+            RunEvent(kind="Finished", at=1, data={"result": result}),
+        ]
+    )
+    assert [node.needs for node in view.plan] == [(), ("task 1",)]
+
+
+def test_gauges_say_numbers_beside_their_bars() -> None:
+    assert "1,200 of 2,000 tokens" in gauge_html("tokens", 1200, 2000)
+    assert "width:60%" in gauge_html("tokens", 1200, 2000)
+    assert "no limit" in gauge_html("steps", 3, None)
