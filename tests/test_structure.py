@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("ragkit", "agents", "ingest")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-FINDER = re.compile(r"^\| (?P<behaviour>[^|]+?) \| `(?P<path>[^`|]+)` \| (?P<names>[^|]+) \|$", re.M)
+FINDER = re.compile(
+    r"^\| (?P<behaviour>[^|]+?) \| `(?P<path>[^`|]+)` \| (?P<names>[^|]+) \|$", re.MULTILINE
+)
 
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:
@@ -23,9 +25,8 @@ def trees() -> Iterator[tuple[Path, ast.Module]]:
 
 
 def test_a_class_name_stands_once() -> None:
-    names = Counter(
-        node.name for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
-    )
+    nodes = (node for _, tree in trees() for node in ast.walk(tree))
+    names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1] == []
 
 
