@@ -44,7 +44,7 @@ _STATUS_TYPE = {
 }
 
 
-class ErrorDetails(BaseModel):
+class ApiErrorDetails(BaseModel):
     """An error; `code` is for programs, `param` names the field that is at fault."""
 
     message: str
@@ -53,14 +53,14 @@ class ErrorDetails(BaseModel):
     code: str
 
 
-class ErrorBody(BaseModel):
+class ApiErrorBody(BaseModel):
     """The body of every response that is an error."""
 
-    error: ErrorDetails
+    error: ApiErrorDetails
 
 
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody, "description": description}
+    status: {"model": ApiErrorBody, "description": description}
     for status, description in {
         400: "The request cannot be used as it is.",
         401: "No API key, or an unknown one.",
