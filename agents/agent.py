@@ -191,7 +191,8 @@ class AgentGraph(StateGraph[Any, Any, Any, Any]):
         for name, agents in self._inner.items():
             made.nodes[name].subgraphs = agents
         steps = context.budget.steps or _STEPS_WITHOUT_LIMIT
-        return made.with_config(recursion_limit=_NODES_PER_STEP * steps + 32)
+        limit = _NODES_PER_STEP * steps + 32
+        return made.with_config(recursion_limit=limit, max_concurrency=context.parallel)
 
 
 def explain(agent: Agent) -> AgentExplanation:

@@ -187,6 +187,7 @@ class AgentContext:
             "spent": nothing_spent(),
             "prompt": [],
             "calls": [],
+            "made": Overwrite([]),
             "chosen": [],
             "answer": "",
             "citations": [],

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Unpack
 
 from langgraph.constants import END, START
+from langgraph.types import Overwrite, Send
 
 from ragkit.agents import conversation, final_answer
 from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
@@ -41,7 +42,9 @@ from ragkit.agents.tool_call import (
     FINISH,
     FINISH_CONTROL,
     Control,
+    call_sends,
     perform_all,
+    perform_one,
     planned_call,
     repeated_too_often,
     specs_of,
@@ -135,14 +138,16 @@ class ReAct:
         graph = AgentGraph(self.context, AgentState)
         graph.node("start", self.start)
         graph.node("model", self.think)
+        graph.node("call", self.call)
         graph.node("tools", self.act, runs=self.agents)
         graph.node("approve", functools.partial(approval_node, self.context))
         graph.node("answer", self.close)
         graph.add_edge(START, "start")
         graph.add_edge("start", "model")
-        graph.branch("model", self.after_model, ["tools", "answer", "approve", "model"])
+        graph.add_edge("call", "tools")
+        graph.branch("model", self.after_model, ["call", "tools", "answer", "approve", "model"])
         graph.branch("tools", self.after_tools, ["approve", "model", "answer"])
-        graph.branch("approve", self.after_approval, ["approve", "tools"])
+        graph.branch("approve", self.after_approval, ["approve", "call", "tools"])
         graph.add_edge("answer", END)
         return graph
 
@@ -182,14 +187,20 @@ class ReAct:
         changes = self._decided(turn, said)
         return turn.update(prompt=kept, **changes)
 
+    async def call(self, state: AgentState) -> Update:
+        """Make one of several calls, in a task of its own."""
+        turn = self.context.turn(state)
+        return {"made": [await perform_one(turn, state.get("calls", [])[0])]}
+
     async def act(self, state: AgentState) -> Update:
-        """Make the calls that are ready."""
+        """Make the call that is ready, or take in the results of several."""
         turn = self.context.turn(state)
         calls = await perform_all(turn, state.get("calls", []))
         done = [call for call in calls if call["status"] == "done"]
         trusted = self.context.trusted_tools
         changes: Update = {
             "calls": calls,
+            "made": Overwrite([]),
             "tainted": turn.tainted or any(call["tool"] not in trusted for call in done),
         }
         if len(done) == len(calls) and repeated_too_often(turn, [call["id"] for call in calls]):
@@ -207,12 +218,12 @@ class ReAct:
         found = [(label, text) for label, text in evidence_of(turn) if text not in known.values()]
         return await answer(turn, [*turn.background, *found])
 
-    async def after_model(self, state: AgentState) -> str:
+    async def after_model(self, state: AgentState) -> str | list[Send]:
         """Return the node after `model`."""
         if state.get("stopped_by", "finished") != "finished":
             return "answer"
         if any(call["status"] == "ready" for call in state.get("calls", [])):
-            return "tools"
+            return self._acting(state)
         if waits(state):
             return "approve"
         return "answer" if state.get("ended_by") else "model"
@@ -224,9 +235,14 @@ class ReAct:
         over = state.get("ended_by") or state.get("stopped_by", "finished") != "finished"
         return "answer" if over else "model"
 
-    async def after_approval(self, state: AgentState) -> str:
+    async def after_approval(self, state: AgentState) -> str | list[Send]:
         """Return the node after `approve`."""
-        return "approve" if waits(state) else "tools"
+        return "approve" if waits(state) else self._acting(state)
+
+    def _acting(self, state: AgentState) -> str | list[Send]:
+        """Return one task for each call that is ready, where there are several."""
+        sends = call_sends(state, "call")
+        return sends if len(sends) > 1 else "tools"
 
     def grammar(self, tools: Sequence[Tool]) -> Grammar[Action]:
         """Return the grammar of one turn.

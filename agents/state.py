@@ -6,6 +6,7 @@ tools are JSON texts, so that every number and key fits a checkpointer's format.
 
 import hashlib
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Literal, Required, TypeAlias, cast
@@ -87,6 +88,13 @@ class AgentCall(TypedDict, total=False):
     notice: str
 
 
+class MadeCall(TypedDict):
+    """A call that was made in a task of its own: its outcome by its id."""
+
+    id: str
+    outcome: dict[str, Any]
+
+
 class AgentOutput(TypedDict, total=False):
     """The output of a graph: the messages with those of the run, and its answer."""
 
@@ -127,7 +135,7 @@ class AgentState(AgentInput, RunRecord, total=False):
     `asked` is the question and `asked_id` the id of its message. `run` names the run for good,
     `path` is the step of the parent agent, `fence` the mark around untrusted text, and `tainted`
     says whether such text was in the context of this thread. `prompt` are the messages that the
-    model gets.
+    model gets, and `made` the outcomes of calls that ran at the same time.
     """
 
     asked: str
@@ -140,6 +148,7 @@ class AgentState(AgentInput, RunRecord, total=False):
     ordinal: int
     prompt: list[list[str]]
     calls: list[AgentCall]
+    made: Annotated[list[MadeCall], operator.add]
     chosen: list[str]
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from langgraph.errors import GraphBubbleUp
+from langgraph.types import Send
 
 from ragkit.agents.budget import worked
 from ragkit.agents.context import AgentTurn
@@ -13,7 +14,16 @@ from ragkit.agents.events import Called, Observed
 from ragkit.agents.journal import CallOutcome, JournalEntry
 from ragkit.agents.messages import result_message
 from ragkit.agents.model_call import object_schema, trimmed
-from ragkit.agents.state import AgentCall, Record, arguments_of, clean, digest, dumped
+from ragkit.agents.state import (
+    AgentCall,
+    AgentState,
+    MadeCall,
+    Record,
+    arguments_of,
+    clean,
+    digest,
+    dumped,
+)
 from ragkit.core.errors import ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult
@@ -24,6 +34,7 @@ FINISH = "finish"
 _GRACE_S = 0.05
 _VALUE_CHARS = 200_000
 _REPEATS = 3
+_CALL_STATE = frozenset({"asked", "run", "path", "fence", "inherited", "spent"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,28 +114,38 @@ def journal_key(run: str, call: AgentCall) -> str:
     return f"{run}:{call['id']}:{digest(call['tool'] + call['arguments'])[:8]}"
 
 
+def call_sends(state: AgentState, node: str) -> list[Send]:
+    """Return one task for each call that is ready, so that each keeps its own interrupts.
+
+    A task gets the part of the state that making a call needs.
+    """
+    kept = {key: value for key, value in state.items() if key in _CALL_STATE}
+    ready = [call for call in state.get("calls", []) if call["status"] == "ready"]
+    return [Send(node, {**kept, "calls": [call]}) for call in ready]
+
+
+async def perform_one(turn: AgentTurn, call: AgentCall) -> MadeCall:
+    """Make a call in a task of its own."""
+    ends = asyncio.get_running_loop().time() + turn.spare.seconds
+    return MadeCall(id=call["id"], outcome=asdict(await perform(turn, call, ends=ends)))
+
+
 async def perform_all(turn: AgentTurn, calls: Sequence[AgentCall]) -> list[AgentCall]:
-    """Make the calls that are ready, at the same time; return all calls in their order."""
-    loop = asyncio.get_running_loop()
-    started, seconds = loop.time(), turn.spare.seconds
-    gate = asyncio.Semaphore(turn.context.parallel)
-
-    async def one(call: AgentCall) -> ToolOutcome:
-        async with gate:
-            return await perform(turn, call, ends=started + seconds)
-
-    ready = [call for call in calls if call["status"] == "ready"]
-    ended = await asyncio.gather(*(one(call) for call in ready), return_exceptions=True)
-    for result in ended:
-        if isinstance(result, BaseException):
-            raise result
-    done = {
-        call["id"]: recorded(turn, call, result)
-        for call, result in zip(ready, ended, strict=True)
-        if isinstance(result, ToolOutcome)
-    }
-    turn.spent = worked(turn.spent, loop.time() - started)
-    return [done.get(call["id"], call) for call in calls]
+    """Make the calls that are ready and were not made in a task; return all in their order."""
+    made = {one["id"]: ToolOutcome(**one["outcome"]) for one in turn.state.get("made", [])}
+    seconds = max((one.seconds for one in made.values()), default=0.0)
+    after: list[AgentCall] = []
+    for call in calls:
+        if call["status"] != "ready":
+            after.append(call)
+            continue
+        done = made.get(call["id"])
+        if done is None:
+            done = ToolOutcome(**(await perform_one(turn, call))["outcome"])
+            seconds += done.seconds
+        after.append(recorded(turn, call, done))
+    turn.spent = worked(turn.spent, seconds)
+    return after
 
 
 async def perform(turn: AgentTurn, call: AgentCall, *, ends: float) -> ToolOutcome:

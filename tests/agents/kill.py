@@ -37,7 +37,10 @@ TURNS = 4
 class Decided(StreamedLLM):
     """A model whose reply follows from the prompt alone, so that each run decides the same."""
 
-    model = "decided"
+    @property
+    def model(self) -> str:
+        """Its name."""
+        return "decided"
 
     async def context_tokens(self) -> int:
         """Enough."""

@@ -1,13 +1,15 @@
 import asyncio
+from typing import Any, cast
 
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import interrupt
 
-from ragkit.agents import Budget, react, run, stream
+from ragkit.agents import Budget, approve, react, resume, run, stream
 from ragkit.agents.events import Observed
 from ragkit.agents.state import AgentCall
 from ragkit.agents.tool_call import journal_key
 from ragkit.core.types import Json
-from ragkit.testing.agents import RecordingTool, never, says_action, says_finish
+from ragkit.testing.agents import Does, RecordingTool, never, says_action, says_finish
 from ragkit.testing.llm import ScriptedLLM
 
 
@@ -71,7 +73,7 @@ async def test_keys_are_the_same_for_the_same_call_and_differ_between_calls_and_
     reply = says_action("", ("save", {"text": "1"}), ("save", {"text": "1"}))
     save = RecordingTool(name="save", permission="write")
     llm = ScriptedLLM(lambda call: reply if len(call.messages) == 2 else says_finish("ok"))
-    agent = react(llm, [save], checkpointer=InMemorySaver())
+    agent = react(llm, [save], checkpointer=InMemorySaver(), trusted_tools=["save"])
     await run(agent, "Q", thread="t")
     await run(agent, "Q", thread="t")
     keys = [key for _, key in save.calls]
@@ -102,3 +104,74 @@ async def test_a_result_of_a_large_value_keeps_its_text_and_not_the_value() -> N
     (seen,) = [event for event in events if isinstance(event, Observed)]
     assert seen.trimmed
     assert len(seen.text) == 16_000
+
+
+async def test_several_tools_that_interrupt_get_their_own_answers_and_each_is_done_once() -> None:
+    done: list[str] = []
+
+    def asks(name: str) -> Does:
+        async def ask(_: object) -> Json:
+            answer = str(interrupt(f"{name}?"))
+            done.append(f"{name}={answer}")
+            return answer
+
+        return ask
+
+    names = ("one", "two", "three")
+    tools = [RecordingTool(name=name, does=asks(name)) for name in names]
+    calls = says_action("", *((name, {"text": ""}) for name in names))
+    agent = react(ScriptedLLM([calls, says_finish("ok")]), tools, checkpointer=InMemorySaver())
+    result = await run(agent, "Q", thread="t")
+    assert sorted(pending.reason for pending in result.pending) == ["one?", "three?", "two?"]
+    # Answered one after the other, in another order than asked.
+    while result.pending:
+        pending = result.pending[-1]
+        result = await resume(agent, "t", {pending.id: f"to {pending.reason}"})
+    assert sorted(done) == ["one=to one?", "three=to three?", "two=to two?"]
+    assert [(step.name, step.result) for step in result.steps if step.kind == "tool"] == [
+        (name, f"to {name}?") for name in names
+    ]
+
+
+async def test_sub_agents_called_in_one_turn_keep_their_own_answers_and_approvals() -> None:
+    sent = RecordingTool(name="send", permission="approve")
+
+    def agent_tool(name: str) -> RecordingTool:
+        replies = [says_action("", ("send", {"text": name})), says_finish(f"{name} is done")]
+        inner: Any = react(ScriptedLLM(replies), [sent])
+
+        async def ask(_: object) -> Json:
+            return cast("Json", (await inner.ainvoke({"question": name}))["answer"])
+
+        return RecordingTool(name=name, does=ask)
+
+    calls = says_action("", ("ann", {"text": ""}), ("ben", {"text": ""}))
+    agent = react(
+        ScriptedLLM([calls, says_finish("ok")]),
+        [agent_tool("ann"), agent_tool("ben")],
+        checkpointer=InMemorySaver(),
+    )
+    result = await run(agent, "Q", thread="t")
+    assert sorted(str(one.arguments["text"]) for one in result.pending) == ["ann", "ben"]
+    while result.pending:
+        result = await resume(agent, "t", {result.pending[-1].id: approve()})
+    assert sorted(str(arguments["text"]) for arguments, _ in sent.calls) == ["ann", "ben"]
+    shown = {step.name: step.result for step in result.steps if step.kind == "tool"}
+    assert shown == {"ann": "ann is done", "ben": "ben is done"}
+
+
+async def test_no_more_calls_than_allowed_run_at_the_same_time() -> None:
+    running = most = 0
+
+    async def slow(_: object) -> Json:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return "ok"
+
+    calls = says_action("", *(("slow", {"text": str(n)}) for n in range(4)))
+    llm = ScriptedLLM([calls, says_finish("ok")])
+    await run(react(llm, [RecordingTool(name="slow", does=slow)], parallel=2), "Q")
+    assert most == 2
