@@ -23,7 +23,7 @@ from ragkit.answering.build import build_answerer
 from ragkit.core.protocols import Answerer
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Answer, Hit
-from ragkit.evaluation.answers import f1
+from ragkit.evaluation.answer_metrics import f1
 from training.answer_sets import AnswerSet, JudgedQuestion, answer_sets, words
 
 MODES = ("reader", "extractive", "snippet")

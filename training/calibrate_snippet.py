@@ -11,7 +11,7 @@ right. Prints both to copy; `benchmarks/answers.py` measures on the other half o
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +34,11 @@ SURE = ("squad", "clapnq", "chunking_eval")
 _PASSAGES_ONLY = 0.5
 _HITS = 5
 _CANDIDATES = 12
-_PENALTY = 0.02
+_PENALTY = 0.05
+_CODE = -1.0
+"""The weight of code, set by hand: no set judges it against prose."""
+SURE_OF = ("similarity", "context_coverage", "relevance", "margin")
+"""The features that `CONFIDENCE` weighs; others add nothing to it."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -115,18 +119,20 @@ def fit_ranking(rated: Sequence[RatedUnits]) -> LinearScore:
         return total + penalty * float(weights @ weights), slope + 2 * penalty * weights
 
     found = minimize(loss, np.zeros(len(NAMES)), jac=True)
-    return linear(found.x / spread)
+    return linear({**dict(zip(NAMES, found.x / spread, strict=True)), "code": _CODE})
 
 
 def fit_confidence(rated: Sequence[RatedUnits], ranking: LinearScore) -> LinearScore:
     """Fit the probability that the best unit is right."""
-    rows = np.array([answer_row(item, ranking) for item in rated])
+    every = [*NAMES, "margin"]
+    columns = [every.index(name) for name in SURE_OF]
+    rows = np.array([answer_row(item, ranking) for item in rated])[:, columns]
     right = np.array([item.right[best(item, ranking)] for item in rated])
     centre, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
-    model = LogisticRegression(C=0.3, max_iter=1000).fit((rows - centre) / spread, right)
+    model = LogisticRegression(C=0.1, max_iter=1000).fit((rows - centre) / spread, right)
     weights = model.coef_[0] / spread
     bias = float(model.intercept_[0] - weights @ centre)
-    return linear(weights, names=[*NAMES, "margin"], bias=bias)
+    return linear(dict(zip(SURE_OF, weights, strict=True)), bias=bias)
 
 
 def scores(item: RatedUnits, ranking: LinearScore) -> Vector:
@@ -147,10 +153,10 @@ def answer_row(item: RatedUnits, ranking: LinearScore) -> Vector:
     return np.append(item.features[first], margin)
 
 
-def linear(values: Vector, *, names: Sequence[str] = NAMES, bias: float = 0.0) -> LinearScore:
-    """Return weights by name, rounded."""
-    pairs = zip(names, values, strict=True)
-    return LinearScore({name: round(float(value), 2) for name, value in pairs}, bias=round(bias, 2))
+def linear(weights: Mapping[str, float], *, bias: float = 0.0) -> LinearScore:
+    """Return a score with its weights rounded."""
+    rounded = {name: round(float(value), 2) for name, value in weights.items()}
+    return LinearScore(rounded, bias=round(bias, 2))
 
 
 def main() -> None:

@@ -31,7 +31,9 @@ class AnswerFeatures(UnitFeatures):
 
 
 # Fitted by `training/calibrate_snippet.py`.
-CONFIDENCE = LinearScore({"similarity": 5.0}, bias=-2.5)
+CONFIDENCE = LinearScore(
+    {"similarity": 2.63, "context_coverage": 0.83, "relevance": 0.33, "margin": 0.22}, bias=-2.55
+)
 
 LEAST_SPAN = 0.0
 """The least score of a span, over "no answer here", that is marked in its sentence."""
@@ -50,7 +52,7 @@ class SnippetAnswerer(AbstainingAnswerer):
     answer are cited too, up to `settings.max_quotes`.
     """
 
-    least_confidence = 0.35
+    least_confidence = 0.3
 
     def __init__(
         self,

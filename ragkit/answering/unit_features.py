@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ragkit.answering.features import LinearScore
-from ragkit.answering.question_kind import WITH_SPAN, question_kind
 from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
 from ragkit.core.text import terms
@@ -36,10 +35,8 @@ class UnitFeatures:
         heading_coverage: Share of the question's words in the headings.
         passage_coverage: Share of the question's words in the passage and its headings.
         span: The network's logits for the best short answer in the unit, against none.
-        fact_span: The same for a question that asks for a fact, 0 for others.
         relevance: The network's logit for the passage.
         rank: 1 for units of the first hit, 1/2 for those of the second, and so on.
-        item: 1 for an item of a list.
         code: 1 for code.
         words: Logarithm of the number of words.
     """
@@ -50,10 +47,8 @@ class UnitFeatures:
     heading_coverage: float
     passage_coverage: float
     span: float
-    fact_span: float
     relevance: float
     rank: float
-    item: float
     code: float
     words: float
 
@@ -61,17 +56,16 @@ class UnitFeatures:
 # Fitted by `training/calibrate_snippet.py`, but for `code`, which no set judges against prose.
 RANKING = LinearScore(
     {
-        "similarity": 3.07,
-        "context_coverage": 2.6,
-        "heading": 1.02,
-        "heading_coverage": 1.16,
-        "passage_coverage": 1.29,
-        "span": 0.25,
-        "relevance": 0.34,
-        "rank": 2.0,
-        "item": 0.5,
+        "similarity": 2.55,
+        "context_coverage": 2.77,
+        "heading": 0.69,
+        "heading_coverage": 1.07,
+        "passage_coverage": 1.2,
+        "span": 0.16,
+        "relevance": 0.22,
+        "rank": 1.4,
         "code": -1.0,
-        "words": 0.48,
+        "words": 0.33,
     }
 )
 
@@ -155,25 +149,21 @@ class _AskedQuestion:
 
     cosines: Mapping[str, float]
     words: _QuestionWords
-    is_fact: bool
 
     def features(
         self, passage: _ReadPassage, unit: Unit, span: SpanReading | None, relevance: float
     ) -> UnitFeatures:
         """Return the features of a unit of a passage."""
         headings = passage.headings(unit)
-        score = _NO_SPAN if span is None else span.score
         return UnitFeatures(
             similarity=self.cosines[unit.text],
             context_coverage=self.words.coverage(f"{headings}\n{unit.text}"),
             heading=self.cosines[unit.heading],
             heading_coverage=self.words.coverage(headings),
             passage_coverage=self.words.coverage(f"{passage.hit.chunk.header}\n{passage.text}"),
-            span=score,
-            fact_span=score if self.is_fact else 0.0,
+            span=_NO_SPAN if span is None else span.score,
             relevance=relevance,
             rank=1 / passage.rank,
-            item=float(unit.kind == "item"),
             code=float(unit.kind == "code"),
             words=math.log1p(len(unit.text.split())),
         )
@@ -204,7 +194,6 @@ class UnitReader:
             words=_QuestionWords(
                 question, [unit for one in passages for unit in one.units], self.language
             ),
-            is_fact=question_kind(question) in WITH_SPAN,
         )
         return [
             [

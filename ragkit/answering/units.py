@@ -207,6 +207,8 @@ class _Reader:
             self._at += 1
             while self._at < len(self._lines) and OPTION.match(self._lines[self._at].text):
                 self._at += 1
+            if found["name"] in DROPPED_DIRECTIVES:
+                self._at = self._indented_end(line.indent + 1)
             return True
         if NOISE.match(line.text):
             self._at += 1
@@ -275,10 +277,11 @@ class _Reader:
         inside = self._in_list or self._indented_text
         last = self._indented_end(line.indent) if line.indent else self._at
         if line.indent < CODE_INDENT or inside:
-            if last == self._at or not self._is_code(self._at, last):
-                last = self._paragraph_end(self._at)
-            if not self._is_code(self._at, last):
+            paragraph = self._paragraph_end(self._at)
+            if not self._is_code(self._at, paragraph):
                 return False
+            if last <= paragraph or not self._is_code(self._at, last):
+                last = paragraph
             last = self._more_code(last)
         self._code(self._at, last)
         self._at = max(last, self._at + 1)

@@ -146,7 +146,7 @@ class AnswerSettings(_Section):
     is the answerer's own (docs/answering.md).
     """
 
-    mode: Literal["snippet", "reader", "extractive", "generative"] = "reader"
+    mode: Literal["snippet", "reader", "extractive", "generative"] = "snippet"
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     max_quotes: Positive = 3
 

@@ -2,22 +2,22 @@
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ragkit import RAG
-from ragkit.answering.extractive import ExtractiveAnswerer
-from ragkit.answering.reader import ReaderAnswerer
-from ragkit.core.protocols import Answerer
+from ragkit import RAG, Settings
+from ragkit.answering.build import build_answerer
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Answer, Hit
 from ragkit.evaluation.answer_metrics import f1
 from ragkit.ingest.loaders import loader_for
-from ragkit.models.cross_encoder import packaged_cross_encoder
 
 CORPUS = Path(__file__).parents[2] / "examples" / "corpus"
+
+_MARKUP = re.compile(r"\*\*|\]\(|^#+ |`|\{ ?#|</?[a-z]+>", re.MULTILINE)
 
 pytestmark = pytest.mark.slow
 
@@ -37,16 +37,14 @@ def found(corpus_rag: RAG) -> list[tuple[Question, list[Hit]]]:
     return [(item, corpus_rag.search(item.question)) for item in questions]
 
 
-@pytest.fixture(scope="module", params=["reader", "extractive"])
+@pytest.fixture(scope="module", params=["snippet", "reader", "extractive"])
 def asked(
     request: pytest.FixtureRequest, corpus_rag: RAG, found: list[tuple[Question, list[Hit]]]
 ) -> list[tuple[Question, Answer]]:
     """Every question with its answer."""
     rag = corpus_rag.asynchronous
-    config = AnswerSettings()
-    answerer: Answerer = ReaderAnswerer(packaged_cross_encoder(), rag.embedder, settings=config)
-    if request.param == "extractive":
-        answerer = ExtractiveAnswerer(rag.embedder, settings=config)
+    settings = Settings(answer=AnswerSettings(mode=request.param))
+    answerer = build_answerer(settings, embedder=rag.embedder)
     return [(item, asyncio.run(answerer.answer(item.question, hits))) for item, hits in found]
 
 
@@ -74,3 +72,16 @@ def test_answers_are_right_more_often_than_not(asked: list[tuple[Question, Answe
     assert len(answered) / len(of("answerable")) > 0.8
     off_topic = [answer.abstained for _, answer in of("off-topic")]
     assert sum(off_topic) / len(off_topic) > 0.7
+
+
+def test_no_markup_is_shown_and_spans_divide_no_word(asked: list[tuple[Question, Answer]]) -> None:
+    spans = 0
+    for _, answer in asked:
+        assert not _MARKUP.search(answer.text)
+        if answer.span is not None:
+            start, end = answer.span.start, answer.span.end
+            assert answer.text[start:end] == answer.span.text
+            assert not re.match(r"\w\w", answer.text[max(0, start - 1) : start + 1])
+            assert not re.match(r"\w\w", answer.text[end - 1 : end + 1])
+            spans += 1
+    assert spans >= 40 or all(answer.span is None for _, answer in asked)

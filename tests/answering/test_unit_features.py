@@ -26,7 +26,6 @@ async def test_every_unit_of_every_hit_is_rated_in_reading_order() -> None:
         ["Dogs bark in the night.", "an item", "x = f(1)"],
     ]
     assert [units[0].features.rank for units in found] == [1.0, pytest.approx(1 / 3)]
-    assert [one.features.item for one in found[1]] == [0.0, 1.0, 0.0]
     assert [one.features.code for one in found[1]] == [0.0, 0.0, 1.0]
 
 
@@ -48,11 +47,6 @@ async def test_the_short_answer_of_a_unit_lies_in_it() -> None:
     for one in units:
         assert one.span is not None
         assert 0 <= one.span.start < one.span.end <= len(one.unit.text)
-        assert one.features.span == one.features.fact_span == one.span.score
+        assert one.features.span == one.span.score
     assert units[1].span is not None
     assert "5" in units[1].unit.text[units[1].span.start : units[1].span.end]
-
-
-async def test_only_a_question_for_a_fact_has_a_fact_span() -> None:
-    (units,) = await _read("How do I set retries?", CLIENT)
-    assert [one.features.fact_span for one in units] == [0.0, 0.0]

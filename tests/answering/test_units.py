@@ -114,7 +114,7 @@ def test_code_without_marks_is_recognised_by_its_lines() -> None:
     "noise",
     [
         "<!-- a\n\ncomment -->", "[timeouts]: advanced.md", "---", "::: pkg.module", "[TOC]",
-        ".. _label:", "/// note", "{* ../code.py *}", ".. toctree::\n   :maxdepth: 2",
+        ".. _label:", "/// note", "{* ../code.py *}", ".. toctree::\n   :maxdepth: 2\n\n   api",
     ],
 )  # fmt: skip
 def test_lines_that_readers_do_not_see_are_left_out(noise: str) -> None:
@@ -164,3 +164,16 @@ def test_a_directive_that_describes_something_is_a_heading() -> None:
 def test_directives_that_hold_no_text_are_left_out_with_their_options() -> None:
     text = "```{contents}\n---\ndepth: 2\n---\n```\n\n```{note}\nRead **this**.\n```\n\nAfter."
     assert _shown(text) == [("sentence", "Read this."), ("sentence", "After.")]
+
+
+def test_prose_under_a_directive_is_not_code_although_code_follows_it() -> None:
+    text = (
+        ".. attribute:: modified\n\n    ``True`` if it was changed. Be advised that\n"
+        "    it is not automatic. An example::\n\n        x = session[1]\n        x.save(1)\n"
+    )
+    assert _shown(text, uri="doc.rst") == [
+        ("sentence", "True if it was changed."),
+        ("sentence", "Be advised that it is not automatic."),
+        ("sentence", "An example:"),
+        ("code", "x = session[1]\nx.save(1)"),
+    ]
