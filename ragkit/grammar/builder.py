@@ -16,6 +16,8 @@ from ragkit.grammar.types.arrays import ArrayWriter, array_shape
 from ragkit.grammar.types.choices import choices
 from ragkit.grammar.types.objects import ObjectWriter, object_shape
 
+_UNEVALUATED = frozenset({"unevaluatedProperties", "unevaluatedItems"})
+
 
 @dataclass(slots=True)
 class Builder:
@@ -54,6 +56,8 @@ class Builder:
             left -= 1
         if left < 0:
             return None
+        for branch in branches:
+            self._note_unevaluated(node, branch)
         untyped = not pointers or all(len(branch.types) > 2 for branch in branches)
         free = free - 1 if untyped else free
         key = (node, left if self.recursion.leads_on(pointers) else -1, free)
@@ -67,6 +71,18 @@ class Builder:
             )
         finally:
             self._active.discard(key)
+
+    def _note_unevaluated(self, node: Node, branch: Branch) -> None:
+        """Record where another schema of the branch may not count as evaluating properties."""
+        for path, keywords in self.expander.keywords(branch):
+            for keyword in _UNEVALUATED & keywords.keys():
+                found = self.expander.keywords(branch)
+                foreign = any(
+                    "properties" in k for p, k in found if p.startswith("~") or "/not" in p
+                )
+                contains = any("contains" in k for _, k in found)
+                if len(node) > 1 or path != branch.pointers[0] or foreign or contains:
+                    self.expander.note(path, keyword, "another schema holds for the same value")
 
     def values(self, branch: Branch, left: int, free: int) -> Expr | None:
         """Build the values of one branch; see `node`."""

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
-
 from ragkit.core.errors import InputError
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf.expression import Expr, Sizes, render
@@ -18,7 +16,8 @@ from ragkit.grammar.schema.document import Source
 from ragkit.grammar.schema.expansion import Expander
 from ragkit.grammar.schema.keywords import Finding
 from ragkit.grammar.schema.recursion import Recursion
-from ragkit.grammar.schema.values import Json
+from ragkit.grammar.schema.type_schema import described
+from ragkit.grammar.schema.values import ExactFloat, Json
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -110,14 +109,18 @@ def assemble(
     )
 
 
-def load_json(text: str) -> Json:
+def load_json(text: str, *, exactly: bool = False) -> Json:
     """Parse JSON.
+
+    Args:
+        text: The reply.
+        exactly: Whether numbers with a fraction keep their digits, as `ExactFloat`.
 
     Raises:
         InputError: It is not JSON; the message holds the place.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=ExactFloat if exactly else None)
     except (ValueError, RecursionError) as error:
         raise InputError(f"The reply is not JSON ({error}): {text[:200]!r}") from error
 
@@ -139,52 +142,27 @@ def json_grammar(schema_or_type: Any, *, limits: Limits | None = None) -> Gramma
     """
     limits = limits or Limits()
     if isinstance(schema_or_type, dict | bool):
-        return schema_grammar(schema_or_type, limits, read=lambda value: value)
-    adapter, schema = described(schema_or_type)
-    closed = replace(limits, undeclared=0)
-    return schema_grammar(schema, closed, read=lambda value: _typed(adapter, value))
+        return schema_grammar(schema_or_type, limits, read=load_json)
+    kind = described(schema_or_type)
+    return schema_grammar(kind.schema, replace(limits, undeclared=0), read=kind.read)
 
 
-def described(kind: Any) -> tuple[TypeAdapter[Any], Json]:
-    """Return a type's adapter and JSON Schema.
-
-    Raises:
-        InputError: pydantic cannot describe the type.
-    """
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(kind)
-        return adapter, adapter.json_schema()
-    except PydanticUserError as error:
-        raise InputError(f"{kind!r} cannot be described by a JSON Schema: {error}") from error
-
-
-def _typed(adapter: TypeAdapter[Any], value: Json) -> Any:
-    try:
-        return adapter.validate_json(json.dumps(value))
-    except ValidationError as error:
-        raise InputError(f"The reply fails validation: {error}") from error
-
-
-def schema_grammar(schema: Json, limits: Limits, *, read: Callable[[Json], T]) -> Grammar[T]:
-    """Build the grammar of a schema; `read` turns each checked instance into a value."""
+def schema_grammar(schema: Json, limits: Limits, *, read: Callable[[str], T]) -> Grammar[T]:
+    """Build the grammar of a schema; `read` turns a checked reply into a value."""
     source = Source(schema)
     checker = Checker(source)
+    expander, recursion = Expander(source, checker), Recursion(source)
 
     def parse(text: str) -> T:
-        value = load_json(text)
-        checker.check(value)
-        return read(value)
+        checker.check(load_json(text, exactly=True))
+        return read(text)
 
-    expander = Expander(source, checker)
-    limits, root, rules = _shallow(expander, Recursion(source), limits)
-    return assemble(
-        root,
-        rules,
-        limits=limits,
-        read=parse,
-        rebuild=lambda tighter: schema_grammar(schema, tighter, read=read),
-        checked=tuple(expander.findings.values()),
-    )
+    def build(limits: Limits) -> Grammar[T]:
+        limits, root, rules = _shallow(expander, recursion, limits)
+        checked = tuple(expander.findings.values())
+        return assemble(root, rules, limits=limits, read=parse, rebuild=build, checked=checked)
+
+    return build(limits)
 
 
 def _shallow(

@@ -1,6 +1,7 @@
 """Sets of Unicode scalar values, as sorted ranges of code points."""
 
 import functools
+import unicodedata
 from collections.abc import Callable, Iterable
 
 from ragkit.grammar.ebnf.expression import Ranges
@@ -11,6 +12,9 @@ CONTROLS: Ranges = ((0x00, 0x07), (0x0B, 0x0B), (0x0E, 0x1F))
 DIGITS: Ranges = ((0x30, 0x39),)
 WORD: Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
 LINE_ENDS: Ranges = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
+_MANY_RANGES = 64
+_LATIN_END = 0x250
+_LONG_RANGE = 40
 _ECMA_SPACE_ONLY: Ranges = ((0xFEFF, 0xFEFF),)
 
 
@@ -78,3 +82,19 @@ def category(name: str, *, wide: bool) -> Ranges:
     if not wide:
         return narrow
     return union(narrow, _scan(str.isdecimal if name == "d" else str.isalnum))
+
+
+@functools.cache
+def unicode_category(name: str) -> Ranges:
+    """Return the characters whose general category begins with the name; empty if none do."""
+    return _scan(lambda char: unicodedata.category(char).startswith(name))
+
+
+def coarse(ranges: Ranges) -> Ranges:
+    """Return the set without its short ranges beyond Latin letters, where it has very many.
+
+    A class of 600 ranges, such as that of all letters, would be a grammar of its own.
+    """
+    if len(ranges) <= _MANY_RANGES:
+        return ranges
+    return tuple((a, b) for a, b in ranges if b < _LATIN_END or b - a >= _LONG_RANGE)

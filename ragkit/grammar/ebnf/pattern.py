@@ -32,14 +32,38 @@ from ragkit.grammar.ebnf.expression import (
 
 # The standard library has no public parser of patterns; this one has been there since 3.11.
 _parser: Any = importlib.import_module("re._parser")
-_START, _END = Ref("^"), Ref("$")
+_START, _END, _BOUNDARY = Ref("^"), Ref("$"), Ref("b")
 _ANYTHING = Rep(Chars(charset.TEXT), 0, UNBOUNDED)
 _NAMED_GROUP = re.compile(r"\(\?<(?=[A-Za-z_])")
+_PROPERTY = re.compile(r"\\(?P<sign>[pP])\{(?:General_Category=|gc=)?(?P<name>\w+)\}")
+_CATEGORY_NAMES = {
+    "Letter": "L",
+    "Lowercase_Letter": "Ll",
+    "Uppercase_Letter": "Lu",
+    "Mark": "M",
+    "Number": "N",
+    "Decimal_Number": "Nd",
+    "Punctuation": "P",
+    "Symbol": "S",
+    "Separator": "Z",
+    "Space_Separator": "Zs",
+    "Alphabetic": "L",
+}
+_SPECIAL_CASES = {
+    "k": "\u212a",
+    "s": "\u017f",
+    "\xe5": "\u212b",
+    "i": "\u0130\u0131",
+    "\xb5": "\u03bc\u039c",
+}
+"""Characters that `re` folds into a letter beside its own capital."""
+_MAX_FOLDED = 400
 _ANCHORS = {
     "AT_BEGINNING": _START,
     "AT_BEGINNING_STRING": _START,
     "AT_END": _END,
     "AT_END_STRING": _END,
+    "AT_BOUNDARY": _BOUNDARY,
 }
 
 
@@ -64,17 +88,131 @@ def constraints(pattern: str, *, positive: bool = True) -> tuple[Constraint, ...
             at the ends of alternatives and look-ahead at the start.
     """
     try:
-        tree: Any = _parser.parse(_NAMED_GROUP.sub("(?P<", pattern))
+        tree: Any = _parser.parse(as_python(pattern))
     except (re.error, OverflowError, RecursionError) as error:
         raise UnsupportedPatternError(f"not a regular expression: {error}") from error
-    items: list[Any] = list(tree)
+    _check_flags(tree.state.flags)
+    folds = bool(tree.state.flags & re.IGNORECASE)
+    items: list[Any] = _with_all_cases(tree) if folds else list(tree)
+    if tree.state.flags & re.DOTALL:
+        items = _with_line_ends(items)
     ahead, items = _look_ahead(items)
     if ahead and not positive:
         raise UnsupportedPatternError("negation of a look-ahead")
+    if not positive and r"\b" in pattern:
+        raise UnsupportedPatternError("negation of a word boundary")
     language = _anchored(_sequence(items, wide=not positive))
     if language is None:
         raise UnsupportedPatternError("a class without characters")
     return (*ahead, Constraint(language, positive))
+
+
+def as_python(pattern: str) -> str:
+    r"""Translate ECMA 262's named groups and `\p{...}` into the syntax of Python's `re`.
+
+    Raises:
+        UnsupportedPatternError: A property is not a general category of Unicode.
+    """
+    return _PROPERTY.sub(_category_class, _NAMED_GROUP.sub("(?P<", pattern))
+
+
+def _category_class(found: re.Match[str]) -> str:
+    category = _CATEGORY_NAMES.get(found["name"], found["name"])
+    ranges = charset.unicode_category(category)
+    if not ranges:
+        raise UnsupportedPatternError(f"the property {found['name']!r}")
+    if found["sign"] == "P":
+        ranges = charset.complement(ranges)
+    body = "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in ranges)
+    inside = found.string[: found.start()].count("[", _last_open(found.string, found.start()))
+    return body if inside else f"[{body}]"
+
+
+def _last_open(pattern: str, end: int) -> int:
+    """Return the place of the bracket that is open there, or the place itself."""
+    opened, index = end, 0
+    while index < end:
+        if pattern[index] == "\\":
+            index += 1
+        elif pattern[index] == "[" and opened == end:
+            opened = index
+        elif pattern[index] == "]" and opened != end and index > opened + 1:
+            opened = end
+        index += 1
+    return opened
+
+
+def _check_flags(flags: int) -> None:
+    if flags & re.MULTILINE:
+        raise UnsupportedPatternError("the flag m")
+
+
+def _with_all_cases(tree: Any) -> list[Any]:
+    """Replace each letter by its variants, since the automaton knows no flags."""
+    return [_folded(operator, value) for operator, value in tree]
+
+
+def _folded(operator: Any, value: Any) -> Any:
+    match _name(operator):
+        case "LITERAL":
+            return _parser.IN, [(_parser.LITERAL, code) for code in _cases(value)]
+        case "NOT_LITERAL":
+            members = [(_parser.LITERAL, code) for code in _cases(value)]
+            return _parser.IN, [(_parser.NEGATE, None), *members]
+        case "IN":
+            return operator, [member for found in value for member in _folded_member(*found)]
+        case "BRANCH":
+            return operator, (value[0], [_with_all_cases(branch) for branch in value[1]])
+        case "SUBPATTERN":
+            return operator, (*value[:3], _with_all_cases(value[3]))
+        case "MAX_REPEAT" | "MIN_REPEAT":
+            return operator, (value[0], value[1], _with_all_cases(value[2]))
+        case "ASSERT" | "ASSERT_NOT":
+            return operator, (value[0], _with_all_cases(value[1]))
+        case _:
+            return operator, value
+
+
+def _folded_member(operator: Any, value: Any) -> list[Any]:
+    match _name(operator):
+        case "LITERAL":
+            return [(_parser.LITERAL, code) for code in _cases(value)]
+        case "RANGE":
+            low, high = value
+            if high - low > _MAX_FOLDED:
+                raise UnsupportedPatternError("the flag i with a long range of characters")
+            return [(_parser.LITERAL, c) for code in range(low, high + 1) for c in _cases(code)]
+        case _:
+            return [(operator, value)]
+
+
+@functools.cache
+def _cases(code: int) -> tuple[int, ...]:
+    """Return the characters that `re` takes for this one where it ignores case."""
+    char = chr(code)
+    near = {char, char.lower(), char.upper(), *_SPECIAL_CASES.get(char.lower(), "")}
+    single = sorted(ord(found) for found in near if len(found) == 1)
+    same = re.compile(re.escape(char), re.IGNORECASE)
+    return tuple(found for found in single if same.fullmatch(chr(found)))
+
+
+def _with_line_ends(items: list[Any]) -> list[Any]:
+    """Replace each dot by all characters, as the flag s asks for."""
+    return [_dotted(operator, value) for operator, value in items]
+
+
+def _dotted(operator: Any, value: Any) -> Any:
+    match _name(operator):
+        case "ANY":
+            return _parser.IN, [(_parser.RANGE, (0, 0x10FFFF))]
+        case "BRANCH":
+            return operator, (value[0], [_with_line_ends(branch) for branch in value[1]])
+        case "SUBPATTERN":
+            return operator, (*value[:3], _with_line_ends(value[3]))
+        case "MAX_REPEAT" | "MIN_REPEAT":
+            return operator, (value[0], value[1], _with_line_ends(value[2]))
+        case _:
+            return operator, value
 
 
 def _look_ahead(items: list[Any]) -> tuple[list[Constraint], list[Any]]:
@@ -133,7 +271,7 @@ def _set(items: Sequence[Any], *, wide: bool) -> Ranges:
     ]
     found = charset.union(*parts)
     if not negated:
-        return charset.intersection(found, charset.SCALARS)
+        return charset.intersection(found if wide else charset.coarse(found), charset.SCALARS)
     return charset.difference(charset.SCALARS if wide else charset.TEXT, found)
 
 
@@ -204,10 +342,39 @@ def _open_ends(expr: Expr) -> Expr | None:
     parts = list(_parts(expr))
     left: Expr = _ANYTHING
     right: Expr = _ANYTHING
-    while parts and parts[0] == _START:
-        left = parts.pop(0) and NOTHING
-    while parts and parts[-1] == _END:
-        right = parts.pop() and NOTHING
+    while parts and parts[0] in (_START, _BOUNDARY):
+        left = NOTHING if parts.pop(0) == _START else _outside(parts, left, first=True)
+    while parts and parts[-1] in (_END, _BOUNDARY):
+        right = NOTHING if parts.pop() == _END else _outside(parts, right, first=False)
     if any(map(_has_anchor, parts)):
         raise UnsupportedPatternError("an anchor in the middle")
     return seq(left, *parts, right)
+
+
+def _outside(parts: list[Expr], beyond: Expr, *, first: bool) -> Expr:
+    """Return the text beyond a word boundary: nothing, or text with no letter next to it."""
+    edge = next((p for p in (parts if first else reversed(parts)) if not _has_anchor(p)), NOTHING)
+    if not _is_word(edge, first=first):
+        raise UnsupportedPatternError("a word boundary beside what may be no word")
+    if beyond == NOTHING:
+        return NOTHING
+    other = Chars(charset.difference(charset.TEXT, charset.category("w", wide=True)))
+    more = (beyond, other) if first else (other, beyond)
+    return alt([NOTHING, seq(*more)]) or NOTHING
+
+
+def _is_word(expr: Expr, *, first: bool) -> bool:
+    """Return whether the expression surely begins (or ends) with a letter, digit or underscore."""
+    match expr:
+        case Lit(text):
+            return bool(text) and _is_word(Chars(charset.of(text[0 if first else -1])), first=first)
+        case Chars(ranges):
+            return charset.difference(ranges, charset.WORD) == ()
+        case Seq(parts):
+            return _is_word(parts[0 if first else -1], first=first)
+        case Alt(options):
+            return all(_is_word(option, first=first) for option in options)
+        case Rep(item, lo, _):
+            return lo > 0 and _is_word(item, first=first)
+        case _:
+            return False

@@ -3,15 +3,16 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import cached_property
 from typing import Any
 
 from ragkit.core.errors import InputError
+from ragkit.grammar.ebnf.pattern import as_python
 from ragkit.grammar.schema.document import Source
 from ragkit.grammar.schema.formats import CHECKED_FORMATS, FORMATS
 from ragkit.grammar.schema.keywords import is_assertion
-from ragkit.grammar.schema.values import Json, is_object
+from ragkit.grammar.schema.values import ExactFloat, Json, is_object
 
 _ARRAY_ITEMS = re.compile(r"'items': \[|'additionalItems'|'dependencies': \{")
 
@@ -114,8 +115,7 @@ def _check_pattern(validator: Any, pattern: str, instance: object, schema: objec
     """Check as jsonschema does, but read the named groups of ECMA 262 too."""
     from jsonschema import ValidationError
 
-    text = re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", pattern)
-    if isinstance(instance, str) and not re.search(text, instance):
+    if isinstance(instance, str) and not re.search(as_python(pattern), instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
@@ -125,5 +125,12 @@ def _check_multiple(validator: Any, step: float, instance: object, schema: objec
 
     if isinstance(instance, bool) or not isinstance(instance, int | float):
         return
-    if not math.isfinite(instance) or Decimal(repr(instance)) % Decimal(repr(step)):
+    digits = instance.text if isinstance(instance, ExactFloat) else repr(instance)
+    if not math.isfinite(instance) or _remainder(Decimal(digits), Decimal(repr(step))):
         yield ValidationError(f"{instance!r} is not a multiple of {step!r}")
+
+
+def _remainder(value: Decimal, step: Decimal) -> Decimal:
+    """Divide with as many digits as the value has; the default of 28 may be too few."""
+    with localcontext(prec=400):
+        return value % step

@@ -10,11 +10,12 @@ from itertools import islice, product
 from typing import Any, TypeAlias
 
 from ragkit.core.errors import InputError
+from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.schema.check import Checker
 from ragkit.grammar.schema.document import Keywords, Source
 from ragkit.grammar.schema.keywords import Finding, is_assertion
 from ragkit.grammar.schema.negation import TYPES, Alternatives, expand_types, negate
-from ragkit.grammar.schema.values import Json
+from ragkit.grammar.schema.values import Json, is_array
 
 Node: TypeAlias = tuple[str, ...]
 _MAX_BRANCHES = 4000
@@ -83,8 +84,39 @@ class Expander:
         if isinstance(keywords, bool):
             return
         inside = [*([keywords["$ref"]] if "$ref" in keywords else []), *keywords.get("allOf", [])]
+        now = (*done, pointer)
+        if done and self._contradicts(now):
+            return
         for choice in _product(list(self._choices(pointer, keywords))):
-            yield from self._flatten([*inside, *choice, *rest], (*done, pointer))
+            yield from self._flatten([*inside, *choice, *rest], now)
+
+    def _contradicts(self, pointers: Node) -> bool:
+        """Return whether a property is required that is forbidden or has no value left."""
+        found = [k for k in map(self.source.keywords, pointers) if not isinstance(k, bool)]
+        typed = [expand_types(keywords["type"]) for keywords in found if "type" in keywords]
+        if not typed or typed[0].intersection(*typed[1:]) != frozenset({"object"}):
+            return False
+        required = {name for k in found if is_array(k.get("required")) for name in k["required"]}
+        forbidden = {name for keywords in found for name in keywords.get("$forbid", [])}
+        if required & forbidden:
+            return True
+        declared = [keywords.get("properties", {}) for keywords in found]
+        return any(
+            self._has_no_value([properties[name] for properties in declared if name in properties])
+            for name in required
+        )
+
+    def _has_no_value(self, children: list[str]) -> bool:
+        """Return whether the lists of values of the schemas have none in common."""
+        lists: list[set[str]] = []
+        excluded: set[str] = set()
+        for keywords in map(self.source.keywords, children):
+            if not isinstance(keywords, bool):
+                excluded.update(map(json_text, keywords.get("$except", [])))
+                if "enum" in keywords or "const" in keywords:
+                    values = keywords["enum"] if "enum" in keywords else [keywords["const"]]
+                    lists.append(set(map(json_text, values)))
+        return bool(lists) and not lists[0].intersection(*lists[1:]) - excluded
 
     def _choices(self, pointer: str, keywords: Keywords) -> Iterator[Alternatives]:
         if "anyOf" in keywords:

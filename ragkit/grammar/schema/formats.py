@@ -33,6 +33,9 @@ def _uri(chars: str) -> str:
     )
 
 
+_TIME_SPAN = r"T([0-9]{1,2}H)?([0-5]?[0-9]M)?([0-5]?[0-9]S)"
+_DURATION = rf"^P([0-9]{{1,4}}D({_TIME_SPAN})?|[0-9]{{1,3}}W|{_TIME_SPAN})$"
+
 FORMATS: Mapping[str, str] = {
     "date": rf"^{_DATE}$",
     "time": rf"^{_CLOCK}{_OFFSET}$",
@@ -43,6 +46,11 @@ FORMATS: Mapping[str, str] = {
     "ipv6": rf"^({_GROUP}(:{_GROUP}){{7}}|({_GROUPS})?::({_GROUPS})?)$",
     "hostname": rf"^{_HOSTNAME}$",
     "uri": _uri(_URI),
+    "http-url": (
+        rf"^https?://{_HOSTNAME}\.[A-Za-z]{{2,6}}(:[1-9][0-9]{{0,3}})?(/([{_URI}/]|%{_HEX}{{2}})*)?"
+        rf"(\?([{_URI}/?]|%{_HEX}{{2}})*)?$"
+    ),
+    "duration": _DURATION,
     "iri": _uri(_URI + r"\u00a1-\ud7ff"),
 }
 """Name to pattern."""

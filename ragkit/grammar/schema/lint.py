@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-from ragkit.grammar.grammar import described, json_grammar
+from ragkit.grammar.grammar import json_grammar
 from ragkit.grammar.schema.document import UnsupportedSchemaError, escape
 from ragkit.grammar.schema.formats import FORMATS
 from ragkit.grammar.schema.keywords import CHILD, CHILD_LIST, CHILD_MAP, KEYWORDS, Finding
+from ragkit.grammar.schema.type_schema import described
 from ragkit.grammar.schema.values import Json, is_array, is_object
 
 _MAPS = CHILD_MAP | {"$defs", "definitions", "dependencies"}
@@ -27,7 +28,7 @@ def lint(schema_or_type: Any) -> list[Finding]:
         InputError: The schema is malformed or contradicts itself.
     """
     is_schema = isinstance(schema_or_type, dict | bool)
-    schema: Json = cast(Json, schema_or_type) if is_schema else described(schema_or_type)[1]
+    schema: Json = cast(Json, schema_or_type) if is_schema else described(schema_or_type).schema
     special = {(finding.path, finding.keyword): finding for finding in _special(schema)}
     listed = [special.pop((f.path, f.keyword), f) for f in _walk(schema, "")]
     return [*listed, *special.values()]

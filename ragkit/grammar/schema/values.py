@@ -14,3 +14,15 @@ def is_object(value: Json) -> TypeGuard[dict[str, Json]]:
 def is_array(value: Json) -> TypeGuard[list[Json]]:
     """Return whether it is a JSON array."""
     return isinstance(value, list)
+
+
+class ExactFloat(float):
+    """A number of a reply that keeps its digits."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "ExactFloat":
+        """Parse the digits, and keep them."""
+        found = super().__new__(cls, text)
+        found.text = text
+        return found

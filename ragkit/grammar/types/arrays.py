@@ -78,7 +78,8 @@ def _item_node(found: list[Keywords], index: int) -> Node:
             node.append(prefix[index])
         elif "items" in keywords:
             node.append(keywords["items"])
-    return tuple(dict.fromkeys(node))
+    unevaluated = [k["unevaluatedItems"] for k in found if "unevaluatedItems" in k]
+    return tuple(dict.fromkeys(node or unevaluated))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,12 @@ from math import ceil, floor
 
 from ragkit.grammar.ebnf.expression import NOTHING, Chars, Expr, Lit, alt, chars, rep, seq
 from ragkit.grammar.ebnf.rules import Rules
+from ragkit.grammar.types.choices import choices
 
 _MAX_REMAINDERS = 2000
+"""Remainders of `multipleOf` at all digits together."""
+_MAX_LISTED = 1000
+"""Multiples that are written one by one, where the remainders would be too many."""
 _EXACT_DIGITS = 15
 """Decimals of this many digits survive a double, so exclusive bounds hold after parsing too."""
 
@@ -108,7 +112,8 @@ def _integers(
     low: int | None, high: int | None, step: Fraction, digits: int, rules: Rules, *, places: int = 0
 ) -> Expr | None:
     most = 10 ** (digits + places) - 1
-    top = most if high is None else min(high, max(most, abs(low or 0)))
+    most = max(most, 10 ** len(str(abs(low or 0))) - 1) if low else most
+    top = most if high is None else min(high, most)
     bottom = -most if low is None else max(low, -max(most, abs(high or 0)))
     writer = _Multiples(step.numerator, places, rules)
     negative = seq(Lit("-"), writer.between(max(1, -top), -bottom))
@@ -130,10 +135,23 @@ class _Multiples:
         shortest = max(len(str(low)), self.places + 1)
         longest = max(len(str(high)), shortest)
         if self.step * longest > _MAX_REMAINDERS:
-            raise UnsupportedStepError
+            return self._few(low, high)
         if self.step == 1 and not self.places:
             return self._by_length(low, high, shortest, longest)
         return alt(self._of_length(size, low, high) for size in range(shortest, longest + 1))
+
+    def _few(self, low: int, high: int) -> Expr | None:
+        """Build the multiples of a long step: its zeros apart, then only the smallest multiples."""
+        if self.places:
+            raise UnsupportedStepError
+        if self.step % 10 == 0:
+            tens = _Multiples(self.step // 10, 0, self.rules).between(
+                max(1, -(-low // 10)), high // 10
+            )
+            return alt([Lit("0") if low == 0 else None, seq(tens, Lit("0"))])
+        first = -(-low // self.step)
+        last = min(high // self.step, first + _MAX_LISTED)
+        return choices((str(self.step * count) for count in range(first, last + 1)), self.rules)
 
     def _by_length(self, low: int, high: int, shortest: int, longest: int) -> Expr | None:
         """As `between`, with the lengths between the shortest and the longest in one."""
@@ -222,7 +240,7 @@ def _unsigned(bounds: _Bounds, shape: NumberShape, rules: Rules) -> Expr | None:
     low, high = bounds.low, bounds.high
     low_open = bounds.low_open and low is not None and low >= 0
     low = max(low or Fraction(0), Fraction(0))
-    most = max(Fraction(10**shape.integer_digits - 1), Fraction(ceil(low)) + 1)
+    most = max(Fraction(10**shape.integer_digits - 1), Fraction(2 * ceil(low)) + 1)
     high, high_open = (most, False) if high is None else (min(high, most), bounds.high_open)
     if high < low or (high == low and (low_open or high_open)):
         return None

@@ -14,6 +14,7 @@ from ragkit.grammar.schema.document import Keywords, Source
 from ragkit.grammar.schema.expansion import Node
 from ragkit.grammar.schema.values import is_array
 
+_FREE_KEYWORDS = frozenset({"additionalProperties", "patternProperties", "unevaluatedProperties"})
 Build: TypeAlias = Callable[[Node], Expr | None]
 """Gives the expression of a node."""
 Valid: TypeAlias = Callable[[str, Any], bool]
@@ -75,7 +76,7 @@ def _names(keywords: Keywords) -> list[str]:
 
 def _free(found: list[Keywords], limits: Limits) -> int:
     """Count the undeclared entries: they need an explicit schema, or no declared property."""
-    explicit = any("additionalProperties" in k or "patternProperties" in k for k in found)
+    explicit = any(_FREE_KEYWORDS & k.keys() for k in found)
     declared = any("properties" in keywords for keywords in found)
     least = max((int(keywords.get("minProperties", 0)) for keywords in found), default=0)
     return max(least, limits.undeclared if declared and not explicit else limits.map_entries)
@@ -94,7 +95,14 @@ def _value_node(found: list[Keywords], name: str) -> Node:
         if not matching and "additionalProperties" in keywords:
             matching = [keywords["additionalProperties"]]
         node.extend(matching)
-    return tuple(dict.fromkeys(node))
+    return tuple(dict.fromkeys(node or _unevaluated(found)))
+
+
+def _unevaluated(found: list[Keywords]) -> Node:
+    """Return the schemas of a property that no other keyword speaks of."""
+    if any("additionalProperties" in keywords for keywords in found):
+        return ()
+    return tuple(k["unevaluatedProperties"] for k in found if "unevaluatedProperties" in k)
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -121,6 +129,8 @@ def _entries(
                 value.append(keywords["patternProperties"][pattern])
             elif "additionalProperties" in keywords:
                 value.append(keywords["additionalProperties"])
+        if pattern is None:
+            value.extend(_unevaluated(found))
         yield (*base, *own, *others), tuple(dict.fromkeys(value))
 
 
@@ -164,6 +174,9 @@ class ObjectWriter:
         """Build the objects; None where none exist."""
         if not self._possible:
             return None
+        for index in range(len(self._names) - 1, 0, -1):  # from the end, so that nothing recurses
+            for count in range(min(index, self._counted) + 1):
+                self._from(index, count)
         return seq(Lit("{"), self._from(0, 0), Lit("}"))
 
     def _from(self, index: int, count: int) -> Expr | None:

@@ -1,7 +1,7 @@
 """Strings and numbers of a branch: its keywords gathered into shapes."""
 
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from math import lcm
 from typing import Any
@@ -15,6 +15,9 @@ from ragkit.grammar.schema.formats import FORMATS, LONGEST
 from ragkit.grammar.types.numbers import NumberShape, UnsupportedStepError, number
 from ragkit.grammar.types.strings import StringShape, lengths, string
 
+_MAX_DIGITS = 100
+_EXACT_FLOAT = 2.0**53
+"""Floats from here on are whole numbers, which their shortest decimals are not always."""
 Found = Iterable[tuple[str, Keywords]]
 
 
@@ -84,17 +87,17 @@ def _number_shape(found: Found, types: frozenset[str], limits: Limits) -> Number
     low: tuple[Fraction, bool] | None = None
     high: tuple[Fraction, bool] | None = None
     step: Fraction | None = None
-    for _, keywords in found:
+    for path, keywords in found:
         for keyword, is_open in (("minimum", False), ("exclusiveMinimum", True)):
             if keyword in keywords:
-                bound = (_exact(keywords[keyword]), is_open)
+                bound = (_exact(path, keyword, keywords[keyword]), is_open)
                 low = bound if low is None else max(low, bound)
         for keyword, is_open in (("maximum", True), ("exclusiveMaximum", False)):
             if keyword in keywords:
-                bound = (_exact(keywords[keyword]), is_open)
+                bound = (_exact(path, keyword, keywords[keyword]), is_open)
                 high = bound if high is None else min(high, bound)
         if "multipleOf" in keywords:
-            step = _common_multiple(step, _exact(keywords["multipleOf"]))
+            step = _common_multiple(step, _exact(path, "multipleOf", keywords["multipleOf"]))
     return NumberShape(
         integer="fraction" not in types,
         whole="integer" in types,
@@ -108,8 +111,16 @@ def _number_shape(found: Found, types: frozenset[str], limits: Limits) -> Number
     )
 
 
-def _exact(value: Any) -> Fraction:
-    return Fraction(Decimal(str(value)))
+def _exact(path: str, keyword: str, value: Any) -> Fraction:
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if isinstance(value, bool) or not found.is_finite() or abs(found.adjusted()) > _MAX_DIGITS:
+        reason = f"{value!r} is not a number of at most {_MAX_DIGITS} digits"
+        raise UnsupportedSchemaError(path, keyword, reason)
+    is_long = isinstance(value, float) and abs(value) >= _EXACT_FLOAT
+    return Fraction(value) if is_long else Fraction(found)
 
 
 def _common_multiple(left: Fraction | None, right: Fraction) -> Fraction:

@@ -326,6 +326,54 @@ CASES: list[tuple[Any, list[Any], list[Any]]] = [
         [{"b": 1}, {"a": 1, "b": 1}],
         [{"a": 1}],
     ),
+    (
+        {"type": "integer", "multipleOf": 500},
+        [0, 500, -1500, 10**6],
+        [1, 501, 50],
+    ),
+    ({"type": "integer", "multipleOf": 3600, "minimum": 1}, [3600, 7200], [0, 100, 36]),
+    ({"type": "integer", "multipleOf": 3599}, [0, 3599, -7198], [1, 3600]),
+    ({"type": "string", "pattern": "(?i)^k[a-c]$"}, ["ka", "KB", "kC"], ["a", "kd", "ß"]),
+    ({"type": "string", "pattern": "(?s)^a.b$"}, ["a\nb", "axb"], ["ab"]),
+    ({"type": "string", "pattern": r"^\p{Lu}\p{L}+$"}, ["Été", "Straße", "Ab"], ["été", "A1"]),
+    ({"type": "string", "pattern": r"^[^\p{L}]+$"}, ["12 -"], ["a", "1é"]),
+    (
+        {"type": "string", "pattern": r"\bfoo\b"},
+        ["foo", "a foo!", "(foo)"],
+        ["food", "afoo", "xfoox"],
+    ),
+    ({"type": "string", "format": "duration"}, ["P3D", "PT5S", "P1DT2H3M4S", "P2W"], ["P", "3D"]),
+    (
+        {
+            "type": "object",
+            "properties": {"a": {"const": 1}},
+            "allOf": [{"properties": {"b": {"const": 2}}}],
+            "unevaluatedProperties": False,
+        },
+        [{}, {"a": 1, "b": 2}],
+        [{"c": 1}, {"a": 1, "c": 3}],
+    ),
+    (
+        {"type": "array", "prefixItems": [{"const": 1}], "unevaluatedItems": False},
+        [[], [1]],
+        [[1, 2], [2]],
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {"k": {"enum": [*"abcdefgh"]}, "v": {"type": "integer"}},
+            "required": ["k", "v"],
+            "allOf": [
+                {
+                    "if": {"properties": {"k": {"const": letter}}, "required": ["k"]},
+                    "then": {"properties": {"v": {"const": number}}},
+                }
+                for number, letter in enumerate("abcdefgh")
+            ],
+        },
+        [{"k": "a", "v": 0}, {"k": "h", "v": 7}],
+        [{"k": "a", "v": 7}, {"k": "h", "v": 0}],
+    ),
 ]
 
 
@@ -353,7 +401,10 @@ def test_accepts_exactly(
     [
         ({"properties": {"a": {"$ref": "other.json"}}}, "$ref", "/properties/a"),
         ({"items": {"pattern": r"(a)\1", "type": "string"}}, "pattern", "/items"),
-        ({"unevaluatedProperties": False}, "unevaluatedProperties", "/"),
+        ({"minimum": float("nan")}, "minimum", "/"),
+        ({"maximum": float("inf")}, "maximum", "/"),
+        ({"type": "number", "exclusiveMinimum": 1e300}, "exclusiveMinimum", "/"),
+        ({"type": "string", "pattern": r"a\b."}, "pattern", "/"),
         ({"anyOf": [{"$dynamicRef": "#x"}]}, "$dynamicRef", "/anyOf/0"),
     ],
 )
@@ -385,3 +436,23 @@ def test_a_checked_keyword_is_named_and_fails_in_parse() -> None:
     assert [finding.keyword for finding in grammar.checked] == ["uniqueItems"]
     with pytest.raises(InputError, match="uniqueItems"):
         grammar.parse('["a","a"]')
+
+
+def test_a_schema_of_five_hundred_properties_is_built(decoder: RandomDecoder) -> None:
+    names = [f"p{number}" for number in range(500)]
+    properties = {name: {"type": "integer"} for name in names}
+    for required in ([], names):
+        schema = {"type": "object", "properties": properties, "required": required}
+        text = json_text(dict.fromkeys(names, 7))
+        assert decoder.accepts(decoder.compile(json_grammar(schema)), text)
+
+
+def test_unique_items_of_a_large_enum_stay_small(decoder: RandomDecoder) -> None:
+    values = [f"value {number}" for number in range(200)]
+    grammar = json_grammar({"type": "array", "uniqueItems": True, "items": {"enum": values}})
+    assert len(grammar.ebnf) < 1_000_000
+    compiled = decoder.compile(grammar.wide())
+    assert decoder.accepts(compiled, json_text(values))
+    assert decoder.accepts(compiled, json_text(values[::7]))
+    assert not decoder.accepts(compiled, json_text([values[3], values[3]]))
+    assert not decoder.accepts(decoder.compile(grammar), json_text(values[:33]))

@@ -24,6 +24,6 @@ def test_lint_names_the_treatment_of_each_keyword() -> None:
     assert found["/properties/a", "uniqueItems"] == "checked"
     assert found["/properties/b", "format"] == "annotation"
     assert found["/properties/c", "format"] == "checked"
-    refused = [f for f in lint({"items": {"unevaluatedItems": False}}) if f.treatment == "refused"]
-    assert [(f.path, f.keyword) for f in refused] == [("/items", "unevaluatedItems")]
+    refused = [f for f in lint({"items": {"$dynamicRef": "#x"}}) if f.treatment == "refused"]
+    assert [(f.path, f.keyword) for f in refused] == [("/items", "$dynamicRef")]
     assert all(isinstance(finding, Finding) for finding in lint(Person))
