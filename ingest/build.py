@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from ragkit.core.protocols import Chunker, Loader, Tokenizer
 from ragkit.core.settings import Settings
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.loaders import LoaderRegistry
+from ragkit.ingest.loaders.charset import codec_name
 from ragkit.ingest.sources import FileReader
 from ragkit.ingest.sources.file import MetadataOf
 
@@ -29,13 +31,19 @@ def build_reader(
     metadata: MetadataOf | None = None,
     loaders: Mapping[str, Loader] | None = None,
 ) -> FileReader:
-    """Return the reader of files that the settings describe, with metadata to add.
+    """Return the reader of files that the settings describe.
 
-    `loaders` maps further extensions, or the same ones, to loaders.
+    Args:
+        settings: Encoding and largest size.
+        metadata: Added to the files' own.
+        loaders: By media type or extension, beside ragkit's own and before them.
+
+    Raises:
+        ConfigError: The encoding is unknown.
     """
+    codec_name(settings.ingest.encoding)
     return FileReader(
-        encoding=settings.ingest.encoding,
+        registry=LoaderRegistry(encoding=settings.ingest.encoding, loaders=loaders or {}),
         max_bytes=settings.ingest.max_file_mb * 2**20,
         metadata=metadata,
-        loaders=loaders or {},
     )

@@ -46,9 +46,11 @@ class Preparation:
             InputError: The record belongs to another origin.
         """
         self._check_origin(source, record)
-        if not record.stamp or self._pipeline(source, record) != record.pipeline:
+        identity = _parts(record.pipeline)[0]
+        if not record.stamp or not source.accepts(identity):
             return False
-        return source.stamp() == record.stamp
+        same = self._pipeline(source, identity, record) == record.pipeline
+        return same and source.stamp() == record.stamp
 
     def prepare(
         self, source: DocumentSource, record: DocumentRecord | None
@@ -64,7 +66,7 @@ class Preparation:
         if record:
             self._check_origin(source, record)
         opened = source.open()
-        pipeline = self._pipeline(source, record)
+        pipeline = self._pipeline(source, opened.identity, record)
         known = record and (record.content_hash, record.pipeline, record.source)
         if record and known == (opened.content_hash, pipeline, source.origin):
             return replace(record, stamp=opened.stamp or record.stamp)
@@ -72,7 +74,7 @@ class Preparation:
 
     def _entry(self, source: DocumentSource, opened: OpenedSource, pipeline: str) -> Entry:
         document = opened.load()
-        added = _added(pipeline)
+        added = _parts(pipeline)[2]
         document = replace(document, metadata={**document.metadata, **added})
         self._check(document)
         generation = stable_id(
@@ -92,13 +94,15 @@ class Preparation:
         )
         return Entry(record=record, chunks=chunks, vectors=None)
 
-    def _pipeline(self, source: DocumentSource, record: DocumentRecord | None) -> str:
+    def _pipeline(
+        self, source: DocumentSource, identity: str, record: DocumentRecord | None
+    ) -> str:
         """Return what shapes the chunks beside the content: loader, chunker, added metadata."""
         kept: Metadata = {}
         if record and record.source == source.origin and not self.replace_metadata:
-            kept = _added(record.pipeline)
+            kept = _parts(record.pipeline)[2]
         added = {**kept, **source.added_metadata()}
-        return json.dumps([source.identity, self.chunker.identity, added], sort_keys=True)
+        return json.dumps([identity, self.chunker.identity, added], sort_keys=True)
 
     def _check_origin(self, source: DocumentSource, record: DocumentRecord) -> None:
         if record.source != source.origin and not self.take_over:
@@ -124,14 +128,17 @@ class Preparation:
                 )
 
 
-def _added(pipeline: str) -> dict[str, MetadataValue]:
-    """Return the metadata that was added, from a record's `pipeline`; other writers add none."""
+def _parts(pipeline: str) -> tuple[str, str, dict[str, MetadataValue]]:
+    """Return loader, chunker and added metadata of a record; of other writers' records none."""
     try:
         parts: object = json.loads(pipeline)
     except ValueError:
-        return {}
+        return "", "", {}
     items = cast("list[object]", parts) if isinstance(parts, list) else []
     if len(items) != 3 or not isinstance(items[2], dict):
-        return {}
+        return "", "", {}
     added = cast("dict[str, str | int | float | bool | list[str]]", items[2])
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in added.items()}
+    values = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in added.items()
+    }
+    return str(items[0]), str(items[1]), values

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ragkit.core.errors import InputError
 from ragkit.core.types import Block, BlockKind
 
 
@@ -25,6 +26,10 @@ def blocks_over(text: str, spans: Iterable[Span]) -> tuple[Block, ...]:
         for span in _covering(text, spans)
         for kind, start, end, level in _trimmed(text, span)
     )
+
+
+MAX_CHARACTERS = 100_000_000
+"""The longest text that is built, so that a small hostile file cannot fill the memory."""
 
 
 class TextBuilder:
@@ -58,6 +63,10 @@ class TextBuilder:
             offset = self._length
             self._parts.append(content)
             self._length += len(content)
+            if self._length > MAX_CHARACTERS:
+                raise InputError(
+                    f"Its text has more than {MAX_CHARACTERS} characters. Fix: divide the file."
+                )
             self._blocks.append(
                 Block(
                     kind=kind,

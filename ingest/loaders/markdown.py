@@ -54,7 +54,7 @@ class MarkdownLoader:
         metadata, text = split_front_matter(source, uri=uri)
         if not text.strip():
             raise empty_error(uri)
-        blocks = blocks_over(text, _spans(text))
+        blocks = markdown_blocks(text)
         return Document(
             uri=uri,
             title=_title(metadata, blocks, uri=uri),
@@ -63,6 +63,11 @@ class MarkdownLoader:
             metadata=metadata,
             content_hash=content_hash(data),
         )
+
+
+def markdown_blocks(text: str) -> tuple[Block, ...]:
+    """Return the blocks of a text in Markdown's notation."""
+    return blocks_over(text, _spans(text))
 
 
 def _title(metadata: Mapping[str, MetadataValue], blocks: tuple[Block, ...], *, uri: str) -> str:

@@ -4,14 +4,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeAlias, cast
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import Loader
 from ragkit.core.types import Metadata
-from ragkit.ingest.loaders import LOADERS, loader_for
+from ragkit.ingest.loaders import LoaderRegistry
 from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import OpenedSource
@@ -19,30 +18,34 @@ from ragkit.ingest.sources.source import OpenedSource
 MetadataOf: TypeAlias = Metadata | Callable[[Path], Metadata]
 """Metadata for every file, or a function that gives a file's."""
 
+_HEAD = 4096
 SETTLED_NS = 2 * 10**9
 """Age of a file's last change from which its stamp proves that it has not changed since."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FileReader:
-    """Reads files: their encoding, their largest size, and the metadata that is added to them.
+    """Reads files: their loaders, their largest size, and the metadata that is added to them."""
 
-    `loaders` maps extensions to loaders that are used before ragkit's own.
-    """
-
-    encoding: str = "utf-8"
+    registry: LoaderRegistry = field(default_factory=LoaderRegistry)
     max_bytes: int = 50 * 2**20
     metadata: MetadataOf | None = None
-    loaders: Mapping[str, Loader] = field(default_factory=dict[str, Loader])
+
+    @cached_property
+    def identities(self) -> frozenset[str]:
+        """Identities of all loaders."""
+        return self.registry.identities()
 
     def reads(self, path: Path) -> bool:
-        """Return whether a loader reads files of this extension."""
-        return path.suffix.lower() in {*self.loaders, *LOADERS}
-
-    def loader(self, path: Path) -> Loader:
-        """Return the loader of a file; see `loader_for`."""
-        own = self.loaders.get(path.suffix.lower())
-        return own or loader_for(path.name, encoding=self.encoding)
+        """Return whether a loader reads a file, by its name or else by its first bytes."""
+        if self.registry.knows(path.name):
+            return True
+        try:
+            with path.open("rb") as file:
+                head = file.read(_HEAD) if path.is_file() else b""
+        except OSError:
+            return False
+        return self.registry.reads(head, path.name)
 
     def metadata_of(self, path: Path) -> Metadata:
         """Return the metadata that is added to a file's own.
@@ -79,10 +82,9 @@ class FileSource:
         """The root's."""
         return self.root.origin
 
-    @property
-    def identity(self) -> str:
-        """The loader's."""
-        return self.reader.loader(self.path).identity
+    def accepts(self, identity: str) -> bool:
+        """Return whether a loader has this identity: the same content would choose it again."""
+        return identity in self.reader.identities
 
     def added_metadata(self) -> Metadata:
         """Return what the reader adds to the metadata of this file."""
@@ -105,12 +107,14 @@ class FileSource:
     def open(self) -> OpenedSource:
         """Read the file; see `read_file`."""
         data, stat = read_file(self.path, max_bytes=self.reader.max_bytes)
+        loader = self.reader.registry.loader(data, self.path.name)
         settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > SETTLED_NS
         return OpenedSource(
             content_hash=content_hash(data),
+            identity=loader.identity,
             # A file that was just written may be written again within the clock's resolution.
             stamp=file_stamp(stat) if settled else "",
-            load=partial(self.reader.loader(self.path).load, data, uri=self.uri),
+            load=partial(loader.load, data, uri=self.uri),
         )
 
 

@@ -32,6 +32,10 @@ class MemorySource:
         """The document's."""
         return self.document.uri
 
+    def accepts(self, identity: str) -> bool:
+        """Return whether the document is still the same."""
+        return identity == self.identity
+
     @property
     def identity(self) -> str:
         """A digest of title, metadata, text and blocks: a content hash may be out of date."""
@@ -57,7 +61,9 @@ class MemorySource:
         """Return the document as it is."""
         document = self.document
         content = document.content_hash or text_hash(document.text)
-        return OpenedSource(content_hash=content, load=partial(_returned, document))
+        return OpenedSource(
+            content_hash=content, identity=self.identity, load=partial(_returned, document)
+        )
 
 
 class DocumentFields(BaseModel):
@@ -88,7 +94,7 @@ def as_document(item: object) -> Document:
         problems = "; ".join(
             f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
         )
-        shown = _shortened(cast("object", item))
+        shown = _shortened(item)
         raise InputError(
             f"A document cannot be made of {shown}: {problems}. Fix: give a dict with uri and "
             "text, and title and metadata where there are any, or a pair (uri, text)."

@@ -16,11 +16,13 @@ class OpenedSource:
 
     Attributes:
         content_hash: Of the content; equal hashes mean equal content.
+        identity: Everything beside the content that shapes the document, such as the loader.
         stamp: Size and times of the file, empty where they cannot prove that it is unchanged.
         load: Makes a document of the content; raises `InputError` where that is impossible.
     """
 
     content_hash: str
+    identity: str
     stamp: str = ""
     load: Callable[[], Document]
 
@@ -38,9 +40,8 @@ class DocumentSource(Protocol):
         """The place that it belongs to; a sync deletes only documents of its own origins."""
         ...
 
-    @property
-    def identity(self) -> str:
-        """Everything beside the content that shapes the document, such as the loader."""
+    def accepts(self, identity: str) -> bool:
+        """Return whether an identity of earlier would be the same today, for the same content."""
         ...
 
     def added_metadata(self) -> Metadata:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from ragkit.core.errors import InputError
-from ragkit.ingest.loaders import LOADERS
+from ragkit.ingest.loaders import supported_extensions
 from ragkit.ingest.report import FailedDocument
 from ragkit.ingest.sources.file import FileReader, FileSource
 from ragkit.ingest.sources.pattern import PathPatterns
@@ -97,7 +97,7 @@ class FileWalk:
                 self.found += 1
                 yield FileSource(path=file, root=self.scope.root, reader=self._reader)
             elif file == within:
-                known = ", ".join(sorted(LOADERS))
+                known = ", ".join(supported_extensions)
                 reason = (
                     f"{str(file)!r} has no format that ragkit reads. Fix: convert it to one of "
                 )
@@ -109,7 +109,7 @@ class FileWalk:
         """Return the failure of a folder whose files have no format that a loader reads."""
         suffixes = Counter(PurePosixPath(uri).suffix.lower() or "none" for uri in self.skipped)
         counts = ", ".join(f"{suffix} {count}" for suffix, count in suffixes.most_common(5))
-        known = ", ".join(sorted(LOADERS))
+        known = ", ".join(supported_extensions)
         return FailedDocument(
             uri=self.scope.root.name,
             reason=f"{str(self.scope.within)!r} has no file of a format that ragkit reads, only of "

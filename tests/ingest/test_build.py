@@ -37,7 +37,8 @@ def test_the_reader_has_the_settings_encoding_and_limit(tmp_path: Path) -> None:
     reader = build_reader(settings, metadata={"year": 2024})
     file = tmp_path / "a.txt"
     file.write_bytes("Größe".encode("cp1252"))
-    assert reader.loader(file).load(file.read_bytes(), uri="a").text == "Größe"
+    loader = reader.registry.loader(file.read_bytes(), file.name)
+    assert loader.load(file.read_bytes(), uri="a").text == "Größe"
     assert reader.metadata_of(file) == {"year": 2024}
     file.write_bytes(b"x" * (2**20 + 1))
     with pytest.raises(InputError, match="more than the 1 allowed"):

@@ -87,6 +87,18 @@ class HtmlLoader:
         )
 
 
+def write_page(content: TextBuilder, data: bytes) -> None:
+    """Append the visible text of a page that is a part of a document, such as a book's chapter."""
+    from selectolax.lexbor import LexborHTMLParser
+
+    source = data.decode(_declared_codec(data) or "utf-8", "replace")
+    body = LexborHTMLParser(limit_depth(source)).body
+    if body is None:
+        return
+    for block in write_blocks(body, dropped=DROPPED).blocks:
+        content.append(block.kind, block.text, level=block.level)
+
+
 def _declared_codec(data: bytes) -> str | None:
     """Return the encoding that the page declares, if it counts and Python has it."""
     found = None if has_byte_order_mark(data) else _CHARSET.search(data[:_SEARCHED_FOR_CHARSET])

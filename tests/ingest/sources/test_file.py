@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ragkit import InputError
-from ragkit.ingest.loaders import MarkdownLoader
+from ragkit.ingest.loaders import HtmlLoader, MarkdownLoader
 from ragkit.ingest.sources.file import FileReader, FileSource, file_stamp, read_file
 from ragkit.ingest.sources.root import SourceRoot
 
@@ -107,8 +107,18 @@ def test_content_is_hashed_and_loaded_from_the_same_bytes() -> None:
     assert opened.content_hash == document.content_hash
 
 
-def test_the_identity_is_the_loader_s() -> None:
-    assert source(Path("a.md")).identity == MarkdownLoader().identity
+def test_the_identity_is_that_of_the_loader_that_the_content_chooses() -> None:
+    Path("a.md").write_text("# Title")
+    Path("b.txt").write_bytes(b"<!DOCTYPE html><p>text</p>")
+    assert source(Path("a.md")).open().identity == MarkdownLoader().identity
+    assert source(Path("b.txt")).open().identity == HtmlLoader().identity
+
+
+def test_an_identity_of_a_present_loader_is_accepted_and_an_older_one_is_not() -> None:
+    one = source(Path("a.md"))
+    assert one.accepts(MarkdownLoader().identity)
+    assert not one.accepts("markdown-0")
+    assert not one.accepts("")
 
 
 def test_metadata_may_be_a_function_of_the_path() -> None:

@@ -1,0 +1,130 @@
+"""E-mails: the subject, who wrote to whom, the text, and the attachments that a loader reads."""
+
+import email
+import email.policy
+import logging
+from dataclasses import dataclass
+from email.message import EmailMessage, Message
+from email.utils import parsedate_to_datetime
+from itertools import islice
+
+from ragkit.core.errors import InputError
+from ragkit.core.types import Document, MetadataValue
+from ragkit.ingest.loaders.blocks import TextBuilder
+from ragkit.ingest.loaders.charset import empty_error
+from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.registry import LoaderRegistry
+from ragkit.ingest.loaders.titles import stem_title
+
+_HEADERS = ("From", "To", "Cc", "Date")
+_MOST_PARTS = 1000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailLoader:
+    """A loader of e-mails (RFC 5322 and MIME).
+
+    `encoding` is for attachments of text that do not name theirs.
+    """
+
+    encoding: str = "utf-8"
+
+    @property
+    def identity(self) -> str:
+        """Name and version."""
+        return "email-1"
+
+    def load(self, data: bytes, *, uri: str) -> Document:
+        """Read the mail; its plain text is preferred to its HTML.
+
+        Attachments follow under a heading with their name; those that no loader reads, or that are
+        damaged, are only named.
+
+        Raises:
+            InputError: The file is empty, no e-mail, or has too many parts.
+        """
+        if not data.strip():
+            raise empty_error(uri)
+        try:
+            parsed = email.message_from_bytes(data, policy=email.policy.default)
+            parts = list(islice(parsed.walk(), _MOST_PARTS + 1))
+        except RecursionError as error:
+            raise _too_many_parts(uri) from error
+        if len(parts) > _MOST_PARTS:
+            raise _too_many_parts(uri)
+        message = parsed
+        headers = {name: _header(message, name) for name in (*_HEADERS, "Subject")}
+        if not any(headers.values()):
+            raise InputError(f"{uri!r} is no e-mail: it has no headers. Fix: export it again.")
+        content = TextBuilder()
+        content.append("heading", headers["Subject"], level=1)
+        lines = (f"{name}: {headers[name]}" for name in _HEADERS if headers[name])
+        content.append("paragraph", "\n".join(lines))
+        body = message.get_body(preferencelist=("plain", "html"))
+        if body is not None:
+            kind = ".html" if body.get_content_subtype() == "html" else ".txt"
+            self._append(content, _bytes(body), kind, uri)
+        for part in message.walk():
+            name = part.get_filename()
+            if name is None or part is body or part.is_multipart():
+                continue
+            content.append("heading", f"Attachment: {' '.join(name.split())}", level=2)
+            self._append(content, _bytes(part), name, uri)
+        return Document(
+            uri=uri,
+            title=headers["Subject"] or stem_title(uri),
+            text=content.text,
+            blocks=content.blocks,
+            metadata=_metadata(headers),
+            content_hash=content_hash(data),
+        )
+
+    def _append(self, content: TextBuilder, data: bytes, name: str, uri: str) -> None:
+        registry = LoaderRegistry(encoding=self.encoding)
+        if not registry.reads(data, name):
+            return
+        try:
+            document = registry.loader(data, name).load(data, uri=f"{uri}/{name}")
+        except InputError as error:
+            logger.warning("A part of %r was left out: %s", uri, error)
+            return
+        for block in document.blocks:
+            level = min(block.level + 2, 6) if block.level else 0
+            content.append(block.kind, block.text, level=level)
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    try:
+        value = message.get(name)
+    except (ValueError, IndexError, AttributeError):
+        return ""  # the library fails on some broken headers, which are no reason to refuse a mail
+    return " ".join(str(value).split()) if value else ""
+
+
+def _metadata(headers: dict[str, str]) -> dict[str, MetadataValue]:
+    values: dict[str, MetadataValue] = {
+        name.lower(): headers[name] for name in ("From", "To", "Cc", "Subject") if headers[name]
+    }
+    try:
+        values["date"] = parsedate_to_datetime(headers["Date"]).isoformat()
+    except (ValueError, TypeError, IndexError):
+        return values
+    return values
+
+
+def _bytes(part: Message) -> bytes:
+    """Return the content of a part; text is given in UTF-8."""
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else b""
+    if part.get_content_maintype() != "text":
+        return data
+    try:
+        return data.decode(part.get_content_charset("utf-8"), "replace").encode()
+    except LookupError:
+        return data.decode("utf-8", "replace").encode()
+
+
+def _too_many_parts(uri: str) -> InputError:
+    return InputError(f"{uri!r} has more than {_MOST_PARTS} parts. Fix: divide it.")

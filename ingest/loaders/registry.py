@@ -1,0 +1,218 @@
+"""The registry of loaders, by media type: found from a file's content, else from its name."""
+
+import functools
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import cast
+
+from ragkit.core.errors import InputError
+from ragkit.core.protocols import Loader
+from ragkit.ingest.loaders.detection import media_type_of_content
+from ragkit.ingest.loaders.titles import path_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFormat:
+    """A format that ragkit reads.
+
+    Attributes:
+        name: For people.
+        media_type: Its key in the registry.
+        extensions: In lower case, with their dots.
+        loader: Module below `ragkit.ingest.loaders`, and class; imported when it is needed.
+    """
+
+    name: str
+    media_type: str
+    extensions: tuple[str, ...]
+    loader: tuple[str, str]
+
+
+FORMATS: Sequence[FileFormat] = (
+    FileFormat(
+        name="text",
+        media_type="text/plain",
+        extensions=(".txt", ".text", ".log", ".rst"),
+        loader=("text", "TextLoader"),
+    ),
+    FileFormat(
+        name="Markdown",
+        media_type="text/markdown",
+        extensions=(".md", ".markdown", ".mdown"),
+        loader=("markdown", "MarkdownLoader"),
+    ),
+    FileFormat(
+        name="HTML",
+        media_type="text/html",
+        extensions=(".html", ".htm", ".xhtml"),
+        loader=("html.loader", "HtmlLoader"),
+    ),
+    FileFormat(
+        name="PDF",
+        media_type="application/pdf",
+        extensions=(".pdf",),
+        loader=("pdf.loader", "PdfLoader"),
+    ),
+    FileFormat(
+        name="Word",
+        media_type="application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        extensions=(".docx", ".docm"),
+        loader=("docx", "DocxLoader"),
+    ),
+    FileFormat(
+        name="PowerPoint",
+        media_type="application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        extensions=(".pptx", ".pptm"),
+        loader=("pptx", "PptxLoader"),
+    ),
+    FileFormat(
+        name="Excel",
+        media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        extensions=(".xlsx", ".xlsm"),
+        loader=("xlsx", "XlsxLoader"),
+    ),
+    FileFormat(
+        name="CSV",
+        media_type="text/csv",
+        extensions=(".csv", ".tsv"),
+        loader=("csv_table", "CsvLoader"),
+    ),
+    FileFormat(
+        name="JSON",
+        media_type="application/json",
+        extensions=(".json", ".jsonl", ".ndjson"),
+        loader=("json_records", "JsonLoader"),
+    ),
+    FileFormat(
+        name="notebook",
+        media_type="application/x-ipynb+json",
+        extensions=(".ipynb",),
+        loader=("notebook", "NotebookLoader"),
+    ),
+    FileFormat(
+        name="EPUB",
+        media_type="application/epub+zip",
+        extensions=(".epub",),
+        loader=("epub", "EpubLoader"),
+    ),
+    FileFormat(
+        name="e-mail",
+        media_type="message/rfc822",
+        extensions=(".eml",),
+        loader=("email_message", "EmailLoader"),
+    ),
+    FileFormat(
+        name="subtitles",
+        media_type="text/vtt",
+        extensions=(".srt", ".vtt"),
+        loader=("subtitles", "SubtitleLoader"),
+    ),
+    FileFormat(
+        name="source code",
+        media_type="text/x-source",
+        extensions=(
+            ".c", ".cc", ".cpp", ".cs", ".css", ".go", ".h", ".hpp", ".ini", ".java", ".js",
+            ".jsx", ".kt", ".lua", ".php", ".pl", ".py", ".r", ".rb", ".rs", ".scala", ".sh",
+            ".sql", ".swift", ".toml", ".ts", ".tsx", ".yaml", ".yml",
+        ),
+        loader=("source_code", "SourceCodeLoader"),
+    ),
+)  # fmt: skip
+"""What ragkit reads by itself."""
+
+EXTENSIONS: Mapping[str, str] = {
+    extension: one.media_type for one in FORMATS for extension in one.extensions
+}
+"""The media type of each file extension."""
+
+supported_extensions: tuple[str, ...] = tuple(sorted(EXTENSIONS))
+"""The file extensions that can be loaded, in lower case and with their dot."""
+
+_BY_MEDIA_TYPE = {one.media_type: one for one in FORMATS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderRegistry:
+    """Finds the loader of a file.
+
+    Attributes:
+        encoding: Of text that does not name its own.
+        loaders: Loaders by media type or extension, beside ragkit's own and before them.
+    """
+
+    encoding: str = "utf-8"
+    loaders: Mapping[str, Loader] = field(default_factory=dict[str, Loader])
+
+    def media_type(self, data: bytes, name: str) -> str | None:
+        """Return the media type of a file by its content and name, None for one that is unknown.
+
+        `data` may be its first bytes; a ZIP file is then told by its name alone.
+        """
+        extension = _extension(name)
+        if extension in self.loaders:
+            return extension
+        named = EXTENSIONS.get(extension)
+        return media_type_of_content(data, named=named, has_extension=bool(extension)) or named
+
+    def knows(self, name: str) -> bool:
+        """Return whether the name alone shows a format that is read."""
+        extension = _extension(name)
+        return extension in EXTENSIONS or extension in self.loaders
+
+    def reads(self, head: bytes, name: str) -> bool:
+        """Return whether a loader reads a file with these first bytes."""
+        media_type = self.media_type(head, name)
+        return media_type in _BY_MEDIA_TYPE or media_type in self.loaders
+
+    def loader(self, data: bytes, name: str) -> Loader:
+        """Return the loader of a file.
+
+        Raises:
+            InputError: No loader reads files of this format.
+            ConfigError: The encoding is unknown.
+        """
+        media_type = self.media_type(data, name)
+        if media_type is not None and media_type in self.loaders:
+            return self.loaders[media_type]
+        if media_type not in _BY_MEDIA_TYPE:
+            raise InputError(unsupported_text(name))
+        return _made(media_type, self.encoding)
+
+    def identities(self) -> frozenset[str]:
+        """Return the identities of all loaders, as they are now."""
+        own = (_made(one.media_type, self.encoding).identity for one in FORMATS)
+        return frozenset([*own, *(loader.identity for loader in self.loaders.values())])
+
+
+def loader_for(path_or_uri: str, *, encoding: str = "utf-8") -> Loader:
+    """Return the loader for a path, a URI or a bare extension (`"notes.md"`, `".md"`).
+
+    Raises:
+        InputError: No loader reads files with this extension.
+    """
+    media_type = EXTENSIONS.get(_extension(path_or_uri))
+    if media_type is None:
+        raise InputError(unsupported_text(path_or_uri))
+    return _made(media_type, encoding)
+
+
+def unsupported_text(name: str) -> str:
+    """Return the message for a file that no loader reads."""
+    return (
+        f"No loader reads {name!r} (extension {_extension(name)!r}). "
+        f"Fix: convert it to one of: {', '.join(supported_extensions)}."
+    )
+
+
+def _extension(path_or_uri: str) -> str:
+    name = PurePosixPath(path_of(path_or_uri)).name.lower()
+    return name if name in EXTENSIONS else PurePosixPath(name).suffix
+
+
+@functools.lru_cache(maxsize=256)
+def _made(media_type: str, encoding: str) -> Loader:
+    module, name = _BY_MEDIA_TYPE[media_type].loader
+    loaded = importlib.import_module(f"ragkit.ingest.loaders.{module}")
+    return cast("Loader", getattr(loaded, name)(encoding=encoding))

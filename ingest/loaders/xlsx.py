@@ -1,0 +1,103 @@
+"""Excel workbooks: a heading for each sheet, and its rows under their header."""
+
+import datetime as dt
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, cast
+
+from ragkit.core.errors import InputError
+from ragkit.core.types import Document
+from ragkit.ingest.loaders.blocks import TextBuilder
+from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.office_properties import office_metadata, office_title
+from ragkit.ingest.loaders.table_rows import append_table
+from ragkit.ingest.loaders.titles import stem_title
+from ragkit.ingest.loaders.zip_package import damaged_package, no_text_error, open_package
+
+if TYPE_CHECKING:
+    from openpyxl.worksheet.worksheet import Worksheet
+
+MAX_ROWS = 200_000
+MAX_COLUMNS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XlsxLoader:
+    """A loader of Excel workbooks; the page of a block is its sheet.
+
+    `encoding` is accepted, as by every loader, and unused.
+    """
+
+    encoding: str = "utf-8"
+
+    @property
+    def identity(self) -> str:
+        """Name and version."""
+        return "xlsx-1"
+
+    def load(self, data: bytes, *, uri: str) -> Document:
+        """Read the sheets in order: values, not formulas.
+
+        Raises:
+            InputError: The file is encrypted, damaged or hostile, has no text, or more than
+                `MAX_ROWS` rows in a sheet.
+        """
+        import openpyxl
+
+        open_package(data, uri=uri, kind="Excel").close()
+        content = TextBuilder()
+        try:
+            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+            for number, sheet in enumerate(book.worksheets, start=1):
+                rows = _rows(cast("Worksheet", sheet), uri)
+                first = next(rows, None)
+                if first is None:
+                    continue
+                content.append("heading", sheet.title, level=2, page=number)
+                append_table(content, _with(first, rows), page=number)
+            properties = book.properties
+            metadata = office_metadata(properties, author=properties.creator)
+        except InputError:
+            raise
+        except Exception as error:
+            raise damaged_package(uri, "Excel", error) from error
+        if not any(block.kind == "table" for block in content.blocks):
+            raise no_text_error(uri)
+        return Document(
+            uri=uri,
+            title=office_title(properties) or stem_title(uri),
+            text=content.text,
+            blocks=content.blocks,
+            metadata=metadata,
+            content_hash=content_hash(data),
+        )
+
+
+def _rows(sheet: "Worksheet", uri: str) -> Iterator[list[str]]:
+    """Yield the rows that have text."""
+    rows = sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS)
+    for cells in islice(rows, MAX_ROWS):
+        texts = [_text(cell) for cell in cells]
+        if any(texts):
+            yield texts
+    if next(rows, None) is not None:
+        raise InputError(
+            f"{uri!r} has more than {MAX_ROWS} rows in sheet {sheet.title!r}. Fix: divide it."
+        )
+
+
+def _with(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    yield first
+    yield from rows
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, dt.datetime) and value.time() == dt.time():
+        return value.date().isoformat()
+    return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
