@@ -7,6 +7,7 @@ RagkitError
 ├── InputError           fix the document, query, filter, schema or message that is named
 │   └── ContextExceeded  shorten the prompt, or ask for less
 ├── ProviderError        a store, model or server failed; `retryable` says whether to try again
+│   └── CallRefused      a wrapper refused a call before it reached the model; make it later
 ├── ToolError            a tool failed; the message is shown to the model
 ├── IndexMismatch        the index was built by another model or layout: rebuild it
 └── IndexLocked          another process has the embedded index open
@@ -81,6 +82,27 @@ class ProviderError(RagkitError):
         self.failure = failure
         self.retry_after_s = retry_after_s
         self.partial = partial
+
+
+class CallRefused(ProviderError):
+    """A wrapper refused a call before it reached the model; it may be made later."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        retryable: bool = True,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Report a wrapper that is overloaded."""
+        super().__init__(
+            message,
+            provider=provider,
+            retryable=retryable,
+            failure="overloaded",
+            retry_after_s=retry_after_s,
+        )
 
 
 class ToolError(RagkitError):

@@ -1,14 +1,15 @@
 """A call of a model as a value, and the base classes of models and of wrappers around models."""
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, Unpack
 
 from ragkit.core.errors import ProviderError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Reply
+from ragkit.core.types import Conversation, Delta, Json, Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,49 @@ class Call:
     async def complete(self, llm: LLM) -> Reply:
         """Make the call and return its reply."""
         return await llm.complete(self.messages, grammar=self.grammar, **self.options)
+
+    def deadline(self) -> "Deadline":
+        """Start the clock of the call's `timeout_s`."""
+        return Deadline(self.options.get("timeout_s"))
+
+    def within(self, deadline: "Deadline") -> "Call":
+        """Return the call with the time that is left of a deadline.
+
+        Raises:
+            ProviderError: No time is left (`failure` is `"timeout"`).
+        """
+        if deadline.seconds is None:
+            return self
+        options = self.options.copy()
+        options["timeout_s"] = deadline.left()
+        return replace(self, options=options)
+
+
+class Deadline:
+    """The time limit of a call, its waits and repetitions included."""
+
+    def __init__(self, seconds: float | None) -> None:
+        """Start the clock; None is no limit."""
+        self.seconds = seconds
+        self._started = time.monotonic()
+
+    def left(self) -> float:
+        """Return the seconds that are left, infinity without a limit.
+
+        Raises:
+            ProviderError: No time is left (`failure` is `"timeout"`).
+        """
+        if self.seconds is None:
+            return float("inf")
+        left = self._started + self.seconds - time.monotonic()
+        if left <= 0:
+            raise ProviderError(
+                f"The call took longer than {self.seconds:.3g} s. Fix: raise timeout_s.",
+                provider="deadline",
+                retryable=True,
+                failure="timeout",
+            )
+        return left
 
 
 class StreamedLLM(ABC):
@@ -72,6 +116,19 @@ class StreamedLLM(ABC):
         """See `LLM.complete`."""
         return await self.reply(Call(messages=messages, grammar=grammar, options=options))
 
+    async def model_name(self) -> str:
+        """Return the model's name; a server is asked for it where none was chosen."""
+        return self.model
+
+    def fixed_fields(self) -> Mapping[str, Json]:
+        """Return what decides a reply besides the model's name and the call, such as a template."""
+        return {}
+
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """See `LLM.model`."""
+
     async def close(self) -> None:  # noqa: B027  # most have nothing to release
         """See `LLM.close`."""
 
@@ -96,10 +153,28 @@ class LLMWrapper(StreamedLLM):
         """The wrapped model's name."""
         return self.inner.model
 
+    async def model_name(self) -> str:
+        """Return the wrapped model's name."""
+        return await model_name(self.inner)
+
+    def fixed_fields(self) -> Mapping[str, Json]:
+        """Return the wrapped model's fields."""
+        return fixed_fields(self.inner)
+
     async def context_tokens(self) -> int:
-        """The wrapped model's context."""
+        """Return the wrapped model's context."""
         return await self.inner.context_tokens()
 
     async def close(self) -> None:
         """Close the wrapped LLM."""
         await self.inner.close()
+
+
+async def model_name(llm: LLM) -> str:
+    """Return the name of a model; see `StreamedLLM.model_name`."""
+    return await llm.model_name() if isinstance(llm, StreamedLLM) else llm.model
+
+
+def fixed_fields(llm: LLM) -> Mapping[str, Json]:
+    """Return what decides an LLM's replies besides the call; see `StreamedLLM.fixed_fields`."""
+    return llm.fixed_fields() if isinstance(llm, StreamedLLM) else {}

@@ -9,12 +9,11 @@ import torch
 
 from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Alternative, TokenLogprob
+from ragkit.llm.local.detokenizer import Detokenizer
 from ragkit.llm.local.sampler import Sampler
 
 if TYPE_CHECKING:
     import xgrammar
-
-_BROKEN = "�"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -70,8 +69,9 @@ class _Row:
         self._sampler = Sampler.new(job.options, position=job.position)
         self._logprobs: list[TokenLogprob] = []
         self._stop_texts = tuple(job.options.get("stop", ()))
+        self._text = Detokenizer(self._decoded)
+        self._stopped: int | None = None
         self._sent = 0
-        self._text: str = ""
 
     def step(self, logits: torch.Tensor) -> None:
         """Choose a token from masked logits `[vocabulary]`."""
@@ -86,7 +86,7 @@ class _Row:
             self.finish = "stop"
         else:
             self.ids.append(token)
-            self._text = self._decoded()
+            self._text.add(token)
             self._end_at_stop_text()
         if not self.finish and len(self.ids) >= self.job.limit:
             self.finish = "length"
@@ -96,32 +96,39 @@ class _Row:
         """Return the whole reply."""
         return Decoded(
             reply=Alternative(
-                text=self._text, finish_reason=self.finish, logprobs=tuple(self._logprobs)
+                text=self._text.text[: self._stopped],
+                finish_reason=self.finish,
+                logprobs=tuple(self._logprobs),
             ),
             tokens=len(self.ids) + (self.finish == "stop"),
         )
 
-    def _decoded(self) -> str:
+    def _decoded(self, ids: Sequence[int]) -> str:
         return str(
             self._loaded.tokenizer.decode(
-                self.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
         )
 
     def _end_at_stop_text(self) -> None:
-        found = [place for stop in self._stop_texts if (place := self._text.find(stop)) >= 0]
+        if not self._stop_texts:
+            return
+        text = self._text.text
+        found = [place for stop in self._stop_texts if (place := text.find(stop)) >= 0]
         if found:
-            self._text = self._text[: min(found)]
+            self._stopped = min(found)
             self.finish = "stop"
 
     def _send(self) -> None:
         """Emit the final text: no half characters, nothing that may begin a stop text."""
-        safe = len(self._text)
-        if not self.finish:
-            safe = len(self._text.rstrip(_BROKEN))
-            safe -= max((len(stop) - 1 for stop in self._stop_texts), default=0)
+        if self.finish:
+            safe = len(self._text.text[: self._stopped])
+        else:
+            safe = len(self._text.final) - max(
+                (len(stop) - 1 for stop in self._stop_texts), default=0
+            )
         if safe > self._sent:
-            self.job.emit(self._text[self._sent : safe])
+            self.job.emit(self._text.text[self._sent : safe])
             self._sent = safe
 
     def _logprob(self, logprobs: torch.Tensor, token: int, top: int) -> TokenLogprob:

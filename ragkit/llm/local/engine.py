@@ -1,9 +1,7 @@
-"""A model in this process, and the thread that decodes its batches."""
+"""A model in this process: loading, prompts, grammars and the thread that decodes."""
 
 import importlib.util
-import queue
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +15,9 @@ if TYPE_CHECKING:
     import xgrammar
 
     from ragkit.llm.local.decoding import DecodingJob, Loaded
+    from ragkit.llm.local.decoding_thread import DecodingThread
 
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
-
-_GATHER_S = 0.002
-"""Seconds that the first call of a batch waits for others."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -44,10 +40,7 @@ class Engine:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _loaded: "Loaded | None" = None
     _info: "xgrammar.TokenizerInfo | None" = None
-    _jobs: "queue.SimpleQueue[DecodingJob | None]" = field(
-        default_factory=lambda: queue.SimpleQueue()
-    )
-    _thread: threading.Thread | None = None
+    _worker: "DecodingThread | None" = None
 
     def context(self) -> int:
         """Return the positions that the model was built for."""
@@ -81,24 +74,20 @@ class Engine:
 
     def submit(self, jobs: "Sequence[DecodingJob]") -> None:
         """Queue the jobs for decoding; each emits its text, then its reply or an error."""
+        from ragkit.llm.local.decoding_thread import DecodingThread
+
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, args=(self.loaded(),), name="ragkit-decoding", daemon=True
-                )
-                self._thread.start()
-            for job in jobs:
-                self._jobs.put(job)
+            if self._worker is None:
+                self._worker = DecodingThread(self.loaded(), max_batch=self.max_batch)
+            self._worker.submit(jobs)
 
     def close(self) -> None:
-        """End the thread when its batch is done, and drop the model."""
+        """Drop the model and end the thread when its calls are done; later calls load it again."""
         with self._lock:
-            thread, self._thread = self._thread, None
+            worker, self._worker = self._worker, None
             self._loaded = self._info = None
-            if thread is not None:
-                self._jobs.put(None)
-        if thread is not None:
-            thread.join()
+        if worker is not None:
+            worker.close()
 
     def loaded(self) -> "Loaded":
         """Return the model and its tokenizer.
@@ -124,35 +113,6 @@ class Engine:
                     stop_token_ids=sorted(loaded.stops),
                 )
             return self._info
-
-    def _run(self, loaded: "Loaded") -> None:
-        from ragkit.llm.local.decoding import decode_batch
-
-        while (first := self._jobs.get()) is not None:
-            batch, ended = self._gathered(first)
-            waiting = [job for job in batch if not job.cancelled.is_set()]
-            try:
-                if waiting:
-                    decode_batch(waiting, loaded)
-            except Exception as error:  # noqa: BLE001  # each waiting call raises it
-                for job in waiting:
-                    job.emit(error)
-            if ended:
-                return
-
-    def _gathered(self, first: "DecodingJob") -> "tuple[list[DecodingJob], bool]":
-        """Return the jobs that have arrived by now, and True where the end has arrived too."""
-        time.sleep(_GATHER_S)
-        batch = [first]
-        while len(batch) < self.max_batch:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                return batch, True
-            batch.append(job)
-        return batch, False
 
 
 def _load(name: str, device: str | None, dtype: str) -> "Loaded":

@@ -91,6 +91,14 @@ class VLLM(StreamedLLM):
         """The model's name; empty until the server reported it, where none was chosen."""
         return self._name or (self._served.id if self._served else "")
 
+    async def model_name(self) -> str:
+        """Return the model's name; the server is asked for it where none was chosen."""
+        return self._name or (await self._ask_model()).id
+
+    def fixed_fields(self) -> Mapping[str, Json]:
+        """Return the further fields of each request."""
+        return self._extra
+
     async def context_tokens(self) -> int:
         """Return the tokens that prompt and reply have together, as the server reports them.
 

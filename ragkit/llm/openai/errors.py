@@ -99,10 +99,12 @@ def retry_after(value: str | None) -> float | None:
     """Return the seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     try:
         when = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+    if when.tzinfo is None:  # without a zone, or with -0000, it is UTC (RFC 5322, 3.3)
+        when = when.replace(tzinfo=UTC)
     return max(0.0, (when - datetime.now(UTC)).total_seconds())

@@ -6,15 +6,15 @@ import hashlib
 import json
 import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterator, MutableMapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, MutableMapping
 from contextlib import aclosing
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from ragkit.core.protocols import LLM
-from ragkit.core.types import Delta, Reply, Usage
-from ragkit.llm.call import Call, LLMWrapper
+from ragkit.core.types import Delta, Json, Reply, Usage
+from ragkit.llm.call import Call, LLMWrapper, fixed_fields, model_name
 from ragkit.llm.messages import messages_of
 
 _REPLY = TypeAdapter(Reply)
@@ -80,10 +80,12 @@ class Cache(LLMWrapper):
         """Return the stored reply, or make the call and store its reply."""
         if not self._stores(call):
             return await call.complete(self.inner)
-        if not self.model:
-            await self.inner.context_tokens()  # which asks the server for the model's name
-        key = cache_key(self.model, call)
-        if (stored := self._store.get(key)) is not None:
+        key = cache_key(await model_name(self.inner), call, fixed_fields(self.inner))
+        try:
+            stored = self._store[key]  # not `get`, which would not count as a use
+        except KeyError:
+            pass
+        else:
             self.hits += 1
             return _recalled(_REPLY.validate_json(stored))
         while (pending := self._pending.get(key)) is not None:
@@ -106,10 +108,17 @@ class Cache(LLMWrapper):
         return self._always or seeded or call.options.get("temperature") == 0
 
 
-def cache_key(model: str, call: Call) -> str:
-    """Return the SHA-256 of everything that decides the reply."""
+def cache_key(model: str, call: Call, fixed: Mapping[str, Json]) -> str:
+    """Return the SHA-256 of everything that decides the reply.
+
+    Args:
+        model: The model's name.
+        call: The call.
+        fixed: Further fields that the model is called with each time.
+    """
     parts = {
         "model": model,
+        "fixed": dict(fixed),
         "messages": [dataclasses.astuple(message) for message in messages_of(call.messages)],
         "grammar": None if call.grammar is None else call.grammar.ebnf,
         "options": {name: value for name, value in call.options.items() if name not in _IRRELEVANT},

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from ragkit.core.errors import ProviderError
+from ragkit.core.errors import CallRefused
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Delta
-from ragkit.llm.call import Call, LLMWrapper
+from ragkit.llm.call import Call, Deadline, LLMWrapper
 
 
 class Concurrency(LLMWrapper):
@@ -39,36 +39,36 @@ class Concurrency(LLMWrapper):
         """Make the call when a slot is free.
 
         Raises:
-            ProviderError: The queue is full, or the wait was too long (`failure` is
-                `"overloaded"`).
+            CallRefused: The queue is full, or the wait was longer than `wait_s`.
+            ProviderError: The wait was longer than the call's `timeout_s`.
         """
-        await self._acquire()
+        deadline = call.deadline()
+        await self._acquire(deadline)
         self.running += 1
         try:
-            async with aclosing(call.stream(self.inner)) as deltas:
+            async with aclosing(call.within(deadline).stream(self.inner)) as deltas:
                 async for delta in deltas:
                     yield delta
         finally:
             self.running -= 1
             self._slots.release()
 
-    async def _acquire(self) -> None:
+    async def _acquire(self, deadline: Deadline) -> None:
         if self._slots.locked() and self.waiting >= self._queue:
             raise self._refused(f"{self.waiting} calls wait already")
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(min(self._wait_s, deadline.left())):
                 await self._slots.acquire()
         except TimeoutError as error:
+            deadline.left()
             raise self._refused(f"no call ended in {self._wait_s:g} s") from error
         finally:
             self.waiting -= 1
 
-    def _refused(self, reason: str) -> ProviderError:
-        return ProviderError(
+    def _refused(self, reason: str) -> CallRefused:
+        return CallRefused(
             f"{self._limit} calls of {self.model or 'the model'} are in flight and {reason}. "
             "Fix: try later, or raise the limit.",
             provider="concurrency",
-            retryable=True,
-            failure="overloaded",
         )

@@ -1,18 +1,20 @@
 """`RateLimit`: token buckets per key, in requests and in tokens."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from time import monotonic
 
-from ragkit.core.errors import ProviderError
+from ragkit.core.errors import CallRefused
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Delta
-from ragkit.llm.call import Call, LLMWrapper
+from ragkit.llm.call import Call, Deadline, LLMWrapper
 from ragkit.llm.messages import estimated_tokens
 
 _MINUTE = 60.0
+_FEW_KEYS = 1024
+_BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,23 +31,51 @@ class _Bucket:
 
     size: float
     level: float = field(init=False)
-    filled: float = field(default_factory=time.monotonic)
+    filled: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.level = self.size
+        self.level, self.filled = self.size, monotonic()
 
     def wait_for(self, amount: float) -> float:
         """Return the seconds until the bucket holds the amount."""
         if self.size == float("inf"):
             return 0.0
-        now = time.monotonic()
+        self._fill()
+        return max(0.0, (amount - self.level) * _MINUTE / self.size)
+
+    @property
+    def full(self) -> bool:
+        """True where the bucket is like a new one."""
+        return self.size == float("inf") or self.wait_for(self.size) == 0
+
+    def _fill(self) -> None:
+        now = monotonic()
         self.level = min(self.size, self.level + (now - self.filled) * self.size / _MINUTE)
         self.filled = now
-        return max(0.0, (amount - self.level) * _MINUTE / self.size)
 
     def take(self, amount: float) -> None:
         """Remove the amount, or put it back where it is negative."""
         self.level = min(self.size, self.level - amount)
+
+
+@dataclass(slots=True, kw_only=True)
+class KeyBuckets:
+    """The buckets of one key.
+
+    Attributes:
+        requests: The bucket of requests.
+        tokens: The bucket of tokens.
+        calls: Calls in flight, which settle their tokens when they end.
+    """
+
+    requests: _Bucket
+    tokens: _Bucket
+    calls: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """True where new buckets would allow the same."""
+        return self.calls == 0 and self.requests.full and self.tokens.full
 
 
 class RateLimits:
@@ -54,20 +84,35 @@ class RateLimits:
     def __init__(self, rates: Rates) -> None:
         """Give every key these rates."""
         self.rates = rates
-        self._buckets: dict[str, tuple[_Bucket, _Bucket]] = {}
+        self._buckets: dict[str, KeyBuckets] = {}
+        self._sweep_at = _FEW_KEYS
 
-    def of(self, key: str) -> tuple[_Bucket, _Bucket]:
-        """Return the buckets of requests and of tokens of a key."""
+    def of(self, key: str) -> "KeyBuckets":
+        """Return the buckets of a key."""
         if key not in self._buckets:
-            self._buckets[key] = (_Bucket(self.rates.requests), _Bucket(self.rates.tokens))
+            if len(self._buckets) >= self._sweep_at:
+                self._sweep()
+            self._buckets[key] = KeyBuckets(
+                requests=_Bucket(self.rates.requests), tokens=_Bucket(self.rates.tokens)
+            )
         return self._buckets[key]
+
+    def __len__(self) -> int:
+        """Return the number of keys with buckets."""
+        return len(self._buckets)
+
+    def _sweep(self) -> None:
+        """Drop the buckets that are like new ones; as many keys again may come until the next."""
+        self._buckets = {key: one for key, one in self._buckets.items() if not one.idle}
+        self._sweep_at = max(_FEW_KEYS, 2 * len(self._buckets))
 
 
 class RateLimit(LLMWrapper):
     """Keeps one key within its rates, waiting up to `wait_s` and refusing what would wait longer.
 
-    Before a call, the estimated prompt and `max_tokens` are reserved; after it, the
-    unused part is put back. A call that fails is charged for its prompt.
+    Before a call, the estimated prompt and `max_tokens` are reserved; after it, the unused part is
+    put back. A call that fails or is cancelled is charged for its prompt and for the text that had
+    come. `timeout_s` limits the wait and the call together.
     """
 
     def __init__(
@@ -98,20 +143,26 @@ class RateLimit(LLMWrapper):
         """Make the call when the key's rates allow it.
 
         Raises:
-            ProviderError: The key has used up its rates (`failure` is `"overloaded"`).
+            CallRefused: The key has used up its rates.
+            ProviderError: The wait was longer than the call's `timeout_s`.
         """
         prompt = estimated_tokens(call.messages)
         reserved = prompt + self._reply_tokens(call)
-        await self._reserve(reserved)
-        used = prompt
+        deadline, buckets = call.deadline(), self._limits.of(self._key)
+        buckets.calls += 1
+        used = reserved
         try:
-            async with aclosing(call.stream(self.inner)) as deltas:
+            await self._reserve(buckets, reserved, deadline)
+            used = prompt
+            async with aclosing(call.within(deadline).stream(self.inner)) as deltas:
                 async for delta in deltas:
+                    used += -(-len(delta.text.encode()) // _BYTES_PER_TOKEN)
                     if delta.reply is not None:
                         used = delta.reply.usage.prompt + delta.reply.usage.completion
                     yield delta
         finally:
-            self._limits.of(self._key)[1].take(used - reserved)
+            buckets.calls -= 1
+            buckets.tokens.take(used - reserved)
 
     def _reply_tokens(self, call: Call) -> int:
         most = call.options.get("max_tokens") or self._assumed
@@ -119,25 +170,24 @@ class RateLimit(LLMWrapper):
             most = min(call.grammar.max_tokens, most)
         return most * call.options.get("n", 1)
 
-    async def _reserve(self, tokens: int) -> None:
-        requests, bucket = self._limits.of(self._key)
+    async def _reserve(self, buckets: KeyBuckets, tokens: int, deadline: Deadline) -> None:
+        requests, bucket = buckets.requests, buckets.tokens
         if tokens > bucket.size:
             raise self._refused(f"{tokens} tokens are more than a minute's worth", None)
-        ends = time.monotonic() + self._wait
+        ends = monotonic() + self._wait
         while (wait := max(requests.wait_for(1), bucket.wait_for(tokens))) > 0:
-            if time.monotonic() + wait > ends:
+            if monotonic() + wait > ends:
                 raise self._refused(f"the next turn is in {wait:.1f} s", wait)
-            await asyncio.sleep(wait)
+            await asyncio.sleep(min(wait, deadline.left()))
         requests.take(1)
         bucket.take(tokens)
 
-    def _refused(self, reason: str, wait: float | None) -> ProviderError:
+    def _refused(self, reason: str, wait: float | None) -> CallRefused:
         rates = self._limits.rates
-        return ProviderError(
+        return CallRefused(
             f"The rate limit of {self._key or 'this key'!r} ({rates.requests:g} requests and "
             f"{rates.tokens:g} tokens a minute) is reached: {reason}.",
             provider="rate-limit",
             retryable=wait is not None,
-            failure="overloaded",
             retry_after_s=wait,
         )

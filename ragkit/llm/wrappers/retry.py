@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import TypeAlias
 
 from tenacity import (
     AsyncRetrying,
@@ -10,23 +11,26 @@ from tenacity import (
     before_sleep_log,
     retry_if_exception,
     stop_after_attempt,
+    stop_before_delay,
     wait_random_exponential,
 )
 
 from ragkit.core.errors import ProviderError
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Delta, Reply
-from ragkit.llm.call import Call, LLMWrapper
+from ragkit.llm.call import Call, Deadline, LLMWrapper
 
 logger = logging.getLogger(__name__)
+
+_Opened: TypeAlias = tuple[Delta, AsyncGenerator[Delta]]
 
 
 class Retry(LLMWrapper):
     """Repeats a call that failed with a retryable `ProviderError`, after a growing, random pause.
 
-    Where the server says how long to wait (Retry-After), that is the least pause. A stream is not
-    repeated once a piece of it was passed on, since its reader would see two beginnings; `complete`
-    is.
+    Where the server says how long to wait (Retry-After), that is the least pause. All calls and
+    pauses together take at most `timeout_s`. A stream is not repeated once a piece was passed on,
+    since its reader would see two beginnings; `complete` is.
     """
 
     def __init__(
@@ -41,10 +45,11 @@ class Retry(LLMWrapper):
             most_s: Longest pause of all. A server that asks for a longer one is not called again.
         """
         super().__init__(llm)
+        self._attempts = stop_after_attempt(attempts)
         self._most = most_s
         self._pause = wait_random_exponential(multiplier=first_s, max=most_s)
         self._calls = AsyncRetrying(
-            stop=stop_after_attempt(attempts),
+            stop=self._attempts,
             wait=self._wait,
             retry=retry_if_exception(self._may_pass),
             before_sleep=before_sleep_log(logger, logging.INFO),
@@ -53,20 +58,30 @@ class Retry(LLMWrapper):
 
     async def reply(self, call: Call) -> Reply:
         """Return the reply of the first call that succeeds."""
-        reply: Reply = await self._calls.copy()(call.complete, self.inner)
+        deadline = call.deadline()
+        reply: Reply = await self._repeated(deadline)(self._complete, call, deadline)
         return reply
 
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """Stream the first call that begins to reply."""
-        opened: tuple[Delta, AsyncGenerator[Delta]] = await self._calls.copy()(self._begin, call)
+        deadline = call.deadline()
+        opened: _Opened = await self._repeated(deadline)(self._begin, call, deadline)
         first, rest = opened
         async with aclosing(rest):
             yield first
             async for delta in rest:
                 yield delta
 
-    async def _begin(self, call: Call) -> tuple[Delta, AsyncGenerator[Delta]]:
-        deltas = call.stream(self.inner)
+    def _repeated(self, deadline: Deadline) -> AsyncRetrying:
+        if deadline.seconds is None:
+            return self._calls.copy()
+        return self._calls.copy(stop=self._attempts | stop_before_delay(deadline.seconds))
+
+    async def _complete(self, call: Call, deadline: Deadline) -> Reply:
+        return await call.within(deadline).complete(self.inner)
+
+    async def _begin(self, call: Call, deadline: Deadline) -> _Opened:
+        deltas = call.within(deadline).stream(self.inner)
         return await anext(deltas), deltas
 
     def _may_pass(self, error: BaseException) -> bool:

@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import LLM
-from ragkit.core.types import Delta, Message, Reply
+from ragkit.core.types import Delta, Json, Message, Reply
 from ragkit.grammar import choice_grammar
-from ragkit.llm.call import Call, StreamedLLM
+from ragkit.llm.call import Call, StreamedLLM, fixed_fields, model_name
 from ragkit.llm.messages import messages_of
 from ragkit.llm.wrappers.cost import total_usage
 
@@ -42,8 +42,16 @@ class Router(StreamedLLM):
         """The names of all models; a reply names its own."""
         return "|".join(llm.model for llm in self._routes.values())
 
+    async def model_name(self) -> str:
+        """Return the names of all models."""
+        return "|".join([await model_name(llm) for llm in self._routes.values()])
+
+    def fixed_fields(self) -> Mapping[str, Json]:
+        """Return the fields of each route's model."""
+        return {name: dict(fixed_fields(llm)) for name, llm in self._routes.items()}
+
     async def context_tokens(self) -> int:
-        """The shortest context among the models."""
+        """Return the shortest context among the models."""
         return min([await llm.context_tokens() for llm in self._routes.values()])
 
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
@@ -114,8 +122,16 @@ class Cascade(StreamedLLM):
         """The names of all models; a reply names its own."""
         return ">".join(llm.model for llm in self._llms)
 
+    async def model_name(self) -> str:
+        """Return the names of all models."""
+        return ">".join([await model_name(llm) for llm in self._llms])
+
+    def fixed_fields(self) -> Mapping[str, Json]:
+        """Return the fields of each model."""
+        return {str(place): dict(fixed_fields(llm)) for place, llm in enumerate(self._llms)}
+
     async def context_tokens(self) -> int:
-        """The shortest context among the models."""
+        """Return the shortest context among the models."""
         return min([await llm.context_tokens() for llm in self._llms])
 
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:

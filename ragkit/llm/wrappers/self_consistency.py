@@ -6,7 +6,7 @@ Source: Wang et al. 2023, https://arxiv.org/abs/2203.11171.
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Unpack
@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Reply
+from ragkit.core.types import Conversation, Delta, Json, Reply
 from ragkit.llm.call import Call, LLMWrapper
 from ragkit.llm.wrappers.cost import total_usage
 
@@ -112,7 +112,7 @@ async def self_consistency(
         own["seed"] = first + place
         return llm.complete(messages, grammar=grammar, **own)
 
-    replies = await asyncio.gather(*map(sample, range(samples)))
+    replies = await _all_or_none([sample(place) for place in range(samples)])
     found = majority([grammar.parse(reply.text) for reply in replies], key=key)
     usage = total_usage([reply.usage for reply in replies])
     return Vote(
@@ -123,6 +123,16 @@ async def self_consistency(
     )
 
 
+async def _all_or_none(calls: Sequence[Coroutine[Any, Any, Reply]]) -> list[Reply]:
+    """Return all replies; after the first error the other calls are cancelled."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
 class SelfConsistent(LLMWrapper):
     """Replies with the majority to every call under a grammar; other calls pass through."""
 
@@ -130,6 +140,10 @@ class SelfConsistent(LLMWrapper):
         """Wrap; each call under a grammar becomes `samples` calls."""
         super().__init__(llm)
         self._samples = samples
+
+    def fixed_fields(self) -> Mapping[str, Json]:
+        """Return the number of samples beside the wrapped model's fields."""
+        return {**super().fixed_fields(), "samples": self._samples}
 
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """Make the call; under a grammar the text comes in one piece."""

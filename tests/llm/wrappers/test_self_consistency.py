@@ -1,9 +1,14 @@
+import asyncio
+from collections.abc import AsyncGenerator
+
 import pytest
 from pydantic import BaseModel
 
-from ragkit.core.errors import InputError
+from ragkit.core.errors import InputError, ProviderError
+from ragkit.core.types import Delta
 from ragkit.grammar import choice_grammar
 from ragkit.llm import (
+    Call,
     SelfConsistent,
     self_consistency,
 )
@@ -47,3 +52,28 @@ def test_models_agree_by_their_whole_content() -> None:
 
 async def test_other_calls_pass_through() -> None:
     assert (await SelfConsistent(ScriptedLLM(["free text"])).complete("x")).text == "free text"
+
+
+class OneFails(ScriptedLLM):
+    """The sample with the first seed fails; the others would take for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: "a")
+        self.cancelled = 0
+
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        if call.options.get("seed") == 0:
+            raise ProviderError("no", provider="test")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        yield Delta(text="")
+
+
+async def test_the_siblings_of_a_failed_sample_are_cancelled() -> None:
+    llm = OneFails()
+    with pytest.raises(ProviderError, match="no"):
+        await self_consistency(llm, "x", choice_grammar(["a", "b"]), samples=4)
+    assert llm.cancelled == 3

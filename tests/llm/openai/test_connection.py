@@ -1,0 +1,98 @@
+"""The connection to an emulated server: closing, deadlines and refusals without a model."""
+
+import asyncio
+import time
+
+import pytest
+
+from ragkit.core.errors import ConfigError, InputError, ProviderError
+from ragkit.llm import VLLM
+from ragkit.llm.openai.connection import Connection, Patience
+from ragkit.testing.model_server import (
+    EmulatedModelServer,
+    ServerRequest,
+    ServerResponse,
+    chat_events,
+    served_models,
+)
+
+
+def hanging(request: ServerRequest) -> ServerResponse:
+    if request.path == "/v1/models":
+        return served_models("m", context=1000)
+    return ServerResponse(hangs=True)
+
+
+def stalling(request: ServerRequest) -> ServerResponse:
+    if request.path == "/v1/models":
+        return served_models("m", context=1000)
+    return ServerResponse(events=chat_events("Hel", "lo")[:2], hangs=True)
+
+
+@pytest.mark.parametrize("respond", [hanging, stalling])
+async def test_a_call_in_flight_ends_at_once_when_the_llm_is_closed(respond: object) -> None:
+    assert callable(respond)
+    async with EmulatedModelServer(respond) as server:
+        llm = VLLM(server.url)
+        call = asyncio.create_task(llm.complete("x"))
+        while len(server.requests) < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        started = time.monotonic()
+        await llm.close()
+        with pytest.raises(ProviderError, match="dropped the connection") as closed:
+            await call
+        assert time.monotonic() - started < 10  # not the 30 s between two tokens
+        assert closed.value.retryable
+        while server.open:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_call_after_closing_opens_new_connections() -> None:
+    def respond(request: ServerRequest) -> ServerResponse:
+        if request.path == "/v1/models":
+            return served_models("m")
+        return ServerResponse(events=chat_events("ok"))
+
+    async with EmulatedModelServer(respond) as server:
+        llm = VLLM(server.url)
+        for _ in range(2):
+            assert (await llm.complete("x")).text == "ok"
+            await llm.close()
+
+
+async def test_a_slow_server_is_given_up_after_the_patience() -> None:
+    async with EmulatedModelServer(stalling) as server:
+        patience = Patience(first_token_s=5, stall_s=0.05)
+        async with VLLM(server.url, patience=patience) as llm:
+            with pytest.raises(ProviderError, match=r"sent nothing for 0\.05 s") as slow:
+                await llm.complete("x")
+        assert (slow.value.failure, slow.value.partial) == ("timeout", "Hello")
+
+
+async def test_a_key_is_sent_as_a_bearer_token_and_never_shown() -> None:
+    def respond(request: ServerRequest) -> ServerResponse:
+        return ServerResponse(status=401, body={"error": {"message": "no"}})
+
+    async with EmulatedModelServer(respond) as server, VLLM(server.url, api_key="sesame") as llm:
+        with pytest.raises(ProviderError, match="Fix: set api_key") as refused:
+            await llm.complete("x")
+        assert server.requests[0].headers["authorization"] == "Bearer sesame"
+        assert "sesame" not in str(refused.value)
+
+
+async def test_a_request_that_the_server_rejects_is_an_input_error() -> None:
+    def respond(request: ServerRequest) -> ServerResponse:
+        if request.path == "/v1/models":
+            return served_models("m")
+        return ServerResponse(status=400, body={"message": "temperature is too high"})
+
+    async with EmulatedModelServer(respond) as server, VLLM(server.url) as llm:
+        with pytest.raises(InputError, match="rejected the request: temperature is too high"):
+            await llm.complete("x")
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "", "ftp://x"])
+def test_what_is_not_a_url_is_named(url: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{url}' is not a URL. Fix: write it as"):
+        Connection(url, api_key=None, patience=Patience(), max_connections=1)
