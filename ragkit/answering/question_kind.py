@@ -16,7 +16,7 @@ _PARTS: Mapping[str, str] = {
         "version|value|default|maximum|minimum|max|min|capital|population|total|amount|duration|"
         "timeout|path|url|address|license|licence|type|format|unit|code|title|colou?r|location|"
         "language|currency|score|percentage|first|last|only|largest|biggest|smallest|longest|"
-        "highest|lowest|oldest|newest|latest|best|most"
+        "highest|lowest|oldest|newest|latest|best|most|term|word|synonym|abbreviation|acronym|symbol"
     ),
     "purpose": (
         "purpose|reason|role|meaning|effect|impact|idea|point|goal|use|benefits?|advantages?|"
@@ -25,6 +25,7 @@ _PARTS: Mapping[str, str] = {
     "several": "two|three|four|five|six|main|key|different|various|possible|available",
 }
 _RULES: Sequence[tuple[QuestionKind, str]] = (
+    ("fact", r"^(?:who|whom|whose|when)\b"),
     ("comparison", r"\b(?:differences?|differs?|compared?|comparison|versus|vs)\b"),
     ("fact", r"^how (?:many|much|long|old|far|often|tall|big|large|fast|high|deep|wide|soon)\b"),
     ("steps", r"^how (?:to|can|(?:{modal}) (?:{asker}))\b"),

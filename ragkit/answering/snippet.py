@@ -35,7 +35,7 @@ CONFIDENCE = LinearScore(
     {"similarity": 2.63, "context_coverage": 0.83, "relevance": 0.33, "margin": 0.22}, bias=-2.55
 )
 
-LEAST_SPAN = 0.0
+LEAST_SPAN = -2.0
 """The least score of a span, over "no answer here", that is marked in its sentence."""
 
 UNDECIDED = 0.6

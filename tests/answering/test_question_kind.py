@@ -8,6 +8,8 @@ from ragkit.answering.question_kind import QuestionKind, question_kind
     [
         ("Who designed the building?", "fact"),
         ("What is the default timeout?", "fact"),
+        ("What is another term for it?", "fact"),
+        ("Who is an example of a nomad?", "fact"),
         ("How many people live there?", "fact"),
         ("What Python version does it need?", "fact"),
         ("In 1755 what fort did the British capture?", "fact"),
