@@ -3,7 +3,8 @@
 A writer notes its change before it stores the first chunk, and removes the note when the change
 has ended. A note that stays behind names everything that a crash may have left, so that nothing
 else needs to be searched for leftovers. Other writers leave a change alone until its lease has run
-out, which its writer renews while it works, or until its writer is known to have ended.
+out, which its writer renews while it works, or until its writer is known to have ended. They claim
+it before they touch its chunks, so that a writer that lives after all finds out.
 """
 
 import time
@@ -31,6 +32,7 @@ class Change:
         expires_at: End of its lease, in seconds since 1970.
         written: The version that it writes, by uri.
         replaced: The versions that it makes obsolete, each with its uri.
+        claim: Id of the last takeover; empty while its first writer has it.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Change:
     expires_at: float
     written: Mapping[str, str]
     replaced: tuple[tuple[str, str], ...]
+    claim: str = ""
 
     @classmethod
     def of(
@@ -69,26 +72,13 @@ class Change:
         """Every version that it writes or makes obsolete."""
         return [*self.written.values(), *(version for _, version in self.replaced)]
 
-    def renewed(
-        self,
-        lease_s: float,
-        *,
-        written: Iterable[DocumentRecord] = (),
-        replaced: Iterable[DocumentRecord] = (),
-    ) -> Self:
-        """Return the change with a new lease, and with further records.
+    def renewed(self, lease_s: float) -> Self:
+        """Return the change with a new lease."""
+        return replace(self, expires_at=time.time() + lease_s)
 
-        A version that it wrote before is obsolete where it writes its document again.
-        """
-        again = {record.uri: record.version for record in written}
-        earlier = [(uri, self.written[uri]) for uri in again if uri in self.written]
-        more = [(record.uri, record.version) for record in replaced]
-        return replace(
-            self,
-            expires_at=time.time() + lease_s,
-            written={**self.written, **again},
-            replaced=(*self.replaced, *earlier, *more),
-        )
+    def claimed(self, lease_s: float) -> Self:
+        """Return the change as this process takes it over."""
+        return replace(self.renewed(lease_s), writer=this_process(), claim=uuid.uuid4().hex)
 
     def is_abandoned(self) -> bool:
         """Return whether its lease has run out or its writer has ended."""
@@ -116,6 +106,7 @@ class _ChangeBody(BaseModel):
     expires_at: float
     written: dict[str, str]
     replaced: tuple[tuple[str, str], ...]
+    claim: str
 
 
 class _ChangePayload(BaseModel):
@@ -135,6 +126,7 @@ def change_payload(change: Change) -> Payload:
             "expires_at": change.expires_at,
             "written": dict(change.written),
             "replaced": [list(pair) for pair in change.replaced],
+            "claim": change.claim,
         },
     }
 
@@ -149,6 +141,7 @@ def read_change(point_id: str, payload: Payload | None) -> Change:
         expires_at=stored.change.expires_at,
         written=stored.change.written,
         replaced=stored.change.replaced,
+        claim=stored.change.claim,
     )
 
 

@@ -9,7 +9,7 @@ chunk     {kind, tenant, uri, title, version, ordinal, text, body, start, end, h
            metadata}
 record    {kind, tenant, source, version, record: {uri, title, content_hash, pipeline, chunks,
            generation, source, stamp}}
-change    {kind, tenant, change: {writer, expires_at, written, replaced}}
+change    {kind, tenant, change: {writer, expires_at, written, replaced, claim}}
 identity  {kind, identity: {...}, fields: {...}}
 ```
 A `version` is one write of a generation, `generation/write`: a record makes its generation current,

@@ -22,8 +22,6 @@ from ragkit.index.server_errors import PROVIDER
 
 _MAX_ATTEMPTS = 50
 """Attempts at most to store a document while other writers store it too."""
-_MAX_STORES = 3
-"""Times at most that chunks are stored again because a lease was nearly over."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,41 +50,38 @@ class ServerWriter:
     async def commit(self, tenant: str, entries: Sequence[Entry]) -> None:
         """Store versions of a tenant's documents."""
         await self._recover_own(tenant)
-        old = await self.records([one.record.uri for one in entries], tenant=tenant)
-        change = Change.of(tenant, replaced=old.values(), lease_s=self.lease_s)
-        with self._noting_failure(change):
-            change, left = await self._attempt(change, entries, old)
-            for _ in range(_MAX_ATTEMPTS - 1):
-                if not left:
-                    break
-                # Another writer stored the document before or after this one, which cannot be
-                # told: a new version takes its place. The chunks of the first may be gone by now.
-                old = await self.records([one.record.uri for one in left], tenant=tenant)
-                change, left = await self._attempt(change, list(map(with_new_version, left)), old)
-            await self._end(change)
-        if left:
-            raise self._outrun(left[0].record.uri)
+        left = list(entries)
+        for _ in range(_MAX_ATTEMPTS):
+            left = await self._attempt(tenant, left)
+            if not left:
+                return
+            # Another writer stored the document before or after this one, which cannot be told, or
+            # took this one for dead: a new version takes its place, for the chunks may be gone.
+            left = list(map(with_new_version, left))
+        uri = left[0].record.uri
+        raise ProviderError(
+            f"The document {uri!r} could not be stored at {self.server.where!r}: other writers "
+            f"replaced it {_MAX_ATTEMPTS} times meanwhile. Fix: let one process write it.",
+            provider=PROVIDER,
+            retryable=True,
+        )
 
-    async def _attempt(
-        self, change: Change, entries: Sequence[Entry], old: Mapping[str, DocumentRecord]
-    ) -> tuple[Change, list[Entry]]:
+    async def _attempt(self, tenant: str, entries: Sequence[Entry]) -> list[Entry]:
         """Store versions of documents, and return those that other writers prevented."""
         records = [entry.record for entry in entries]
-        change = change.renewed(self.lease_s, written=records, replaced=old.values())
-        change = await self._store(entries, await self._note(change))
-        await self._replace(records, old, tenant=change.tenant)
-        for _ in range(_MAX_STORES):
-            if not self._is_due(change):
-                break
-            # Others may have taken the lease for run out, and dropped the chunks.
-            change = await self._store(entries, await self._note(change.renewed(self.lease_s)))
-        now = await self.records([record.uri for record in records], tenant=change.tenant)
-        left = [
+        old = await self.records([record.uri for record in records], tenant=tenant)
+        change = Change.of(tenant, written=records, replaced=old.values(), lease_s=self.lease_s)
+        with self._noting_failure(change):
+            change = await self._store(entries, await self._note(change))
+            await self._replace(records, old, tenant=tenant)
+            if not await self._is_own(change):
+                return list(entries)
+            now = await self._end(change)
+        return [
             entry
             for entry in entries
             if entry.record.uri not in now or now[entry.record.uri].version != entry.record.version
         ]
-        return change, left
 
     async def discard(self, tenant: str, records: Iterable[DocumentRecord]) -> int:
         """Remove a tenant's documents that are still as these records say; return their number."""
@@ -128,7 +123,20 @@ class ServerWriter:
         """Finish or undo the changes that their writers have abandoned."""
         for change in changes:
             if change.is_abandoned():
-                await self._end(change)
+                await self._take_over(change)
+
+    async def _take_over(self, change: Change) -> None:
+        """Finish or undo another writer's change.
+
+        It is claimed first: a writer that lives after all finds that out, and stores its documents
+        again.
+        """
+        await self._end(await self._note(change.claimed(self.lease_s)))
+
+    async def _is_own(self, change: Change) -> bool:
+        """Return whether no other writer has claimed a change."""
+        found = await self.server.retrieve([change.id])
+        return change.id in found and read_change(change.id, found[change.id]).claim == change.claim
 
     async def _recover_own(self, tenant: str) -> None:
         """Recover the changes that failed calls or ended processes have left."""
@@ -136,7 +144,7 @@ class ServerWriter:
             return
         for change in await self.changes(tenant):
             if change.is_abandoned() or change.id in self._failed:
-                await self._end(change)
+                await self._take_over(change)
                 self._failed.discard(change.id)
         self._checked.add(tenant)
 
@@ -159,13 +167,15 @@ class ServerWriter:
         )
         for batch in server_points.batches(points):
             await self.server.upsert(batch)
-            if self._is_due(change):
-                change = await self._note(change.renewed(self.lease_s))
+            if time.time() > change.expires_at - self.lease_s / 2:
+                change = await self._renew(change)
         return change
 
-    def _is_due(self, change: Change) -> bool:
-        """Return whether half of the lease has passed."""
-        return time.time() > change.expires_at - self.lease_s / 2
+    async def _renew(self, change: Change) -> Change:
+        """Renew the lease, unless another writer has claimed the change."""
+        if await self._is_own(change):
+            return await self._note(change.renewed(self.lease_s))
+        return change
 
     async def _replace(
         self,
@@ -184,14 +194,6 @@ class ServerWriter:
             condition = server_points.of_versions("record", versions, tenant=tenant)
             await self._upsert_records(page, only_if=condition)
 
-    def _outrun(self, uri: str) -> ProviderError:
-        return ProviderError(
-            f"The document {uri!r} could not be stored at {self.server.where!r}: other writers "
-            f"replaced it {_MAX_ATTEMPTS} times meanwhile. Fix: let one process write it.",
-            provider=PROVIDER,
-            retryable=True,
-        )
-
     async def _upsert_records(
         self,
         records: Sequence[DocumentRecord],
@@ -202,9 +204,10 @@ class ServerWriter:
         points = [server_points.record_point(record) for record in records]
         await self.server.upsert(points, only_if=only_if, mode=mode)
 
-    async def _end(self, change: Change) -> None:
-        """Delete the chunks that a change left, then its note."""
+    async def _end(self, change: Change) -> dict[str, DocumentRecord]:
+        """Delete the chunks that a change left, then its note; return the present records."""
         now = await self.records(change.uris, tenant=change.tenant)
         if left := change.leftovers(now.values()):
             await self.drop(change.tenant, left)
         await self.server.delete([change.id])
+        return now

@@ -9,6 +9,7 @@ answer to one, and never comes back.
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import contextvars
 import itertools
 import os
 import random
@@ -21,7 +22,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from ragkit.core.protocols import Entry, LegQuery
 from ragkit.core.settings import IndexSettings
-from ragkit.index import changes, process
+from ragkit.index import changes
 from ragkit.index.integrity import repair, verify
 from ragkit.index.server import QdrantIndex
 from ragkit.testing.index_examples import IDENTITY, embed, make_entry
@@ -30,6 +31,7 @@ SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
 PLAIN_WORDS = models.TextIndexParams(type=models.TextIndexType.TEXT, scoring=True)
 DOCUMENTS = 1000
 BATCH = 50
+SEARCH_EVERY = 100
 
 pytestmark = [
     pytest.mark.enable_socket,
@@ -148,36 +150,38 @@ async def test_a_writer_that_pauses_anywhere_loses_nothing_to_another(
 
 
 class Writers:
-    """Writers that commit versions of the same documents, some of which are killed."""
+    """Writers that commit versions of the same documents, and may be killed."""
 
     def __init__(self, client: AsyncQdrantClient, collection: str, *, seed: int) -> None:
         self.client, self.collection = client, collection
         self.draw = random.Random(seed)
         self.written: dict[str, set[str]] = {}
-        self.kills = 0
+        self.names = itertools.count()
+        self.killed: set[str] = set()
 
-    async def entry(self, number: int, version: int) -> Entry:
-        texts = [f"word{number} version{version} part{n}" for n in range(1 + number % 3)]
-        return await make_entry(f"doc-{number}", *texts)
-
-    async def run(self, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Commit one version of every document, in an order of its own, until all are stored."""
+    async def run(self, version: int, *, kills: bool) -> None:
+        """Commit a version of every document, in an order of its own, until all are stored."""
         numbers = list(range(DOCUMENTS))
         self.draw.shuffle(numbers)
         batches = [numbers[first : first + BATCH] for first in range(0, DOCUMENTS, BATCH)]
         while batches:
-            lives = self.draw.choice([None, *range(1, 200)])
-            index = await self._connect(lives)
+            WRITER.set(f"writer-{next(self.names)}")
             try:
+                index = await self._connect(self.draw.randint(1, 150) if kills else None)
                 while batches:
-                    entries = [await self.entry(number, version) for number in batches[-1]]
-                    for entry in entries:
-                        versions = self.written.setdefault(entry.record.uri, set())
-                        versions.add(entry.record.generation)
-                    await index.commit(entries)
+                    await index.commit([await self._entry(n, version) for n in batches[-1]])
                     batches.pop()
             except Killed:
-                self.kills += 1
+                self.killed.add(WRITER.get())
+
+    def looks_dead(self, name: str) -> bool:
+        return name in self.killed
+
+    async def _entry(self, number: int, version: int) -> Entry:
+        texts = [f"word{number} version{version} part{n}" for n in range(1 + number % 3)]
+        entry = await make_entry(f"doc-{number}", *texts)
+        self.written.setdefault(entry.record.uri, set()).add(entry.record.generation)
+        return entry
 
     async def _connect(self, lives: int | None) -> QdrantIndex:
         index = await connect(self.client, self.collection)
@@ -194,36 +198,56 @@ class Writers:
         return index
 
 
+def everybody_looks_dead(_: str) -> bool:
+    return True
+
+
+WRITER = contextvars.ContextVar("WRITER", default="reader")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [2, 6])
-async def test_writers_that_are_killed_lose_and_double_nothing(
-    client: AsyncQdrantClient, collection: str, number: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kills", [True, False])
+async def test_random_writers_lose_and_double_nothing(
+    client: AsyncQdrantClient,
+    collection: str,
+    number: int,
+    kills: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A killed writer leaves its process id, here of one that ended long ago.
-    ended = f"{process._machine()}:1:0"
-    monkeypatch.setattr(changes, "this_process", lambda: ended)
+    """With kills; or, without, with every writer taken for dead by all others."""
     index = await connect(client, collection)
     writers = Writers(client, collection, seed=number)
-    # Every change looks abandoned: so recoveries strike at living writers too.
-    running = [asyncio.create_task(writers.run(n, monkeypatch)) for n in range(number)]
-    searches = 0
-    while not all(task.done() for task in running):
-        searches += 1
-        await look(index, f"doc-{searches % DOCUMENTS}", f"word{searches % DOCUMENTS}")
+    monkeypatch.setattr(changes, "this_process", WRITER.get)
+    monkeypatch.setattr(changes, "has_ended", writers.looks_dead if kills else everybody_looks_dead)
+    running = [asyncio.create_task(writers.run(n, kills=kills)) for n in range(number)]
+    for turn in itertools.count():
+        if all(task.done() for task in running):
+            break
+        await read(index, f"doc-{turn % DOCUMENTS}")
+        if turn % SEARCH_EVERY == 0:
+            await search(index, f"word{turn % DOCUMENTS}")
         await asyncio.sleep(0)
     await asyncio.gather(*running)
-    assert writers.kills > 0
+    assert bool(writers.killed) == kills
     await index._writing().recover(await index._writing().changes(None))
     await check(index, writers.written)
+    assert await index._writing().changes(None) == []
 
 
-async def look(index: QdrantIndex, uri: str, word: str) -> None:
-    """Search for a document and read it: no two versions of it are ever seen together."""
+async def read(index: QdrantIndex, uri: str) -> None:
+    """Read a document: it is whole, and of one version."""
+    chunks = await index.chunks([uri])
+    assert len({chunk.generation for chunk in chunks}) <= 1
+    assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
+
+
+async def search(index: QdrantIndex, word: str) -> None:
+    """Search: no two versions of a document are found together."""
     query = LegQuery(vector=await embed(word), text=word, depth=20)
     legs = await index.search(query)
     versions: dict[str, set[str]] = {}
     for chunk in legs.chunks.values():
         versions.setdefault(chunk.uri, set()).add(chunk.generation)
     assert all(len(generations) == 1 for generations in versions.values())
-    chunks = await index.chunks([uri])
-    assert len({chunk.generation for chunk in chunks}) <= 1
-    assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
