@@ -41,9 +41,10 @@ from ragkit.agents.state import (
     Inherited,
     RunRecord,
 )
+from ragkit.agents.tools.langchain import AnyTool, as_tools
 from ragkit.agents.tools.selection import FEW, PackagedSelector
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import LLM, CallOptions, Tool
+from ragkit.core.protocols import LLM, CallOptions
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Conversation
 from ragkit.llm.wrappers.cost import Price as TokenPrice
@@ -318,7 +319,7 @@ def agent_context(  # the parts of every agent
     pattern: str,
     llm: LLM,
     *,
-    tools: Iterable[Tool],
+    tools: Iterable[AnyTool],
     prompts: Iterable[str],
     options: AgentOptions,
     reserved: Collection[str] = (),
@@ -329,7 +330,7 @@ def agent_context(  # the parts of every agent
         ConfigError: An option or a value is unknown, or the agent has no such prompt.
         InputError: Two tools have one name, or a tool has the name of one of the agent's own calls.
     """
-    tools = list(tools)
+    tools = as_tools(tools)
     by_name = {tool.name: tool for tool in tools}
     _check_options(options, by_name)
     if len(by_name) < len(tools):

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from langgraph.config import get_config
 from langgraph.types import interrupt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -105,7 +104,7 @@ async def approval_node(context: AgentContext, state: AgentState) -> Update:
     turn, calls = context.turn(state), list(state.get("calls", []))
     waiting = [position for position, call in enumerate(calls) if call["status"] == "ask"]
     asked = [calls[position] for position in waiting]
-    if "thread_id" not in get_config().get("configurable", {}):
+    if not turn.resumable:
         why = "Not done: it needs a person's approval, and nobody can be asked in this run."
         decided = [_ready(call, refused=why) for call in asked]
     else:

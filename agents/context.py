@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, cast
@@ -66,7 +65,7 @@ S = TypeVar("S", bound=AgentState)
 S_co = TypeVar("S_co", bound=AgentState, covariant=True, default=AgentState)
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
-_NESTED = "|"
+_CHECKPOINTER = "__pregel_checkpointer"  # LangGraph has no public name for it
 _ANSWERING = ("solve", "evidence", "untrusted")
 
 
@@ -128,7 +127,7 @@ class AgentContext:
         reasons: Why a person is asked before a call, by the tool's name and whether untrusted text
             may have shaped the arguments; tools without a reason are missing.
         journal: The journal that was given.
-        run_journal: The journal that is used where none was given.
+        run_journal: The journal that is used where none was given; it forgets a run that ends.
     """
 
     pattern: str
@@ -287,8 +286,12 @@ class AgentTurn(Generic[S_co]):
         """The journal of tool calls; None where the run cannot be resumed and none was given."""
         if self.context.journal is not None:
             return self.context.journal
-        resumable = "thread_id" in get_config().get("configurable", {})
-        return self.context.run_journal if resumable else None
+        return self.context.run_journal if self.resumable else None
+
+    @property
+    def resumable(self) -> bool:
+        """True where the run is checkpointed, so that it can be resumed and a person be asked."""
+        return bool(get_config().get("configurable", {}).get(_CHECKPOINTER))
 
     @property
     def limits(self) -> Amount:
@@ -435,15 +438,11 @@ class AgentTurn(Generic[S_co]):
             usage_metadata=usage_metadata(spent["prompt"], spent["completion"], spent["cached"]),
         )
         self.messages.append(message)
+        self.context.run_journal.discard(f"{self.run}:{self.path}")
         return self.update(answer=text, citations=citations, stopped_by=stopped_by, tainted=tainted)
 
 
 def _run_name(ordinal: int) -> str:
-    """Return the same name when the node runs again after a crash, another for every run."""
-    given = get_config().get("configurable", {})
-    thread = given.get("thread_id")
-    if thread is None:
-        return uuid.uuid4().hex
-    place: str = given.get("checkpoint_ns", "")
-    nested = digest(place)[:12] if _NESTED in place else ""
-    return f"{thread}:{nested or ordinal}"
+    """Return a name that no other run has, of this thread or a deleted one of the same name."""
+    thread = get_config().get("configurable", {}).get("thread_id", "")
+    return f"{thread}:{ordinal}:{secrets.token_hex(6)}"

@@ -6,9 +6,11 @@ A journal belongs to a checkpointer: keep it as long, and where, the checkpoints
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -18,10 +20,12 @@ from ragkit.core.types import ToolResult
 T = TypeVar("T")
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS calls (
-    key TEXT PRIMARY KEY, tool TEXT NOT NULL, arguments TEXT NOT NULL, outcome TEXT
+CREATE TABLE IF NOT EXISTS journal (
+    key TEXT PRIMARY KEY, tool TEXT NOT NULL, arguments TEXT NOT NULL, outcome TEXT,
+    begun REAL NOT NULL
 ) WITHOUT ROWID
 """
+_SELECT = "SELECT key, tool, arguments, outcome FROM journal"
 _BUSY_S = 10.0
 
 
@@ -35,7 +39,10 @@ class CallOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
-    """A call in a journal. `outcome` is None while it is not known to be done."""
+    """A call in a journal. `outcome` is None while it is not known to have ended.
+
+    Calls of the model have no tool, and no outcome: they count, and are not made up again.
+    """
 
     key: str
     tool: str
@@ -44,14 +51,18 @@ class JournalEntry:
 
 
 class Journal(Protocol):
-    """A record of calls by their key."""
+    """A record of calls by their key, which begins with the name of their run."""
 
-    async def begin(self, entry: JournalEntry) -> CallOutcome | None:
-        """Record that a call begins; return its outcome where it is done already."""
+    async def begin(self, entry: JournalEntry) -> JournalEntry | None:
+        """Record that a call begins; return its entry where it began before."""
         ...
 
     async def end(self, key: str, outcome: CallOutcome) -> None:
         """Record the end of a call."""
+        ...
+
+    async def forget(self, prefix: str) -> None:
+        """Delete the calls whose key begins with a prefix."""
         ...
 
     async def entries(self) -> list[JournalEntry]:
@@ -66,16 +77,25 @@ class MemoryJournal:
         """Begin empty."""
         self._entries: dict[str, JournalEntry] = {}
 
-    async def begin(self, entry: JournalEntry) -> CallOutcome | None:
+    async def begin(self, entry: JournalEntry) -> JournalEntry | None:
         """See `Journal.begin`."""
-        return self._entries.setdefault(entry.key, entry).outcome
+        known = self._entries.get(entry.key)
+        if known is None:
+            self._entries[entry.key] = entry
+        return known
 
     async def end(self, key: str, outcome: CallOutcome) -> None:
         """See `Journal.end`."""
-        begun = self._entries[key]
-        self._entries[key] = JournalEntry(
-            key=key, tool=begun.tool, arguments=begun.arguments, outcome=outcome
-        )
+        self._entries[key] = replace(self._entries[key], outcome=outcome)
+
+    async def forget(self, prefix: str) -> None:
+        """See `Journal.forget`."""
+        self.discard(prefix)
+
+    def discard(self, prefix: str) -> None:
+        """Delete the calls whose key begins with a prefix."""
+        for key in [key for key in self._entries if key.startswith(prefix)]:
+            del self._entries[key]
 
     async def entries(self) -> list[JournalEntry]:
         """See `Journal.entries`."""
@@ -99,44 +119,41 @@ class SQLiteJournal:
         """Close."""
         await self.close()
 
-    async def begin(self, entry: JournalEntry) -> CallOutcome | None:
+    async def begin(self, entry: JournalEntry) -> JournalEntry | None:
         """See `Journal.begin`."""
 
-        def work(database: sqlite3.Connection) -> CallOutcome | None:
-            given = (entry.key, entry.tool, entry.arguments)
-            with database:
-                database.execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, NULL)", given)
-            asked = "SELECT outcome FROM calls WHERE key = ?"
-            (outcome,) = database.execute(asked, (entry.key,)).fetchone()
-            return None if outcome is None else _read(outcome)
+        def work(database: sqlite3.Connection) -> JournalEntry | None:
+            given = (entry.key, entry.tool, entry.arguments, time.time())
+            added = database.execute(
+                "INSERT INTO journal VALUES (?, ?, ?, NULL, ?) ON CONFLICT DO NOTHING", given
+            )
+            if added.rowcount:
+                return None
+            return _entry(database.execute(f"{_SELECT} WHERE key = ?", (entry.key,)).fetchone())
 
         return await self._do(work)
 
     async def end(self, key: str, outcome: CallOutcome) -> None:
         """See `Journal.end`."""
+        await self._execute("UPDATE journal SET outcome = ? WHERE key = ?", _written(outcome), key)
 
-        def work(database: sqlite3.Connection) -> None:
-            with database:
-                database.execute(
-                    "UPDATE calls SET outcome = ? WHERE key = ?", (_written(outcome), key)
-                )
+    async def forget(self, prefix: str) -> None:
+        """See `Journal.forget`."""
+        await self._execute("DELETE FROM journal WHERE substr(key, 1, ?) = ?", len(prefix), prefix)
 
-        await self._do(work)
+    async def prune(self, *, before: datetime) -> int:
+        """Delete the calls that began before a time, for runs that nobody will resume.
+
+        Returns:
+            The number of deleted calls.
+        """
+        return await self._execute("DELETE FROM journal WHERE begun < ?", before.timestamp())
 
     async def entries(self) -> list[JournalEntry]:
         """See `Journal.entries`."""
 
         def work(database: sqlite3.Connection) -> list[JournalEntry]:
-            rows = database.execute("SELECT * FROM calls ORDER BY key").fetchall()
-            return [
-                JournalEntry(
-                    key=key,
-                    tool=tool,
-                    arguments=arguments,
-                    outcome=None if outcome is None else _read(outcome),
-                )
-                for key, tool, arguments, outcome in rows
-            ]
+            return [_entry(row) for row in database.execute(f"{_SELECT} ORDER BY key")]
 
         return await self._do(work)
 
@@ -151,17 +168,31 @@ class SQLiteJournal:
             await self._do(work)
         self._thread.shutdown(wait=False)
 
+    async def _execute(self, statement: str, *values: str | float) -> int:
+        return await self._do(lambda database: database.execute(statement, values).rowcount)
+
     async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: work(self._database()))
 
     def _database(self) -> sqlite3.Connection:
         if self._opened is None:
-            self._opened = sqlite3.connect(self._path, timeout=_BUSY_S)
+            # Without transactions of its own: each statement is one.
+            self._opened = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
             self._opened.execute("PRAGMA journal_mode = WAL")
             self._opened.execute("PRAGMA synchronous = FULL")
             self._opened.execute(_SCHEMA)
         return self._opened
+
+
+def _entry(row: Sequence[str | None]) -> JournalEntry:
+    key, tool, arguments, outcome = row
+    return JournalEntry(
+        key=str(key),
+        tool=str(tool),
+        arguments=str(arguments),
+        outcome=None if outcome is None else _read(outcome),
+    )
 
 
 def _written(outcome: CallOutcome) -> str:

@@ -9,6 +9,7 @@ from typing import Generic, TypeAlias, TypeVar
 from ragkit.agents.budget import Grant, Limit, described, grant, settled
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import AnswerText, Event, Thought, Used
+from ragkit.agents.journal import JournalEntry
 from ragkit.agents.state import Record, StoppedBy, clean, dumped
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import CallOptions, ReplyGrammar, Tool
@@ -85,7 +86,12 @@ async def ask(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     granted = _grant(turn, request, estimated)
     if not isinstance(granted, Grant):
         return ModelReply(stopped_by=granted)
-    call = _ModelCall(turn=turn, request=request, granted=granted, step=turn.next_step())
+    step = turn.next_step()
+    if await _count_interrupted(turn, f"{step}:{request.name}", estimated, granted):
+        granted = _grant(turn, request, estimated)
+        if not isinstance(granted, Grant):
+            return ModelReply(stopped_by=granted)
+    call = _ModelCall(turn=turn, request=request, granted=granted, step=step)
     await call.make()
     usage = call.usage(estimated)
     turn.spent = settled(turn.spent, usage, estimated=estimated, seconds=call.seconds, price=price)
@@ -108,6 +114,26 @@ async def ask(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
         Used(steps=spent["steps"], tokens=tokens, seconds=spent["seconds"], cost=spent["cost"])
     )
     return said
+
+
+async def _count_interrupted(turn: AgentTurn, name: str, prompt: int, granted: Grant) -> bool:
+    """Count the calls of this name that an interrupted run made; return whether there are any.
+
+    Each counts as what was reserved for it.
+    """
+    journal, found = turn.journal, 0
+    if journal is None:
+        return False
+    while await journal.begin(
+        JournalEntry(key=f"{turn.run}:{name}:{found}", tool="", arguments="")
+    ):
+        found += 1
+    for _ in range(found):
+        usage = Usage(prompt=prompt, completion=granted.max_tokens)
+        turn.spent = settled(
+            turn.spent, usage, estimated=prompt, seconds=0.0, price=turn.context.price
+        )
+    return found > 0
 
 
 def _grant(turn: AgentTurn, request: ModelRequest[T], estimated: int) -> Grant | Limit:

@@ -38,7 +38,8 @@ from ragkit.agents.model_call import (
 from ragkit.agents.react import ReAct
 from ragkit.agents.state import AgentState, RunRecord, Update
 from ragkit.agents.tool_call import FINISH, Control
-from ragkit.core.protocols import LLM, Tool
+from ragkit.agents.tools.langchain import AnyTool, as_tools
+from ragkit.core.protocols import LLM
 from ragkit.core.types import Json, Message
 from ragkit.grammar import Grammar, json_grammar
 
@@ -98,7 +99,7 @@ class PlanState(AgentState, total=False):
 
 def plan_and_execute(
     planner: LLM,
-    tools: Iterable[Tool],
+    tools: Iterable[AnyTool],
     *,
     executor: LLM | None = None,
     max_steps: int = 6,
@@ -123,7 +124,7 @@ def plan_and_execute(
     """
     at_least(1, max_steps=max_steps, max_calls=max_calls)
     at_least(0, max_replans=max_replans)
-    offered = list(tools)
+    offered = as_tools(tools)
     context = agent_context(
         "plan_and_execute",
         planner,

@@ -49,6 +49,7 @@ from ragkit.agents.tool_call import (
     repeated_too_often,
     specs_of,
 )
+from ragkit.agents.tools.langchain import AnyTool
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.types import Message
 from ragkit.grammar import Action, Grammar, action_grammar
@@ -61,7 +62,7 @@ _SHARE_OF_CONTEXT = 2
 
 def react(
     llm: LLM,
-    tools: Iterable[Tool],
+    tools: Iterable[AnyTool],
     *,
     max_calls: int = 4,
     window_tokens: int | None = None,

@@ -52,6 +52,7 @@ from ragkit.agents.tool_call import (
     repeated_too_often,
     specs_of,
 )
+from ragkit.agents.tools.langchain import AnyTool, as_tools
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.types import Message
@@ -72,7 +73,7 @@ class RewooState(AgentState, total=False):
 
 def rewoo(
     llm: LLM,
-    tools: Iterable[Tool],
+    tools: Iterable[AnyTool],
     *,
     max_steps: int = 8,
     max_replans: int = 2,
@@ -95,7 +96,7 @@ def rewoo(
     """
     at_least(1, max_steps=max_steps)
     at_least(0, max_replans=max_replans)
-    offered = list(tools)
+    offered = as_tools(tools)
     context = agent_context(
         "rewoo", llm, tools=offered, prompts=PROMPTS, options=options, reserved=(EVIDENCE,)
     )

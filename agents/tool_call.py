@@ -34,6 +34,10 @@ FINISH = "finish"
 _GRACE_S = 0.05
 _VALUE_CHARS = 200_000
 _REPEATS = 3
+_UNKNOWN = (
+    "It is not known whether this call had its effect: the run was interrupted while it was made. "
+    "It was not made again. Check the effect before calling it again."
+)
 _CALL_STATE = frozenset({"asked", "run", "path", "fence", "inherited", "spent"})
 
 
@@ -183,11 +187,23 @@ async def _journaled(
     if journal is None:
         return await _outcome(tool, arguments, key=key, ends=ends)
     known = await journal.begin(JournalEntry(key=key, tool=tool.name, arguments=call["arguments"]))
-    if known is not None:
-        return known
-    outcome = await _outcome(tool, arguments, key=key, ends=ends)
+    if known is not None and known.outcome is not None:
+        return known.outcome
+    if known is not None and not _repeatable(tool):
+        outcome = CallOutcome(error=_UNKNOWN)
+    else:
+        try:
+            outcome = await _outcome(tool, arguments, key=key, ends=ends)
+        except GraphBubbleUp:
+            await journal.forget(key)  # it waits for a person, and begins again afterwards
+            raise
     await journal.end(key, outcome)
     return outcome
+
+
+def _repeatable(tool: Tool) -> bool:
+    """Return whether a call that was interrupted may be made again with the same key."""
+    return bool(getattr(tool, "repeatable", tool.permission == "read"))
 
 
 async def _outcome(

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, cast
 
+from ragkit.agents.tools.foreign_schema import check_arguments, closed_schema
 from ragkit.agents.tools.function.results import tool_result, trimmed
 from ragkit.agents.tools.function.runner import Policy, Runner
 from ragkit.core.errors import InputError, MissingExtraError, ProviderError, ToolError
 from ragkit.core.types import Json, Permission, ToolResult
-from ragkit.grammar import json_grammar
 
 if TYPE_CHECKING:
     import mcp
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 _MAX_PAGES = 100
 _LONGEST_DESCRIPTION = 4000
-_COMPLAINTS = 5
-_OPEN = ("additionalProperties", "patternProperties", "unevaluatedProperties", "$ref", "allOf")
 
 
 class McpOptions(TypedDict, total=False):
@@ -81,11 +79,7 @@ class McpTool:
             InputError: Its schema cannot be decoded under a grammar; names tool, keyword and place.
         """
         name = re.sub(r"[^A-Za-z0-9_]", "_", f"{options.get('prefix', '')}{item.name}")[:64]
-        schema = _closed(item.input_schema)
-        try:
-            json_grammar(schema)
-        except InputError as error:
-            raise InputError(f"The MCP tool {item.name!r} is refused: {error}") from error
+        schema = closed_schema(item.input_schema, tool=f"The MCP tool {item.name!r}")
         about = (item.description or item.title or "").strip() or f"The tool {item.name}."
         return cls(
             name=name,
@@ -101,18 +95,18 @@ class McpTool:
         """The permission that a call needs."""
         return self.runner.policy.permission
 
+    @property
+    def repeatable(self) -> bool:
+        """True if a call that was interrupted may be made again."""
+        return self.runner.policy.repeatable
+
     async def call(self, arguments: Mapping[str, Json], *, key: str) -> ToolResult:
         """See `Tool.call`; the protocol has no place for the key.
 
         Raises:
             ToolError: The arguments are wrong, the server refused or failed, or took too long.
         """
-        from jsonschema import Draft202012Validator
-
-        validator: Any = Draft202012Validator(dict(self.parameters))  # jsonschema is partly untyped
-        errors: Any = validator.iter_errors(dict(arguments))
-        if complaints := sorted(f"{error.json_path}: {error.message:.200}" for error in errors):
-            raise ToolError(f"Wrong arguments: {'; '.join(complaints[:_COMPLAINTS])}")
+        check_arguments(self.parameters, arguments)
         ask = functools.partial(self._request, dict(arguments))
         result = await self.runner.run(ask, asynchronous=True)
         return tool_result(result, max_chars=self.runner.policy.max_chars)
@@ -301,14 +295,6 @@ def _policy(item: "mcp.Tool", options: McpOptions) -> Policy:
         max_chars=options.get("max_chars", 8000),
         concurrency=options.get("concurrency", 8),
     )
-
-
-def _closed(schema: Mapping[str, Any]) -> dict[str, Json]:
-    # A model is only ever offered the declared arguments, so no others are accepted either.
-    closed: dict[str, Json] = {**schema, "type": "object"}
-    if not any(keyword in schema for keyword in _OPEN):
-        closed |= {"properties": schema.get("properties", {}), "additionalProperties": False}
-    return closed
 
 
 def _tool_result(result: "CallToolResult", text: str, max_chars: int) -> ToolResult:

@@ -32,6 +32,7 @@ class RecordingTool:
         parameters: Its schema; one text where left out.
         description: For the model.
         citations: Of each result.
+        repeatable: Whether a call that was interrupted may be made again.
         calls: The calls so far, with their keys.
     """
 
@@ -41,6 +42,7 @@ class RecordingTool:
     parameters: Mapping[str, Json] = field(default_factory=_text_schema)
     description: str = "Does something with a text."
     citations: tuple[Citation, ...] = ()
+    repeatable: bool = True
     calls: list[tuple[Mapping[str, Json], str]] = field(
         default_factory=list[tuple[Mapping[str, Json], str]]
     )

@@ -148,7 +148,9 @@ def journal_of(folder: Path) -> dict[str, str]:
     async def read() -> dict[str, str]:
         async with SQLiteJournal(folder / "journal.db") as journal:
             entries = await journal.entries()
-        return {e.key: f"{e.tool} {e.arguments} {e.outcome}" for e in entries}
+        # Without the name of the run, which is another for each.
+        found = {e.key.split(":", 3)[3]: e for e in entries if e.tool}
+        return {key: f"{e.tool} {e.arguments} {e.outcome}" for key, e in found.items()}
 
     return asyncio.run(read())
 
@@ -159,7 +161,9 @@ def done_calls(folder: Path) -> set[str]:
     async def read() -> set[str]:
         async with SQLiteJournal(folder / "journal.db") as journal:
             entries = await journal.entries()
-        return {f"{e.tool} {json.loads(e.arguments)['text']}" for e in entries if e.outcome}
+        return {
+            f"{e.tool} {json.loads(e.arguments)['text']}" for e in entries if e.tool and e.outcome
+        }
 
     return asyncio.run(read())
 

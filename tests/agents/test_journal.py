@@ -1,4 +1,6 @@
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,17 +29,18 @@ async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 async def test_a_call_is_done_once_its_outcome_is_known(journal: Journal) -> None:
     entry = JournalEntry(key="k1", tool="t", arguments="{}")
     assert await journal.begin(entry) is None
-    assert await journal.begin(entry) is None
+    assert await journal.begin(entry) == entry
     await journal.end("k1", CallOutcome(result=RESULT))
-    assert await journal.begin(entry) == CallOutcome(result=RESULT)
+    assert await journal.begin(entry) == replace(entry, outcome=CallOutcome(result=RESULT))
 
 
 async def test_a_failure_is_an_outcome(journal: Journal) -> None:
-    await journal.begin(JournalEntry(key="k", tool="t", arguments="{}"))
+    entry = JournalEntry(key="k", tool="t", arguments="{}")
+    await journal.begin(entry)
     await journal.end("k", CallOutcome(error="no such file"))
-    assert await journal.begin(JournalEntry(key="k", tool="t", arguments="{}")) == CallOutcome(
-        error="no such file"
-    )
+    known = await journal.begin(entry)
+    assert known is not None
+    assert known.outcome == CallOutcome(error="no such file")
 
 
 async def test_entries_come_by_key(journal: Journal) -> None:
@@ -53,3 +56,21 @@ async def test_a_file_remembers_after_it_was_closed(tmp_path: Path) -> None:
         await first.end("k", CallOutcome(result=RESULT))
     async with SQLiteJournal(path) as second:
         assert (await second.entries())[0].outcome == CallOutcome(result=RESULT)
+
+
+async def test_the_calls_of_a_run_are_forgotten_and_those_of_others_are_kept(
+    journal: Journal,
+) -> None:
+    for key in ("t:1:a:1.1", "t:1:a:2.1", "t:1:ab:1.1", "t%:1.1", "t_1"):
+        await journal.begin(JournalEntry(key=key, tool="t", arguments="{}"))
+    await journal.forget("t:1:a:")
+    await journal.forget("t%")
+    assert [entry.key for entry in await journal.entries()] == ["t:1:ab:1.1", "t_1"]
+
+
+async def test_a_file_is_pruned_by_the_time_of_the_calls(tmp_path: Path) -> None:
+    async with SQLiteJournal(tmp_path / "journal.db") as journal:
+        await journal.begin(JournalEntry(key="old", tool="t", arguments="{}"))
+        assert await journal.prune(before=datetime.now(UTC) - timedelta(hours=1)) == 0
+        assert await journal.prune(before=datetime.now(UTC) + timedelta(hours=1)) == 1
+        assert await journal.entries() == []

@@ -1,9 +1,15 @@
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langgraph.checkpoint.memory import InMemorySaver
 
-from ragkit.agents import Budget, react, run
+from ragkit.agents import Budget, react, resume, run
 from ragkit.agents.model_call import fenced, shared_out, trimmed
-from ragkit.core.types import Json, Usage
+from ragkit.core.types import Delta, Json, Usage
+from ragkit.llm.call import Call
 from ragkit.testing.agents import RecordingTool, count_bytes, says_action, says_finish
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 
@@ -74,3 +80,41 @@ async def test_a_result_larger_than_the_context_is_shown_in_part_and_the_run_goe
     assert (result.answer, result.stopped_by) == ("ok", "finished")
     assert "begin" in llm.calls[1].prompt
     assert "[... trimmed ...]" in llm.calls[1].prompt
+
+
+@pytest.mark.parametrize("crashes", [1, 2])
+async def test_a_call_of_the_model_that_a_crash_cut_off_counts_in_the_budget(crashes: int) -> None:
+    begun = asyncio.Event()
+
+    class Hanging(ScriptedLLM):
+        hangs = crashes
+
+        async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+            if len(self.calls) >= 1 and self.hangs:
+                self.hangs -= 1
+                begun.set()
+                await asyncio.Event().wait()
+            async for delta in super().respond(call):
+                yield delta
+
+    def reply(call: ScriptedCall) -> str:
+        if call.grammar is None:
+            return "So far."
+        return says_action("", ("a", {"text": str(len(llm.calls))}))
+
+    llm = Hanging(reply)
+    agent = react(
+        llm, [RecordingTool(name="a")], budget=Budget(steps=4), checkpointer=InMemorySaver()
+    )
+    started = False
+    while llm.hangs:
+        begun.clear()
+        going = resume(agent, "t") if started else run(agent, "Q", thread="t")
+        started = True
+        task = asyncio.ensure_future(going)
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait({task})
+    result = await resume(agent, "t")
+    assert (result.answer, result.stopped_by) == ("So far.", "steps")
+    assert len(llm.calls) + crashes == 4

@@ -1,14 +1,15 @@
 import asyncio
 from typing import Any, cast
 
+import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
 
-from ragkit.agents import Budget, approve, react, resume, run, stream
+from ragkit.agents import Budget, MemoryJournal, approve, react, resume, run, stream
 from ragkit.agents.events import Observed
 from ragkit.agents.state import AgentCall
 from ragkit.agents.tool_call import journal_key
-from ragkit.core.types import Json
+from ragkit.core.types import Json, Permission
 from ragkit.testing.agents import Does, RecordingTool, never, says_action, says_finish
 from ragkit.testing.llm import ScriptedLLM
 
@@ -78,8 +79,10 @@ async def test_keys_are_the_same_for_the_same_call_and_differ_between_calls_and_
     await run(agent, "Q", thread="t")
     keys = [key for _, key in save.calls]
     assert len(set(keys)) == 4
-    assert keys[0].startswith("t:1:1.1:")
-    assert keys[2].startswith("t:2:1.1:")
+    runs = [key.split(":1.")[0] for key in keys]
+    assert runs[0] == runs[1]
+    assert runs[2] == runs[3]
+    assert [run.startswith(("t:1:", "t:2:")) for run in runs] == [True] * 4
 
 
 def test_a_key_follows_from_run_step_tool_and_arguments() -> None:
@@ -175,3 +178,62 @@ async def test_no_more_calls_than_allowed_run_at_the_same_time() -> None:
     llm = ScriptedLLM([calls, says_finish("ok")])
     await run(react(llm, [RecordingTool(name="slow", does=slow)], parallel=2), "Q")
     assert most == 2
+
+
+async def interrupted(agent: Any, begun: asyncio.Event) -> None:
+    """Start a run in the thread "t" and cancel it once a call has begun."""
+    task = asyncio.ensure_future(run(agent, "Q", thread="t"))
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("permission", ["read", "write"])
+async def test_an_interrupted_call_is_made_again_only_where_that_does_no_harm(
+    permission: Permission, repeatable: bool
+) -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def work(_: object) -> Json:
+        begun.set()
+        await goes_on.wait()
+        return "done"
+
+    tool = RecordingTool(name="work", does=work, permission=permission, repeatable=repeatable)
+    llm = ScriptedLLM([says_action("", ("work", {"text": "x"})), says_finish("ok")])
+    agent = react(llm, [tool], checkpointer=InMemorySaver())
+    await interrupted(agent, begun)
+    goes_on.set()
+    result = await resume(agent, "t")
+    assert result.answer == "ok"
+    assert len({key for _, key in tool.calls}) == 1
+    assert len(tool.calls) == (2 if repeatable else 1)
+    (step,) = [step for step in result.steps if step.kind == "tool"]
+    assert step.failed != repeatable
+    assert ("not known whether this call had its effect" in step.result) != repeatable
+
+
+async def test_a_thread_of_the_name_of_a_deleted_one_has_no_stale_results() -> None:
+    saver, look = InMemorySaver(), RecordingTool(name="look")
+    reply = says_action("", ("look", {"text": "x"}))
+    llm = ScriptedLLM(lambda call: reply if len(call.messages) == 2 else says_finish("ok"))
+    agent = react(llm, [look], checkpointer=saver, journal=MemoryJournal())
+    for _ in range(2):
+        await run(agent, "Q", thread="t")
+        await saver.adelete_thread("t")
+    assert len(look.calls) == 2
+
+
+async def test_the_journal_of_an_agent_without_one_does_not_grow() -> None:
+    llm = ScriptedLLM(
+        lambda call: (
+            says_action("", ("look", {"text": "x"}))
+            if len(call.messages) == 2
+            else says_finish("ok")
+        )
+    )
+    agent: Any = react(llm, [RecordingTool(name="look")], checkpointer=InMemorySaver())
+    for number in range(3):
+        await run(agent, "Q", thread=str(number))
+    assert await agent.builder.context.run_journal.entries() == []

@@ -231,6 +231,11 @@ class FunctionTool(Generic[P, R]):
         """The permission that a call needs."""
         return self.runner.policy.permission
 
+    @property
+    def repeatable(self) -> bool:
+        """True if a call that was interrupted may be made again, with the same key."""
+        return self.runner.policy.repeatable or bool(self.signature.keys)
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself, without limits."""
         return self.function(*args, **kwargs)
