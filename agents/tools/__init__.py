@@ -3,6 +3,7 @@
 from ragkit.agents.tools.calculator import calculator
 from ragkit.agents.tools.documents import Searcher, search_documents
 from ragkit.agents.tools.function import FunctionTool, IdempotencyKey, ToolOptions, tool
+from ragkit.agents.tools.langchain import langchain_tools
 from ragkit.agents.tools.mcp import McpTools, mcp_tools
 from ragkit.agents.tools.python_interpreter import python
 from ragkit.agents.tools.selection import ToolSelection, ToolSelector
@@ -19,6 +20,7 @@ __all__ = [
     "ToolSelector",
     "calculator",
     "http_get",
+    "langchain_tools",
     "mcp_tools",
     "python",
     "search_documents",
