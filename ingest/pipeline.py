@@ -21,6 +21,7 @@ from ragkit.ingest.deletion import SyncPlan
 from ragkit.ingest.passage import passage_text
 from ragkit.ingest.preparation import Preparation
 from ragkit.ingest.report import FailedDocument, IngestReport
+from ragkit.ingest.sources.archive import ArchiveMember
 from ragkit.ingest.sources.file import FileSource
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import DocumentSource
@@ -204,7 +205,7 @@ class IngestRun:
                 record = others.get(alias.uri)
                 if record and record.source == alias.origin:
                     kept, records[alias.uri] = alias, record
-                    if isinstance(alias, FileSource):
+                    if isinstance(alias, FileSource | ArchiveMember):
                         self._adopted[alias.origin] = alias.root
                     break
             named.append(kept)

@@ -47,6 +47,22 @@ class FileReader:
             return False
         return self.registry.reads(head, path.name)
 
+    def opened(self, data: bytes, name: str, *, uri: str, stat: os.stat_result) -> OpenedSource:
+        """Return the content of a file whose bytes were read when the system said `stat` of it.
+
+        Raises:
+            InputError: No loader reads it.
+        """
+        loader = self.registry.loader(data, name)
+        settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > SETTLED_NS
+        return OpenedSource(
+            content_hash=content_hash(data),
+            identity=loader.identity,
+            # A file that was just written may be written again within the clock's resolution.
+            stamp=file_stamp(stat) if settled else "",
+            load=partial(loader.load, data, uri=uri),
+        )
+
     def metadata_of(self, path: Path) -> Metadata:
         """Return the metadata that is added to a file's own.
 
@@ -107,15 +123,7 @@ class FileSource:
     def open(self) -> OpenedSource:
         """Read the file; see `read_file`."""
         data, stat = read_file(self.path, max_bytes=self.reader.max_bytes)
-        loader = self.reader.registry.loader(data, self.path.name)
-        settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > SETTLED_NS
-        return OpenedSource(
-            content_hash=content_hash(data),
-            identity=loader.identity,
-            # A file that was just written may be written again within the clock's resolution.
-            stamp=file_stamp(stat) if settled else "",
-            load=partial(loader.load, data, uri=self.uri),
-        )
+        return self.reader.opened(data, self.path.name, uri=self.uri, stat=stat)
 
 
 def file_stamp(stat: os.stat_result) -> str:

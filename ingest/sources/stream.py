@@ -10,6 +10,7 @@ from typing import TypeAlias, cast
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.types import Document
 from ragkit.ingest.report import FailedDocument
+from ragkit.ingest.sources.archive import ArchiveMember
 from ragkit.ingest.sources.file import FileReader, FileSource
 from ragkit.ingest.sources.item import MemorySource, SourceItem, as_document
 from ragkit.ingest.sources.pattern import PathPatterns
@@ -86,7 +87,7 @@ class SourceStream:
             yield group
 
     def _is_new(self, source: DocumentSource) -> bool:
-        path = source.path if isinstance(source, FileSource) else None
+        path = source.path if isinstance(source, FileSource | ArchiveMember) else None
         if source.uri not in self.uris:
             self.uris[source.uri] = path
             return True
@@ -136,7 +137,9 @@ def from_documents(documents: Iterable[Document]) -> SourceStream:
     return SourceStream(documents)
 
 
-def _taken(files: Iterator[FileSource]) -> Sequence[FileSource]:
+def _taken(
+    files: Iterator[FileSource | ArchiveMember],
+) -> Sequence[FileSource | ArchiveMember]:
     return list(islice(files, GROUP))
 
 

@@ -11,6 +11,7 @@ from typing import Self
 from ragkit.core.errors import InputError
 from ragkit.ingest.loaders import supported_extensions
 from ragkit.ingest.report import FailedDocument
+from ragkit.ingest.sources.archive import ArchiveMember, archive_members, is_archive
 from ragkit.ingest.sources.file import FileReader, FileSource
 from ragkit.ingest.sources.pattern import PathPatterns
 from ragkit.ingest.sources.root import SourceRoot, absolute
@@ -81,8 +82,8 @@ class FileWalk:
         self._reader = reader
         self._visited = visited
 
-    def sources(self) -> Iterator[FileSource]:
-        """Yield the files that a loader reads."""
+    def sources(self) -> Iterator[FileSource | ArchiveMember]:
+        """Yield the files that a loader reads, and those in archives."""
         within = self.scope.within
         if within.is_dir():
             files = self._files(within)
@@ -96,6 +97,8 @@ class FileWalk:
             if self._reader.reads(file):
                 self.found += 1
                 yield FileSource(path=file, root=self.scope.root, reader=self._reader)
+            elif is_archive(file):
+                yield from self._members(file)
             elif file == within:
                 known = ", ".join(supported_extensions)
                 reason = (
@@ -104,6 +107,23 @@ class FileWalk:
                 self._fail(file, f"{reason}{known}.")
             else:
                 self.skipped.append(self.scope.root.uri(file))
+
+    def _members(self, file: Path) -> Iterator[ArchiveMember]:
+        source = FileSource(path=file, root=self.scope.root, reader=self._reader)
+        try:
+            members = archive_members(source)
+        except InputError as error:
+            self._fail(file, str(error))
+            return
+        for member in members:
+            relative = member.path.relative_to(self.scope.root.path).as_posix()
+            if not self.scope.patterns.covers(relative):
+                continue
+            if self._reader.registry.knows(member.name):
+                self.found += 1
+                yield member
+            else:
+                self.skipped.append(member.uri)
 
     def unread(self) -> FailedDocument:
         """Return the failure of a folder whose files have no format that a loader reads."""

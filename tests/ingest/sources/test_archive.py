@@ -1,0 +1,161 @@
+"""Archives: searched like folders, never unpacked to disk, and bounded."""
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from ragkit import InputError
+from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.loaders.zip_package import MAX_ENTRIES, MAX_UNPACKED
+from ragkit.ingest.pipeline import Pipeline, RunOptions
+from ragkit.ingest.sources import FileReader, SourceItem, SourceStream
+from ragkit.ingest.sources.archive import ArchiveMember, archive_members, is_archive
+from ragkit.ingest.sources.file import FileSource
+from ragkit.ingest.sources.root import SourceRoot
+from ragkit.testing.ingestion import CountingEmbedder, WatchedIndex
+
+FILES = {"a.md": b"# One", "sub/b.txt": b"two", ".hidden.md": b"x", "__MACOSX/c.md": b"x"}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
+def write_zip(path: str, files: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def write_tar(path: str, files: Mapping[str, bytes]) -> None:
+    compressed: dict[str, Callable[[], tarfile.TarFile]] = {
+        "tar": lambda: tarfile.open(path, "w"),
+        "gz": lambda: tarfile.open(path, "w:gz"),
+        "tgz": lambda: tarfile.open(path, "w:gz"),
+        "bz2": lambda: tarfile.open(path, "w:bz2"),
+        "xz": lambda: tarfile.open(path, "w:xz"),
+    }
+    with compressed[path.rpartition(".")[2]]() as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+
+
+def members(path: str, reader: FileReader | None = None) -> list[ArchiveMember]:
+    file = Path(path).absolute()
+    root = SourceRoot.of(file.parent)
+    return archive_members(
+        FileSource(path=root.path / file.name, root=root, reader=reader or FileReader())
+    )
+
+
+KINDS: list[tuple[str, Callable[[str, Mapping[str, bytes]], None]]] = [
+    ("docs/x.zip", write_zip),
+    ("docs/x.tar", write_tar),
+    ("docs/x.tar.gz", write_tar),
+    ("docs/x.tgz", write_tar),
+    ("docs/x.tar.bz2", write_tar),
+    ("docs/x.tar.xz", write_tar),
+]
+
+
+@pytest.mark.parametrize(("path", "write"), KINDS)
+def test_every_file_in_an_archive_is_a_source(
+    path: str, write: Callable[[str, Mapping[str, bytes]], None]
+) -> None:
+    write(path, FILES)
+    assert is_archive(Path(path))
+    one, two = members(path)
+    assert (one.uri, two.uri) == (f"{path}/a.md", f"{path}/sub/b.txt")
+    assert one.open().load().title == "One"
+    assert two.open().load().text == "two"
+    assert one.open().load().text == "# One"  # out of their order, too
+
+
+@pytest.mark.parametrize(("path", "write"), KINDS)
+def test_a_cut_off_archive_is_refused(
+    path: str, write: Callable[[str, Mapping[str, bytes]], None]
+) -> None:
+    write(path, {f"{number}.md": bytes(range(256)) * 40 for number in range(20)})
+    data = Path(path).read_bytes()
+    Path(path).write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=r"The archive .*x\..* cannot be read"):
+        members(path)
+
+
+@pytest.mark.parametrize("name", ["../a.md", "/etc/a.md", "sub/../../a.md", "..\\a.md"])
+@pytest.mark.parametrize(("path", "write"), KINDS[:2])
+def test_a_path_that_leads_out_is_refused(
+    path: str, write: Callable[[str, Mapping[str, bytes]], None], name: str
+) -> None:
+    write(path, {name: b"x"})
+    with pytest.raises(InputError, match="whose path leads out of it"):
+        members(path)
+
+
+@pytest.mark.parametrize(("path", "write"), [KINDS[0], KINDS[2]])
+def test_a_bomb_is_refused_without_being_unpacked(
+    path: str, write: Callable[[str, Mapping[str, bytes]], None]
+) -> None:
+    write(path, {f"{number}.txt": bytes(2**26) for number in range(MAX_UNPACKED // 2**26 + 1)})
+    assert Path(path).stat().st_size < 2**22
+    with pytest.raises(InputError, match=f"or {MAX_UNPACKED >> 20} MiB unpacked"):
+        members(path)
+
+
+def test_too_many_files_are_refused() -> None:
+    write_zip("docs/x.zip", {f"{number}.md": b"" for number in range(MAX_ENTRIES + 1)})
+    with pytest.raises(InputError, match=f"more than {MAX_ENTRIES} files"):
+        members("docs/x.zip")
+
+
+def test_a_file_over_the_limit_is_refused_alone() -> None:
+    write_zip("docs/x.zip", {"big.txt": bytes(2000), "small.txt": b"text"})
+    big, small = members("docs/x.zip", FileReader(max_bytes=1000))
+    with pytest.raises(InputError, match=r"raise ingest\.max_file_mb"):
+        big.open()
+    assert small.open().load().text == "text"
+
+
+def test_links_and_devices_are_left_out() -> None:
+    with tarfile.open("docs/x.tar", "w") as archive:
+        link = tarfile.TarInfo("link.md")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        device = tarfile.TarInfo("device.md")
+        device.type = tarfile.CHRTYPE
+        archive.addfile(device)
+    assert members("docs/x.tar") == []
+
+
+async def test_an_archive_is_synced_like_a_folder() -> None:
+    embedder = CountingEmbedder()
+    index = WatchedIndex(embedder)
+    chunker = RecursiveChunker(embedder.tokenizer, chunk_tokens=50)
+    pipeline = Pipeline(index=index, chunker=chunker, embedder=embedder)
+
+    async def ingest(*items: SourceItem) -> tuple[list[str], list[str], list[str], list[str]]:
+        report = await pipeline.run(SourceStream(items), RunOptions(sync=True))
+        return report.added, report.updated, report.unchanged, report.deleted
+
+    write_zip("docs/x.zip", FILES)
+    Path("docs/c.md").write_text("three")
+    names = ["docs/c.md", "docs/x.zip/a.md", "docs/x.zip/sub/b.txt"]
+    assert await ingest("docs") == (names, [], [], [])
+    assert await ingest("docs") == ([], [], names, [])
+    write_zip("docs/x.zip", {"a.md": b"# One, edited", "new.md": b"four"})
+    assert await ingest("docs") == (
+        ["docs/x.zip/new.md"],
+        ["docs/x.zip/a.md"],
+        ["docs/c.md"],
+        ["docs/x.zip/sub/b.txt"],
+    )
+    Path("docs/x.zip").write_bytes(b"PK\x03\x04 damaged")
+    assert (await ingest("docs"))[3] == []  # nothing is gone that cannot be looked into
