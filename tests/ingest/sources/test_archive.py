@@ -1,6 +1,9 @@
 """Archives: searched like folders, never unpacked to disk, and bounded."""
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -34,18 +37,15 @@ def write_zip(path: str, files: Mapping[str, bytes]) -> None:
 
 
 def write_tar(path: str, files: Mapping[str, bytes]) -> None:
-    compressed: dict[str, Callable[[], tarfile.TarFile]] = {
-        "tar": lambda: tarfile.open(path, "w"),
-        "gz": lambda: tarfile.open(path, "w:gz"),
-        "tgz": lambda: tarfile.open(path, "w:gz"),
-        "bz2": lambda: tarfile.open(path, "w:bz2"),
-        "xz": lambda: tarfile.open(path, "w:xz"),
-    }
-    with compressed[path.rpartition(".")[2]]() as archive:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
         for name, data in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
+    suffix = path.rpartition(".")[2]
+    compress = {"gz": gzip.compress, "tgz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    Path(path).write_bytes(compress.get(suffix, bytes)(file.getvalue()))
 
 
 def members(path: str, reader: FileReader | None = None) -> list[ArchiveMember]:
