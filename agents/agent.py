@@ -176,6 +176,11 @@ class AgentGraph(StateGraph[Any, Any, Any, Any]):
         graph.add_node(name, GraphNode(name, function))
         self._inner[name] = list(runs)
 
+    @property
+    def workers(self) -> list[Agent]:
+        """The agents that the nodes hand tasks to."""
+        return [agent for agents in self._inner.values() for agent in agents]
+
     def branch(
         self, source: str, function: Callable[[Any], Awaitable[Any]], targets: Sequence[str]
     ) -> None:
@@ -268,6 +273,11 @@ async def stream(
     """Ask an agent and yield the events of the run; the last one is `Finished`."""
     if thread is None and _has_checkpointer(agent):
         thread = uuid.uuid4().hex
+    elif thread is not None and not _has_checkpointer(agent):
+        raise ConfigError(
+            f"The agent has no checkpointer to keep the thread {thread!r}. "
+            "Fix: pass checkpointer=... to it."
+        )
     name = "question" if isinstance(question, str) else "messages"
     async for event in _events(agent, {name: question}, thread=thread or "", config=config):
         yield event
@@ -349,19 +359,43 @@ def agent_context(  # the parts of every agent
     }
     if len(tools) > FEW:
         given.setdefault("select", PackagedSelector())
-    price = options.get("price")
+    price, budget = options.get("price"), options.get("budget") or Budget()
+    if budget.cost is not None and price is None:
+        raise ConfigError(
+            f"The budget limits the cost to {budget.cost!r}, but the agent has no price. "
+            "Fix: pass price=... too."
+        )
     return AgentContext(
         pattern=pattern,
         name=options.get("name", pattern),
         llm=llm,
         tools=by_name,
         prompts=Prompts.of(prompts, options.get("prompts")),
-        budget=options.get("budget") or Budget(),
+        budget=budget,
         reasons=approval_reasons(tools, options.get("approvals", "untrusted")),
         trusted_tools=frozenset(options.get("trusted_tools", ())),
         price=price.of if isinstance(price, TokenPrice) else price,
         **given,
     )
+
+
+def check_worker(agent: Agent, name: str, *, budget: Budget) -> None:
+    """Check an agent that works for another under a budget.
+
+    Raises:
+        ConfigError: The budget limits the cost, and the agent has no price.
+        InputError: It is no agent of ragkit.
+    """
+    graph = agent.builder
+    if not isinstance(graph, AgentGraph):
+        raise InputError(f"{name!r} is no agent of ragkit. Fix: pass what react(...) returned.")
+    if budget.cost is not None and graph.context.price is None:
+        raise ConfigError(
+            f"The budget limits the cost to {budget.cost!r}, but {name!r} has no price. "
+            "Fix: pass price=... to it too."
+        )
+    for inner in graph.workers:
+        check_worker(inner, str(inner.name), budget=budget)
 
 
 def at_least(least: int, **numbers: object) -> None:

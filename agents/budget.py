@@ -38,8 +38,11 @@ class Budget:
         """Refuse limits under which nothing can be done."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and not value > 0:
-                raise InputError(f"A budget's {field.name} must be above 0, got {value!r}.")
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(
+                    f"The budget's {field.name} must be above 0, got {value!r}. "
+                    "Fix: pass a number, or None for no limit."
+                )
 
 
 class Spent(TypedDict):
@@ -209,6 +212,17 @@ def added(spent: Spent, other: Spent) -> Spent:
         "cost": spent["cost"] + other["cost"],
         "scale": max(spent["scale"], other["scale"]),
     }
+
+
+def part(amount: Amount, fraction: float) -> Amount:
+    """Return a fraction of an amount; steps are whole, and no limit stays no limit."""
+    steps = amount.steps if math.isinf(amount.steps) else math.floor(amount.steps * fraction)
+    return Amount(
+        steps=steps,
+        tokens=amount.tokens * fraction,
+        seconds=amount.seconds * fraction,
+        cost=amount.cost * fraction,
+    )
 
 
 def share(amount: Amount, parts: int) -> Amount:

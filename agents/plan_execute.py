@@ -21,7 +21,7 @@ from ragkit.agents.agent import (
     at_least,
     hand_over,
 )
-from ragkit.agents.budget import described, share, worked
+from ragkit.agents.budget import described, part, share, worked
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import Planned
 from ragkit.agents.final_answer import answer
@@ -215,7 +215,7 @@ class PlanAndExecute:
         left = turn.spare
         tasks = [task.copy() for task in state.get("tasks", [])]
         block_tasks(tasks)
-        count = min(self.context.parallel, left.steps // _STEPS_OF_A_TASK)
+        count = min(self.context.parallel, part(left, 1 / _STEPS_OF_A_TASK).steps)
         chosen = ready_tasks(tasks)[: int(count)]
         if ready_tasks(tasks) and (not chosen or left.seconds <= 0):
             stopped = "steps" if left.seconds > 0 else "seconds"

@@ -1,7 +1,7 @@
 """Reflection: an answer is judged against a rubric, and revised while it falls short."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from langgraph.constants import END, START
@@ -12,9 +12,10 @@ from ragkit.agents.agent import (
     AgentOptions,
     agent_context,
     at_least,
+    check_worker,
     hand_over,
 )
-from ragkit.agents.budget import Amount, minus
+from ragkit.agents.budget import minus, part
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import evidence_of
 from ragkit.agents.model_call import (
@@ -73,6 +74,7 @@ def reflect(
     if not any(criterion.strip() for criterion in criteria):
         raise InputError(f"A rubric needs at least one criterion, got {rubric!r}.")
     context = agent_context("reflect", llm, tools=[], prompts=PROMPTS, options=options)
+    check_worker(agent, str(agent.name), budget=context.budget)
     pattern = Reflection(
         context=context,
         agent=agent,
@@ -130,12 +132,8 @@ class Reflection:
         """Have the agent answer, within the budget beside the part for critique and revision."""
         turn = self.context.turn(state)
         step, limits = turn.note("attempt", turn.question), turn.limits
-        held = Amount(
-            steps=min(1 + 2 * self.revisions, limits.steps // 2),
-            tokens=limits.tokens * _HELD,
-            seconds=limits.seconds * _HELD,
-            cost=limits.cost * _HELD,
-        )
+        steps = min(1 + 2 * self.revisions, part(limits, 0.5).steps)
+        held = replace(part(limits, _HELD), steps=steps)
         inherited = turn.inherited(step, minus(turn.left, held), tainted=turn.tainted)
         output = await hand_over(self.agent, turn.question, inherited)
         turn.take(output)

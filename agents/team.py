@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from ragkit.agents import conversation, final_answer
-from ragkit.agents.agent import Agent, AgentOptions, agent_context, hand_over
+from ragkit.agents.agent import Agent, AgentOptions, agent_context, check_worker, hand_over
 from ragkit.agents.budget import share
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called
@@ -48,7 +48,7 @@ def team(llm: LLM, members: Mapping[str, Member], **options: Unpack[AgentOptions
 
     Raises:
         ConfigError: A prompt is given that the agent does not use.
-        ConfigError: An option is unknown.
+        ConfigError: An option is unknown, or the cost is limited and a member has no price.
         InputError: There is no member, or one has the name of the supervisor's own call.
     """
     if not members:
@@ -57,6 +57,8 @@ def team(llm: LLM, members: Mapping[str, Member], **options: Unpack[AgentOptions
     context = agent_context(
         "team", llm, tools=offered, prompts=PROMPTS, options=options, reserved=(FINISH,)
     )
+    for name, member in members.items():
+        check_worker(member.agent, name, budget=context.budget)
     pattern = Team(context=context, system="supervisor", max_calls=1, members=members)
     return pattern.graph().finish(options)
 

@@ -19,6 +19,7 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
 from ragkit.agents import (
     Agent,
     AgentOptions,
+    Budget,
     Member,
     MemoryJournal,
     explain,
@@ -416,3 +417,37 @@ def test_a_tool_with_the_name_of_an_agents_own_call_is_refused(pattern: str, nam
 def test_a_team_without_members_is_refused() -> None:
     with pytest.raises(InputError, match="at least one member"):
         team(ScriptedLLM([]), {})
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_cost_limit_needs_a_price(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"limits the cost to 2.0, but the agent has no price"):
+        made(name, budget=Budget(cost=2.0))
+
+
+@pytest.mark.parametrize("name", ["team", "reflect"])
+def test_a_cost_limit_needs_a_price_of_every_agent_below_it(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"has no price. Fix: pass price=... to it too"):
+        made(name, budget=Budget(cost=2.0), price=lambda usage: 1.0)  # pyright: ignore[reportUnknownLambdaType]
+
+
+async def test_a_thread_without_a_checkpointer_is_an_error_that_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"no checkpointer to keep the thread 't'. Fix: pass"):
+        await run(looking("ok"), "Q", thread="t")
+
+
+async def test_an_approval_without_a_checkpointer_is_refused_and_said() -> None:
+    llm = ScriptedLLM([says_action("", ("send", {"text": "x"})), says_finish("Could not.")])
+    send = RecordingTool(name="send", permission="approve")
+    agent: Any = react(llm, [send])
+    output = await agent.ainvoke({"question": "Q"}, {"configurable": {"thread_id": "t"}})
+    assert output["answer"] == "Could not."
+    assert "nobody can be asked" in llm.calls[1].prompt
+
+
+async def test_reflection_without_any_limit_ends() -> None:
+    inner = react(ScriptedLLM([says_finish("ok")]), [])
+    verdict = '{"criteria":[{"reason":"r","met":true}],"advice":""}'
+    budget = Budget(steps=None, tokens=None, seconds=None)
+    agent = reflect(inner, "Good.", llm=ScriptedLLM([verdict]), budget=budget)
+    assert (await run(agent, "Q")).answer == "ok"

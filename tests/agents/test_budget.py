@@ -15,6 +15,7 @@ from ragkit.agents.budget import (
     left_of,
     minus,
     nothing_spent,
+    part,
     settled,
     share,
 )
@@ -89,3 +90,14 @@ def test_shares_together_are_no_more_than_the_whole() -> None:
     assert part.steps * 3 <= 7
     assert part.tokens * 3 == pytest.approx(100)
     assert part.seconds == 9
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, -1])
+def test_no_limit_is_written_as_none(value: float) -> None:
+    with pytest.raises(InputError, match="pass a number, or None for no limit"):
+        Budget(tokens=value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_part_of_no_limit_is_no_limit_and_steps_are_whole() -> None:
+    assert part(Amount(), 0.5) == Amount()
+    assert part(Amount(steps=5, tokens=10), 0.5) == Amount(steps=2, tokens=5)
