@@ -32,19 +32,20 @@ from benchmarks.retrieval_sets import (
     prepared,
 )
 from ragkit.core.protocols import LegQuery, Reranker
-from ragkit.core.settings import RerankerSettings, RetrievalSettings
+from ragkit.core.settings import RerankerSettings
 from ragkit.evaluation.datasets import load_beir
 from ragkit.evaluation.metrics import per_query
 from ragkit.models.build import build_reranker
 from ragkit.models.cross_encoder import PACKAGED_READER
-from ragkit.retrieval.fusion import reciprocal_rank_fusion, score_fusion
+from ragkit.models.packaged import MINILM
+from ragkit.retrieval.fusion import FITTED, reciprocal_rank_fusion, score_fusion
 from ragkit.retrieval.rerank import candidate_text, standardised
 
 _DEPTH = 100
 _READ = 50
 _FEWEST = 20
 _K = 60
-_BM25 = RetrievalSettings().bm25_weight
+_BM25 = FITTED[MINILM.name, "scores"].bm25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

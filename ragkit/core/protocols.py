@@ -323,6 +323,9 @@ class CallOptions(TypedDict, total=False):
         stop: Texts that end the reply; they are not part of it.
         n: Number of replies; all but the first are `Reply.alternatives`.
         logprobs: Number of likeliest tokens to report for each token; 0 reports the token only.
+        tools: Tools in the format of OpenAI's chat completions, for a server's own tool calls; the
+            calls are `Reply.tool_calls`, and nothing but the server guarantees that they are valid.
+        tool_choice: `"auto"`, `"none"`, `"required"` or the name of a tool.
         timeout_s: Seconds for the whole call, instead of the back end's own limit.
     """
 
@@ -336,6 +339,8 @@ class CallOptions(TypedDict, total=False):
     stop: Sequence[str]
     n: int
     logprobs: int
+    tools: Sequence[Mapping[str, Json]]
+    tool_choice: str
     timeout_s: float
 
 

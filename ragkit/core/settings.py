@@ -241,7 +241,7 @@ def _explain(error: ValidationError) -> str:
 def _reason(item: ErrorDetails) -> str:
     # A value may be a secret: where the name is unknown, where the field is one, and where a whole
     # section was given.
-    unknown = item["type"] == "extra_forbidden"
+    unknown = item["type"] in {"extra_forbidden", "model_type"}
     secret = any(str(part) in _SECRETS for part in item["loc"])
     value = item["input"]
     if unknown or secret or not isinstance(value, str | int | float):

@@ -247,15 +247,35 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call of a tool in the server's own format; `arguments` is the model's JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn of a conversation with a model."""
+    """One turn of a conversation with a model.
+
+    Attributes:
+        role: The speaker.
+        content: The text.
+        images: URLs of images after the text, `data:` URLs included.
+        tool_calls: The calls that an assistant's turn made in the server's own format.
+        tool_call_id: The call that a tool's turn answers.
+    """
 
     role: Role
     content: str
+    images: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
 
 
-Conversation: TypeAlias = str | Sequence[Message | Mapping[str, str]]
-"""What a model is asked: a user's text, or messages (`{"role": ..., "content": ...}` will do)."""
+Conversation: TypeAlias = str | Sequence[Message | Mapping[str, object]]
+"""A user's text, or messages: `Message`s, or objects in the format of OpenAI's chat completions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,8 +300,9 @@ class Alternative:
 class Reply:
     """What a model said, why it stopped, and what that took.
 
-    `finish_reason` is `"stop"` (it ended, or met a stop text) or `"length"` (cut at `max_tokens`).
-    `usage` and `timings` cover the alternatives too.
+    `finish_reason` is `"stop"` (it ended, or met a stop text), `"length"` (cut at `max_tokens`) or
+    `"tool_calls"`. `reasoning` is what a reasoning model wrote before the reply. `usage` and
+    `timings` cover the alternatives too.
     """
 
     text: str
@@ -291,14 +312,20 @@ class Reply:
     model: str = ""
     logprobs: tuple[TokenLogprob, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """A piece of a reply as it comes; the last one has no text and the whole `reply`."""
+    """A piece of a reply as it comes; the last one has no text and the whole `reply`.
+
+    `reasoning` is a piece of what a reasoning model writes before the reply.
+    """
 
     text: str
     reply: Reply | None = None
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,3 +1,4 @@
+import traceback
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,47 @@ def test_a_file_that_is_not_toml_is_an_error() -> None:
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGKIT_INDEX__API_KEY", "hunter2")
     assert "hunter2" not in repr(Settings.load())
+
+
+SECRET = "mk-7f3a-SECRET"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RAGKIT_INDEX__APIKEY", SECRET),
+        ("RAGKIT_LLM__APIKEY", SECRET),
+        ("RAGKIT_INDEX__API_KEY__X", SECRET),
+        ("RAGKIT_INDEX", SECRET),
+        ("RAGKIT_INDEX", f'{{"apikey": "{SECRET}"}}'),
+        ("RAGKIT_INDEX", f'{{"api_key": {{"value": "{SECRET}"}}}}'),
+        ("RAGKIT_LLM", f'["{SECRET}"]'),
+        ("RAGKIT_INDEXX__API_KEY", SECRET),
+        ("RAGKIT_API_KEY", SECRET),
+    ],
+)
+def test_no_secret_is_in_the_message_of_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        Settings.load()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[index]\napikey = "{SECRET}"\n',
+        f'[index]\napi_key = ["{SECRET}"]\n',
+        f'index = "{SECRET}"\n',
+        f'[index]\napi_key = "{SECRET}\n',
+        f'[index.fields]\nname = {{ api_key = "{SECRET}" }}\n',
+    ],
+)
+def test_no_secret_is_in_the_message_of_a_wrong_file(text: str) -> None:
+    Path("ragkit.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        Settings.load()
+    assert SECRET not in "".join(traceback.format_exception(caught.value))

@@ -1,44 +1,23 @@
-import hashlib
+"""Ids of chunks."""
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ragkit import Chunk, Citation, Document
-
-CHUNK = Chunk(
-    id="c",
-    uri="a.md",
-    title="Rivers",
-    text="The Volga is long.",
-    start=10,
-    end=28,
-    heading_path=("Rivers", "Europe"),
-    page=3,
-    metadata={"year": 2020},
-)
+from ragkit.core.types import Chunk, chunk_id, versioned
 
 
-def test_a_document_of_a_text_has_hash_and_title() -> None:
-    document = Document.from_text("Long rivers.", uri="notes/rivers.md", metadata={"year": 2020})
-    assert (document.title, document.text, document.metadata) == (
-        "rivers",
-        "Long rivers.",
-        {"year": 2020},
-    )
-    assert document.content_hash == hashlib.sha256(b"Long rivers.").hexdigest()
+def _chunk(text: str) -> Chunk:
+    return Chunk(id="", uri="a", title="", text=text, start=0, end=len(text))
 
 
-@pytest.mark.parametrize(
-    ("uri", "title"),
-    [("a", "a"), ("x/.env", ".env"), ("https://site.test/pages/", "pages"), ("a.b.txt", "a.b")],
-)
-def test_the_title_is_the_uris_last_part_without_extension(uri: str, title: str) -> None:
-    assert Document.from_text("x", uri=uri).title == title
-    assert Document.from_text("x", uri=uri, title="").title == ""
-
-
-def test_a_citation_quotes_its_chunk_and_knows_its_place() -> None:
-    citation = Citation.of(CHUNK, 4, 9)
-    assert (citation.quote, citation.start, citation.end) == ("Volga", 14, 19)
-    assert (citation.chunk_id, citation.uri, citation.title) == ("c", "a.md", "Rivers")
-    assert (citation.heading_path, citation.page) == (("Rivers", "Europe"), 3)
-    assert citation.metadata == {"year": 2020}
+@given(st.lists(st.text(), max_size=5), st.text(), st.text())
+def test_ids_follow_generation_and_place(texts: list[str], one: str, two: str) -> None:
+    chunks = [_chunk(text) for text in texts]
+    made = versioned(chunks, one)
+    assert [chunk.text for chunk in made] == texts
+    assert [chunk.ordinal for chunk in made] == list(range(len(texts)))
+    assert {chunk.generation for chunk in made} <= {one}
+    assert [chunk.id for chunk in made] == [chunk_id(one, n) for n in range(len(texts))]
+    assert versioned(made, one) == made
+    ids = {chunk.id for chunk in (*made, *versioned(chunks, two))}
+    assert len(ids) == len(texts) * (1 if one == two else 2)

@@ -7,7 +7,6 @@ from ragkit.core.settings import IndexSettings, RetrievalSettings
 from ragkit.retrieval.build import build_retriever
 from ragkit.retrieval.hybrid import HybridRetriever
 from ragkit.retrieval.protocol import Retriever
-from ragkit.retrieval.results import Hits
 from ragkit.retrieval.wrapper import RetrieverWrapper
 from ragkit.testing.embedder import HashEmbedder
 
@@ -30,14 +29,6 @@ async def rag() -> AsyncRAG:
     rag = AsyncRAG(settings, index=":memory:", embedder=EMBEDDER)
     await rag.ingest(*(_document(uri, text) for uri, text in ALIKE.items()))
     return rag
-
-
-async def _hybrid(rag: AsyncRAG) -> HybridRetriever:
-    return HybridRetriever(index=await rag.index(), embedder=EMBEDDER)
-
-
-def _uris(hits: Hits) -> list[str]:
-    return [hit.chunk.uri for hit in hits]
 
 
 async def test_nothing_is_on_unless_it_is_set(rag: AsyncRAG) -> None:

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.retrieval.fusion import reciprocal_rank_fusion, score_fusion
+from ragkit.core.settings import RetrievalSettings
+from ragkit.models.packaged import MINILM
+from ragkit.retrieval.fusion import (
+    EVEN,
+    FITTED,
+    Fusion,
+    LegWeights,
+    reciprocal_rank_fusion,
+    score_fusion,
+)
 
 _LEG = st.lists(st.text("abcdefgh", min_size=1, max_size=2), unique=True, max_size=12)
 
@@ -65,3 +74,36 @@ def test_an_id_ahead_in_both_legs_stays_ahead(dense: list[str], bm25: list[str])
             ahead = dense.index(first) < dense.index(second)
             if ahead and bm25.index(first) < bm25.index(second):
                 assert order.index(first) < order.index(second)
+
+
+# Weights
+
+
+def test_the_packaged_model_has_the_weights_that_were_fitted_with_it() -> None:
+    fusion = Fusion.of(RetrievalSettings(), embedder=MINILM.name)
+    assert fusion == Fusion(kind="scores", weights=LegWeights(dense=1.0, bm25=2.0))
+    assert {name for name, _ in FITTED} == {MINILM.name}
+
+
+@pytest.mark.parametrize("embedder", ["another-model", "", "all-minilm-l6-v2-tuned"])
+def test_any_other_model_starts_with_even_legs(embedder: str) -> None:
+    assert Fusion.of(RetrievalSettings(), embedder=embedder).weights == EVEN
+
+
+@pytest.mark.parametrize("embedder", [MINILM.name, "another-model"])
+def test_reciprocal_ranks_do_not_inherit_the_weights_of_scores(embedder: str) -> None:
+    fusion = Fusion.of(RetrievalSettings(fusion="rrf"), embedder=embedder)
+    assert (fusion.weights, fusion.rrf_k) == (EVEN, 60)
+    # The best of one leg stands behind the best of the other, and not behind its first 61.
+    legs = {"dense": [("d0", 1.0)], "bm25": [(f"b{n}", 100.0 - n) for n in range(100)]}
+    fused = [item for item, _ in fusion.fuse(legs)]
+    assert fused.index("d0") <= 1
+
+
+def test_weights_that_are_set_count_each_for_itself() -> None:
+    one = Fusion.of(RetrievalSettings(bm25_weight=3.0), embedder=MINILM.name)
+    assert one.weights == LegWeights(dense=1.0, bm25=3.0)
+    two = Fusion.of(RetrievalSettings(dense_weight=0.5), embedder=MINILM.name)
+    assert two.weights == LegWeights(dense=0.5, bm25=2.0)
+    three = Fusion.of(RetrievalSettings(fusion="rrf", rrf_k=5, bm25_weight=0), embedder="x")
+    assert three == Fusion(kind="rrf", weights=LegWeights(dense=1.0, bm25=0.0), rrf_k=5)
