@@ -26,7 +26,7 @@ from ragkit.ingest.sources.file import FileSource
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import DocumentSource
 from ragkit.ingest.sources.stream import SourceStream
-from ragkit.ingest.vectors import PassageVectors
+from ragkit.ingest.vectors import EntryVectors
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ class IngestRun:
     async def _with_vectors(self, batch: list[Entry]) -> tuple[list[Entry], int]:
         if self._pipeline.embedder is None:
             return batch, 0
-        vectors = PassageVectors(
+        vectors = EntryVectors(
             embedder=self._pipeline.embedder,
             index=self._pipeline.index,
             tenant=self._pipeline.tenant,

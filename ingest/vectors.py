@@ -21,7 +21,7 @@ _UNIT_TOLERANCE = 0.01
 
 @dataclass(slots=True, kw_only=True)
 class VectorCounts:
-    """How the vectors of a batch came about.
+    """The counts of a batch's vectors.
 
     Attributes:
         kept: Number of passages whose vectors were kept from the earlier version.
@@ -33,7 +33,7 @@ class VectorCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassageVectors:
+class EntryVectors:
     """Gives the passages of documents their vectors.
 
     A passage whose text and header are those of a passage of the stored version keeps its vector,

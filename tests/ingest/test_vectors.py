@@ -10,7 +10,7 @@ from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.passage import passage_text
 from ragkit.ingest.preparation import Preparation
 from ragkit.ingest.sources.item import MemorySource
-from ragkit.ingest.vectors import PassageVectors
+from ragkit.ingest.vectors import EntryVectors
 from ragkit.testing.ingestion import CountingEmbedder, WatchedIndex
 
 TEXTS = st.lists(
@@ -35,7 +35,7 @@ def entries_of(texts: list[str], embedder: CountingEmbedder) -> list[Entry]:
 async def test_every_vector_is_that_of_its_passage(before: list[str], after: list[str]) -> None:
     embedder = CountingEmbedder()
     index = WatchedIndex(embedder)
-    vectors = PassageVectors(embedder=embedder, index=index, tenant="default")
+    vectors = EntryVectors(embedder=embedder, index=index, tenant="default")
     stored, _ = await vectors.added(entries_of(before, embedder), [])
     await index.commit(stored)
     updated = [f"{number}" for number in range(len(before))]
@@ -53,7 +53,7 @@ async def test_every_vector_is_that_of_its_passage(before: list[str], after: lis
 async def test_vectors_that_are_gone_meanwhile_are_embedded() -> None:
     embedder = CountingEmbedder()
     index = WatchedIndex(embedder)
-    vectors = PassageVectors(embedder=embedder, index=index, tenant="default")
+    vectors = EntryVectors(embedder=embedder, index=index, tenant="default")
     without = [
         Entry(record=one.record, chunks=one.chunks, vectors=None)
         for one in entries_of(["a b"], embedder)
@@ -71,9 +71,7 @@ async def test_a_passage_that_the_model_cuts_is_named_once() -> None:
     (entry,) = entries_of(["river lake " * 300], embedder)
     longer = CountingEmbedder(max_tokens=10)
     steps: list[Progress] = []
-    vectors = PassageVectors(
-        embedder=longer, index=index, tenant="default", on_progress=steps.append
-    )
+    vectors = EntryVectors(embedder=longer, index=index, tenant="default", on_progress=steps.append)
     _, counts = await vectors.added([entry], [])
     assert counts.truncated == ["0"]
     assert [(step.phase, step.done, step.total) for step in steps][-1] == ("embed", 30, 30)
