@@ -1,14 +1,88 @@
 """Checked conversations and their estimated size."""
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ragkit.core.errors import InputError
-from ragkit.core.types import Conversation, Message, Role
+from ragkit.core.types import Conversation, Message, Role, ToolCall
 
-_ROLES: Mapping[str, Role] = {role: role for role in get_args(Role)}
 _BYTES_PER_TOKEN = 3
 _TOKENS_PER_MESSAGE = 8
+_TOKENS_PER_IMAGE = 1500
+"""About the tokens of an image of a megapixel, by the models that vLLM serves."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class TextPart(_Strict):
+    """A text in the content of a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(BaseModel):
+    """The address of an image; a server may take further fields, which are not kept."""
+
+    url: str
+
+
+class ImagePart(_Strict):
+    """An image in the content of a message."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class FunctionBody(BaseModel):
+    """The name and the JSON arguments of a call."""
+
+    name: str
+    arguments: str
+
+
+class ToolCallBody(BaseModel):
+    """A call in an assistant's message."""
+
+    id: str
+    function: FunctionBody
+
+
+Part: TypeAlias = TextPart | ImagePart
+
+
+class MessageBody(_Strict):
+    """A message in the format of OpenAI's chat completions."""
+
+    role: Role
+    content: str | list[Part] | None = None
+    tool_calls: list[ToolCallBody] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+
+    def message(self) -> Message:
+        """Return it as ragkit's type."""
+        parts: list[Part] = self.content if isinstance(self.content, list) else []
+        texts = [part.text for part in parts if isinstance(part, TextPart)]
+        images = [part.image_url.url for part in parts if isinstance(part, ImagePart)]
+        calls = (
+            ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
+            for call in self.tool_calls or ()
+        )
+        return Message(
+            role=self.role,
+            content=self.content if isinstance(self.content, str) else "\n".join(texts),
+            images=tuple(images),
+            tool_calls=tuple(calls),
+            tool_call_id=self.tool_call_id,
+        )
+
+
+_MESSAGE = TypeAdapter(MessageBody)
 
 
 def messages_of(conversation: Conversation) -> tuple[Message, ...]:
@@ -30,20 +104,23 @@ def messages_of(conversation: Conversation) -> tuple[Message, ...]:
     return tuple(_message(position, item) for position, item in enumerate(conversation))
 
 
-def _message(position: int, item: str | Message | Mapping[str, str]) -> Message:
+def _message(position: int, item: object) -> Message:
     if isinstance(item, Message):
         return item
-    if not isinstance(item, Mapping) or not {"role", "content"} <= item.keys():
-        raise InputError(f"Message {position} lacks role or content: {item!r}.")
-    role, content = item["role"], item["content"]
-    known = _ROLES.get(role)
-    if known is None:
+    if not isinstance(item, Mapping):
+        raise InputError(f"Message {position} lacks role or content: {item!r:.80}.")
+    fields: Mapping[object, object] = item
+    if "role" not in fields or not {"content", "tool_calls"} & fields.keys():
+        raise InputError(f"Message {position} lacks role or content: {fields!r:.80}.")
+    try:
+        return _MESSAGE.validate_python({**fields}).message()
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"Message {position} has the role {role!r}. Fix: use one of {', '.join(_ROLES)}."
-        )
-    if not isinstance(content, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(f"The content of message {position} is not a text: {content!r:.80}.")
-    return Message(role=known, content=content)
+            f"Message {position} cannot be sent: {place}: {first['msg']}, got "
+            f"{first['input']!r:.80}."
+        ) from error
 
 
 def estimated_tokens(conversation: Conversation) -> int:
@@ -51,5 +128,11 @@ def estimated_tokens(conversation: Conversation) -> int:
 
     It is for reserving before a call, where no tokenizer is at hand; the reply's usage is exact.
     """
-    sizes = (len(message.content.encode()) for message in messages_of(conversation))
-    return sum(_TOKENS_PER_MESSAGE + size // _BYTES_PER_TOKEN + 1 for size in sizes)
+    return sum(map(_estimated, messages_of(conversation)))
+
+
+def _estimated(message: Message) -> int:
+    called = sum(len(call.name) + len(call.arguments.encode()) for call in message.tool_calls)
+    size = len(message.content.encode()) + called
+    images = _TOKENS_PER_IMAGE * len(message.images)
+    return _TOKENS_PER_MESSAGE + size // _BYTES_PER_TOKEN + 1 + images

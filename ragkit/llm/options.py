@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Mapping
 
 from ragkit.core.errors import ContextExceeded, InputError
 from ragkit.core.protocols import CallOptions, ReplyGrammar
@@ -33,10 +34,23 @@ def checked_options(options: CallOptions) -> CallOptions:
             raise InputError(f"Unknown option {name!r}. Fix: use {known}.")
         if name in _AT_LEAST and value is not None:
             _check_number(name, value)
+    _check_tools(options)
     stop = options.get("stop", ())
     if isinstance(stop, str) or any(not text for text in stop):
         raise InputError(f"stop must be a list of texts that are not empty, got {stop!r}.")
     return options
+
+
+def _check_tools(options: CallOptions) -> None:
+    tools = options.get("tools", ())
+    for tool in tools:
+        if not isinstance(tool, Mapping) or tool.get("type") != "function":  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(
+                f"tools must be objects of the type 'function', got {tool!r:.80}. Fix: write "
+                "{'type': 'function', 'function': {'name': ..., 'parameters': ...}}."
+            )
+    if "tool_choice" in options and not tools:
+        raise InputError(f"tool_choice is {options['tool_choice']!r}, but tools are empty.")
 
 
 def _check_number(name: str, value: object) -> None:

@@ -63,3 +63,12 @@ def test_a_prompt_that_leaves_no_room_is_told_apart_from_a_limit() -> None:
     with pytest.raises(InputError) as told:
         fitted(LETTERS, 1, 100)
     assert not isinstance(told.value, ContextExceeded)
+
+
+def test_tools_must_be_functions_and_a_choice_needs_tools() -> None:
+    tool = {"type": "function", "function": {"name": "stock"}}
+    assert checked_options({"tools": [tool], "tool_choice": "auto"})
+    with pytest.raises(InputError, match=r"of the type 'function', got \{'name'"):
+        checked_options({"tools": [{"name": "stock"}]})
+    with pytest.raises(InputError, match="tool_choice is 'auto', but tools are empty"):
+        checked_options({"tool_choice": "auto"})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ragkit.core.errors import ConfigError, MissingExtraError
 from ragkit.core.types import Json, Message
 from ragkit.grammar.compiler import compile_grammar
+from ragkit.llm.openai.wire import turns
 
 if TYPE_CHECKING:
     import xgrammar
@@ -51,9 +52,8 @@ class Engine:
         tokenizer = self.loaded().tokenizer
         if tokenizer.chat_template is None:
             return "\n\n".join(message.content for message in messages)
-        turns = [{"role": message.role, "content": message.content} for message in messages]
         text: str = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, **self.template
+            turns(messages), tokenize=False, add_generation_prompt=True, **self.template
         )
         return text
 

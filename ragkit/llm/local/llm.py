@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from ragkit.core.errors import ContextExceeded, ProviderError
+from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.types import Conversation, Delta, Json, Message, Reply, Timings, Usage
 from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.local.engine import Dtype, Engine
@@ -72,7 +72,13 @@ class LocalLLM(StreamedLLM):
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """Decode the reply in the thread of the engine."""
         messages = messages_of(call.messages)
-        checked_options(call.options)
+        if any(message.images for message in messages) or checked_options(call.options).get(
+            "tools"
+        ):
+            raise InputError(
+                f"{self.model!r} in this process reads no images and has no tool calls of its own. "
+                "Fix: use a server, or action_grammar for tools."
+            )
         loop = asyncio.get_running_loop()
         ends = loop.time() + call.options.get("timeout_s", self._timeout)
         arrived: asyncio.Queue[tuple[int, Emitted]] = asyncio.Queue()

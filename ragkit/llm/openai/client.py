@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ValidationError
 
-from ragkit.core.errors import ConfigError, ProviderError
+from ragkit.core.errors import ConfigError, InputError, ProviderError
 from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Conversation, Delta, Json, Message
 from ragkit.llm.call import Call, StreamedLLM
@@ -159,7 +159,11 @@ class VLLM(StreamedLLM):
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """Stream the reply of the server, with the grammar fitted to the room that is left."""
         messages = messages_of(call.messages)
-        checked_options(call.options)
+        options = checked_options(call.options)
+        if call.grammar is not None and options.get("tools"):
+            raise InputError(
+                "A grammar and tools exclude each other. Fix: use action_grammar, or tools alone."
+            )
         await self._ask_model()
         grammar, limit = call.grammar, call.options.get("max_tokens")
         if grammar is not None:
@@ -197,8 +201,8 @@ class VLLM(StreamedLLM):
                     chunk = self._read(ChunkBody, data)
                     if chunk.error is not None:
                         raise failed_inside(chunk.error, self.base_url)
-                    if text := assembly.add(chunk, now=now()):
-                        yield Delta(text=text)
+                    if delta := assembly.add(chunk, now=now()):
+                        yield delta
             if not assembly.finished:
                 raise broken(self.base_url, "it ended before the reply did")
         except ProviderError as error:

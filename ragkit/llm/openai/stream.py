@@ -2,24 +2,47 @@
 
 from dataclasses import dataclass, field
 
-from ragkit.core.types import Alternative, Reply, Timings, TokenLogprob, Usage
-from ragkit.llm.openai.wire import ChoiceBody, ChunkBody, UsageBody
+from ragkit.core.types import Alternative, Delta, Reply, Timings, TokenLogprob, ToolCall, Usage
+from ragkit.llm.openai.wire import ChoiceBody, ChunkBody, ToolCallPiece, UsageBody
+
+
+@dataclass(slots=True)
+class _CallParts:
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def add(self, piece: ToolCallPiece) -> None:
+        self.id = piece.id or self.id
+        self.name += piece.function.name or ""
+        self.arguments += piece.function.arguments or ""
 
 
 @dataclass(slots=True)
 class _ChoiceParts:
     texts: list[str] = field(default_factory=list[str])
+    reasoning: str = ""
+    calls: dict[int, _CallParts] = field(default_factory=dict[int, _CallParts])
     finish_reason: str = ""
     logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
 
     def add(self, choice: ChoiceBody) -> str:
         text = choice.delta.content or ""
         self.texts.append(text)
+        self.reasoning += choice.delta.thought
+        for piece in choice.delta.tool_calls or ():
+            self.calls.setdefault(piece.index, _CallParts()).add(piece)
         self.finish_reason = choice.finish_reason or self.finish_reason
         if choice.logprobs is not None:
             found = choice.logprobs.content or ()
             self.logprobs += (token.token_logprob() for token in found)
         return text
+
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return tuple(
+            ToolCall(id=call.id, name=call.name, arguments=call.arguments)
+            for _, call in sorted(self.calls.items())
+        )
 
     def done(self) -> Alternative:
         return Alternative(
@@ -41,21 +64,22 @@ class Assembly:
         self._usage = UsageBody()
         self._model = ""
 
-    def add(self, chunk: ChunkBody, *, now: float) -> str:
-        """Add a chunk; return the text that it adds to the first reply."""
+    def add(self, chunk: ChunkBody, *, now: float) -> Delta | None:
+        """Add a chunk; return the text and reasoning that it adds to the first reply, if any."""
         self._model = chunk.model or self._model
         self._usage = chunk.usage or self._usage
-        added = ""
+        added, thought = "", ""
         for choice in chunk.choices:
             if choice.index >= len(self._parts):
                 continue
             text = self._parts[choice.index].add(choice)
-            if text:
+            if text or choice.delta.thought or choice.delta.tool_calls:
                 self._first = self._first or now
                 self._last = now
             if choice.index == 0:
                 added += text
-        return added
+                thought += choice.delta.thought
+        return Delta(text=added, reasoning=thought) if added or thought else None
 
     @property
     def partial(self) -> str:
@@ -84,6 +108,8 @@ class Assembly:
             model=self._model,
             logprobs=first.logprobs,
             alternatives=tuple(others),
+            tool_calls=self._parts[0].tool_calls(),
+            reasoning=self._parts[0].reasoning,
         )
 
     def _timings(self, tokens: int, now: float) -> Timings:

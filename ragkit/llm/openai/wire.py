@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Json, Message, TokenLogprob
 
+_TOOL_CHOICES = frozenset({"auto", "none", "required"})
 _SAME_NAME = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "n")
 
 
@@ -40,6 +41,11 @@ def request_body(
         body["stop"] = list(stop)
     if (top := options.get("logprobs")) is not None:
         body |= {"logprobs": True, "top_logprobs": top}
+    if tools := options.get("tools"):
+        body["tools"] = [dict(tool) for tool in tools]
+        choice = options.get("tool_choice", "auto")
+        named: Json = {"type": "function", "function": {"name": choice}}
+        body["tool_choice"] = choice if choice in _TOOL_CHOICES else named
     if ebnf is not None:
         body["structured_outputs"] = {"grammar": ebnf}
     return body
@@ -47,7 +53,30 @@ def request_body(
 
 def turns(messages: Sequence[Message]) -> list[Json]:
     """Return the messages as JSON."""
-    return [{"role": message.role, "content": message.content} for message in messages]
+    return [_turn(message) for message in messages]
+
+
+def _turn(message: Message) -> Json:
+    content: Json = message.content
+    if message.images:
+        text: list[Json] = [{"type": "text", "text": message.content}] if message.content else []
+        content = [
+            *text,
+            *({"type": "image_url", "image_url": {"url": url}} for url in message.images),
+        ]
+    turn: dict[str, Json] = {"role": message.role, "content": content}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    return turn
 
 
 class TokenBody(BaseModel):
@@ -69,10 +98,33 @@ class LogprobsBody(BaseModel):
     content: list[TokenBody] | None = None
 
 
+class FunctionPiece(BaseModel):
+    """A piece of a call's name or arguments."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallPiece(BaseModel):
+    """A piece of one of a reply's calls."""
+
+    index: int = 0
+    id: str | None = None
+    function: FunctionPiece = FunctionPiece()
+
+
 class DeltaBody(BaseModel):
-    """The text that a chunk adds."""
+    """The text, reasoning and calls that a chunk adds; vLLM has had both names of reasoning."""
 
     content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCallPiece] | None = None
+
+    @property
+    def thought(self) -> str:
+        """The piece of reasoning."""
+        return self.reasoning or self.reasoning_content or ""
 
 
 class ChoiceBody(BaseModel):

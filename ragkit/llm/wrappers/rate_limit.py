@@ -156,7 +156,7 @@ class RateLimit(LLMWrapper):
             used = prompt
             async with aclosing(call.within(deadline).stream(self.inner)) as deltas:
                 async for delta in deltas:
-                    used += -(-len(delta.text.encode()) // _BYTES_PER_TOKEN)
+                    used += -(-len((delta.text + delta.reasoning).encode()) // _BYTES_PER_TOKEN)
                     if delta.reply is not None:
                         used = delta.reply.usage.prompt + delta.reply.usage.completion
                     yield delta

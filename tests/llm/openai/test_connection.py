@@ -6,6 +6,8 @@ import time
 import pytest
 
 from ragkit.core.errors import ConfigError, InputError, ProviderError
+from ragkit.core.types import Message, ToolCall
+from ragkit.grammar import choice_grammar
 from ragkit.llm import VLLM
 from ragkit.llm.openai.connection import Connection, Patience
 from ragkit.testing.model_server import (
@@ -96,3 +98,30 @@ async def test_a_request_that_the_server_rejects_is_an_input_error() -> None:
 def test_what_is_not_a_url_is_named(url: str) -> None:
     with pytest.raises(ConfigError, match=f"'{url}' is not a URL. Fix: write it as"):
         Connection(url, api_key=None, patience=Patience(), max_connections=1)
+
+
+async def test_a_server_s_own_tool_calls_are_returned_and_answered() -> None:
+    def respond(request: ServerRequest) -> ServerResponse:
+        if request.path == "/v1/models":
+            return served_models("m")
+        if len(server.requests) > 2:
+            return ServerResponse(events=chat_events("There are 3."))
+        call = {"index": 0, "id": "c1", "function": {"name": "stock", "arguments": "{}"}}
+        return ServerResponse(
+            events=[
+                {"choices": [{"delta": {"tool_calls": [call]}}]},
+                {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]},
+            ]
+        )
+
+    tools = [{"type": "function", "function": {"name": "stock", "parameters": {}}}]
+    question = Message(role="user", content="How many?")
+    async with EmulatedModelServer(respond) as server, VLLM(server.url) as llm:
+        reply = await llm.complete([question], tools=tools)
+        (call,) = reply.tool_calls
+        assert (call, reply.text) == (ToolCall(id="c1", name="stock", arguments="{}"), "")
+        turn = Message(role="assistant", content="", tool_calls=reply.tool_calls)
+        answer = Message(role="tool", content="3", tool_call_id=call.id)
+        assert (await llm.complete([question, turn, answer], tools=tools)).text == "There are 3."
+        with pytest.raises(InputError, match="A grammar and tools exclude each other"):
+            await llm.complete("x", grammar=choice_grammar(["a"]), tools=tools)

@@ -1,6 +1,6 @@
 import pytest
 
-from ragkit.core.types import TokenLogprob, Usage
+from ragkit.core.types import Delta, TokenLogprob, ToolCall, Usage
 from ragkit.llm.openai.stream import Assembly
 from ragkit.llm.openai.wire import ChunkBody
 
@@ -18,13 +18,13 @@ USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"
 
 def test_pieces_usage_and_times_make_the_reply() -> None:
     assembly = Assembly(1, started=10.0)
-    assert assembly.add(chunk(""), now=10.5) == ""
-    assert assembly.add(chunk("Hel"), now=11.0) == "Hel"
+    assert assembly.add(chunk(""), now=10.5) is None
+    assert assembly.add(chunk("Hel"), now=11.0) == Delta(text="Hel")
     assert assembly.partial == "Hel"
     assert not assembly.finished
-    assert assembly.add(chunk("lo", finish="stop"), now=14.0) == "lo"
+    assert assembly.add(chunk("lo", finish="stop"), now=14.0) == Delta(text="lo")
     assert assembly.finished
-    assert assembly.add(chunk(usage=USAGE), now=14.5) == ""
+    assert assembly.add(chunk(usage=USAGE), now=14.5) is None
     reply = assembly.reply(now=15.0)
     assert (reply.text, reply.finish_reason, reply.model) == ("Hello", "stop", "m")
     assert reply.usage == Usage(prompt=9, cached=8, completion=4)
@@ -34,7 +34,7 @@ def test_pieces_usage_and_times_make_the_reply() -> None:
 
 def test_several_replies_are_kept_apart() -> None:
     assembly = Assembly(2, started=0.0)
-    assert assembly.add(chunk("a", "x"), now=1.0) == "a"
+    assert assembly.add(chunk("a", "x"), now=1.0) == Delta(text="a")
     assembly.add(chunk("b", finish="stop"), now=2.0)
     assert not assembly.finished
     assembly.add(chunk(None, "y", finish="length"), now=3.0)
@@ -64,3 +64,37 @@ def test_a_reply_without_text_has_no_time_to_the_first_token() -> None:
     assembly.add(chunk("", finish="stop"), now=1.0)
     timings = assembly.reply(now=2.0).timings
     assert (timings.ttft_s, timings.tpot_s, timings.total_s) == (None, None, 2.0)
+
+
+def piece(**delta: object) -> ChunkBody:
+    return ChunkBody.model_validate({"choices": [{"delta": delta}]})
+
+
+def test_the_pieces_of_tool_calls_are_joined_by_their_index() -> None:
+    assembly = Assembly(1, started=0.0)
+    for number, calls in enumerate(
+        (
+            [{"index": 0, "id": "a", "function": {"name": "stock", "arguments": ""}}],
+            [{"index": 0, "function": {"arguments": '{"item":'}}],
+            [{"index": 1, "id": "b", "function": {"name": "order", "arguments": "{}"}}],
+            [{"index": 0, "function": {"arguments": '"lamp"}'}}],
+        )
+    ):
+        assert assembly.add(piece(tool_calls=calls), now=float(number + 1)) is None
+    assembly.add(chunk(None, finish="tool_calls"), now=5.0)
+    reply = assembly.reply(now=6.0)
+    assert reply.tool_calls == (
+        ToolCall(id="a", name="stock", arguments='{"item":"lamp"}'),
+        ToolCall(id="b", name="order", arguments="{}"),
+    )
+    assert (reply.text, reply.finish_reason, reply.timings.ttft_s) == ("", "tool_calls", 1.0)
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_reasoning_is_kept_apart_from_the_text(name: str) -> None:
+    assembly = Assembly(1, started=0.0)
+    assert assembly.add(piece(**{name: "Let me "}), now=1.0) == Delta(text="", reasoning="Let me ")
+    assembly.add(piece(**{name: "see."}), now=2.0)
+    assert assembly.add(chunk("Yes", finish="stop"), now=3.0) == Delta(text="Yes")
+    reply = assembly.reply(now=4.0)
+    assert (reply.reasoning, reply.text, reply.timings.ttft_s) == ("Let me see.", "Yes", 1.0)

@@ -65,3 +65,24 @@ def test_chunks_are_read_with_fields_left_out_or_null() -> None:
 def test_a_server_without_models_is_refused() -> None:
     with pytest.raises(ValidationError):
         ModelsBody.model_validate_json('{"data": []}')
+
+
+TOOL: dict[str, Json] = {"type": "function", "function": {"name": "stock", "parameters": {}}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        ("auto", "auto"),
+        ("required", "required"),
+        ("stock", {"type": "function", "function": {"name": "stock"}}),
+    ],
+)
+def test_tools_are_sent_with_their_choice(choice: str, sent: Json) -> None:
+    found = body({"tools": [TOOL], "tool_choice": choice})
+    assert (found["tools"], found["tool_choice"]) == ([TOOL], sent)
+
+
+def test_tools_alone_are_a_free_choice() -> None:
+    assert body({"tools": [TOOL]})["tool_choice"] == "auto"
+    assert "tool_choice" not in body({})
