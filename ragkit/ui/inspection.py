@@ -12,6 +12,7 @@ from ragkit.retrieval.results import Explanation
 from ragkit.ui.workspace import Workspace
 
 Fusion: TypeAlias = Literal["scores", "rrf"]
+LEAST_ROWS = 5
 _KEPT = 64
 _DEEPEST = 10_000
 
@@ -99,6 +100,11 @@ def search_settings(settings: Settings, choices: SearchChoices) -> Settings:
     return settings.model_copy(update={"retrieval": retrieval, "reranker": reranker})
 
 
+def rows_of(choices: SearchChoices) -> int:
+    """Return how many candidates of each stage are shown."""
+    return max(choices.k, LEAST_ROWS)
+
+
 class Inspector:
     """Searches with explanations; the same search is not run twice on the same documents."""
 
@@ -107,17 +113,17 @@ class Inspector:
         self._workspace = workspace
         self._kept: dict[str, Inspected] = {}
 
-    def search(self, query: str, choices: SearchChoices, *, shown: int | None = None) -> Inspected:
-        """Return the search with the chunks of the first `shown` candidates of each stage.
+    def search(self, query: str, choices: SearchChoices) -> Inspected:
+        """Return the search with the chunks of the rows that are shown of each stage.
 
         Raises:
             InputError: The query or the filter cannot be used.
             ConfigError: A choice needs a language model, and none is set.
         """
-        parts = [query, asdict(choices), shown, self._workspace.revision]
+        parts = [query, asdict(choices), self._workspace.revision]
         key = json.dumps(parts)
         if key not in self._kept:
-            found = run_sync(lambda: self._search(query, choices, shown or choices.k))
+            found = run_sync(lambda: self._search(query, choices))
             self._workspace.latencies.add(found.explanation.seconds)
             while len(self._kept) >= _KEPT:
                 self._kept.pop(next(iter(self._kept)))
@@ -127,9 +133,10 @@ class Inspector:
     def deep(self, query: str, choices: SearchChoices, chunks: int) -> Inspected:
         """Return the same search with legs so deep that every chunk has a rank where it can."""
         depth = min(max(chunks, choices.depth), _DEEPEST)
-        return self.search(query, replace(choices, depth=depth), shown=choices.k)
+        return self.search(query, replace(choices, depth=depth))
 
-    async def _search(self, query: str, choices: SearchChoices, shown: int) -> Inspected:
+    async def _search(self, query: str, choices: SearchChoices) -> Inspected:
+        shown = rows_of(choices)
         settings = search_settings(self._workspace.settings, choices)
         rag = self._workspace.variant(settings, dimensions=choices.dimensions)
         hits = await rag.search(query, where=choices.where.strip() or None, explain=True)

@@ -30,10 +30,10 @@ DOCUMENTS = (
 MakeWorkspace = Callable[..., Workspace]
 
 
-def ui_settings(folder: Path) -> Settings:
+def ui_settings() -> Settings:
     """Settings under which the sentences of the documents answer, whatever the question."""
     return Settings(
-        index=IndexSettings(location=str(folder / "index")),
+        index=IndexSettings(location=":memory:"),
         answer=AnswerSettings(mode="extractive", threshold=0.0),
     )
 
@@ -44,7 +44,7 @@ def _make_workspace(tmp_path: Path) -> Iterator[MakeWorkspace]:
     made: list[Workspace] = []
 
     def make(llm: ScriptedLLM | None = None, **options: object) -> Workspace:
-        settings = ui_settings(tmp_path)
+        settings = ui_settings()
         if llm is not None:
             named = settings.llm.model_copy(update={"model": llm.model})
             settings = settings.model_copy(update={"llm": named})

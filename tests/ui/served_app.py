@@ -4,39 +4,54 @@ Run as a command: `python tests/ui/served_app.py --index DIR --data DIR --port N
 """
 
 import json
+import re
 import sys
 
 from ragkit.core.settings import AnswerSettings, Settings
 from ragkit.testing.agents import says_action, says_finish, says_plan
 from ragkit.testing.embedder import HashEmbedder
-from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
+from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 from ragkit.ui.launch import launch
 from ragkit.ui.options import Options, parse_options
 from ragkit.ui.workspace import Workspace
 
-LONG = "long"
-"""A question with this word gets a reply that goes on for minutes."""
+SENTENCE = "Gift cards are never refunded."
+ANSWER = "Gift cards are never refunded, however long one waits. " * 16
+PASSAGE = re.compile(r"<passage (\d+) ")
 
 
 def reply(call: ScriptedCall) -> str:
     """Reply as a model would: agents by the question, everything else at random."""
     prompt = call.prompt
-    grammar = "" if call.grammar is None else call.grammar.ebnf
-    if "standalone" in prompt.lower() or '"question"' in json.dumps(grammar)[:400]:
-        return json.dumps({"question": "How long do refunds take?"}, separators=(",", ":"))
+    if "Rewrite the last question" in call.messages[0].content:
+        return json.dumps({"question": "Are gift cards refunded?"}, separators=(",", ":"))
     if "save_note" in prompt:
         return _noting(prompt)
-    if "#E1" in grammar or "Write the whole plan at once" in prompt:
+    if "Write the whole plan at once" in prompt:
         return says_plan(
             ("search_documents", {"query": "refunds"}), ("calculator", {"expression": "5*24"})
         )
-    return random_replies(7, ending=0.02)(call)
+    return _evidence(prompt)
 
 
 def _noting(prompt: str) -> str:
     if "The note was saved" in prompt or "refused" in prompt:
         return says_finish("It is done.", "Nothing is left to do.")
     return says_action("I write it down.", ("save_note", {"text": "Refunds take 5 days."}))
+
+
+def _evidence(prompt: str) -> str:
+    """Quote a sentence of the shown passages and go on about it for a while."""
+    before, found, _ = prompt.partition(SENTENCE)
+    passage = PASSAGE.findall(before)[-1] if found else "1"
+    quotes = [{"passage": passage, "quote": SENTENCE}] if found else []
+    said = {
+        "quotes": quotes,
+        "sufficient": bool(found),
+        "answer": ANSWER.strip() if found else "",
+        "citations": [passage] if found else [],
+    }
+    return json.dumps(said, separators=(",", ":"))
 
 
 def make(options: Options, settings: Settings) -> Workspace:

@@ -17,7 +17,7 @@ STANDALONE = "How long do refunds take?"
 
 
 def _script(call: ScriptedCall) -> str:
-    if "stand" in call.messages[0].content and "question" in call.messages[0].content:
+    if "Rewrite the last question" in call.messages[0].content:
         return json.dumps({"question": STANDALONE}, separators=(",", ":"))
     return random_replies(3, ending=0.6)(call)
 

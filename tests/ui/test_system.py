@@ -61,11 +61,13 @@ def test_what_needs_a_hand_comes_first(workspace: Workspace) -> None:
     assert bad.fix
 
 
-def test_the_index_is_counted_by_tenant(workspace: Workspace) -> None:
+def test_the_index_is_counted_by_tenant(workspace: Workspace, tmp_path: Path) -> None:
     assert [(c.tenant, c.documents) for c in tenant_counts(workspace, everyone=True)] == [
         ("default", 3)
     ]
-    assert (bytes_on_disk(workspace.settings.index.location) or 0) > 0
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "file").write_bytes(b"12345")
+    assert bytes_on_disk(str(tmp_path / "index")) == 5
     assert bytes_on_disk("http://127.0.0.1:6333") is None
 
 

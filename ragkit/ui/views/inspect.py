@@ -25,15 +25,15 @@ from ragkit.ui.inspection import (
     SearchChoices,
     default_choices,
     rerankers,
+    rows_of,
 )
 from ragkit.ui.markup import milliseconds, passage_html, table_html
-from ragkit.ui.wording import plain
+from ragkit.ui.wording import counted, plain
 from ragkit.ui.workspace import Workspace
 
 _BOUND = "query-params"
 _DIMENSIONS = (32, 64, 96, 128, 192, 256, 384)
 _NONE = "none"
-_LEAST_ROWS = 5
 _EXAMPLES = 3
 _FUSIONS: dict[Fusion, str] = {"scores": "by scores", "rrf": "by reciprocal ranks (RRF)"}
 
@@ -249,7 +249,7 @@ def _chosen_document(records: list[DocumentRecord]) -> str | None:
 
 
 def _show_board(found: Inspected, choices: SearchChoices, chosen: str | None) -> None:
-    shown = columns(found, rows=max(choices.k, _LEAST_ROWS))
+    shown = columns(found, rows=rows_of(choices))
     st.html(board_html(shown, found.chunks, chosen=chosen))
     _show_facts(found)
 
@@ -259,7 +259,9 @@ def _show_facts(found: Inspected) -> None:
     times = " · ".join(
         f"{name} {milliseconds(taken)}" for name, taken in explanation.seconds.items()
     )
-    st.caption(f"{times}. Letters name the {len(found.ids)} hits, best first, in every column.")
+    st.caption(
+        f"{times}. Letters name {counted(len(found.ids), 'hit')}, best first, in every column."
+    )
     for made in explanation.transformations:
         written = "; ".join(made.written) or made.note
         st.caption(f":material/edit_note: {made.name}: {plain(written)}")
