@@ -35,7 +35,7 @@ _PASSAGES_ONLY = 0.5
 _HITS = 5
 _CANDIDATES = 12
 _PENALTY = 0.05
-_CODE = -1.0
+_CODE = -3.0
 """The weight of code, set by hand: no set judges it against prose."""
 SURE_OF = ("similarity", "context_coverage", "relevance", "margin")
 """The features that `CONFIDENCE` weighs; others add nothing to it."""

@@ -39,8 +39,12 @@ class Excerpt:
         return self.units[0].unit.heading
 
     def text(self, *, headed: bool) -> str:
-        """Return the text without markup, one item or line of code a line."""
-        parts = [self.heading, "\n"] if headed and self.heading else []
+        """Return the text without markup, one item or line of code a line.
+
+        With `headed` it stands under its heading, unless it begins with the same words.
+        """
+        repeated = self.units[0].unit.text.casefold().startswith(self.heading.casefold())
+        parts = [self.heading, "\n"] if headed and self.heading and not repeated else []
         previous: UnitCandidate | None = None
         for one in self.units:
             if previous is not None:
@@ -85,7 +89,7 @@ def excerpt(
     at = next(number for number, one in enumerate(sequence) if one is best)
     if kind in {"fact", "boolean"}:
         first = at - 1 if best.unit.kind == "code" and _leads_in(sequence, at) else at
-        return Excerpt(units=tuple(sequence[first : at + 1]), best=best)
+        return Excerpt(units=tuple(sequence[first : _announced(sequence, at) + 1]), best=best)
     if kind == "steps":
         first, last = _section(sequence, at)
     elif best.unit.kind == "sentence":
@@ -158,26 +162,30 @@ def _section(sequence: Sequence[UnitCandidate], at: int) -> tuple[int, int]:
     first = last = at
     if sequence[at].unit.kind in {"item", "row"}:
         first, last = _items(sequence, at)
+    first = _section_start(sequence, first, at)
+    if any(one.unit.kind != "sentence" for one in sequence[first : last + 1]):
+        return first, last
+    for stop in range(last + 1, min(last + 1 + _NEAR_UNITS, len(sequence))):
+        one = sequence[stop]
+        if not _same_section(one, sequence[at]):
+            break
+        if one.unit.kind == "code":
+            return first, stop if _fits(one) else last
+        if one.unit.kind != "sentence":
+            return first, _items(sequence, stop)[1]
+    return first, _sentences(sequence, at)[1]
+
+
+def _section_start(sequence: Sequence[UnitCandidate], first: int, at: int) -> int:
+    """Return the first unit of the section where that is near, else of the sentences before."""
     start = first
     while start and _same_section(sequence[start - 1], sequence[at]):
         start -= 1
-    if first - start <= _NEAR_UNITS and _size(sequence[start:first]) <= _NEAR_CHARACTERS:
-        first = start
-    elif sequence[at].unit.kind == "sentence":
-        first = _sentences(sequence, at)[0]
-    shown = any(one.unit.kind != "sentence" for one in sequence[first : last + 1])
-    stop = last + 1
-    while not shown and stop < len(sequence) and _same_section(sequence[stop], sequence[at]):
-        if sequence[stop].unit.kind != "sentence":
-            if sequence[stop].unit.kind == "code":
-                return first, (stop if _fits(sequence[stop]) else last)
-            return first, _items(sequence, stop)[1]
-        stop += 1
-        if stop - last > _NEAR_UNITS:
-            break
-    if last == at and sequence[at].unit.kind == "sentence":
-        last = max(last, _sentences(sequence, at)[1])
-    return first, last
+    if first - start > _NEAR_UNITS or _size(sequence[start:first]) > _NEAR_CHARACTERS:
+        return _sentences(sequence, at)[0] if sequence[at].unit.kind == "sentence" else first
+    while start < at and _starts_midway(sequence[start]):
+        start += 1
+    return start
 
 
 def _items(sequence: Sequence[UnitCandidate], at: int) -> tuple[int, int]:
@@ -218,6 +226,11 @@ def _leads_in(sequence: Sequence[UnitCandidate], at: int) -> bool:
     if before.unit.kind != "sentence" or not _same_section(before, sequence[at]):
         return False
     return sequence[at].unit.kind == "code" or before.unit.text.endswith((":", "…", "..."))
+
+
+def _starts_midway(one: UnitCandidate) -> bool:
+    """Return True for a sentence or item whose beginning is in another chunk."""
+    return one.unit.kind != "code" and one.unit.text[0].islower()
 
 
 def _fits(one: UnitCandidate) -> bool:

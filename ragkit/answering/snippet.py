@@ -16,6 +16,7 @@ from ragkit.answering.question_kind import WITH_SPAN, QuestionKind, question_kin
 from ragkit.answering.unit_features import UnitCandidate, UnitFeatures, UnitReader
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
+from ragkit.core.text import terms
 from ragkit.core.types import AnswerSpan, Citation, Hit
 from ragkit.models.cross_encoder import CrossEncoderModel
 
@@ -90,8 +91,23 @@ class SnippetAnswerer(AbstainingAnswerer):
             text=text,
             citations=(*cited, *map(_cited, others[:most])),
             confidence=confidence,
-            span=_marked(best, text) if kind in WITH_SPAN else None,
+            span=self._marked(best, text, question) if kind in WITH_SPAN else None,
         )
+
+    def _marked(self, best: UnitCandidate, text: str, question: str) -> AnswerSpan | None:
+        """Return the short answer in a text, where the network is sure enough of it.
+
+        Words of the question do not answer it.
+        """
+        if best.span is None or best.span.score < LEAST_SPAN or best.unit.kind == "code":
+            return None
+        start, end = best.unit.plain.snapped(best.span.start, best.span.end)
+        marked = best.unit.text[start:end]
+        said = set(terms(question, language=self._language))
+        if set(terms(marked, language=self._language)) <= said:
+            return None
+        start += text.index(best.unit.text)
+        return AnswerSpan(text=marked, start=start, end=start + len(marked))
 
 
 def answer_features(ranked: Sequence[UnitCandidate]) -> AnswerFeatures:
@@ -130,13 +146,3 @@ def _cited(one: UnitCandidate) -> Citation:
 def _versions_text(versions: Sequence[UnitCandidate]) -> str:
     """Return what each document says, with its name."""
     return "\n".join(f"{one.unit.text} ({source_of(one.hit.chunk)})" for one in versions)
-
-
-def _marked(best: UnitCandidate, text: str) -> AnswerSpan | None:
-    """Return the short answer in the text of a snippet, where the network is sure enough of it."""
-    if best.span is None or best.span.score < LEAST_SPAN or best.unit.kind == "code":
-        return None
-    start, end = best.unit.plain.snapped(best.span.start, best.span.end)
-    marked = best.unit.text[start:end]
-    start += text.index(best.unit.text)
-    return AnswerSpan(text=marked, start=start, end=start + len(marked))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ragkit.answering.features import LinearScore
+from ragkit.answering.question_kind import QuestionKind, question_kind
 from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
 from ragkit.core.text import terms
@@ -37,7 +38,7 @@ class UnitFeatures:
         span: The network's logits for the best short answer in the unit, against none.
         relevance: The network's logit for the passage.
         rank: 1 for units of the first hit, 1/2 for those of the second, and so on.
-        code: 1 for code.
+        code: 1 for code, but 1/3 where the question asks for instructions.
         words: Logarithm of the number of words.
     """
 
@@ -64,7 +65,7 @@ RANKING = LinearScore(
         "span": 0.16,
         "relevance": 0.22,
         "rank": 1.4,
-        "code": -1.0,
+        "code": -3.0,
         "words": 0.33,
     }
 )
@@ -149,6 +150,7 @@ class _AskedQuestion:
 
     cosines: Mapping[str, float]
     words: _QuestionWords
+    kind: QuestionKind
 
     def features(
         self, passage: _ReadPassage, unit: Unit, span: SpanReading | None, relevance: float
@@ -164,7 +166,7 @@ class _AskedQuestion:
             span=_NO_SPAN if span is None else span.score,
             relevance=relevance,
             rank=1 / passage.rank,
-            code=float(unit.kind == "code"),
+            code=(1 / 3 if self.kind == "steps" else 1.0) if unit.kind == "code" else 0.0,
             words=math.log1p(len(unit.text.split())),
         )
 
@@ -194,6 +196,7 @@ class UnitReader:
             words=_QuestionWords(
                 question, [unit for one in passages for unit in one.units], self.language
             ),
+            kind=question_kind(question),
         )
         return [
             [

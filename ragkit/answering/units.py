@@ -89,7 +89,7 @@ class _Reader:
         self._at = 0
         self._block = 0
         self._in_list = False
-        self._indented_text = False
+        self._indented_text = True  # a chunk may start inside of anything
         self._text_fences = 0
         self._found: list[Unit] = []
 

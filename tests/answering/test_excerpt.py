@@ -68,12 +68,28 @@ def test_an_explanation_is_at_most_three_sentences_of_a_paragraph() -> None:
     assert found.text(headed=True) == "Guide\nSecond sentence. Third one. Fourth one."
 
 
+def test_a_heading_that_the_text_repeats_is_not_shown() -> None:
+    passage = _passage("# Edit a note\n\nEdit a note by tapping it.")
+    found = excerpt(passage[0], [passage], kind="steps")
+    assert found.text(headed=True) == "Edit a note by tapping it."
+
+
 def test_steps_start_with_their_section_and_end_with_its_code() -> None:
     found = _excerpt("Get it from the index.", "steps")
     assert found.text(headed=True) == ("Install\nGet it from the index.\nRun this:\npip install x")
     assert [citation.quote for citation in found.citations()] == [
         "Get it from the index.\n\nRun this:\n\n```shell\npip install x"
     ]
+
+
+def test_a_fact_that_a_list_tells_comes_with_the_list() -> None:
+    assert _excerpt("There are:", "fact").text(headed=False) == "There are:\n• alpha\n• beta"
+
+
+def test_steps_do_not_start_in_the_middle_of_a_sentence() -> None:
+    passage = _passage("of the former page. Open the lid.\n\nPress the button.")
+    found = excerpt(passage[2], [passage], kind="steps")
+    assert found.text(headed=False) == "Open the lid.\nPress the button."
 
 
 def test_code_comes_with_the_sentence_that_announces_it() -> None:

@@ -59,6 +59,15 @@ async def test_a_fact_is_a_whole_sentence_with_its_span_marked(minilm: Embedder)
     _check_citations(answer, hit)
 
 
+async def test_words_of_the_question_are_not_marked_as_its_answer(minilm: Embedder) -> None:
+    hit = _hit("Provides the platform-specific path delimiter:\n\n- ; on Windows\n- : on POSIX")
+    answer = await _answerer(minilm).answer("What is the platform-specific path delimiter?", [hit])
+    assert answer.text == (
+        "Provides the platform-specific path delimiter:\n• ; on Windows\n• : on POSIX"
+    )
+    assert answer.span is None or "delimiter" not in answer.span.text
+
+
 async def test_instructions_come_with_their_heading_and_code(minilm: Embedder) -> None:
     hit = _hit(CORS)
     answer = await _answerer(minilm).answer("How do I allow cross-origin requests?", [hit])

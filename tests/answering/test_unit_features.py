@@ -50,3 +50,11 @@ async def test_the_short_answer_of_a_unit_lies_in_it() -> None:
         assert one.features.span == one.span.score
     assert units[1].span is not None
     assert "5" in units[1].unit.text[units[1].span.start : units[1].span.end]
+
+
+async def test_code_costs_less_where_instructions_are_asked_for() -> None:
+    costs = {
+        question: (await _read(question, OTHER))[0][2].features.code
+        for question in ("How do I call f?", "What is f?")
+    }
+    assert costs == {"How do I call f?": pytest.approx(1 / 3), "What is f?": 1.0}

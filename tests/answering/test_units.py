@@ -177,3 +177,10 @@ def test_prose_under_a_directive_is_not_code_although_code_follows_it() -> None:
         ("sentence", "An example:"),
         ("code", "x = session[1]\nx.save(1)"),
     ]
+
+
+def test_indented_text_at_the_start_of_a_chunk_is_not_code() -> None:
+    assert _shown("    the value of `preview` has no effect.\n\nNext.") == [
+        ("sentence", "the value of preview has no effect."),
+        ("sentence", "Next."),
+    ]
