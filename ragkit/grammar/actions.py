@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from ragkit.core.errors import InputError
@@ -12,7 +11,7 @@ from ragkit.grammar.ebnf.character_runs import closed_run
 from ragkit.grammar.ebnf.expression import Expr, Lit, alt, rep, seq
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
-from ragkit.grammar.grammar import Grammar, assemble, load_json
+from ragkit.grammar.grammar import Built, Grammar, Recipe, load_json
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.schema.check import Checker
 from ragkit.grammar.schema.document import Source
@@ -48,27 +47,53 @@ class Action:
     calls: tuple[ToolCall, ...]
 
 
-class Arguments:
-    """The arguments of one tool, as expressions and as a check."""
+class ToolSchema:
+    """The schema of one tool's arguments, read once for grammars under any limits."""
 
-    def __init__(self, tool: ToolSpec, limits: Limits, rules: Rules) -> None:
+    def __init__(self, tool: ToolSpec) -> None:
         """Read the tool's schema.
 
         Raises:
             InputError: A keyword cannot be honoured.
         """
         self.tool = tool
-        self._source = Source(dict(tool.parameters))
-        self.checker = Checker(self._source)
-        self._expander = Expander(self._source, self.checker)
-        recursion = Recursion(self._source)
-        closed = replace(limits, undeclared=0)
-        self._builder = Builder(self._expander, recursion, closed, rules, scope=tool.name)
-        self._left = limits.depth + 1
+        self.source = Source(dict(tool.parameters))
+        self.checker = Checker(self.source)
+        self.expander = Expander(self.source, self.checker)
+        self.recursion = Recursion(self.source)
+        self.node: Node = ("", self.source.make(type=["object"]))
 
-    @cached_property
-    def _node(self) -> Node:
-        return ("", self._source.make(type=["object"]))
+    def under(self, limits: Limits, rules: Rules) -> "Arguments":
+        """Return the arguments under limits; undeclared ones need a schema that asks for them."""
+        closed = replace(limits, undeclared=0)
+        builder = Builder(self.expander, self.recursion, closed, rules, scope=self.tool.name)
+        return Arguments(self, builder)
+
+    @property
+    def checked(self) -> tuple[Finding, ...]:
+        """Keywords that are only checked after decoding."""
+        return tuple(self.expander.findings.values())
+
+    def check_property(self, name: str, value: Json) -> None:
+        """Check one argument alone.
+
+        Raises:
+            InputError: It breaks the schema of the property.
+        """
+        keywords = self.source.keywords("")
+        pointer = None if isinstance(keywords, bool) else keywords.get("properties", {}).get(name)
+        if pointer is not None and not self.checker.valid(pointer, value):
+            raise InputError(
+                f"The argument {name!r} of {self.tool.name!r} is invalid: {value!r:.200}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments of one tool as expressions."""
+
+    schema: ToolSchema
+    _builder: Builder
 
     def literal(self) -> Expr:
         """Build the arguments by the schema.
@@ -76,9 +101,8 @@ class Arguments:
         Raises:
             InputError: No arguments satisfy it.
         """
-        return self._some(
-            self._builder.node(self._node, self._left, self._builder.limits.depth + 1)
-        )
+        depth = self._builder.limits.depth + 1
+        return self._some(self._builder.node(self.schema.node, depth, depth))
 
     def with_references(self, reference: Expr) -> Expr:
         """Build arguments of which each may be a reference instead.
@@ -89,55 +113,44 @@ class Arguments:
         return self._some(alt(self._writers(reference)))
 
     def _writers(self, reference: Expr) -> Iterable[Expr | None]:
-        builder, expander = self._builder, self._expander
+        builder, schema = self._builder, self.schema
+        left = builder.limits.depth + 1
 
         def build(node: Node) -> Expr | None:
-            return alt([builder.node(node, self._left, builder.limits.depth), reference])
+            return alt([builder.node(node, left, builder.limits.depth), reference])
 
-        for branch in expander.branches(self._node):
-            found = [keywords for _, keywords in expander.keywords(branch)]
-            shape = object_shape(found, self._source, builder.limits, self.checker.valid)
+        for branch in schema.expander.branches(schema.node):
+            found = [keywords for _, keywords in schema.expander.keywords(branch)]
+            shape = object_shape(found, schema.source, builder.limits, schema.checker.valid)
             if branch.values is not None:
-                yield builder.values(branch, self._left, 0)
+                yield builder.values(branch, left, 0)
             elif shape is not None:
                 if shape.entries:  # these are written as literals only
                     yield builder.rules.add(self.literal())
                 yield ObjectWriter(replace(shape, entries=()), build, builder.rules).expr()
 
-    @property
-    def checked(self) -> tuple[Finding, ...]:
-        """Keywords that are only checked after decoding."""
-        return tuple(self._expander.findings.values())
-
-    def check_property(self, name: str, value: Json) -> None:
-        """Check one argument alone.
-
-        Raises:
-            InputError: It breaks the schema of the property.
-        """
-        keywords = self._source.keywords("")
-        pointer = None if isinstance(keywords, bool) else keywords.get("properties", {}).get(name)
-        if pointer is not None and not self.checker.valid(pointer, value):
-            raise InputError(
-                f"The argument {name!r} of {self.tool.name!r} is invalid: {value!r:.200}"
-            )
-
     def _some(self, expr: Expr | None) -> Expr:
         if expr is None:
             raise InputError(
-                f"No arguments satisfy the schema of the tool {self.tool.name!r}. "
+                f"No arguments satisfy the schema of the tool {self.schema.tool.name!r}. "
                 "Fix: remove the keywords that contradict each other."
             )
         return expr
 
 
-def arguments_of(tools: Sequence[ToolSpec], limits: Limits, rules: Rules) -> dict[str, Arguments]:
-    """Return the tools' arguments by name.
+def tool_schemas(tools: Sequence[ToolSpec]) -> dict[str, ToolSchema]:
+    """Return the tools' schemas by name.
 
     Raises:
-        InputError: A schema cannot be honoured.
+        InputError: A schema cannot be honoured, or names are missing or repeated.
     """
-    return {tool.name: Arguments(tool, limits, rules) for tool in tools}
+    check_names(tools)
+    return {tool.name: ToolSchema(tool) for tool in tools}
+
+
+def findings(schemas: Mapping[str, ToolSchema]) -> tuple[Finding, ...]:
+    """Return the keywords of all tools that are only checked after decoding."""
+    return tuple(finding for schema in schemas.values() for finding in schema.checked)
 
 
 def check_names(tools: Sequence[ToolSpec]) -> None:
@@ -168,50 +181,42 @@ def action_grammar(
     """
     if max_calls < 1:
         raise InputError(f"max_calls must be at least 1, not {max_calls!r}.")
-    limits, rules = limits or Limits(), Rules()
-    check_names([*tools, *ending])
-    longer = replace(limits, string_length=limits.string_length * max_calls)
-    several, alone = arguments_of(tools, limits, rules), arguments_of(ending, longer, rules)
-    call = alt(_call(a) for a in several.values())
-    calls = None
-    if call is not None:
-        call = rules.add(call)
-        calls = seq(call, rep(seq(Lit(","), call), 0, max_calls - 1))
-    thought = closed_run(charset.TEXT, 0, limits.string_length, rules)
-    turn = alt([calls, *(_call(a) for a in alone.values())])
-    root = seq(Lit('{"thought":"'), thought, Lit(',"calls":['), turn, Lit("]}"))
-    arguments = {**several, **alone}
-    return assemble(
-        _required(root),
-        rules,
-        limits=limits,
-        read=_reader(arguments),
-        rebuild=lambda tighter: action_grammar(
-            tools, ending=ending, max_calls=max_calls, limits=tighter
-        ),
-        checked=tuple(finding for a in arguments.values() for finding in a.checked),
-    )
+    schemas = tool_schemas([*tools, *ending])
+    ends = {tool.name for tool in ending}
+
+    def build(limits: Limits, rules: Rules) -> Built:
+        longer = replace(limits, string_length=limits.string_length * max_calls)
+        calls = {
+            name: _call(schema.under(longer if name in ends else limits, rules))
+            for name, schema in schemas.items()
+        }
+        several = alt(call for name, call in calls.items() if name not in ends)
+        if several is not None:
+            several = rules.add(several)
+            several = seq(several, rep(seq(Lit(","), several), 0, max_calls - 1))
+        thought = closed_run(charset.TEXT, 0, limits.string_length, rules)
+        turn = alt([several, *(calls[name] for name in calls if name in ends)])
+        root = seq(Lit('{"thought":"'), thought, Lit(',"calls":['), turn, Lit("]}"))
+        if root is None:
+            raise InputError("No call fits these limits. Fix: raise the limits.")
+        return Built(root=root, rules=rules, limits=limits, checked=findings(schemas))
+
+    return Recipe(build, _reader(schemas)).grammar(limits or Limits())
 
 
 def _call(arguments: Arguments) -> Expr | None:
-    name = json_text(arguments.tool.name)
+    name = json_text(arguments.schema.tool.name)
     return seq(Lit(f'{{"tool":{name},"arguments":'), arguments.literal(), Lit("}"))
 
 
-def _required(expr: Expr | None) -> Expr:
-    if expr is None:
-        raise InputError("No call fits these limits. Fix: raise the limits.")
-    return expr
-
-
-def _reader(arguments: Mapping[str, Arguments]) -> Callable[[str], Action]:
+def _reader(schemas: Mapping[str, ToolSchema]) -> Callable[[str], Action]:
     def read(text: str) -> Action:
         value = load_json(text)
         try:
             calls = [(call["tool"], call["arguments"]) for call in value["calls"]]
             thought = str(value["thought"])
             for tool, given in calls:
-                arguments[tool].checker.check(given)
+                schemas[tool].checker.check(given)
         except (KeyError, TypeError) as error:
             raise InputError(f"The reply is no action of these tools: {text[:300]!r}") from error
         return Action(thought=thought, calls=tuple(ToolCall(tool=t, arguments=g) for t, g in calls))

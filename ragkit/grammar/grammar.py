@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -25,11 +26,12 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grammar(Generic[T_co]):
-    """A bounded language of replies.
+    """A language of replies, bounded unless it is `wide`.
 
     Attributes:
         ebnf: The grammar in xgrammar's dialect, as vLLM takes it in `structured_outputs`.
-        max_bytes: Length of the longest reply in UTF-8 bytes, or slightly more.
+        max_bytes: Length of the longest reply in UTF-8 bytes, or slightly more; `UNBOUNDED` where
+            nothing bounds it.
         limits: The limits that it was built under.
         checked: Keywords that are only checked after decoding, so that a reply may still fail.
     """
@@ -38,8 +40,7 @@ class Grammar(Generic[T_co]):
     max_bytes: int
     limits: Limits
     checked: tuple[Finding, ...] = ()
-    _read: Callable[[str], T_co] = field(repr=False, compare=False)
-    _rebuild: Callable[[Limits], "Grammar[T_co]"] = field(repr=False, compare=False)
+    _recipe: "Recipe[T_co]" = field(repr=False, compare=False)
 
     @property
     def max_tokens(self) -> int:
@@ -52,61 +53,89 @@ class Grammar(Generic[T_co]):
         Raises:
             InputError: It is not of this grammar, or fails a check; names keyword and path.
         """
-        return self._read(text)
+        return self._recipe.read(text)
 
     def wide(self) -> "Grammar[T_co]":
         """Return this grammar without bounds but those of the schema; see `Limits.wide`.
 
         Its replies may end by `max_tokens` instead of by themselves; then ask again under `fit`.
         """
-        return self._rebuild(self.limits.wide())
+        return self._recipe.grammar(self.limits.wide())
 
-    def fit(self, context_tokens: int) -> "Grammar[T_co]":
-        """Return this grammar with limits tightened until `max_tokens` is within `context_tokens`.
+    def fit(self, context_tokens: int, *, bytes_per_token: float = 1.0) -> "Grammar[T_co]":
+        """Return this grammar with limits tightened until its longest reply fits.
 
         Limits tighten in the order of `Limits.tightened`.
+
+        Args:
+            context_tokens: Tokens for the reply, with the one that ends it.
+            bytes_per_token: Bytes that a token stands for on average. With 1, `max_tokens` is
+                within `context_tokens`, so that no reply is ever cut; with more, replies of usual
+                text fit, and limits are wider.
 
         Raises:
             InputError: Even the tightest limits allow longer replies.
         """
-        if self.max_tokens <= context_tokens:
+        room = int((context_tokens - 1) * bytes_per_token)
+        if self.max_bytes <= room:
             return self
-        steps = list(self.limits.tightened())
-        low, high = 0, len(steps)
-        while low < high:
-            middle = (low + high) // 2
-            if self._rebuild(steps[middle]).max_tokens <= context_tokens:
-                high = middle
-            else:
-                low = middle + 1
-        if low == len(steps):
-            least = self._rebuild(steps[-1]) if steps else self
+        bounded = self.limits.bounded()
+        steps = [bounded, *bounded.tightened()]
+        place = bisect_left(steps, True, key=lambda limits: self._recipe.bytes(limits) <= room)
+        if place == len(steps):
             raise InputError(
-                f"The longest reply takes {least.max_tokens} tokens under the tightest limits, but "
-                f"only {context_tokens} are left. Fix: shorten the prompt, or bound the "
-                "schema's strings and arrays."
+                f"The longest reply takes {self._recipe.bytes(steps[-1]) + 1} tokens under the "
+                f"tightest limits, but only {context_tokens} are left. Fix: shorten the prompt, or "
+                "bound the schema's strings and arrays."
             )
-        return self._rebuild(steps[low])
+        return self._recipe.grammar(steps[place])
 
 
-def assemble(
-    root: Expr,
-    rules: Rules,
-    *,
-    limits: Limits,
-    read: Callable[[str], T],
-    rebuild: Callable[[Limits], Grammar[T]],
-    checked: tuple[Finding, ...] = (),
-) -> Grammar[T]:
-    """Make a grammar of a root expression and its rules."""
-    return Grammar(
-        ebnf=render(root, rules.exprs, rules.texts),
-        max_bytes=Sizes(rules.exprs).of(root),
-        limits=limits,
-        checked=checked,
-        _read=read,
-        _rebuild=rebuild,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A grammar as expressions: where replies start, and the rules that it refers to."""
+
+    root: Expr
+    rules: Rules
+    limits: Limits
+    checked: tuple[Finding, ...] = ()
+
+
+_KEPT = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe(Generic[T_co]):
+    """Builds one grammar under any limits.
+
+    Attributes:
+        build: Builds the expressions under limits into the rules, or into fresh ones.
+        read: Reads a reply.
+    """
+
+    build: Callable[[Limits, Rules], Built]
+    read: Callable[[str], T_co]
+    _known: dict[Limits, Grammar[T_co]] = field(default_factory=dict[Limits, Any])
+
+    def grammar(self, limits: Limits) -> Grammar[T_co]:
+        """Build the grammar, or return the one that was built before."""
+        if limits not in self._known:
+            built = self.build(limits, Rules())
+            while len(self._known) >= _KEPT:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[limits] = Grammar(
+                ebnf=render(built.root, built.rules.exprs, built.rules.texts),
+                max_bytes=Sizes(built.rules.exprs).of(built.root),
+                limits=built.limits,
+                checked=built.checked,
+                _recipe=self,
+            )
+        return self._known[limits]
+
+    def bytes(self, limits: Limits) -> int:
+        """Measure the longest reply, without building strings and numbers."""
+        built = self.build(limits, Rules(measuring=True))
+        return Sizes(built.rules.exprs).of(built.root)
 
 
 def load_json(text: str, *, exactly: bool = False) -> Json:
@@ -144,11 +173,21 @@ def json_grammar(schema_or_type: Any, *, limits: Limits | None = None) -> Gramma
     if isinstance(schema_or_type, dict | bool):
         return schema_grammar(schema_or_type, limits, read=load_json)
     kind = described(schema_or_type)
-    return schema_grammar(kind.schema, replace(limits, undeclared=0), read=kind.read)
+    return schema_grammar(kind.schema, limits, read=kind.read, closed=True)
 
 
-def schema_grammar(schema: Json, limits: Limits, *, read: Callable[[str], T]) -> Grammar[T]:
-    """Build the grammar of a schema; `read` turns a checked reply into a value."""
+def schema_grammar(
+    schema: Json, limits: Limits, *, read: Callable[[str], T], closed: bool = False
+) -> Grammar[T]:
+    """Build the grammar of a schema.
+
+    Args:
+        schema: The JSON Schema.
+        limits: Bounds where the schema has none or wider ones.
+        read: Turns a checked reply into a value.
+        closed: Whether objects have only the properties that the schema declares, unless it
+            asks for others.
+    """
     source = Source(schema)
     checker = Checker(source)
     expander, recursion = Expander(source, checker), Recursion(source)
@@ -157,31 +196,25 @@ def schema_grammar(schema: Json, limits: Limits, *, read: Callable[[str], T]) ->
         checker.check(load_json(text, exactly=True))
         return read(text)
 
-    def build(limits: Limits) -> Grammar[T]:
-        limits, root, rules = _shallow(expander, recursion, limits)
-        checked = tuple(expander.findings.values())
-        return assemble(root, rules, limits=limits, read=parse, rebuild=build, checked=checked)
+    def build(limits: Limits, rules: Rules) -> Built:
+        limits = replace(limits, undeclared=0) if closed else limits
+        return _shallow(Builder(expander, recursion, limits, rules))
 
-    return build(limits)
+    return Recipe(build, parse).grammar(limits)
 
 
-def _shallow(
-    expander: Expander, recursion: Recursion, limits: Limits
-) -> tuple[Limits, Expr, Rules]:
+def _shallow(builder: Builder) -> Built:
     """Build the grammar with as much depth as the number of rules allows."""
-    for depth in range(limits.depth, 0, -1):
-        at_depth = replace(limits, depth=depth)
+    for depth in range(builder.limits.depth, 0, -1):
+        limits = replace(builder.limits, depth=depth)
+        at_depth = replace(builder, limits=limits, rules=builder.rules.fresh())
         with contextlib.suppress(TooManyRulesError, RecursionError):
-            return at_depth, *_built(expander, recursion, at_depth)
+            root = at_depth.root()
+            if root is None:
+                raise InputError(
+                    "No finite value satisfies the schema. Fix: remove the keywords that "
+                    "contradict each other."
+                )
+            checked = tuple(builder.expander.findings.values())
+            return Built(root=root, rules=at_depth.rules, limits=limits, checked=checked)
     raise InputError("The schema's grammar becomes too large. Fix: split the schema.")
-
-
-def _built(expander: Expander, recursion: Recursion, limits: Limits) -> tuple[Expr, Rules]:
-    builder = Builder(expander, recursion, limits)
-    root = builder.root()
-    if root is None:
-        raise InputError(
-            "No finite value satisfies the schema. Fix: remove the keywords that contradict each "
-            "other."
-        )
-    return root, builder.rules

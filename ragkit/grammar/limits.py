@@ -1,7 +1,7 @@
 """Limits: bounds of a reply where its schema has none, and the order in which they tighten."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from ragkit.grammar.ebnf.expression import UNBOUNDED
 
@@ -54,9 +54,9 @@ class Limits:
     depth: int = 2
 
     def wide(self) -> "Limits":
-        """Return these limits without bounds on strings, keys, arrays and maps.
+        """Return these limits without bounds on strings, keys, arrays, maps and undeclared entries.
 
-        Nesting goes six levels deep; digits and undeclared entries stay as they are.
+        Nesting goes six levels deep; numbers keep their digits.
         """
         return replace(
             self,
@@ -64,8 +64,14 @@ class Limits:
             key_length=UNBOUNDED,
             items=UNBOUNDED,
             map_entries=UNBOUNDED,
+            undeclared=UNBOUNDED,
             depth=max(self.depth, _WIDE_DEPTH),
         )
+
+    def bounded(self) -> "Limits":
+        """Return these limits with the defaults in the place of missing bounds."""
+        missing = [f for f in fields(self) if getattr(self, f.name) >= UNBOUNDED]
+        return replace(self, **{f.name: f.default for f in missing})
 
     def tightened(self) -> Iterator["Limits"]:
         """Yield ever tighter limits, ending at the tightest.

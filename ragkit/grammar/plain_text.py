@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from ragkit.core.errors import InputError
 from ragkit.core.text import is_unicode
 from ragkit.grammar.ebnf.expression import UNBOUNDED, Expr
-from ragkit.grammar.ebnf.pattern import UnsupportedPatternError, constraints
+from ragkit.grammar.ebnf.pattern import UnsupportedPatternError, as_python, constraints
 from ragkit.grammar.ebnf.rules import Rules
-from ragkit.grammar.grammar import Grammar, assemble
+from ragkit.grammar.grammar import Built, Grammar, Recipe
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.types.choices import choices as one_of
-from ragkit.grammar.types.strings import RAW, StringShape, content, lengths
+from ragkit.grammar.types.strings import RAW, StringShape, content, lengths, measured
 
 
 def choice_grammar(choices: Sequence[str]) -> Grammar[str]:
@@ -33,11 +33,10 @@ def choice_grammar(choices: Sequence[str]) -> Grammar[str]:
             raise InputError(f"The reply {text[:200]!r} is none of the {len(allowed)} choices.")
         return text
 
-    rules = Rules()
-    root = _present(one_of(allowed, rules))
-    return assemble(
-        root, rules, limits=Limits(), read=read, rebuild=lambda _: choice_grammar(choices)
-    )
+    def build(limits: Limits, rules: Rules) -> Built:
+        return Built(root=_present(one_of(allowed, rules)), rules=rules, limits=limits)
+
+    return Recipe(build, read).grammar(Limits())
 
 
 def require_text(text: str) -> None:
@@ -60,30 +59,35 @@ def regex_grammar(pattern: str, *, limits: Limits | None = None) -> Grammar[str]
     Raises:
         InputError: The pattern is malformed or uses look-around or back references.
     """
-    limits, rules = limits or Limits(), Rules()
     try:
         found = constraints(f"^(?:{pattern})$")
-        low, high = lengths(found[-1].language)
-        high = max(limits.string_length, low) if high >= UNBOUNDED else high
-        root = content(StringShape(hi=high, constraints=found), rules, RAW)
     except UnsupportedPatternError as error:
-        raise InputError(
-            f"The pattern {pattern!r} cannot be decoded under a grammar: {error}. "
-            "Fix: rewrite the pattern."
-        ) from error
-    compiled = re.compile(pattern)
+        raise _unsupported(pattern, error) from error
+    compiled = re.compile(as_python(pattern))
 
     def read(text: str) -> str:
         if not compiled.fullmatch(text):
             raise InputError(f"The reply {text[:200]!r} does not match {pattern!r}.")
         return text
 
-    return assemble(
-        _present(root),
-        rules,
-        limits=limits,
-        read=read,
-        rebuild=lambda tighter: regex_grammar(pattern, limits=tighter),
+    def build(limits: Limits, rules: Rules) -> Built:
+        low, high = lengths(found[-1].language)
+        high = max(limits.string_length, low) if high >= UNBOUNDED else high
+        try:
+            # The plain text is never longer than the same text in a JSON string.
+            shape = StringShape(hi=high, constraints=found)
+            root = measured(shape) if rules.measuring else content(shape, rules, RAW)
+        except UnsupportedPatternError as error:
+            raise _unsupported(pattern, error) from error
+        return Built(root=_present(root), rules=rules, limits=limits)
+
+    return Recipe(build, read).grammar(limits or Limits())
+
+
+def _unsupported(pattern: str, error: UnsupportedPatternError) -> InputError:
+    return InputError(
+        f"The pattern {pattern!r} cannot be decoded under a grammar: {error}. "
+        "Fix: rewrite the pattern."
     )
 
 

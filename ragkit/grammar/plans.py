@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ragkit.core.errors import InputError
-from ragkit.grammar.actions import Arguments, ToolSpec, arguments_of, check_names
+from ragkit.grammar.actions import Arguments, ToolSchema, ToolSpec, findings, tool_schemas
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.character_runs import closed_run
 from ragkit.grammar.ebnf.expression import NOTHING, Expr, Lit, alt, rep, seq
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
-from ragkit.grammar.grammar import Grammar, assemble, load_json
+from ragkit.grammar.grammar import Built, Grammar, Recipe, load_json
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.schema.values import Json, is_array, is_object
 from ragkit.grammar.types.choices import choices
@@ -71,23 +71,19 @@ def plan_grammar(
     """
     if max_steps < 1:
         raise InputError(f"A plan needs at least one step, but max_steps is {max_steps!r}.")
-    limits, rules = limits or Limits(), Rules()
-    check_names(tools)
-    arguments = arguments_of(tools, limits, rules)
-    after: Expr | None = NOTHING
-    for step in range(max_steps, 0, -1):
-        one = rules.add(_present(_step(step, arguments, rules)))
-        more = seq(Lit(","), one, after) if step > 1 else seq(one, after)
-        after = alt([NOTHING, more]) if step > 1 else more
-        after = rules.add(_present(after))
-    return assemble(
-        _present(seq(Lit('{"steps":['), after, Lit("]}"))),
-        rules,
-        limits=limits,
-        read=_reader(arguments),
-        rebuild=lambda tighter: plan_grammar(tools, max_steps, limits=tighter),
-        checked=tuple(finding for a in arguments.values() for finding in a.checked),
-    )
+    schemas = tool_schemas(tools)
+
+    def build(limits: Limits, rules: Rules) -> Built:
+        arguments = {name: schema.under(limits, rules) for name, schema in schemas.items()}
+        after: Expr | None = NOTHING
+        for step in range(max_steps, 0, -1):
+            one = rules.add(_present(_step(step, arguments, rules)))
+            more = seq(Lit(","), one, after) if step > 1 else seq(one, after)
+            after = rules.add(_present(alt([NOTHING, more]) if step > 1 else more))
+        root = _present(seq(Lit('{"steps":['), after, Lit("]}")))
+        return Built(root=root, rules=rules, limits=limits, checked=findings(schemas))
+
+    return Recipe(build, _reader(schemas)).grammar(limits or Limits())
 
 
 def _present(expr: Expr | None) -> Expr:
@@ -125,12 +121,12 @@ def _path_part(rules: Rules) -> Expr | None:
     return alt([key, number(index, rules)])
 
 
-def _reader(arguments: Mapping[str, Arguments]) -> Callable[[str], Plan]:
+def _reader(schemas: Mapping[str, ToolSchema]) -> Callable[[str], Plan]:
     def read(text: str) -> Plan:
         value = load_json(text)
         try:
             steps = [
-                _read_step(index, step, arguments) for index, step in enumerate(value["steps"], 1)
+                _read_step(index, step, schemas) for index, step in enumerate(value["steps"], 1)
             ]
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"The reply is no plan of these tools: {text[:300]!r}") from error
@@ -139,16 +135,16 @@ def _reader(arguments: Mapping[str, Arguments]) -> Callable[[str], Plan]:
     return read
 
 
-def _read_step(index: int, step: Json, arguments: Mapping[str, Arguments]) -> PlanStep:
+def _read_step(index: int, step: Json, schemas: Mapping[str, ToolSchema]) -> PlanStep:
     tool, given = step["tool"], step["arguments"]
     if step["id"] != f"#E{index}":
         raise InputError(f"Step {index} of the plan has the id {step['id']!r}.")
     read = {name: _read_argument(value) for name, value in given.items()}
     if not any(isinstance(value, StepReference) for value in read.values()):
-        arguments[tool].checker.check(given)
+        schemas[tool].checker.check(given)
     for name, value in read.items():
         if not isinstance(value, StepReference):
-            arguments[tool].check_property(name, value)
+            schemas[tool].check_property(name, value)
         elif int(value.ref[2:]) >= index:
             raise InputError(
                 f"Step {index} of the plan refers to {value.ref!r}, which is not before it."

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ragkit.core.errors import InputError
 from ragkit.core.text import sentences
@@ -11,7 +12,7 @@ from ragkit.grammar.ebnf.character_runs import closed_run
 from ragkit.grammar.ebnf.expression import Expr, Lit, alt, rep, seq
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
-from ragkit.grammar.grammar import Grammar, assemble, load_json
+from ragkit.grammar.grammar import Built, Grammar, Recipe, load_json
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.plain_text import require_text
 from ragkit.grammar.types.choices import choices
@@ -63,22 +64,19 @@ def quote_grammar(
     Raises:
         InputError: The passages are empty, or one is not Unicode text.
     """
-    limits, rules = limits or Limits(), Rules()
-    texts = _by_id(passages)
-    spans = {name: _quotable(text, language, limits.string_length) for name, text in texts.items()}
-    quote = alt(_quote(name, texts[name], found, rules) for name, found in spans.items())
-    root = alt([_silent(), _spoken(quote, [*texts], max_quotes, limits, rules)])
-    if root is None:
-        raise InputError("No reply fits these limits. Fix: raise the limits.")
-    return assemble(
-        root,
-        rules,
-        limits=limits,
-        read=lambda text: _read(text, _Quotable(texts=texts, language=language, limits=limits)),
-        rebuild=lambda tighter: quote_grammar(
-            texts, max_quotes=max_quotes, language=language, limits=tighter
-        ),
-    )
+    limits = limits or Limits()
+    sources = _Quotable(texts=_by_id(passages), language=language, limits=limits)
+
+    def build(limits: Limits, rules: Rules) -> Built:
+        quote = alt(
+            _quote(name, sources.spans(name, limits.string_length), rules) for name in sources.texts
+        )
+        root = alt([_silent(), _spoken(quote, [*sources.texts], max_quotes, limits, rules)])
+        if root is None:
+            raise InputError("No reply fits these limits. Fix: raise the limits.")
+        return Built(root=root, rules=rules, limits=limits)
+
+    return Recipe(build, partial(_read, sources)).grammar(limits)
 
 
 _Spans = Mapping[str, tuple[int, int]]
@@ -123,7 +121,7 @@ def _parts(text: str, start: int, end: int, longest: int) -> Iterator[tuple[int,
             yield from (part.span() for part in words.finditer(text, *line.span()))
 
 
-def _quote(name: str, text: str, spans: _Spans, rules: Rules) -> Expr | None:
+def _quote(name: str, spans: _Spans, rules: Rules) -> Expr | None:
     options = choices(map(json_text, spans), rules)
     return seq(Lit(f'{{"passage":{json_text(name)},"quote":'), options, Lit("}"))
 
@@ -153,17 +151,22 @@ def _spoken(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Quotable:
-    """The passages that a reply quotes, decoded under these limits or tighter ones."""
+    """The passages that a reply quotes, decoded under these limits, tighter or wide ones."""
 
     texts: Mapping[str, str]
     language: str
     limits: Limits
 
+    def spans(self, name: str, longest: int) -> _Spans:
+        """Return what can be quoted of a passage in texts of a greatest length."""
+        return _quotable(self.texts[name], self.language, longest)
+
     def place(self, name: str, quote: str) -> tuple[int, int]:
         """Return the start and end of the quote in the passage."""
-        lengths = [limits.string_length for limits in (self.limits, *self.limits.tightened())]
-        for longest in dict.fromkeys(lengths):
-            spans = _quotable(self.texts[name], self.language, longest)
+        bounded = self.limits.bounded()
+        limits = (self.limits, bounded, self.limits.wide(), *bounded.tightened())
+        for longest in dict.fromkeys(found.string_length for found in limits):
+            spans = self.spans(name, longest)
             if quote in spans:
                 return spans[quote]
         raise InputError(
@@ -171,7 +174,7 @@ class _Quotable:
         )
 
 
-def _read(text: str, sources: _Quotable) -> Evidence:
+def _read(sources: _Quotable, text: str) -> Evidence:
     value = load_json(text)
     try:
         quotes = [

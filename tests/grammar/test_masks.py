@@ -105,7 +105,12 @@ def regexes() -> st.SearchStrategy[str]:
     ).flatmap(lambda body: st.sampled_from([body, f"^{body}$", f"^{body}", f"{body}$"]))
 
 
-@settings(max_examples=COUNT, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=COUNT,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(pattern=regexes(), seed=st.integers(0, 1 << 20))
 def test_nested_patterns_compile_and_their_masks_are_right(
     real_decoder: RandomDecoder, pattern: str, seed: int

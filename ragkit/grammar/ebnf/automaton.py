@@ -18,6 +18,7 @@ from ragkit.grammar.ebnf.expression import (
     Ref,
     Rep,
     Seq,
+    Sized,
 )
 from ragkit.grammar.ebnf.pattern import Constraint
 
@@ -65,7 +66,7 @@ class _Nfa:
                 return end
             case Rep():
                 return self._repeat(expr, start)
-            case Ref() | Ahead():
+            case Ref() | Ahead() | Sized():
                 raise TypeError(expr)
 
     def _step(self, ranges: Ranges, start: int) -> int:

@@ -34,6 +34,7 @@ from ragkit.grammar.ebnf.expression import (
     Ranges,
     Ref,
     Seq,
+    Sized,
     alt,
     rep,
     seq,
@@ -43,6 +44,7 @@ from ragkit.grammar.ebnf.rules import Rules
 
 QUOTE = Lit('"')
 _UNIT = 16
+_BYTES = 4
 CHAIN = 64
 """Up to this length each character is a rule of its own, and escapes stand anywhere."""
 _ENDS = Chars(charset.of('"\\'))
@@ -62,6 +64,8 @@ def closed_run(ranges: Ranges, lo: int, hi: int, rules: Rules) -> Expr | None:
     """
     if hi < lo:
         return None
+    if rules.measuring:
+        return Sized(1 + hi * _BYTES)
     raw, special = plain(ranges), escapes(ranges)
     if not isinstance(raw, Chars):
         return seq(rep(special, lo, hi), QUOTE)

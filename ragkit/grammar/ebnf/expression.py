@@ -74,7 +74,14 @@ class Ahead:
     following: "Expr"
 
 
-Expr: TypeAlias = Lit | Chars | Seq | Alt | Rep | Ref | Ahead
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """Texts of at most so many bytes, for grammars that are only measured."""
+
+    size: int
+
+
+Expr: TypeAlias = Sized | Lit | Chars | Seq | Alt | Rep | Ref | Ahead
 NOTHING = Lit("")
 
 
@@ -151,6 +158,8 @@ class Sizes:
 
     def _sum(self, expr: Expr) -> int:
         match expr:
+            case Sized(size):
+                return size
             case Lit(text):
                 return len(text.encode())
             case Chars(ranges):
@@ -195,13 +204,15 @@ def _references(expr: Expr) -> list[str]:
             return _references(item)
         case Ahead(item, following):
             return [*_references(item), *_references(following)]
-        case Lit() | Chars():
+        case Lit() | Chars() | Sized():
             return []
 
 
 def text(expr: Expr, *, inner: bool = False) -> str:
     """Write the expression in EBNF; as part of a larger one where it is `inner`."""
     match expr:
+        case Sized(size):
+            return f"<{size}>"
         case Lit(literal):
             return _literal(literal)
         case Chars(ranges):

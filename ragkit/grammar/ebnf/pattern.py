@@ -24,6 +24,7 @@ from ragkit.grammar.ebnf.expression import (
     Ref,
     Rep,
     Seq,
+    Sized,
     alt,
     chars,
     rep,
@@ -334,7 +335,7 @@ def _has_anchor(expr: Expr) -> bool:
             return any(map(_has_anchor, items))
         case Rep(item) | Ahead(item):
             return _has_anchor(item)
-        case Lit() | Chars():
+        case Lit() | Chars() | Sized():
             return False
 
 

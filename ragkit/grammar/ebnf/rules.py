@@ -14,13 +14,22 @@ class TooManyRulesError(ValueError):
 class Rules:
     """Named rules; the same key gives the same rule."""
 
-    def __init__(self) -> None:
-        """Start without rules."""
+    def __init__(self, *, measuring: bool = False) -> None:
+        """Start without rules.
+
+        Args:
+            measuring: Whether only the length of the longest text is asked for.
+        """
+        self.measuring = measuring
         self.exprs: dict[str, Expr] = {}
         self._known: dict[Hashable, Ref | None] = {}
         self.texts: dict[str, str] = {}
         self._names: dict[str, Ref] = {}
         self._reserved = 0
+
+    def fresh(self) -> "Rules":
+        """Return rules for the same purpose, as yet empty."""
+        return Rules(measuring=self.measuring)
 
     def once(self, key: Hashable, make: Callable[[], Expr | None]) -> Ref | None:
         """Return the rule for the key, or None if its language is empty.

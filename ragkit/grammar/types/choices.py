@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import groupby
 
-from ragkit.grammar.ebnf.expression import NOTHING, Expr, Lit, Ref, alt, seq
+from ragkit.grammar.ebnf.expression import NOTHING, Expr, Lit, Ref, Sized, alt, seq
 from ragkit.grammar.ebnf.rules import Rules
 
 _FLAT = 8
@@ -15,6 +15,8 @@ rule or with a rule for each beginning."""
 def choices(texts: Iterable[str], rules: Rules) -> Expr | None:
     """Build a choice of one of the texts. A large set is divided by their beginnings."""
     unique = sorted(set(texts))
+    if rules.measuring and unique:
+        return Sized(max(len(text.encode()) for text in unique))
     if len(unique) <= _FLAT:
         return alt(map(Lit, unique))
     return _trie(unique, rules)

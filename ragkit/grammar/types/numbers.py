@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from math import ceil, floor
 
-from ragkit.grammar.ebnf.expression import NOTHING, Chars, Expr, Lit, alt, chars, rep, seq
+from ragkit.grammar.ebnf.expression import NOTHING, Chars, Expr, Lit, Sized, alt, chars, rep, seq
 from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.types.choices import choices
 
@@ -41,7 +42,19 @@ class UnsupportedStepError(ValueError):
 
 def number(shape: NumberShape, rules: Rules) -> Expr | None:
     """Build the JSON numbers of the shape; None where none exist."""
-    return rules.once(("number", shape), lambda: _number(shape, rules))
+    make = partial(_measured if rules.measuring else _number, shape, rules)
+    return rules.once(("number", shape), make)
+
+
+def _measured(shape: NumberShape, rules: Rules) -> Expr:
+    """Bound the length of the numbers: sign, digits, point, fraction and exponent."""
+    bounds = [abs(bound) for bound in (shape.low, shape.high) if bound is not None]
+    digits = max([len(str(ceil(bound))) + 1 for bound in bounds], default=0)
+    if len(bounds) < 2 or shape.step is not None:
+        digits = max(digits, shape.integer_digits)
+    if shape.integer:
+        return Sized(1 + digits)
+    return Sized(1 + digits + 1 + max(shape.fraction_digits, 1) + (0 if bounds else len("e+00")))
 
 
 def _number(shape: NumberShape, rules: Rules) -> Expr | None:

@@ -9,6 +9,7 @@
    the pattern with shorter repetitions.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,12 +28,15 @@ from ragkit.grammar.ebnf.expression import (
     Ref,
     Rep,
     Seq,
+    Sized,
+    Sizes,
     alt,
+    byte_length,
     less,
     rep,
     seq,
 )
-from ragkit.grammar.ebnf.json_escapes import json_char, json_text
+from ragkit.grammar.ebnf.json_escapes import escapes, json_char, json_text
 from ragkit.grammar.ebnf.pattern import Constraint, UnsupportedPatternError
 from ragkit.grammar.ebnf.rules import Rules
 
@@ -42,6 +46,7 @@ _WIDE_COST = 6
 """Token masks of a class beyond ASCII, whose characters have several bytes."""
 _BEFORE_RUNS = (32, 64, 128, 256, 16, 8, 4, 2, 1)
 """Characters before a run, where more states than can be written would lead to it."""
+_BYTES = 4
 _LOOSE = 1024
 """Characters of a pattern without a bound where its automaton is too large."""
 
@@ -82,7 +87,32 @@ def string(shape: StringShape, rules: Rules) -> Expr | None:
     Raises:
         UnsupportedPatternError: The constraints together need too large an automaton.
     """
+    if rules.measuring:
+        return measured(shape)
     return seq(QUOTE, rules.once(("string", shape), partial(content, shape, rules, JSON)))
+
+
+@functools.lru_cache(maxsize=4096)
+def measured(shape: StringShape) -> Expr | None:
+    """Bound the length of the JSON strings of the shape; None where surely none exist."""
+    if shape.hi < shape.lo:
+        return None
+    if not shape.constraints:
+        return Sized(2 + shape.hi * _BYTES)
+    try:
+        dfa = intersect(shape.constraints)
+    except TooLargeError:
+        return Sized(2 + shape.hi * _BYTES)
+    if dfa is None:
+        return None
+    width = max((_width(r) for moves in dfa.moves for r in moves.values()), default=0)
+    return Sized(2 + min(shape.hi, longest(dfa)[0]) * width)
+
+
+def _width(ranges: Ranges) -> int:
+    """Return the greatest number of bytes of a character, as it is written."""
+    escaped = escapes(ranges)
+    return max(byte_length(ranges[-1][1]), 0 if escaped is None else Sizes({}).of(escaped))
 
 
 def content(shape: StringShape, rules: Rules, script: Script) -> Expr | None:
