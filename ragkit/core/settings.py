@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -154,7 +154,9 @@ class AnswerSettings(_Section):
 class LLMSettings(_Section):
     """`model` is `"vllm:<URL>"`, `"vllm:<URL>#<model>"`, `"local:<folder or hub name>"` or None.
 
-    `concurrency` bounds the calls of a server in flight; `device` is for a local model.
+    `concurrency` bounds the calls of a server in flight; `device` is for a local model. `extra` are
+    further fields of each request, such as `{"chat_template_kwargs": {"enable_thinking": false}}`;
+    `reasoning_tokens` is what a reasoning model may use before its reply.
     """
 
     model: str | None = None
@@ -162,6 +164,8 @@ class LLMSettings(_Section):
     timeout_s: Annotated[float, Field(gt=0)] = 600.0
     concurrency: Positive = 64
     device: str | None = None
+    extra: dict[str, JsonValue] = {}
+    reasoning_tokens: Annotated[int, Field(ge=0)] = 0
 
 
 class Settings(BaseSettings):

@@ -23,12 +23,27 @@ def build_llm(settings: LLMSettings) -> LLM:
         )
     provider, _, name = settings.model.partition(":")
     if provider == "local" and name:
-        return LocalLLM(name, device=settings.device, timeout_s=settings.timeout_s)
+        template = settings.extra.get("chat_template_kwargs", {})
+        if settings.extra.keys() - {"chat_template_kwargs"} or not isinstance(template, dict):
+            raise ConfigError(
+                f"llm.extra is {settings.extra!r}, but a model in this process takes "
+                "'chat_template_kwargs' only. Fix: remove the other fields."
+            )
+        return LocalLLM(
+            name, device=settings.device, timeout_s=settings.timeout_s, template=template
+        )
     if provider == "vllm" and name:
         url, _, model = name.partition("#")
         key = settings.api_key.get_secret_value() if settings.api_key else None
         patience = Patience(total_s=settings.timeout_s)
-        server = VLLM(url, model or None, api_key=key, patience=patience)
+        server = VLLM(
+            url,
+            model or None,
+            api_key=key,
+            patience=patience,
+            extra=settings.extra,
+            reasoning_tokens=settings.reasoning_tokens,
+        )
         return Retry(Concurrency(server, limit=settings.concurrency))
     raise ConfigError(
         f"Unknown LLM {settings.model!r}. Fix: use 'vllm:<URL>[#model]' or "

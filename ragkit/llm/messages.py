@@ -1,7 +1,7 @@
 """Checked conversations and their estimated size."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -109,7 +109,7 @@ def _message(position: int, item: object) -> Message:
         return item
     if not isinstance(item, Mapping):
         raise InputError(f"Message {position} lacks role or content: {item!r:.80}.")
-    fields: Mapping[object, object] = item
+    fields = cast("Mapping[object, object]", item)
     if "role" not in fields or not {"content", "tool_calls"} & fields.keys():
         raise InputError(f"Message {position} lacks role or content: {fields!r:.80}.")
     try:

@@ -4,6 +4,7 @@ import pytest
 
 from ragkit.core.errors import ContextExceeded, InputError
 from ragkit.core.protocols import CallOptions
+from ragkit.core.types import Json
 from ragkit.grammar import json_grammar, regex_grammar
 from ragkit.llm.options import checked_options, fitted
 
@@ -66,7 +67,7 @@ def test_a_prompt_that_leaves_no_room_is_told_apart_from_a_limit() -> None:
 
 
 def test_tools_must_be_functions_and_a_choice_needs_tools() -> None:
-    tool = {"type": "function", "function": {"name": "stock"}}
+    tool: dict[str, Json] = {"type": "function", "function": {"name": "stock"}}
     assert checked_options({"tools": [tool], "tool_choice": "auto"})
     with pytest.raises(InputError, match=r"of the type 'function', got \{'name'"):
         checked_options({"tools": [{"name": "stock"}]})

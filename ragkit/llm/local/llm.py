@@ -61,6 +61,10 @@ class LocalLLM(StreamedLLM):
         """The folder or hub name."""
         return self._engine.name
 
+    def fixed_fields(self) -> Mapping[str, Json]:
+        """Return the arguments of the chat template."""
+        return {"template": dict(self._engine.template)}
+
     async def context_tokens(self) -> int:
         """Return the positions that the model was built for."""
         return await asyncio.to_thread(self._engine.context)

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ValidationError
 
 from ragkit.core.errors import ConfigError, InputError, ProviderError
 from ragkit.core.protocols import CallOptions
-from ragkit.core.types import Conversation, Delta, Json, Message
+from ragkit.core.types import Conversation, Delta, Json, Message, Reply
 from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.messages import messages_of
 from ragkit.llm.openai.connection import Connection, Patience
 from ragkit.llm.openai.errors import PROVIDER, broken, failed_inside, too_slow
-from ragkit.llm.openai.probe import new_proof
+from ragkit.llm.openai.probe import Proof, new_proof
 from ragkit.llm.openai.stream import Assembly
 from ragkit.llm.openai.wire import (
     ChunkBody,
@@ -31,6 +31,12 @@ from ragkit.llm.options import checked_options, fitted
 _TEMPLATE_TOKENS = 24
 """An upper bound of what chat templates put around a message."""
 _NOTHING: Mapping[str, Json] = MappingProxyType({})
+_OF_PROMPT = ("chat_template", "chat_template_kwargs", "add_special_tokens")
+"""Further fields that change the prompt, which `/tokenize` takes as well."""
+_NO_THINKING: Mapping[str, Json] = {"enable_thinking": False, "thinking": False}
+"""The arguments of chat templates that turn reasoning off; templates ignore unknown ones."""
+_REASONING = 2048
+"""Tokens within which a model that cannot be told not to reason comes to its reply."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -50,8 +56,8 @@ class VLLM(StreamedLLM):
         *,
         api_key: str | None = None,
         patience: Patience | None = None,
-        max_connections: int = 256,
         extra: Mapping[str, Json] = _NOTHING,
+        reasoning_tokens: int = 0,
     ) -> None:
         """Configure; it connects on first use.
 
@@ -60,9 +66,10 @@ class VLLM(StreamedLLM):
             model: The model's name on the server; the first served one if None.
             api_key: Sent as a bearer token.
             patience: The time limits of a call.
-            max_connections: Calls at the same time; further ones wait.
             extra: Further fields of each request, such as
                 `{"chat_template_kwargs": {"enable_thinking": False}}`.
+            reasoning_tokens: Tokens that a reasoning model may use before a reply under a grammar,
+                besides those of the reply.
 
         Raises:
             ConfigError: `base_url` is not a URL.
@@ -71,10 +78,10 @@ class VLLM(StreamedLLM):
             base_url,
             api_key=api_key,
             patience=patience or Patience(),
-            max_connections=max_connections,
         )
         self._name = model
         self._extra = extra
+        self._reasoning = reasoning_tokens
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             WeakKeyDictionary()
         )
@@ -125,6 +132,7 @@ class VLLM(StreamedLLM):
             "model": served.id,
             "messages": turns(messages_of(messages)),
             "add_generation_prompt": True,
+            **{name: self._extra[name] for name in _OF_PROMPT if name in self._extra},
         }
         content = await self._connection.fetch("POST", "/tokenize", body)
         return self._read(TokenizedBody, content).count
@@ -168,11 +176,16 @@ class VLLM(StreamedLLM):
         grammar, limit = call.grammar, call.options.get("max_tokens")
         if grammar is not None:
             await self.prove_grammars()
-            room = await self._room(messages, min(grammar.max_tokens, limit or grammar.max_tokens))
+            wanted = min(grammar.max_tokens, limit or grammar.max_tokens) + self._reasoning
+            room = await self._room(messages, wanted)
+            room -= self._reasoning
             grammar, limit = await asyncio.to_thread(fitted, grammar, limit, room)
+            limit += self._reasoning
         ebnf = None if grammar is None else grammar.ebnf
         async with aclosing(self._decode(messages, call.options, ebnf, limit)) as deltas:
             async for delta in deltas:
+                if grammar is not None and delta.reply and delta.reply.finish_reason == "length":
+                    raise self._reasoned_too_long(delta.reply)
                 yield delta
 
     async def close(self) -> None:
@@ -185,12 +198,19 @@ class VLLM(StreamedLLM):
         options: CallOptions,
         ebnf: str | None,
         max_tokens: int | None,
+        *,
+        extra: Mapping[str, Json] | None = None,
     ) -> AsyncGenerator[Delta]:
         """Make one request, without any preparation."""
         now = asyncio.get_running_loop().time
         assembly = Assembly(options.get("n", 1), started=now())
         body = request_body(
-            self.model, messages, options, ebnf=ebnf, max_tokens=max_tokens, extra=self._extra
+            self.model,
+            messages,
+            options,
+            ebnf=ebnf,
+            max_tokens=max_tokens,
+            extra=extra or self._extra,
         )
         events = self._connection.events(
             "/v1/chat/completions", body, timeout_s=options.get("timeout_s")
@@ -216,17 +236,35 @@ class VLLM(StreamedLLM):
         except ValidationError as error:
             raise broken(self.base_url, f"it sent {data[:200]!r}") from error
 
+    def _reasoned_too_long(self, reply: Reply) -> ProviderError:
+        return ProviderError(
+            f"{self.base_url} reached its limit of tokens before the reply under the grammar was "
+            f"complete, after {len(reply.reasoning)} characters of reasoning. Fix: raise "
+            "llm.reasoning_tokens, or turn reasoning off in llm.extra.",
+            provider=PROVIDER,
+            partial=reply.text,
+        )
+
     async def _prove(self) -> None:
         proof = new_proof()
-        deltas = self._decode(proof.messages, {}, proof.ebnf, proof.max_tokens)
-        said = "".join([delta.text async for delta in deltas])
-        if said != proof.word:
+        reply = await self._tried(proof, extra=_without_thinking(self._extra))
+        if reply.text != proof.word and reply.reasoning:
+            reply = await self._tried(proof, extra=self._extra, reasoning=_REASONING)
+        if reply.text != proof.word:
             raise ProviderError(
-                f"{self.base_url} ignores grammars: it replied {said[:80]!r} under a grammar that "
-                f"allows only {proof.word!r}. Fix: use vLLM 0.21 or later.",
+                f"{self.base_url} ignores grammars: it replied {reply.text[:80]!r} under a grammar "
+                f"that allows only {proof.word!r}. Fix: use vLLM 0.21 or later.",
                 provider=PROVIDER,
                 failure="no_grammar",
             )
+
+    async def _tried(self, proof: Proof, *, extra: Mapping[str, Json], reasoning: int = 0) -> Reply:
+        tokens = proof.max_tokens + reasoning
+        deltas = self._decode(proof.messages, {}, proof.ebnf, tokens, extra=extra)
+        *_, last = [delta async for delta in deltas]
+        if last.reply is None:
+            raise broken(self.base_url, "it ended before the reply did")
+        return last.reply
 
     async def _room(self, messages: tuple[Message, ...], wanted: int) -> int:
         """Return the tokens that the prompt leaves; ask the tokenizer only where it may matter."""
@@ -266,3 +304,9 @@ class VLLM(StreamedLLM):
 
     def _lock(self) -> asyncio.Lock:
         return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+
+def _without_thinking(extra: Mapping[str, Json]) -> Mapping[str, Json]:
+    given = extra.get("chat_template_kwargs")
+    known = given if isinstance(given, dict) else {}
+    return {**extra, "chat_template_kwargs": {**known, **_NO_THINKING}}

@@ -14,6 +14,8 @@ from ragkit.core.errors import ConfigError
 from ragkit.core.types import Json
 from ragkit.llm.openai.errors import broken, refusal, too_slow, transport_failure
 
+_KEPT = 256
+"""Idle connections that are kept open."""
 _EVENT_STREAM = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 
 
@@ -43,7 +45,6 @@ class Connection:
         *,
         api_key: str | None,
         patience: Patience,
-        max_connections: int,
     ) -> None:
         """Configure; it connects on first use.
 
@@ -57,9 +58,8 @@ class Connection:
         self.url = base_url.rstrip("/").removesuffix("/v1")
         self._patience = patience
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._limits = httpx.Limits(
-            max_connections=max_connections, max_keepalive_connections=max_connections
-        )
+        # `Concurrency` bounds the calls in flight; a second bound here would hide its queue.
+        self._limits = httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT)
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
             WeakKeyDictionary()
         )

@@ -6,12 +6,13 @@ import time
 import pytest
 
 from ragkit.core.errors import ConfigError, InputError, ProviderError
-from ragkit.core.types import Message, ToolCall
+from ragkit.core.types import Json, Message, ToolCall
 from ragkit.grammar import choice_grammar
 from ragkit.llm import VLLM
 from ragkit.llm.openai.connection import Connection, Patience
 from ragkit.testing.model_server import (
     EmulatedModelServer,
+    Respond,
     ServerRequest,
     ServerResponse,
     chat_events,
@@ -32,8 +33,7 @@ def stalling(request: ServerRequest) -> ServerResponse:
 
 
 @pytest.mark.parametrize("respond", [hanging, stalling])
-async def test_a_call_in_flight_ends_at_once_when_the_llm_is_closed(respond: object) -> None:
-    assert callable(respond)
+async def test_a_call_in_flight_ends_at_once_when_the_llm_is_closed(respond: Respond) -> None:
     async with EmulatedModelServer(respond) as server:
         llm = VLLM(server.url)
         call = asyncio.create_task(llm.complete("x"))
@@ -97,7 +97,7 @@ async def test_a_request_that_the_server_rejects_is_an_input_error() -> None:
 @pytest.mark.parametrize("url", ["localhost:8000", "", "ftp://x"])
 def test_what_is_not_a_url_is_named(url: str) -> None:
     with pytest.raises(ConfigError, match=f"'{url}' is not a URL. Fix: write it as"):
-        Connection(url, api_key=None, patience=Patience(), max_connections=1)
+        Connection(url, api_key=None, patience=Patience())
 
 
 async def test_a_server_s_own_tool_calls_are_returned_and_answered() -> None:
@@ -106,7 +106,7 @@ async def test_a_server_s_own_tool_calls_are_returned_and_answered() -> None:
             return served_models("m")
         if len(server.requests) > 2:
             return ServerResponse(events=chat_events("There are 3."))
-        call = {"index": 0, "id": "c1", "function": {"name": "stock", "arguments": "{}"}}
+        call: Json = {"index": 0, "id": "c1", "function": {"name": "stock", "arguments": "{}"}}
         return ServerResponse(
             events=[
                 {"choices": [{"delta": {"tool_calls": [call]}}]},
@@ -114,7 +114,9 @@ async def test_a_server_s_own_tool_calls_are_returned_and_answered() -> None:
             ]
         )
 
-    tools = [{"type": "function", "function": {"name": "stock", "parameters": {}}}]
+    tools: list[dict[str, Json]] = [
+        {"type": "function", "function": {"name": "stock", "parameters": {}}}
+    ]
     question = Message(role="user", content="How many?")
     async with EmulatedModelServer(respond) as server, VLLM(server.url) as llm:
         reply = await llm.complete([question], tools=tools)

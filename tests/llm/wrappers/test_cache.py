@@ -9,6 +9,7 @@ from ragkit.core.types import Json, Message, Usage
 from ragkit.llm import (
     VLLM,
     Cache,
+    CircuitBreaker,
     Metered,
     Retry,
     Router,
@@ -72,7 +73,7 @@ class Templated(ScriptedLLM):
         return {"enable_thinking": self.thinking}
 
 
-@pytest.mark.parametrize("wrap", [lambda llm: llm, Retry, Metered])
+@pytest.mark.parametrize("wrap", [Retry, Metered, CircuitBreaker])
 async def test_models_with_different_fixed_fields_do_not_share_replies(
     wrap: Callable[[LLM], LLM],
 ) -> None:
