@@ -82,16 +82,16 @@ class FileReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSource:
-    """A file under a root."""
+    """A file under a root. `uri` is the root's name and the path below the root."""
 
     path: Path
     root: SourceRoot
     reader: FileReader
+    uri: str = field(init=False)
 
-    @property
-    def uri(self) -> str:
-        """The root's name and the path below the root."""
-        return self.root.uri(self.path)
+    def __post_init__(self) -> None:
+        """Compute the uri, which is asked for many times."""
+        object.__setattr__(self, "uri", self.root.uri(self.path))
 
     @property
     def origin(self) -> str:
