@@ -10,7 +10,7 @@ RagkitError
 │   └── CallRefused      a wrapper refused a call before it reached the model; make it later
 ├── ToolError            a tool failed; the message is shown to the model
 ├── IndexMismatch        the index was built by another model or layout: rebuild it
-└── IndexLocked          another process has the embedded index open
+└── IndexLocked          another process did not release the embedded index in time
 ```
 """
 
@@ -19,8 +19,8 @@ from typing import Literal, TypeAlias
 Failure: TypeAlias = Literal[
     "refused", "overloaded", "timeout", "broken_stream", "rejected", "no_grammar", "failed"
 ]
-"""How a provider failed: no connection; 429, 503 or a full queue; too slow; cut off in the middle
-of a reply; a request it does not take; a server that ignores grammars; anything else."""
+"""Kinds of failure of a provider: no connection; 429, 503 or a full queue; too slow; cut off within
+a reply; a request that it refuses; a server that ignores grammars; anything else."""
 
 
 class RagkitError(Exception):
@@ -114,4 +114,4 @@ class IndexMismatch(RagkitError):
 
 
 class IndexLocked(RagkitError):
-    """Another process holds the embedded index."""
+    """Another process did not release the embedded index in time."""

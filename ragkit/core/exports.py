@@ -22,7 +22,7 @@ class LazyPackage(ModuleType):
 def lazy_exports(
     package: str, homes: Mapping[str, Sequence[str]], *, others: Sequence[str] = ()
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """A package's `__getattr__` and `__dir__`.
+    """Return a package's `__getattr__` and `__dir__`.
 
     Args:
         package: Its `__name__`.

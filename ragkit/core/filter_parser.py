@@ -102,12 +102,17 @@ def _normalised(where: Filter) -> Filter:
             f"{where!r} is no filter. Fix: give an expression, a dict or a filter of "
             "ragkit.core.filters."
         )
-    bounds: dict[str, Scalar] = {
-        name: _scalar(where.field, bound)
-        for name in ("gt", "gte", "lt", "lte")
-        if (bound := getattr(where, name)) is not None
-    }
-    return replace(where, **bounds)
+    return Range(
+        field=where.field,
+        gt=_bound(where.field, where.gt),
+        gte=_bound(where.field, where.gte),
+        lt=_bound(where.field, where.lt),
+        lte=_bound(where.field, where.lte),
+    )
+
+
+def _bound(field: str, value: float | str | None) -> Scalar | None:
+    return None if value is None else _scalar(field, value)
 
 
 def _scalar(field: str, value: object) -> Scalar:

@@ -31,7 +31,7 @@ def flattened(metadata: Mapping[str, object]) -> Metadata:
 
 def _plain(name: str, value: object) -> MetadataValue:
     if isinstance(value, list | tuple | set | frozenset):
-        items = cast("list[object]", list(cast("list[object]", value)))
+        items = list(cast("list[object]", value))
         return tuple(_text(name, item) for item in items)
     if isinstance(value, date):
         return value.isoformat()

@@ -138,7 +138,7 @@ class RetrievalSettings(_Section):
 
 
 class AnswerSettings(_Section):
-    """How questions are answered.
+    """The answering of questions.
 
     `mode` is `snippet` (the sentences, steps or code that answer, with a short answer marked in
     them), `reader` (a short span), `extractive` (sentences) or `generative`, which takes the model

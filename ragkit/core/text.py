@@ -1,4 +1,4 @@
-"""Sentences, and the words that carry meaning: one analysis for every part that reads text."""
+"""Sentences, and the stems of words that carry meaning: one analysis for all parts."""
 
 import functools
 import re
@@ -30,16 +30,21 @@ _ENGLISH_STOP_WORDS = frozenset(
 
 
 def check_language(language: str) -> str:
-    """Return the language's name, or raise `ConfigError` listing those that are known."""
+    """Return the language's name.
+
+    Raises:
+        ConfigError: It is unknown; the message lists those that are known.
+    """
     if language not in LANGUAGES:
         raise ConfigError(
-            f"Unknown language {language!r} for text analysis; use one of {', '.join(LANGUAGES)}."
+            f"Unknown language {language!r} for text analysis. "
+            f"Fix: use one of {', '.join(LANGUAGES)}."
         )
     return language
 
 
 def sentences(text: str, *, language: str = "english") -> list[tuple[int, int]]:
-    """Spans of the sentences, without the white space around them, in order.
+    """Return the spans of the sentences, without the white space around them, in order.
 
     Splits by the rules of sentencex (Wikimedia Foundation), and at line breaks between blocks.
     """
@@ -56,7 +61,7 @@ def sentences(text: str, *, language: str = "english") -> list[tuple[int, int]]:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text has only characters, and no halves of surrogate pairs."""
+    """Return whether a text has only characters, and no halves of surrogate pairs."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -65,12 +70,12 @@ def is_unicode(text: str) -> bool:
 
 
 def may_exceed(text: str, tokens: int) -> bool:
-    """Whether a text may have more tokens than these; an ASCII token has a character at least."""
+    """Return whether a text may have more tokens than this; an ASCII token has a character."""
     return len(text) > tokens or not text.isascii()
 
 
 def terms(text: str, *, language: str = "english") -> list[str]:
-    """Lower-cased Snowball stems of the words, without English stop words, in order."""
+    """Return lower-cased Snowball stems of the words, without English stop words, in order."""
     words = [word for word in _WORD.findall(text.lower()) if word not in _ENGLISH_STOP_WORDS]
     return _stemmer(check_language(language))(words)
 

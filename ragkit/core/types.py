@@ -16,19 +16,19 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 MetadataValue: TypeAlias = str | int | float | bool | tuple[str, ...]
 Metadata: TypeAlias = Mapping[str, MetadataValue]
 Quantization: TypeAlias = Literal["int8", "binary", "none"]
-"""How the searched prefixes of vectors are kept in memory, beside float16."""
+"""Compression of the searched prefixes of vectors, which are kept in memory beside float16."""
 FieldType: TypeAlias = Literal["keyword", "integer", "float", "bool", "datetime"]
 BlockKind: TypeAlias = Literal["heading", "paragraph", "table", "code", "list"]
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Task: TypeAlias = Literal["query", "passage"]
 Permission: TypeAlias = Literal["read", "write", "approve"]
-"""What a tool may do: look, change something outside, or act only when a person agreed."""
+"""Right of a tool: to read, to change something outside, or to act only when a person agreed."""
 Pattern: TypeAlias = Literal["react", "rewoo", "plan"]
-"""How an agent works."""
+"""Working pattern of an agent."""
 DEFAULT_TOOLS = "search_documents,calculator"
-"""What an agent has from the command line."""
+"""Tools of an agent from the command line."""
 TransformName: TypeAlias = Literal["multi_query", "hyde", "step_back", "decompose", "feedback"]
-"""What is made of a query before it is searched for."""
+"""Transformation of a query before it is searched for."""
 Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
 """A JSON value."""
 
@@ -37,7 +37,7 @@ _NAMESPACE = uuid.UUID("6f1d3a52-6a0e-5f0e-9d53-0c8f3c1f7f11")
 
 
 def stable_id(*parts: str | int) -> str:
-    """UUIDv5 of the parts; the same parts give the same id on every machine and in every run."""
+    """Return the UUIDv5 of the parts, which is the same on every machine and in every run."""
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(str(part) for part in parts)))
 
 
@@ -180,7 +180,7 @@ class DocumentRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexIdentity:
-    """What makes two indexes comparable; stored with the index and checked when it is opened.
+    """The parts that an index was built with; stored with it and checked when it is opened.
 
     `embedder` is empty for an index without vectors. `dimensions` is the length of the whole
     embedding, `search_dimensions` that of its searched prefix.
@@ -298,7 +298,7 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a model said, why it stopped, and what that took.
+    """A model's reply, its reason to stop, its tokens and its duration.
 
     `finish_reason` is `"stop"` (it ended, or met a stop text), `"length"` (cut at `max_tokens`) or
     `"tool_calls"`. `reasoning` is what a reasoning model wrote before the reply. `usage` and
@@ -373,7 +373,7 @@ class AnswerDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """What a tool call gave.
+    """The result of a tool call.
 
     Attributes:
         text: What the model is shown, at most as long as the tool allows.

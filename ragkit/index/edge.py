@@ -312,13 +312,10 @@ class EdgeIndex:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        return await asyncio.to_thread(self._use, job, *args, **kwargs)
+        """Run a job on the open shard in a thread."""
 
-    def _use(
-        self,
-        job: Callable[Concatenate[qe.EdgeShard, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        with edge_folder.translated(self._path), self._store.use() as shard:
-            return job(shard, *args, **kwargs)
+        def run() -> T:
+            with edge_folder.translated(self._path), self._store.use() as shard:
+                return job(shard, *args, **kwargs)
+
+        return await asyncio.to_thread(run)

@@ -55,7 +55,7 @@ class ServerWriter:
             left = await self._attempt(tenant, left)
             if not left:
                 return
-            # Another writer stored the document before or after this one, which cannot be told, or
+            # Another writer stored the document before or after this one, which is not known, or
             # took this one for dead: a new version takes its place, for the chunks may be gone.
             left = list(map(with_new_version, left))
         uri = left[0].record.uri

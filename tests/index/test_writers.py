@@ -30,8 +30,8 @@ from ragkit.testing.index_examples import IDENTITY, embed, make_entry
 SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
 PLAIN_WORDS = models.TextIndexParams(type=models.TextIndexType.TEXT, scoring=True)
 DOCUMENTS = 1000
-BATCH = 50
-SEARCH_EVERY = 100
+BATCH = 100
+SEARCH_EVERY = 400
 
 pytestmark = [
     pytest.mark.enable_socket,
