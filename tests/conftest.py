@@ -71,6 +71,13 @@ def vllm_server(random_model: Path) -> Iterator[VLLMServer]:
         yield server
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share the suite among processes by file, and give every test of the server to one of them."""
+    for item in items:
+        shared = "vllm_server" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("vllm" if shared else str(item.path)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
