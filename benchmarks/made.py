@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ragkit.core.protocols import Entry
-from ragkit.core.types import Chunk, DocumentRecord, FloatArray, IndexIdentity, stable_id
+from ragkit.core.types import (
+    Chunk,
+    DocumentRecord,
+    FloatArray,
+    IndexIdentity,
+    stable_id,
+    versioned,
+)
 from ragkit.core.vectors import unit
 
 CORPUS = Path(__file__).parents[1] / "examples" / "corpus"
@@ -45,10 +52,9 @@ class Made:
         for first in range(0, len(self.texts), _CHUNKS_PER_DOCUMENT):
             texts = self.texts[first : first + _CHUNKS_PER_DOCUMENT]
             uri = f"document-{first}"
-            chunks = tuple(
-                Chunk(id=stable_id(uri, n), uri=uri, title="", text=text, start=0, end=len(text))
-                for n, text in enumerate(texts)
-            )
+            generation = stable_id("generation", uri)
+            made = (Chunk(id="", uri=uri, title="", text=t, start=0, end=len(t)) for t in texts)
+            chunks = versioned(made, generation)
             record = DocumentRecord(
                 uri=uri,
                 tenant="default",
@@ -56,7 +62,7 @@ class Made:
                 content_hash=uri,
                 pipeline="benchmark",
                 chunks=len(chunks),
-                generation=stable_id("generation", uri),
+                generation=generation,
             )
             vectors = self.vectors[first : first + len(texts)]
             found.append(Entry(record=record, chunks=chunks, vectors=vectors))
