@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ragkit.llm.wrappers.cost import Metered, Price
     from ragkit.llm.wrappers.rate_limit import RateLimit, Rates
     from ragkit.llm.wrappers.retry import Retry
-    from ragkit.llm.wrappers.routing import Cascade, Router
+    from ragkit.llm.wrappers.routing import Cascade, Fallback, Router
     from ragkit.llm.wrappers.self_consistency import SelfConsistent, self_consistency
 
 _EXPORTS = {
@@ -35,7 +35,7 @@ _EXPORTS = {
     "ragkit.llm.wrappers.self_consistency": ("SelfConsistent", "self_consistency"),
     "ragkit.llm.wrappers.rate_limit": ("RateLimit", "Rates"),
     "ragkit.llm.wrappers.retry": ("Retry",),
-    "ragkit.llm.wrappers.routing": ("Cascade", "Router"),
+    "ragkit.llm.wrappers.routing": ("Cascade", "Fallback", "Router"),
     "ragkit.llm.openai.client": ("VLLM",),
 }
 
@@ -49,6 +49,7 @@ __all__ = [
     "CircuitBreaker",
     "Concurrency",
     "Delta",
+    "Fallback",
     "LLMWrapper",
     "LocalLLM",
     "Message",

@@ -11,6 +11,7 @@ from ragkit.llm import (
     Cascade,
     CircuitBreaker,
     Concurrency,
+    Fallback,
     LocalLLM,
     Metered,
     RateLimit,
@@ -69,6 +70,12 @@ class TestRouter(LLMContract):
     @pytest.fixture
     def llm(self) -> LLM:
         return Router({"one": scripted()}, lambda _: "one")
+
+
+class TestFallback(LLMContract):
+    @pytest.fixture
+    def llm(self) -> LLM:
+        return Fallback([scripted()])
 
 
 class TestCascade(LLMContract):

@@ -1,19 +1,27 @@
-"""`Router` sends each call to one of several models; `Cascade` asks a larger one when in doubt."""
+"""`Router`, `Cascade` and `Fallback`: one LLM made of several.
+
+`Router` sends each call to the model that is named for it, `Cascade` asks a larger model when a
+reply is in doubt, `Fallback` asks another model when one fails.
+"""
 
 import inspect
+import logging
 import math
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeAlias
 
-from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.errors import ConfigError, ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Delta, Json, Message, Reply
 from ragkit.grammar import choice_grammar
 from ragkit.llm.call import Call, StreamedLLM, fixed_fields, model_name
 from ragkit.llm.messages import messages_of
 from ragkit.llm.wrappers.cost import total_usage
+
+logger = logging.getLogger(__name__)
 
 Choose: TypeAlias = Callable[[tuple[Message, ...]], str | Awaitable[str]]
 Confident: TypeAlias = Callable[[Reply], bool | Awaitable[bool]]
@@ -97,7 +105,8 @@ def classified(llm: LLM, routes: Mapping[str, str]) -> Choose:
 class Cascade(StreamedLLM):
     """Asks the models in turn, from the cheapest on, until a reply is good enough.
 
-    The last model's reply is taken as it is. The usage is that of all models asked.
+    A model that fails is passed over. The last model's reply is taken as it is. The usage is that
+    of all models asked.
     """
 
     def __init__(self, llms: Sequence[LLM], confident: Confident | float) -> None:
@@ -138,11 +147,19 @@ class Cascade(StreamedLLM):
         """Ask the models in turn; the text comes in one piece, when a reply is good enough."""
         if isinstance(self._confident, int | float):
             call = replace(call, options={"logprobs": 0, **call.options})
+        deadline = call.deadline()
         spent: list[Reply] = []
         for llm in self._llms:
-            spent.append(await call.complete(llm))
-            if llm is self._llms[-1] or await self._good_enough(spent[-1]):
-                break
+            last = llm is self._llms[-1]
+            try:
+                spent.append(await call.within(deadline).complete(llm))
+            except (ProviderError, ContextExceeded) as error:
+                if last:
+                    raise
+                logger.info("%s failed, asking the next model: %s", llm.model, error)
+            else:
+                if last or await self._good_enough(spent[-1]):
+                    break
             self.escalations += 1
         yield Delta(text=spent[-1].text)
         yield Delta(text="", reply=_charged(spent))
@@ -157,6 +174,89 @@ class Cascade(StreamedLLM):
             return mean_probability(reply) >= self._confident
         found = self._confident(reply)
         return await found if inspect.isawaitable(found) else found
+
+
+class Fallback(StreamedLLM):
+    """Asks the models in turn until one replies: for a server that is down, or a second site.
+
+    Only a `ProviderError` passes a call on; a call that no model would take raises its error at
+    once. A stream is not passed on once a piece of its text was, since its reader would see two
+    beginnings; `complete` is.
+
+    Attributes:
+        failures: Calls that were passed on, by the name of the model that failed.
+    """
+
+    def __init__(self, llms: Sequence[LLM]) -> None:
+        """Wrap several, the preferred one first.
+
+        Raises:
+            ConfigError: `llms` is empty.
+        """
+        if not llms:
+            raise ConfigError("A fallback needs at least one model, got none.")
+        self._llms = llms
+        self.failures: Counter[str] = Counter()
+
+    @property
+    def model(self) -> str:
+        """The names of all models; a reply names its own."""
+        return "|".join(llm.model for llm in self._llms)
+
+    async def model_name(self) -> str:
+        """Return the name of the preferred model, whose replies are the expected ones."""
+        return await model_name(self._llms[0])
+
+    def fixed_fields(self) -> Mapping[str, Json]:
+        """Return the fields of the preferred model."""
+        return fixed_fields(self._llms[0])
+
+    async def context_tokens(self) -> int:
+        """Return the shortest context among the models that answer."""
+        found: list[int] = []
+        for llm in self._llms:
+            try:
+                found.append(await llm.context_tokens())
+            except ProviderError:
+                if llm is self._llms[-1] and not found:
+                    raise
+        return min(found)
+
+    async def reply(self, call: Call) -> Reply:
+        """Return the reply of the first model that has one."""
+        deadline = call.deadline()
+        for llm in self._llms[:-1]:
+            try:
+                return await call.within(deadline).complete(llm)
+            except ProviderError as error:
+                self._passed_on(llm, error)
+        return await call.within(deadline).complete(self._llms[-1])
+
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Stream the first model that begins to reply."""
+        deadline = call.deadline()
+        for llm in self._llms:
+            begun = False
+            try:
+                async with aclosing(call.within(deadline).stream(llm)) as deltas:
+                    async for delta in deltas:
+                        begun = True
+                        yield delta
+            except ProviderError as error:
+                if begun or llm is self._llms[-1]:
+                    raise
+                self._passed_on(llm, error)
+            else:
+                return
+
+    async def close(self) -> None:
+        """Close all."""
+        for llm in self._llms:
+            await llm.close()
+
+    def _passed_on(self, llm: LLM, error: ProviderError) -> None:
+        logger.warning("%s failed, asking the next model: %s", llm.model, error)
+        self.failures[llm.model] += 1
 
 
 def mean_probability(reply: Reply) -> float:

@@ -1,14 +1,15 @@
 import pytest
 
-from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.errors import ConfigError, InputError, ProviderError
 from ragkit.core.types import Message
 from ragkit.llm import (
     Cascade,
+    Fallback,
     LocalLLM,
     Router,
 )
 from ragkit.llm.wrappers.routing import classified, mean_probability
-from ragkit.testing import ScriptedLLM
+from ragkit.testing import FailingLLM, ScriptedLLM
 
 
 def saying(text: str) -> ScriptedLLM:
@@ -59,3 +60,67 @@ async def test_a_cascade_by_probability_asks_for_logprobs(local_llm: LocalLLM) -
     assert 0 < mean_probability(reply) < 1
     with pytest.raises(InputError, match="logprobs=0"):
         mean_probability(await local_llm.complete("x", max_tokens=5))
+
+
+def down(*, retryable: bool = True) -> ProviderError:
+    return ProviderError("down", provider="test", retryable=retryable)
+
+
+async def test_a_cascade_passes_over_a_model_that_fails() -> None:
+    cascade = Cascade([FailingLLM(down()), saying("large")], lambda _: True)
+    assert (await cascade.complete("x")).text == "large"
+    assert cascade.escalations == 1
+    with pytest.raises(ProviderError, match="down"):
+        await Cascade([saying("small"), FailingLLM(down())], lambda _: False).complete("x")
+
+
+async def test_a_cascade_escalates_where_the_context_of_the_small_model_is_too_short() -> None:
+    small = ScriptedLLM(["never"], context=4)
+    reply = await Cascade([small, saying("large")], lambda _: True).complete("a long question")
+    assert reply.text == "large"
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_the_next_model_replies_where_one_fails(*, streamed: bool) -> None:
+    fallback = Fallback([FailingLLM(down(retryable=False)), saying("second"), saying("third")])
+    if streamed:
+        last = [delta async for delta in fallback.stream("x")][-1].reply
+        assert last is not None
+        assert last.text == "second"
+    else:
+        assert (await fallback.complete("x")).text == "second"
+    assert fallback.failures == {"scripted": 1}
+
+
+async def test_the_last_model_s_error_is_raised() -> None:
+    with pytest.raises(ProviderError, match="down"):
+        await Fallback([FailingLLM(down()), FailingLLM(down())]).complete("x")
+    with pytest.raises(ConfigError, match="at least one"):
+        Fallback([])
+
+
+async def test_a_call_that_no_model_would_take_is_not_passed_on() -> None:
+    second = saying("second")
+    with pytest.raises(InputError, match="temperature"):
+        await Fallback([saying("first"), second]).complete("x", temperature=-1)
+    assert second.calls == []
+
+
+async def test_a_stream_that_has_begun_is_not_passed_on_but_a_call_is() -> None:
+    def broken() -> Fallback:
+        return Fallback([FailingLLM(down(), after_a_piece=True), saying("second")])
+
+    with pytest.raises(ProviderError):
+        _ = [delta async for delta in broken().stream("x")]
+    assert (await broken().complete("x")).text == "second"
+
+
+async def test_the_context_is_that_of_the_models_that_answer() -> None:
+    class Down(ScriptedLLM):
+        async def context_tokens(self) -> int:
+            raise down()
+
+    models = [Down([]), ScriptedLLM([], context=700), ScriptedLLM([], context=500)]
+    assert await Fallback(models).context_tokens() == 500
+    with pytest.raises(ProviderError):
+        await Fallback([Down([])]).context_tokens()
