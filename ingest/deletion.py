@@ -87,7 +87,7 @@ class SyncPlan:
         if self.force or not (is_empty or is_mass):
             found.uris += gone
             return
-        why = f"{name!r} is empty or gone" if is_empty else f"{len(gone)} of {total} are gone"
+        why = "it is empty or gone" if is_empty else f"{len(gone)} of {total} are gone"
         found.refused.append(
             FailedDocument(
                 uri=name,

@@ -1,14 +1,17 @@
-"""ZIP and TAR archives: each file in them is a source; nothing is written to disk."""
+"""Archives and mailboxes: each file in them is a source, and nothing is unpacked to disk."""
 
 import bz2
 import gzip
 import io
 import lzma
+import mailbox
+import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from email.parser import BytesHeaderParser
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol, cast
 
@@ -20,6 +23,8 @@ from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import OpenedSource
 
 _ENCRYPTED = 0x1
+_UNSAFE = re.compile(r"[^\w.@+-]")
+_LONGEST_NAME = 120
 _TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 _COMPRESSED: Mapping[bytes, Callable[[Path, str], object]] = {
     b"\x1f\x8b": gzip.open,
@@ -113,6 +118,45 @@ class TarArchive:
                     yield entry.name, file.read
 
 
+class MboxArchive:
+    """A mailbox in one file (mbox): each mail is a file, named by its Message-ID."""
+
+    def __init__(self, path: Path) -> None:
+        """Prepare to read; nothing is opened yet."""
+        self._path = path
+        self._keys: dict[str, str] = {}
+
+    def members(self) -> Iterator[tuple[str, int]]:
+        """Yield name and size of each mail."""
+        self._keys.clear()
+        with self._opened() as box:
+            for number, key in enumerate(box.keys(), start=1):
+                mail = box.get_bytes(key)
+                found = BytesHeaderParser().parsebytes(mail).get("Message-ID")
+                name = _UNSAFE.sub("_", str(found or "").strip("<> \t\r\n"))[:_LONGEST_NAME]
+                if not name or name.startswith(".") or f"{name}.eml" in self._keys:
+                    name = f"{number:06}"
+                self._keys[f"{name}.eml"] = key
+                yield f"{name}.eml", len(mail)
+
+    def read(self, name: str) -> bytes:
+        """Return a mail."""
+        with self._opened() as box:
+            if name not in self._keys:
+                raise InputError(
+                    f"{name!r} is no longer in {str(self._path)!r}. Fix: ingest again."
+                )
+            return box.get_bytes(self._keys[name])
+
+    @contextmanager
+    def _opened(self) -> Generator[mailbox.mbox]:
+        try:
+            with closing(mailbox.mbox(self._path, create=False)) as box:
+                yield box
+        except (mailbox.Error, KeyError, *UNREADABLE) as error:
+            raise _damaged(self._path, error) from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveMember:
     """A file in an archive, which is a file under a root."""
@@ -183,7 +227,7 @@ class ArchiveMember:
 
 def is_archive(path: Path) -> bool:
     """Return whether a file's name is that of an archive that can be read."""
-    return path.name.lower().endswith((".zip", *_TAR_SUFFIXES))
+    return path.name.lower().endswith((".zip", ".mbox", *_TAR_SUFFIXES))
 
 
 def archive_members(file: FileSource) -> list[ArchiveMember]:
@@ -193,8 +237,7 @@ def archive_members(file: FileSource) -> list[ArchiveMember]:
         InputError: The archive is damaged, has more than `MAX_ENTRIES` files or `MAX_UNPACKED`
             bytes unpacked, or a file whose path leads out of it.
     """
-    is_zip = file.path.name.lower().endswith(".zip")
-    archive: Archive = ZipArchive(path=file.path) if is_zip else TarArchive(file.path)
+    archive = _archive(file.path)
     members: list[ArchiveMember] = []
     unpacked = 0
     for count, (name, size) in enumerate(archive.members(), start=1):
@@ -212,6 +255,13 @@ def archive_members(file: FileSource) -> list[ArchiveMember]:
         if not any(part.startswith((".", "__MACOSX")) for part in parts if part != "."):
             members.append(ArchiveMember(archive=archive, file=file, name=name, size=size))
     return members
+
+
+def _archive(path: Path) -> Archive:
+    name = path.name.lower()
+    if name.endswith(".zip"):
+        return ZipArchive(path=path)
+    return MboxArchive(path) if name.endswith(".mbox") else TarArchive(path)
 
 
 class _BoundedReader(io.RawIOBase):

@@ -161,7 +161,7 @@ async def test_an_empty_root_deletes_nothing_unless_forced(bench: SyncBench) -> 
     assert (report.deleted, report.ok) == ([], False)
     (refusal,) = report.failed
     assert refusal.uri == str(Path.cwd().resolve() / "docs")
-    assert "is empty or gone, which looks like a mistake" in refusal.reason
+    assert "it is empty or gone, which looks like a mistake" in refusal.reason
     assert "--force (force=True)" in refusal.reason
     assert await bench.uris() == ["docs/a.md"]
     assert (await bench.ingest("docs", run=FORCED)).deleted == ["docs/a.md"]

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import docx
 import numpy as np
+import pptx
 import pytest
 
 from ragkit import AsyncRAG, ConfigError, Document, InputError, ProviderError, Settings
@@ -328,6 +330,23 @@ async def test_bad_files_are_reported_and_the_rest_is_done(rag: AsyncRAG) -> Non
     assert "RAGKIT_INGEST__ENCODING" in reasons["docs/latin.txt"]
     assert "ingest.max_file_mb" in reasons["docs/huge.txt"]
     assert "year = 'soon'" in reasons["docs/year.md"]
+    await rag.close()
+
+
+async def test_a_folder_of_office_files_is_found_by_what_is_in_them(rag: AsyncRAG) -> None:
+    word = docx.Document()
+    word.add_paragraph("The storm reached the coast.")
+    word.save("docs/storm.docx")
+    show = pptx.Presentation()
+    notes = show.slides.add_slide(show.slide_layouts[6]).notes_slide.notes_text_frame
+    assert notes is not None
+    notes.text = "The walrus sleeps."
+    show.save("docs/animals.pptx")
+    Path("docs/towns.csv").write_text("town,people\nBonn,335000\n")
+    report = await rag.ingest("docs")
+    assert report.added == ["docs/animals.pptx", "docs/storm.docx", "docs/towns.csv"]
+    for word_in_it, uri in [("walrus", 0), ("storm", 1), ("Bonn", 2)]:
+        assert (await rag.search(word_in_it, k=1))[0].chunk.uri == report.added[uri]
     await rag.close()
 
 

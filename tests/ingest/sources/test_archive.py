@@ -135,6 +135,21 @@ def test_links_and_devices_are_left_out() -> None:
     assert members("docs/x.tar") == []
 
 
+def test_every_mail_of_a_mailbox_is_a_source_with_a_lasting_name() -> None:
+    start = "From ann@example.org Wed May  1 10:30:00 2024\nFrom: ann\n"
+    mails = [
+        f"{start}Subject: One\nMessage-ID: <1/a@example.org>\n\nText.\n",
+        f"{start}Subject: Two\n\nText.\n",
+        f"{start}Subject: Three\n\nText.\n",
+    ]
+    Path("docs/x.mbox").write_text("\n".join(mails))
+    found = members("docs/x.mbox")
+    assert [member.name for member in found] == ["1_a@example.org.eml", "000002.eml", "000003.eml"]
+    assert [member.open().load().title for member in found] == ["One", "Two", "Three"]
+    Path("docs/x.mbox").write_text("\n".join(mails[1:] + mails[:1]))
+    assert members("docs/x.mbox")[2].name == "1_a@example.org.eml"
+
+
 async def test_an_archive_is_synced_like_a_folder() -> None:
     embedder = CountingEmbedder()
     index = WatchedIndex(embedder)
