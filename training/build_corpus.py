@@ -410,7 +410,7 @@ def wikipedia(article: str) -> str:
 
 LICENSE = """# Licence of the demonstration corpus
 
-The documents in `corpus/` and the questions in `corpus/questions.jsonl` are made from the
+The documents in `corpus/` and the questions in `questions.jsonl` are made from the
 development sets of SQuAD 1.1 (Rajpurkar et al., 2016) and SQuAD 2.0 (Rajpurkar, Jia and Liang,
 2018), which consist of paragraphs from the English Wikipedia by Wikipedia contributors and of
 questions about them. Both are licensed under the
@@ -459,7 +459,7 @@ def build(plan: Plan, v1: Squad, v2: Squad, out: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(WRITERS[path.suffix](document))
         sys.stdout.write(f"{document.plan.file}: {len(document.text.split())} words\n")
-    _write(out / "corpus" / "questions.jsonl", "\n".join(lines) + "\n")
+    _write(out / "questions.jsonl", "\n".join(lines) + "\n")
     _write(out / "CORPUS-LICENSE.md", license_text(plan))
     sys.stdout.write(f"{len(documents)} documents, {len(lines)} questions\n")
 

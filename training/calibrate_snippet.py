@@ -35,8 +35,8 @@ _PASSAGES_ONLY = 0.5
 _HITS = 5
 _CANDIDATES = 12
 _PENALTY = 0.05
-_CODE = -3.0
-"""The weight of code, set by hand: no set judges it against prose."""
+_BY_HAND = {"asks": -3.0, "code": -3.0}
+"""Weights of questions and of code, which no set judges against other sentences."""
 SURE_OF = ("similarity", "context_coverage", "relevance", "margin")
 """The features that `CONFIDENCE` weighs; others add nothing to it."""
 
@@ -119,7 +119,7 @@ def fit_ranking(rated: Sequence[RatedUnits]) -> LinearScore:
         return total + penalty * float(weights @ weights), slope + 2 * penalty * weights
 
     found = minimize(loss, np.zeros(len(NAMES)), jac=True)
-    return linear({**dict(zip(NAMES, found.x / spread, strict=True)), "code": _CODE})
+    return linear({**dict(zip(NAMES, found.x / spread, strict=True)), **_BY_HAND})
 
 
 def fit_confidence(rated: Sequence[RatedUnits], ranking: LinearScore) -> LinearScore:

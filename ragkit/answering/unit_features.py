@@ -38,6 +38,7 @@ class UnitFeatures:
         span: The network's logits for the best short answer in the unit, against none.
         relevance: The network's logit for the passage.
         rank: 1 for units of the first hit, 1/2 for those of the second, and so on.
+        asks: 1 for a sentence that is a question itself, as in a list of frequent questions.
         code: 1 for code, but 1/3 where the question asks for instructions.
         words: Logarithm of the number of words.
     """
@@ -50,11 +51,12 @@ class UnitFeatures:
     span: float
     relevance: float
     rank: float
+    asks: float
     code: float
     words: float
 
 
-# Fitted by `training/calibrate_snippet.py`, but for `code`, which no set judges against prose.
+# Fitted by `training/calibrate_snippet.py`, but for `asks` and `code`, which no set judges.
 RANKING = LinearScore(
     {
         "similarity": 2.55,
@@ -65,6 +67,7 @@ RANKING = LinearScore(
         "span": 0.16,
         "relevance": 0.22,
         "rank": 1.4,
+        "asks": -3.0,
         "code": -3.0,
         "words": 0.33,
     }
@@ -166,6 +169,7 @@ class _AskedQuestion:
             span=_NO_SPAN if span is None else span.score,
             relevance=relevance,
             rank=1 / passage.rank,
+            asks=float(unit.text.endswith(("?", "\uff1f"))),
             code=(1 / 3 if self.kind == "steps" else 1.0) if unit.kind == "code" else 0.0,
             words=math.log1p(len(unit.text.split())),
         )

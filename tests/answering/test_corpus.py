@@ -32,7 +32,9 @@ class Question:
 @pytest.fixture(scope="module")
 def found(corpus_rag: RAG) -> list[tuple[Question, list[Hit]]]:
     """Every question of the corpus with what search finds."""
-    rows = map(json.loads, (CORPUS / "questions.jsonl").read_text(encoding="utf-8").splitlines())
+    rows = map(
+        json.loads, (CORPUS.parent / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    )
     questions = [Question(row["question"], tuple(row["answers"]), row["kind"]) for row in rows]
     return [(item, corpus_rag.search(item.question)) for item in questions]
 

@@ -143,3 +143,11 @@ async def test_what_no_passage_answers_is_not_answered(minilm: Embedder, texts: 
     assert (answer.text, answer.citations, answer.span) == (ABSTENTION, (), None)
     assert answer.abstained
     assert answer.confidence < 0.5
+
+
+async def test_the_question_itself_is_no_answer_but_what_follows_it(minilm: Embedder) -> None:
+    faq = _hit(
+        "How long do refunds take? They take five days. How long is a year? It has 365 days."
+    )
+    answer = await _answerer(minilm).answer("How long do refunds take?", [faq])
+    assert answer.text == "They take five days."
