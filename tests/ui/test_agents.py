@@ -6,7 +6,7 @@ import pytest
 from ragkit.agents import Budget
 from ragkit.agents.approval import approve, edit, refuse
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.types import Pattern
+from ragkit.core.types import Json, Pattern
 from ragkit.testing.agents import says_action, says_finish, says_plan
 from ragkit.testing.llm import ScriptedLLM, random_replies
 from ragkit.ui.agent_run import AgentChoices, AgentRun, tool_of
@@ -158,8 +158,13 @@ def test_results_of_tools_are_shown_as_text() -> None:
 def test_the_needs_of_tasks_come_from_the_planner() -> None:
     planned = {"step": "1", "steps": [["task 1", "A"], ["task 2", "B"]]}
     reply = json.dumps({"steps": [{"task": "A", "needs": []}, {"task": "B", "needs": [1]}]})
-    step = {"id": "1", "name": "planner", "prompt": [], "reply": reply}
-    result = {"answer": "x", "pending": [], "steps": [step], "stopped_by": "finished"}
+    step: dict[str, Json] = {"id": "1", "name": "planner", "prompt": [], "reply": reply}
+    result: dict[str, Json] = {
+        "answer": "x",
+        "pending": [],
+        "steps": [step],
+        "stopped_by": "finished",
+    }
     view = run_view(
         [
             RunEvent(kind="Planned", at=0, data=planned),

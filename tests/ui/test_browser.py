@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *options: str) -> Iterator[Served]:
+def serving(folder: Path, *options: str) -> Generator[Served]:
     """Serve the application with doubles over the small documents, until the scope is left."""
     index, data = folder / "index", folder / "data"
     with RAG(index=index, embedder=HashEmbedder()) as rag:
