@@ -41,7 +41,7 @@ _RULES: Sequence[tuple[QuestionKind, str]] = (
     ("explanation", r"^(?:why|explain|describe|how|summari[sz]e|tell me)\b"),
     ("explanation", r"^what (?:happens|happened|would happen|causes|caused)\b"),
     ("explanation", r"^what(?:'s| is| was) the (?:{purpose})\b"),
-    ("fact", r"^what(?:'s| is| was) (?:the |an? |your |its )?(?:[\w-]+ ){{0,3}}(?:{attribute})\b"),
+    ("fact", r"^what(?:'s| is| was) (?:the |an? |your |its )?(?:[\w'-]+ ){{0,3}}(?:{attribute})\b"),
     ("explanation", r"^what(?:'s| is) (?:[\w.-]+ ){{1,6}}(?:used |good )?for\b\W*$"),
     ("fact", r"^what(?:'s| is) (?:\w+ )*(?:of|in|on|at|by)\b"),
     ("explanation", r"^what(?:'s| is)\b"),

@@ -9,6 +9,7 @@ from ragkit.answering.question_kind import QuestionKind, question_kind
         ("Who designed the building?", "fact"),
         ("What is the default timeout?", "fact"),
         ("What is another term for it?", "fact"),
+        ("What is Europe's largest inland port?", "fact"),
         ("Who is an example of a nomad?", "fact"),
         ("How many people live there?", "fact"),
         ("What Python version does it need?", "fact"),
