@@ -7,9 +7,18 @@ from ragkit.retrieval.context import best_at_the_ends, build_context, merge_neig
 TEXT = "".join(f"word{i} " for i in range(100))
 
 
-def _hit(start: int, end: int, score: float, uri: str = "a") -> Hit:
+def _hit(start: int, end: int, score: float, uri: str = "a", generation: str = "") -> Hit:
     chunk = Chunk(
-        id=f"{uri}{start}", uri=uri, title=uri, text=TEXT[start:end], start=start, end=end
+        id=f"{uri}{start}",
+        uri=uri,
+        title=uri,
+        text=TEXT[start:end],
+        start=start,
+        end=end,
+        heading_path=(f"h{start}",),
+        page=start,
+        metadata={"start": start},
+        generation=generation,
     )
     return Hit(chunk=chunk, score=score, trace={})
 
@@ -23,6 +32,17 @@ def test_touching_and_overlapping_chunks_of_a_document_become_one_passage() -> N
 
 def test_documents_are_not_mixed() -> None:
     assert len(merge_neighbours([_hit(0, 10, 1), _hit(10, 20, 1, uri="b")])) == 2
+
+
+def test_two_versions_of_a_document_are_never_spliced() -> None:
+    hits = [_hit(0, 10, 1, generation="old"), _hit(5, 20, 2, generation="new")]
+    passages = merge_neighbours(hits)
+    assert [(p.start, p.end, p.chunk_ids) for p in passages] == [(5, 20, ("a5",)), (0, 10, ("a0",))]
+
+
+def test_a_passage_has_page_headings_and_metadata_of_its_first_chunk() -> None:
+    (passage,) = merge_neighbours([_hit(10, 20, 1), _hit(5, 10, 0.5)])
+    assert (passage.page, passage.heading_path, passage.metadata) == (5, ("h5",), {"start": 5})
 
 
 @given(st.lists(st.tuples(st.integers(0, 80), st.integers(1, 20), st.floats(0, 1)), max_size=10))

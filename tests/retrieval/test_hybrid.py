@@ -4,10 +4,13 @@ from dataclasses import replace
 import pytest
 
 from ragkit import AsyncRAG, ConfigError, Document, InputError, Settings
+from ragkit.core.protocols import LegQuery, Legs
 from ragkit.core.settings import IndexSettings, RetrievalSettings
 from ragkit.core.types import FloatArray
+from ragkit.index.memory import MemoryIndex
 from ragkit.retrieval.hybrid import HybridRetriever
 from ragkit.testing.embedder import HashEmbedder
+from ragkit.testing.index_examples import IDENTITY, make_entry
 
 TEXTS = {
     "zebra": "The zebra has black and white stripes.",
@@ -167,3 +170,27 @@ async def test_an_index_that_is_not_there_is_named_with_the_command_that_makes_i
     with pytest.raises(InputError, match="ragkit ingest PATH --index"):
         await rag.search("zebra")
     assert not missing.exists()
+
+
+class _Replaced(MemoryIndex):
+    """Another process replaces documents after a search, before its chunks are fetched."""
+
+    times = 1
+
+    async def search(self, query: LegQuery) -> Legs:
+        found = await super().search(query)
+        if self.times:
+            self.times -= 1
+            await self.commit([await make_entry("a", f"zebra {self.times}", "zebra stripes")])
+        return replace(found, chunks={})
+
+
+async def test_a_document_that_is_replaced_while_it_is_searched_is_found_again() -> None:
+    for times, found in ((1, ["zebra 0"]), (3, ["zebra 0"]), (100, list[str]())):
+        index = _Replaced(IDENTITY)
+        index.times = times
+        await index.commit([await make_entry("a", "old zebra")])
+        retriever = HybridRetriever(index=index, embedder=HashEmbedder(dimensions=64))
+        hits = await retriever.search("zebra", k=1, legs=["bm25"])
+        assert [hit.chunk.text for hit in hits] == found
+        assert len({hit.chunk.generation for hit in hits}) <= 1
