@@ -18,6 +18,8 @@ from ragkit.ingest.loaders.titles import stem_title
 
 _HEADERS = ("From", "To", "Cc", "Date")
 _MOST_PARTS = 1000
+_BROKEN = (ValueError, TypeError, IndexError, AttributeError, OverflowError, KeyError)
+"""What the library raises for broken headers."""
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class EmailLoader:
 def _header(message: EmailMessage, name: str) -> str:
     try:
         value = message.get(name)
-    except (ValueError, IndexError, AttributeError):
+    except _BROKEN:
         return ""  # the library fails on some broken headers, which are no reason to refuse a mail
     return " ".join(str(value).split()) if value else ""
 
@@ -109,7 +111,7 @@ def _metadata(headers: dict[str, str]) -> dict[str, MetadataValue]:
     }
     try:
         values["date"] = parsedate_to_datetime(headers["Date"]).isoformat()
-    except (ValueError, TypeError, IndexError):
+    except _BROKEN:
         return values
     return values
 

@@ -249,6 +249,15 @@ def test_what_is_no_mail_is_refused(data: bytes) -> None:
         load(data, ".eml")
 
 
+@pytest.mark.parametrize(
+    "date", ["Wed, 01 May 99999999999 10:30:00 +0200", "no date", "1 2 3", "\x00"]
+)
+def test_a_broken_date_does_not_hide_the_mail(date: str) -> None:
+    document = load(f"Subject: s\nFrom: a\nDate: {date}\n\nText.", ".eml")
+    assert document.blocks[-1].text == "Text."
+    assert "date" not in document.metadata
+
+
 def test_a_mail_of_very_many_parts_is_refused() -> None:
     boundary = "\n--b\nContent-Type: text/plain; name=a.txt\n\nx"
     source = "Subject: s\nContent-Type: multipart/mixed; boundary=b\n" + boundary * 2000
