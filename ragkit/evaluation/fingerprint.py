@@ -12,7 +12,7 @@ from ragkit.core.types import Json
 PACKAGE = Path(__file__).parents[1]
 DECIDING = (
     "agents", "answering", "core", "evaluation", "grammar", "index", "ingest", "llm", "models",
-    "retrieval",
+    "retrieval", "sdk",
 )  # fmt: skip
 """The packages of ragkit whose code decides what is found and answered."""
 _READ_WHOLE = 1 << 20

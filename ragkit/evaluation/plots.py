@@ -66,7 +66,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """How the values of a measure are spread over queries."""
+    """The spread of the values of a measure over queries."""
 
     title: str
     axis: Axis

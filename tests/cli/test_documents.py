@@ -8,6 +8,8 @@ from typer.testing import CliRunner, Result
 from ragkit import InputError, __version__
 from ragkit.cli.documents import parse_metadata
 from ragkit.cli.main import app
+from ragkit.core.protocols import Index
+from ragkit.index.integrity import Fault
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +156,15 @@ def test_an_empty_name_is_an_error_and_not_the_default(option: str) -> None:
     result = _run("list", option, "")
     assert result.exit_code == 1
     assert "''" in result.stderr
+
+
+def test_verify_names_the_command_that_repairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def faulty(index: Index) -> list[Fault]:
+        return [Fault(kind="orphan", tenant="default", generation="g", expected=0, found=2)]
+
+    _run("ingest", "docs", "--index", "store")
+    monkeypatch.setattr("ragkit.sdk.rag.verify", faulty)
+    result = _run("verify", "--index", "store")
+    assert result.exit_code == 4
+    assert "1 faults" in result.stdout
+    assert "Fix: ragkit verify --repair --index store" in result.stdout

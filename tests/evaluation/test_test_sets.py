@@ -132,7 +132,7 @@ async def test_a_set_is_made_of_files_and_can_be_measured(
         "Installing the server on Windows",
         "The handbook Installing Linux",
     ]
-    assert [reason.partition(":")[0] for reason in unread] == ["broken.pdf"]
+    assert [reason.partition(":")[0].rpartition("/")[2] for reason in unread] == ["broken.pdf"]
     write_beir(made.dataset, Path("set"))
     dataset = load_beir(Path("set"))
     assert dataset.queries == made.dataset.queries
