@@ -1,8 +1,11 @@
-"""The events of a run, which a user interface shows while an agent works."""
+"""The events of a run, which a user interface shows while an agent works.
+
+In LangGraph's stream mode `custom` over a network, `kind` says which event an object is.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ragkit.core.types import Json
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 class Thought:
     """A piece of the model's thought before it acts, as it is decoded."""
 
+    kind: Literal["thought"] = field(default="thought", init=False)
     step: str
     text: str
 
@@ -22,6 +26,7 @@ class Thought:
 class Planned:
     """A plan: the label and the text of each step."""
 
+    kind: Literal["plan"] = field(default="plan", init=False)
     step: str
     steps: tuple[tuple[str, str], ...]
 
@@ -30,6 +35,7 @@ class Planned:
 class Called:
     """A tool is called."""
 
+    kind: Literal["call"] = field(default="call", init=False)
     step: str
     tool: str
     arguments: Mapping[str, Json]
@@ -39,6 +45,7 @@ class Called:
 class Observed:
     """A tool's call is over; `text` is the part of the result that the model is shown."""
 
+    kind: Literal["observation"] = field(default="observation", init=False)
     step: str
     tool: str
     text: str
@@ -50,6 +57,7 @@ class Observed:
 class Asked:
     """A call waits for a person; `reason` says why."""
 
+    kind: Literal["approval"] = field(default="approval", init=False)
     step: str
     tool: str
     arguments: Mapping[str, Json]
@@ -60,6 +68,7 @@ class Asked:
 class Noticed:
     """A step that the run took by itself: tools chosen, text trimmed."""
 
+    kind: Literal["note"] = field(default="note", init=False)
     step: str
     text: str
 
@@ -68,6 +77,7 @@ class Noticed:
 class AnswerText:
     """A piece of the answer, as it is decoded."""
 
+    kind: Literal["answer"] = field(default="answer", init=False)
     text: str
 
 
@@ -75,6 +85,7 @@ class AnswerText:
 class Used:
     """The usage of the run so far, after a call of the model."""
 
+    kind: Literal["usage"] = field(default="usage", init=False)
     steps: int
     tokens: int
     seconds: float
@@ -85,6 +96,7 @@ class Used:
 class Finished:
     """The last event: the run's result."""
 
+    kind: Literal["finished"] = field(default="finished", init=False)
     result: "AgentResult"
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ragkit import Settings
 from ragkit.agents import Budget, plan_and_execute, stream
-from ragkit.agents.events import Called, Finished, Observed, Planned
 from ragkit.agents.agent import Agent
+from ragkit.agents.events import Called, Finished, Observed, Planned
 from ragkit.agents.tools import calculator, python, sql
 from ragkit.core.protocols import LLM
 from ragkit.llm.build import build_llm
@@ -23,9 +23,14 @@ def data_analyst(llm: LLM, database: Path) -> Agent:
     return plan_and_execute(llm, tools, max_steps=4, budget=Budget(steps=24, seconds=300))
 
 
-def graph() -> Agent:
-    """For LangGraph's server: the model of the settings, the file that ANALYST_DATABASE names."""
+def made() -> Agent:
+    """Return the analyst of the settings, over the file that ANALYST_DATABASE names."""
     return data_analyst(build_llm(Settings.load().llm), Path(os.environ["ANALYST_DATABASE"]))
+
+
+async def graph() -> Agent:
+    """Return the analyst for LangGraph's server, whose loop must not wait for files."""
+    return await asyncio.to_thread(made)
 
 
 async def main(database: str, question: str) -> None:

@@ -25,10 +25,15 @@ def research_assistant(llm: LLM, documents: Searcher) -> Agent:
     return reflect(searcher, RUBRIC, llm=llm, revisions=1, budget=Budget(steps=20, seconds=300))
 
 
-def graph() -> Agent:
-    """For LangGraph's server: the model and the index of the settings."""
+def made() -> Agent:
+    """Return the assistant of the settings' model and index."""
     settings = Settings.load()
     return research_assistant(build_llm(settings.llm), AsyncRAG(settings))
+
+
+async def graph() -> Agent:
+    """Return it for LangGraph's server, whose loop must not wait for files."""
+    return await asyncio.to_thread(made)
 
 
 async def main(question: str) -> None:

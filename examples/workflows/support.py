@@ -33,10 +33,15 @@ def support_desk(llm: LLM, documents: Searcher, options: AgentOptions) -> Agent:
     return react(llm, [search_documents(documents, k=3), refund, send_mail], **options)
 
 
-def graph() -> Agent:
-    """For LangGraph's server, which brings its own checkpoints."""
+def made() -> Agent:
+    """Return the desk of the settings' model and index, without checkpoints of its own."""
     settings = Settings.load()
     return support_desk(build_llm(settings.llm), AsyncRAG(settings), AgentOptions())
+
+
+async def graph() -> Agent:
+    """Return it for LangGraph's server, whose loop must not wait for files."""
+    return await asyncio.to_thread(made)
 
 
 async def main(question: str) -> None:
