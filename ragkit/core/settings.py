@@ -66,12 +66,14 @@ class IndexSettings(_Section):
 
 
 class EmbedderSettings(_Section):
-    """`model` is `"packaged:all-minilm-l6-v2"` or `"sentence-transformers:<folder or hub name>"`.
+    """The embedder.
 
-    `rotation` is a file made by `ragkit train matryoshka`, which puts most of what a vector says
+    `model` is `"packaged:all-minilm-l6-v2"`, `"sentence-transformers:<folder or hub name>"` or
+    `"vllm:<URL>[#model]"`. `rotation` is a file made by `ragkit train matryoshka`, which puts most of what a vector says
     into its first dimensions and keeps all similarities (`auto`: the packaged model's own, none for
     others). `dimensions` keeps a Matryoshka prefix of each vector; `dtype` is the arithmetic of the
-    forward pass (`auto`: bfloat16 autocast where the CPU has it, else float32).
+    forward pass (`auto`: bfloat16 autocast where the CPU has it, else float32). `api_key`,
+    `timeout_s` and `concurrency` (requests at the same time) are for a server.
     """
 
     model: str = "packaged:all-minilm-l6-v2"
@@ -82,18 +84,25 @@ class EmbedderSettings(_Section):
     batch_size: Positive = 32
     device: str | None = None
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    api_key: SecretStr | None = None
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    concurrency: Positive = 8
 
 
 class RerankerSettings(_Section):
-    """`model` is `"packaged:minilm-reader"`, `"cross-encoder:<folder or hub name>"` or empty.
+    """The reranker.
 
-    Where it is empty, hits are not reranked.
+    `model` is `"packaged:minilm-reader"`, `"cross-encoder:<folder or hub name>"`,
+    `"vllm:<URL>[#model]"` or empty: then hits are not reranked. `api_key` and `timeout_s` are for a
+    server.
     """
 
     model: str | None = None
     depth: Positive = 20
     batch_size: Positive = 32
     device: str | None = None
+    api_key: SecretStr | None = None
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
 
 
 class IngestSettings(_Section):

@@ -3,11 +3,6 @@
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import LLM
 from ragkit.core.settings import LLMSettings
-from ragkit.llm.local.llm import LocalLLM
-from ragkit.llm.openai.client import VLLM
-from ragkit.llm.openai.connection import Patience
-from ragkit.llm.wrappers.concurrency import Concurrency
-from ragkit.llm.wrappers.retry import Retry
 
 
 def build_llm(settings: LLMSettings) -> LLM:
@@ -21,6 +16,13 @@ def build_llm(settings: LLMSettings) -> LLM:
             "No LLM is set. Fix: set RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000 for a vLLM "
             "server, or RAGKIT_LLM__MODEL=local:<folder or hub name> for a model in this process."
         )
+    # Imported here: the compiler of grammars and httpx take a tenth of a second.
+    from ragkit.llm.local.llm import LocalLLM
+    from ragkit.llm.openai.client import VLLM
+    from ragkit.llm.openai.connection import Patience
+    from ragkit.llm.wrappers.concurrency import Concurrency
+    from ragkit.llm.wrappers.retry import Retry
+
     provider, _, name = settings.model.partition(":")
     if provider == "local" and name:
         template = settings.extra.get("chat_template_kwargs", {})

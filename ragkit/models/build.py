@@ -22,9 +22,13 @@ def build_embedder(settings: EmbedderSettings) -> Embedder:
         return ModelEmbedder(settings, MiniLMEncoder(settings))
     if provider == "sentence-transformers" and name:
         return ModelEmbedder(settings, SentenceTransformerEncoder(name, settings))
+    if provider == "vllm" and name:
+        from ragkit.models.server import VLLMEncoder  # with httpx, which the others do without
+
+        return ModelEmbedder(settings, VLLMEncoder(name, settings))
     raise ConfigError(
-        f"Unknown embedder {settings.model!r}. Fix: write 'packaged:all-minilm-l6-v2' or "
-        "'sentence-transformers:<folder or hub name>'."
+        f"Unknown embedder {settings.model!r}. Fix: write 'packaged:all-minilm-l6-v2', "
+        "'sentence-transformers:<folder or hub name>' or 'vllm:<URL>[#model]'."
     )
 
 
@@ -39,9 +43,13 @@ def build_reranker(settings: RerankerSettings) -> Reranker | None:
     if settings.model == PACKAGED_READER:
         return PackagedReranker(packaged_cross_encoder())
     provider, _, name = settings.model.partition(":")
-    if provider != "cross-encoder" or not name:
-        raise ConfigError(
-            f"Unknown reranker {settings.model!r}. Fix: write {PACKAGED_READER!r} or "
-            "'cross-encoder:<folder or hub name>'."
-        )
-    return CrossEncoderReranker(name, batch_size=settings.batch_size, device=settings.device)
+    if provider == "vllm" and name:
+        from ragkit.models.server import VLLMReranker  # with httpx
+
+        return VLLMReranker(name, settings)
+    if provider == "cross-encoder" and name:
+        return CrossEncoderReranker(name, batch_size=settings.batch_size, device=settings.device)
+    raise ConfigError(
+        f"Unknown reranker {settings.model!r}. Fix: write {PACKAGED_READER!r}, "
+        "'cross-encoder:<folder or hub name>' or 'vllm:<URL>[#model]'."
+    )
