@@ -208,7 +208,10 @@ def minilm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VLLMServ
     if reason := missing():
         pytest.skip(reason)
     log = tmp_path_factory.mktemp("vllm") / "vllm.log"
-    arguments: Sequence[str] = ("--runner", "pooling", "--max-model-len", "256")
+    arguments: Sequence[str] = (
+        *("--runner", "pooling", "--max-model-len", "256"),
+        "--no-enable-prefix-caching",  # an encoder has no cache, which vLLM 0.32 dies of
+    )
     server = launch(packaged_folder(), log, port=free_port(), arguments=arguments)
     try:
         wait(server)
