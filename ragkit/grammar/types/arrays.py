@@ -178,7 +178,9 @@ class ArrayWriter:
         more = min(count + 1, len(rows) - 1)
         if count >= hi:
             return None
-        return seq(Lit(",") if count else NOTHING, Lit(text), rows[more])
+        # A rule of its own, and not the first part, has its token masks once for all places.
+        item = self.rules.add(Lit(f",{text}" if count else text))
+        return seq(self.rules.add(NOTHING), item, rows[more])
 
     def named(self, expr: Expr | None) -> Expr | None:
         """Make the expression a rule of its own."""
