@@ -35,7 +35,7 @@ PLAIN_TOOLS = ("search_documents", "calculator", "python", "save_note")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentChoices:
-    """How an agent works.
+    """Choices of an agent.
 
     Attributes:
         pattern: Its pattern.

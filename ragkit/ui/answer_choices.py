@@ -19,7 +19,7 @@ MODES: dict[Mode, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerChoices:
-    """How to answer: by what, from how many passages, from which documents."""
+    """Choices of an answer: the mode, the number of passages, the documents."""
 
     mode: Mode
     model: str = ""

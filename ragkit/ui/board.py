@@ -213,7 +213,7 @@ def _middle(rank: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
-    """Where the best chunk of a document stands in a stage; `rank` is None where it is not."""
+    """The place of a document's best chunk in a stage; `rank` is None where it has none."""
 
     stage: str
     rank: int | None

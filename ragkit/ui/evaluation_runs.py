@@ -32,7 +32,7 @@ _NO_NAME = re.compile(r"[^\w.-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationChoices:
-    """What to measure, on what.
+    """Choices of an evaluation.
 
     Attributes:
         measured: Retrieval on a folder in BEIR's layout, answers on a file in SQuAD's, or
@@ -51,14 +51,14 @@ class EvaluationChoices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFile:
+class KeptEvaluation:
     """A kept run."""
 
     path: Path
 
     @property
     def label(self) -> str:
-        """When it was made, and on what."""
+        """Its time and its data set."""
         return self.path.stem
 
 
@@ -115,9 +115,9 @@ class EvaluationRun:
         return made.dataset
 
 
-def kept_runs(folder: Path) -> list[RunFile]:
+def kept_runs(folder: Path) -> list[KeptEvaluation]:
     """Return the kept runs, the newest first."""
-    return [RunFile(path=path) for path in sorted(folder.glob("*.json"), reverse=True)]
+    return [KeptEvaluation(path=path) for path in sorted(folder.glob("*.json"), reverse=True)]
 
 
 def stage_results(run: SavedRun, *, seed: int = 0) -> dict[str, StageResult]:

@@ -1,4 +1,4 @@
-"""What stands around every page: the list of pages, the sidebar's head, the state of loading."""
+"""The frame of every page: the list of pages, the sidebar's head, the state of loading."""
 
 import functools
 import importlib

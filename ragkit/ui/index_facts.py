@@ -11,7 +11,7 @@ from ragkit.ui.workspace import Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantCount:
-    """What a tenant has in the index."""
+    """The counts of a tenant in the index."""
 
     tenant: str
     documents: int

@@ -11,6 +11,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.protocols import Progress
 from ragkit.core.types import Document
 from ragkit.ingest.report import IngestReport
+from ragkit.sdk import AsyncRAG
 from ragkit.ui.background import Job
 from ragkit.ui.uploads import Upload, read_uploads
 from ragkit.ui.workspace import Workspace
@@ -34,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How far an ingestion is. `left_s` is None until there is something to estimate it from."""
+    """The counts of an ingestion so far; `left_s` is None until it can be estimated."""
 
     files: int
     files_total: int
@@ -124,7 +125,7 @@ class Ingestion:
 
     @property
     def status(self) -> Status:
-        """How far it is."""
+        """The counts so far."""
         return self._log.status
 
     def rows(self) -> list[Row]:
@@ -145,10 +146,7 @@ class Ingestion:
         self._workspace.revision += 1
 
     async def _run(self) -> IngestReport:
-        rag = self._workspace.variant(self._workspace.settings, on_progress=self._log)
-        index = await rag.index(create=True)
-        records = await index.records(tenant=self._workspace.tenant)
-        self._before = {record.uri: record.generation for record in records}
+        rag = await self._rag()
         sources: list[Path | Document] = [self._path] if self._path is not None else []
         folder = None if self.dry_run else self._workspace.uploads
         read = await asyncio.to_thread(read_uploads, folder, self._uploads, rag.settings.ingest)
@@ -157,6 +155,24 @@ class Ingestion:
             return await rag.ingest(*sources, *read.documents, dry_run=self.dry_run)
         finally:
             self._workspace.revision += 1
+            if self._workspace.models.failures:
+                self._workspace.models.retry()  # the index may be there now
+
+    async def _rag(self) -> AsyncRAG:
+        """Return the SDK that ingests into the open index; note the versions that are there.
+
+        A dry run into an index that does not exist has one of its own, which creates nothing.
+        """
+        base, settings = self._workspace.rag, self._workspace.settings
+        try:
+            index = await base.index(create=not self.dry_run)
+        except InputError:
+            if not self.dry_run:
+                raise
+            return AsyncRAG(settings, embedder=base.embedder, on_progress=self._log)
+        records = await index.records(tenant=self._workspace.tenant)
+        self._before = {record.uri: record.generation for record in records}
+        return AsyncRAG(settings, index=index, embedder=base.embedder, on_progress=self._log)
 
     def _ended(self, row: Row) -> Row:
         """Return what became of a document of a run that did not end by itself."""

@@ -75,7 +75,7 @@ class PlanNode:
 
 @dataclass(slots=True, kw_only=True)
 class RunView:
-    """What to show of a run so far."""
+    """The parts of a run so far that are shown."""
 
     items: list[Item] = field(default_factory=list[Item])
     plan: list[PlanNode] = field(default_factory=list[PlanNode])

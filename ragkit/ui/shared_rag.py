@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ragkit.core.protocols import LLM, Embedder, Index, LegQuery, Legs, OnProgress, Reranker
+from ragkit.core.protocols import LLM, Embedder, Index, LegQuery, Legs, Reranker
 from ragkit.core.settings import Settings
 from ragkit.core.types import FloatArray
 from ragkit.core.vectors import unit
@@ -24,7 +24,6 @@ class SharedRAG(AsyncRAG):
         reranker: Reranker | None = None,
         llm: LLM | None = None,
         prefix: "DensePrefix | None" = None,
-        on_progress: OnProgress | None = None,
     ) -> None:
         """Share the parts of `base`.
 
@@ -34,14 +33,12 @@ class SharedRAG(AsyncRAG):
             reranker: The reranker, where one is wanted.
             llm: The language model, where one is set.
             prefix: Rank the dense leg by a prefix of the vectors.
-            on_progress: Called during ingestion.
         """
         super().__init__(
             settings,
             embedder=base.embedder,
             reranker=reranker,
             llm=llm,
-            on_progress=on_progress,
         )
         self._base, self._prefix = base, prefix
 

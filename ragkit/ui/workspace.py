@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import LLM, Embedder, OnProgress, Reranker
+from ragkit.core.protocols import LLM, Embedder, Reranker
 from ragkit.core.settings import RerankerSettings, Settings
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Chunk, DocumentRecord, Hit
@@ -104,7 +104,7 @@ class Workspace:
 
     @property
     def tenant(self) -> str:
-        """Whose documents are shown."""
+        """The owner of the documents that are shown."""
         return self.settings.tenant
 
     @property
@@ -150,11 +150,10 @@ class Workspace:
         settings: Settings,
         *,
         dimensions: int | None = None,
-        on_progress: OnProgress | None = None,
     ) -> SharedRAG:
         """Return the SDK under other settings, over the same index and models."""
         key = json.dumps([settings.model_dump(mode="json"), dimensions], sort_keys=True)
-        if on_progress is None and key in self._variants:
+        if key in self._variants:
             return self._variants[key]
         if self._vectors is None:
             self._vectors = PassageVectors(self.rag.embedder)
@@ -167,12 +166,10 @@ class Workspace:
             reranker=self.reranker(settings.reranker),
             llm=self.llm(settings.llm.model),
             prefix=prefix,
-            on_progress=on_progress,
         )
-        if on_progress is None:
-            while len(self._variants) >= _VARIANTS:
-                self._variants.pop(next(iter(self._variants)))
-            self._variants[key] = made
+        while len(self._variants) >= _VARIANTS:
+            self._variants.pop(next(iter(self._variants)))
+        self._variants[key] = made
         return made
 
     @functools.cached_property

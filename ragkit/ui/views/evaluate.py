@@ -23,8 +23,8 @@ from ragkit.ui.charts import difference_chart, histogram_chart, interval_chart
 from ragkit.ui.evaluation_runs import (
     EvaluationChoices,
     EvaluationRun,
+    KeptEvaluation,
     Measured,
-    RunFile,
     checked_path,
     kept_runs,
     load_runs,
@@ -126,14 +126,14 @@ def _follow(workspace: Workspace) -> None:
     )
 
 
-def _chosen(runs: Sequence[RunFile], label: str, key: str, *, place: int = 0) -> Path | None:
+def _chosen(runs: Sequence[KeptEvaluation], label: str, key: str, *, place: int = 0) -> Path | None:
     labels = {run.label: run.path for run in runs}
     index = min(place, len(runs) - 1) if runs else None
     chosen = st.selectbox(label, list(labels), index=index, key=key)
     return None if chosen is None else labels[chosen]
 
 
-def _show_results(runs: Sequence[RunFile]) -> None:
+def _show_results(runs: Sequence[KeptEvaluation]) -> None:
     if not runs:
         st.caption("No run is kept yet.")
         return
@@ -180,7 +180,7 @@ def inspect_link(question: str) -> str:
     return f'<a href="inspect?q={quote(question, safe="")}">{escape(question)}</a>'
 
 
-def _show_comparison(runs: Sequence[RunFile]) -> None:
+def _show_comparison(runs: Sequence[KeptEvaluation]) -> None:
     if len(runs) < 2:  # two to compare
         st.caption("Two kept runs on the same data can be compared; there are fewer.")
         return
