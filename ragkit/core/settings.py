@@ -71,9 +71,9 @@ class EmbedderSettings(_Section):
     `model` is `"packaged:all-minilm-l6-v2"`, `"sentence-transformers:<folder or hub name>"` or
     `"vllm:<URL>[#model]"`. `rotation` is a file made by `ragkit train matryoshka`, which puts most
     of what a vector says into its first dimensions and keeps all similarities (`auto`: the packaged
-    model's own, none for others). `dimensions` keeps a Matryoshka prefix of each vector; `dtype` is the arithmetic of the
-    forward pass (`auto`: bfloat16 autocast where the CPU has it, else float32). `api_key`,
-    `timeout_s` and `concurrency` (requests at the same time) are for a server.
+    model's own, none for others). `dimensions` keeps a Matryoshka prefix of each vector; `dtype` is
+    the arithmetic of the forward pass (`auto`: bfloat16 autocast where the CPU has it, else
+    float32). `api_key`, `timeout_s` and `concurrency` (requests at the same time) are for a server.
     """
 
     model: str = "packaged:all-minilm-l6-v2"
