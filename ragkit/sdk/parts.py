@@ -220,11 +220,12 @@ class RAGParts:
                 given = cast("Index | None", self._objects.get("index"))
                 if given is not None:
                     stored = given.identity
-                    own = {
-                        "search_dimensions": stored.search_dimensions,
-                        "language": stored.language,
-                    }
-                    check_identity(stored, replace(wanted, **own), location=type(given).__name__)
+                    wanted = replace(
+                        wanted,
+                        search_dimensions=stored.search_dimensions,
+                        language=stored.language,
+                    )
+                    check_identity(stored, wanted, location=type(given).__name__)
                 self._index = given or await build_index(self.settings.index, wanted, create=create)
             return self._index
 

@@ -170,7 +170,8 @@ class AsyncRAG:
         `settings.retrieval.context_tokens` of the embedder's tokens. With
         `settings.retrieval.best_at_the_ends` the best stand first and last.
         """
-        hits = await self.search(query, **{"k": 20, **options})
+        options.setdefault("k", 20)
+        hits = await self.search(query, **options)
         starts = self.embedder.tokenizer.token_starts
         config = self.settings.retrieval
         return build_context(

@@ -108,7 +108,7 @@ class ChatRagkit(BaseChatModel):
         params["ls_model_name"] = str(kwargs.get("model") or self._model.model)
         return params
 
-    def bind_tools(  # type: ignore[override]  # the base class leaves the types of tools open
+    def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
