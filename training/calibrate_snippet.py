@@ -12,7 +12,7 @@ right. Prints both to copy; `benchmarks/answers.py` measures on the other half o
 import argparse
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,19 +24,17 @@ from sklearn.linear_model import LogisticRegression
 from ragkit import AsyncRAG, Settings
 from ragkit.answering.features import LinearScore
 from ragkit.answering.snippet import ALONE
-from ragkit.answering.unit_features import UnitCandidate, UnitFeatures, UnitReader
+from ragkit.answering.unit_features import UNSUITED, UnitCandidate, UnitFeatures, UnitReader
 from ragkit.models.cross_encoder import packaged_cross_encoder
 from training.answer_sets import AnswerSet, JudgedQuestion, answer_sets
 
-NAMES = [field.name for field in fields(UnitFeatures)]
+NAMES = [field.name for field in fields(UnitFeatures) if field.name not in UNSUITED.weights]
 SURE = ("squad", "clapnq", "chunking_eval")
 """Sets that judge sentences, which weigh more than those that judge passages."""
 _PASSAGES_ONLY = 0.5
 _HITS = 5
 _CANDIDATES = 12
 _PENALTY = 0.05
-_BY_HAND = {"asks": -3.0, "code": -3.0}
-"""Weights of questions and of code, which no set judges against other sentences."""
 SURE_OF = ("similarity", "context_coverage", "relevance", "margin")
 """The features that `CONFIDENCE` weighs; others add nothing to it."""
 
@@ -85,7 +83,7 @@ def rated_units(dataset: str, item: JudgedQuestion, found: Sequence[UnitCandidat
         dataset=dataset,
         kind=item.kind,
         passages=np.array([chunks.index(one.hit.chunk.id) for one in found]),
-        features=np.array([astuple(one.features) for one in found]),
+        features=np.array([[getattr(one.features, name) for name in NAMES] for one in found]),
         right=np.array(
             [
                 item.answered_by(
@@ -119,7 +117,7 @@ def fit_ranking(rated: Sequence[RatedUnits]) -> LinearScore:
         return total + penalty * float(weights @ weights), slope + 2 * penalty * weights
 
     found = minimize(loss, np.zeros(len(NAMES)), jac=True)
-    return linear({**dict(zip(NAMES, found.x / spread, strict=True)), **_BY_HAND})
+    return linear(dict(zip(NAMES, found.x / spread, strict=True)))
 
 
 def fit_confidence(rated: Sequence[RatedUnits], ranking: LinearScore) -> LinearScore:

@@ -7,6 +7,7 @@ their heading (a "featured snippet").
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 
 from ragkit.answering.abstention import AbstainingAnswerer, Draft, probability
 from ragkit.answering.disagreement import disagreeing, source_of, year_of
@@ -74,7 +75,9 @@ class SnippetAnswerer(AbstainingAnswerer):
         if not ranked:
             return None
         kind = question_kind(question)
-        versions = disagreeing(ranked[0], ranked, self._language)
+        chosen = ranked[0].hit.chunk.id
+        first = max((one for one in ranked if one.hit.chunk.id == chosen), key=attrgetter("suited"))
+        versions = disagreeing(first, ranked, self._language)
         best = versions[0]
         found = excerpt(best, passages, kind=kind)
         text = found.text(headed=kind not in {"fact", "boolean"})
@@ -111,7 +114,7 @@ class SnippetAnswerer(AbstainingAnswerer):
 
 
 def answer_features(ranked: Sequence[UnitCandidate]) -> AnswerFeatures:
-    """Return the features of the best of the units, which are given best first."""
+    """Return the features of the first of the units, which are given best first."""
     best = ranked[0]
     others = (one for one in ranked if one.hit.chunk.id != best.hit.chunk.id)
     second = next(others, None)

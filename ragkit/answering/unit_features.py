@@ -56,7 +56,7 @@ class UnitFeatures:
     words: float
 
 
-# Fitted by `training/calibrate_snippet.py`, but for `asks` and `code`, which no set judges.
+# Fitted by `training/calibrate_snippet.py`.
 RANKING = LinearScore(
     {
         "similarity": 2.55,
@@ -64,14 +64,15 @@ RANKING = LinearScore(
         "heading": 0.69,
         "heading_coverage": 1.07,
         "passage_coverage": 1.2,
-        "span": 0.16,
+        "span": 0.25,
         "relevance": 0.22,
         "rank": 1.4,
-        "asks": -3.0,
-        "code": -3.0,
         "words": 0.33,
     }
 )
+
+UNSUITED = LinearScore({"asks": -3.0, "code": -3.0})
+"""Set by hand, as no set judges it: within a passage, prose answers better than these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +93,13 @@ class UnitCandidate:
 
     @property
     def score(self) -> float:
-        """The score that the units of a question are ordered by."""
+        """The score that passages are chosen by: that of the best of their units."""
         return RANKING.score(self.features)
+
+    @property
+    def suited(self) -> float:
+        """The score that a unit of the chosen passage is chosen by."""
+        return self.score + UNSUITED.score(self.features)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
