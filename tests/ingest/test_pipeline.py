@@ -271,7 +271,13 @@ async def test_a_file_has_one_uri_from_whichever_folder_it_is_ingested(
     Path("docs/sub/a.md").write_text("alpha")
     await bench.ingest("docs")
     here = Path.cwd()
-    for folder, path in [("docs", "."), ("docs/sub", "."), ("docs", "sub"), ("/", here / "docs")]:
+    runs: list[tuple[str, str | Path]] = [
+        ("docs", "."),
+        ("docs/sub", "."),
+        ("docs", "sub"),
+        ("/", here / "docs"),
+    ]
+    for folder, path in runs:
         monkeypatch.chdir(here / folder)
         report = await bench.ingest(path)
         assert (report.unchanged, report.added) == (["docs/sub/a.md"], [])

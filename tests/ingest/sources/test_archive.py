@@ -44,7 +44,12 @@ def write_tar(path: str, files: Mapping[str, bytes]) -> None:
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
     suffix = path.rpartition(".")[2]
-    compress = {"gz": gzip.compress, "tgz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    compress: dict[str, Callable[[bytes], bytes]] = {
+        "gz": gzip.compress,
+        "tgz": gzip.compress,
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+    }
     Path(path).write_bytes(compress.get(suffix, bytes)(file.getvalue()))
 
 
