@@ -17,7 +17,7 @@ A JSON Schema becomes EBNF in six stages, each in a room or a module of its own:
 build other grammars from the same parts; `limits.py` bounds them all.
 """
 
-from ragkit.grammar.actions import Action, ToolCall, ToolSpec, action_grammar
+from ragkit.grammar.actions import Action, ActionCall, ToolSpec, action_grammar
 from ragkit.grammar.compiler import compile_grammar
 from ragkit.grammar.grammar import Grammar, json_grammar
 from ragkit.grammar.limits import Limits
@@ -29,6 +29,7 @@ from ragkit.grammar.schema.lint import lint
 
 __all__ = [
     "Action",
+    "ActionCall",
     "Evidence",
     "Finding",
     "Grammar",
@@ -37,7 +38,6 @@ __all__ = [
     "PlanStep",
     "Quote",
     "StepReference",
-    "ToolCall",
     "ToolSpec",
     "action_grammar",
     "choice_grammar",

@@ -32,7 +32,7 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
+class ActionCall:
     """A call: the tool's name and its arguments, valid by the tool's schema."""
 
     tool: str
@@ -44,7 +44,7 @@ class Action:
     """A thought and the calls that follow from it."""
 
     thought: str
-    calls: tuple[ToolCall, ...]
+    calls: tuple[ActionCall, ...]
 
 
 class ToolSchema:
@@ -219,6 +219,8 @@ def _reader(schemas: Mapping[str, ToolSchema]) -> Callable[[str], Action]:
                 schemas[tool].checker.check(given)
         except (KeyError, TypeError) as error:
             raise InputError(f"The reply is no action of these tools: {text[:300]!r}") from error
-        return Action(thought=thought, calls=tuple(ToolCall(tool=t, arguments=g) for t, g in calls))
+        return Action(
+            thought=thought, calls=tuple(ActionCall(tool=t, arguments=g) for t, g in calls)
+        )
 
     return read

@@ -15,7 +15,7 @@ from ragkit.grammar.schema.values import Json
 _FLOAT_DIGITS = 15
 
 
-class _Strict(GenerateJsonSchema):  # the arguments are pydantic's core schemas: untyped dicts
+class _TypeSchema(GenerateJsonSchema):  # the arguments are pydantic's core schemas: untyped dicts
     has_decimals = False
 
     def decimal_schema(self, schema: Any) -> JsonSchemaValue:
@@ -86,7 +86,7 @@ def described(kind: Any) -> DescribedType:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
-        class Generator(_Strict):
+        class Generator(_TypeSchema):
             pass
 
         schema = adapter.json_schema(schema_generator=Generator)
