@@ -20,45 +20,54 @@ _SHOWN = 300
 Uri = Annotated[str, typer.Argument(help="A document's uri, as `ragkit list` shows it.")]
 
 
+Paths = Annotated[list[str], typer.Argument(help="Files, folders and globs.")]
+Sync = Annotated[
+    bool, typer.Option("--sync", help="Delete documents that are gone from these folders.")
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Let --sync delete most documents of a folder; replace those of others."
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
+Include = Annotated[
+    list[str] | None,
+    typer.Option("--include", help="Only files of this pattern; may be repeated."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", help="No files and folders of this pattern; may be repeated."),
+]
+AddedMetadata = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metadata",
+        help="Metadata of every file; the value is JSON or text; may be repeated.",
+        metavar="KEY=VALUE",
+    ),
+]
+ReplaceMetadata = Annotated[
+    bool, typer.Option("--replace-metadata", help="Forget metadata of earlier runs.")
+]
+SourceName = Annotated[
+    str | None,
+    typer.Option("--source", help="Name that uris begin with.", metavar="NAME[=FOLDER]"),
+]
+
+
 @reporting
 def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders and globs.")],
+    paths: Paths,
     *,
-    sync: Annotated[
-        bool, typer.Option("--sync", help="Delete documents that are gone from these folders.")
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Let --sync delete most documents of a folder; replace those of others."
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
-    ] = False,
-    include: Annotated[
-        list[str] | None,
-        typer.Option("--include", help="Only files of this pattern; may be repeated."),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option("--exclude", help="No files and folders of this pattern; may be repeated."),
-    ] = None,
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metadata",
-            help="Metadata of every file; the value is JSON or text; may be repeated.",
-            metavar="KEY=VALUE",
-        ),
-    ] = None,
-    replace_metadata: Annotated[
-        bool, typer.Option("--replace-metadata", help="Forget metadata of earlier runs.")
-    ] = False,
-    source: Annotated[
-        str | None,
-        typer.Option("--source", help="Name that uris begin with.", metavar="NAME[=FOLDER]"),
-    ] = None,
+    sync: Sync = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    metadata: AddedMetadata = None,
+    replace_metadata: ReplaceMetadata = False,
+    source: SourceName = None,
     index: Index = None,
     tenant: Tenant = None,
     config: Config = None,

@@ -168,7 +168,7 @@ class ChatRagkit(BaseChatModel):
             ls_structured_output_format={"kwargs": {"method": method}, "schema": described},
             **options,
         )
-        parse = RunnableLambda(_Parser(schema).parse, name="parse")
+        parse = RunnableLambda(_SchemaReader(schema).parse, name="parse")
         if not include_raw:
             return cast("Runnable[LanguageModelInput, Any]", model | parse)
         parsed = RunnablePassthrough.assign(
@@ -263,7 +263,7 @@ class ChatRagkit(BaseChatModel):
             yield chunk
 
 
-class _Parser:
+class _SchemaReader:
     """Reads the JSON of a reply as a value of the schema."""
 
     def __init__(self, schema: dict[str, Any] | type) -> None:
