@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ragkit.llm.local.llm import LocalLLM
     from ragkit.llm.openai.client import VLLM
     from ragkit.llm.prompts import Prompt, with_reasoning
+    from ragkit.llm.typed import TypedReply, complete_typed, stream_typed
     from ragkit.llm.wrappers.cache import Cache
     from ragkit.llm.wrappers.circuit_breaker import CircuitBreaker
     from ragkit.llm.wrappers.concurrency import Concurrency
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "ragkit.core.protocols": ("LLM", "CallOptions"),
     "ragkit.core.types": ("Delta", "Message", "Reply"),
+    "ragkit.llm.typed": ("TypedReply", "complete_typed", "stream_typed"),
     "ragkit.llm.wrappers.circuit_breaker": ("CircuitBreaker",),
     "ragkit.llm.wrappers.cache": ("Cache",),
     "ragkit.llm.wrappers.concurrency": ("Concurrency",),
@@ -63,8 +65,11 @@ __all__ = [
     "Router",
     "SelfConsistent",
     "StreamedLLM",
+    "TypedReply",
     "build_llm",
+    "complete_typed",
     "self_consistency",
+    "stream_typed",
     "with_reasoning",
 ]
 

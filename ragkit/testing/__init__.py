@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ragkit.testing.index_contract import IndexContract
     from ragkit.testing.llm import FailingLLM, ScriptedCall, ScriptedLLM, random_replies
     from ragkit.testing.llm_contract import LLMContract
+    from ragkit.testing.model_server import EmulatedModelServer
     from ragkit.testing.tool_contract import ToolContract
 
 _EXPORTS = {
@@ -26,11 +27,13 @@ _EXPORTS = {
     "ragkit.testing.index_contract": ("IndexContract",),
     "ragkit.testing.llm": ("FailingLLM", "ScriptedCall", "ScriptedLLM", "random_replies"),
     "ragkit.testing.llm_contract": ("LLMContract",),
+    "ragkit.testing.model_server": ("EmulatedModelServer",),
     "ragkit.testing.tool_contract": ("ToolContract",),
 }
 
 __all__ = [
     "EmbedderContract",
+    "EmulatedModelServer",
     "FailingLLM",
     "FaultyProxy",
     "HashEmbedder",
