@@ -18,7 +18,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class TextPart(_Strict):
+class TextContent(_Strict):
     """A text in the content of a message."""
 
     type: Literal["text"]
@@ -31,7 +31,7 @@ class ImageUrl(BaseModel):
     url: str
 
 
-class ImagePart(_Strict):
+class ImageContent(_Strict):
     """An image in the content of a message."""
 
     type: Literal["image_url"]
@@ -52,23 +52,23 @@ class ToolCallBody(BaseModel):
     function: FunctionBody
 
 
-Part: TypeAlias = TextPart | ImagePart
+ContentPart: TypeAlias = TextContent | ImageContent
 
 
 class MessageBody(_Strict):
     """A message in the format of OpenAI's chat completions."""
 
     role: Role
-    content: str | list[Part] | None = None
+    content: str | list[ContentPart] | None = None
     tool_calls: list[ToolCallBody] | None = None
     tool_call_id: str | None = None
     name: str | None = None
 
     def message(self) -> Message:
         """Return it as ragkit's type."""
-        parts: list[Part] = self.content if isinstance(self.content, list) else []
-        texts = [part.text for part in parts if isinstance(part, TextPart)]
-        images = [part.image_url.url for part in parts if isinstance(part, ImagePart)]
+        parts: list[ContentPart] = self.content if isinstance(self.content, list) else []
+        texts = [part.text for part in parts if isinstance(part, TextContent)]
+        images = [part.image_url.url for part in parts if isinstance(part, ImageContent)]
         calls = (
             ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
             for call in self.tool_calls or ()
