@@ -26,7 +26,9 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
     StateGraph,
 )
 from langgraph.types import Command, Interrupt
+from pydantic import BaseModel
 
+from ragkit.agents import final_answer
 from ragkit.agents.approval import Approvals, Decision, approval_reasons, pending_of, resume_values
 from ragkit.agents.budget import Budget, Price
 from ragkit.agents.context import AgentContext, Handover, Prompts, Selector
@@ -46,7 +48,8 @@ from ragkit.agents.tools.selection import FEW, PackagedSelector
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import LLM, CallOptions
 from ragkit.core.sync import run_sync
-from ragkit.core.types import Conversation
+from ragkit.core.types import Conversation, Json
+from ragkit.grammar import json_grammar
 from ragkit.llm.wrappers.cost import Price as TokenPrice
 
 # `Any`: the graphs of the patterns have states of their own.
@@ -84,6 +87,8 @@ class AgentOptions(TypedDict, total=False):
         decoding: The model's decoding options, such as temperature and seed.
         select: Chooses among the tools for each question; where left out, more than 15 are chosen
             from with the packaged embedding model. None offers them all.
+        output: A pydantic model, or a JSON Schema, of the result: the run ends with a
+            `structured_response` that was decoded under its grammar.
         name: The graph's name.
     """
 
@@ -102,6 +107,7 @@ class AgentOptions(TypedDict, total=False):
     parallel: int
     decoding: CallOptions
     select: Selector | None
+    output: type[BaseModel] | Mapping[str, Json] | None
     name: str
 
 
@@ -355,10 +361,13 @@ def agent_context(  # the parts of every agent
     given: dict[str, Any] = {
         key: value
         for key, value in options.items()
-        if key in known and key not in {"budget", "name", "price", "prompts", "trusted_tools"}
+        if key in known
+        and key not in {"budget", "name", "output", "price", "prompts", "trusted_tools"}
     }
     if len(tools) > FEW:
         given.setdefault("select", PackagedSelector())
+    output = options.get("output")
+    names = prompts if output is None else dict.fromkeys([*prompts, *final_answer.PROMPTS])
     price, budget = options.get("price"), options.get("budget") or Budget()
     if budget.cost is not None and price is None:
         raise ConfigError(
@@ -370,7 +379,8 @@ def agent_context(  # the parts of every agent
         name=options.get("name", pattern),
         llm=llm,
         tools=by_name,
-        prompts=Prompts.of(prompts, options.get("prompts")),
+        prompts=Prompts.of(names, options.get("prompts")),
+        output=None if output is None else json_grammar(output),
         budget=budget,
         reasons=approval_reasons(tools, options.get("approvals", "untrusted")),
         trusted_tools=frozenset(options.get("trusted_tools", ())),

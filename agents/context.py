@@ -53,8 +53,8 @@ from ragkit.agents.state import (
     limits_to_keep,
 )
 from ragkit.core.errors import ConfigError
-from ragkit.core.protocols import LLM, CallOptions, Tool
-from ragkit.core.types import Conversation, Message
+from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar, Tool
+from ragkit.core.types import Conversation, Json, Message
 from ragkit.llm.messages import estimated_tokens
 from ragkit.llm.prompts import prompt_file
 
@@ -149,6 +149,14 @@ class AgentContext:
     parallel: int = 8
     decoding: CallOptions = field(default_factory=CallOptions)
     select: Selector | None = None
+    output: ReplyGrammar[object] | None = None
+
+    @property
+    def final_tokens(self) -> int:
+        """Tokens of the last reply at most: of the answer, or of the result of `output`."""
+        if self.output is None:
+            return self.answer_tokens
+        return min(self.output.max_tokens, self.reply_tokens)
 
     def turn(self, state: S) -> "AgentTurn[S]":
         """Return the turn of a node that works on this state."""
@@ -312,10 +320,8 @@ class AgentTurn(Generic[S_co]):
         texts = context.prompts.texts
         bare = [Message(role="system", content=texts[name]) for name in _ANSWERING if name in texts]
         prompt = context.count_tokens([*bare, Message(role="user", content=self.question)])
-        limits = self.limits
-        held = held_for_answer(
-            limits, prompt=prompt, reply=context.answer_tokens, price=context.price
-        )
+        limits, reply = self.limits, context.final_tokens
+        held = held_for_answer(limits, prompt=prompt, reply=reply, price=context.price)
         return minus(left_of(limits, self.spent), held)
 
     def emit(self, event: Event) -> None:
@@ -412,13 +418,16 @@ class AgentTurn(Generic[S_co]):
             **changes,
         }
 
-    def end(self, text: str, stopped_by: StoppedBy, *, step: str = "") -> Update:
+    def end(
+        self, text: str, stopped_by: StoppedBy, *, step: str = "", structured: Json = None
+    ) -> Update:
         """Return the update that ends a run with this answer and the citations of its results.
 
         Args:
             text: The answer.
             stopped_by: Why the run ends.
             step: The step that wrote the answer, if one did.
+            structured: The result that the option `output` asks for.
         """
         found: dict[str, dict[str, Any]] = {}
         for record in self.trace:
@@ -439,7 +448,13 @@ class AgentTurn(Generic[S_co]):
         )
         self.messages.append(message)
         self.context.run_journal.discard(f"{self.run}:{self.path}")
-        return self.update(answer=text, citations=citations, stopped_by=stopped_by, tainted=tainted)
+        return self.update(
+            answer=text,
+            citations=citations,
+            structured_response=structured,
+            stopped_by=stopped_by,
+            tainted=tainted,
+        )
 
 
 def _run_name(ordinal: int) -> str:

@@ -12,8 +12,8 @@ from ragkit.agents.model_call import (
     shared_out,
     show_answer,
 )
-from ragkit.agents.state import StoppedBy, Update
-from ragkit.core.types import Message
+from ragkit.agents.state import StoppedBy, Update, loaded
+from ragkit.core.types import Json, Message
 
 PROMPTS = ("solve", "evidence", "untrusted")
 
@@ -40,18 +40,37 @@ def evidence_of(turn: AgentTurn) -> list[tuple[str, str]]:
     return [(label, text) for text, label in found.items()]
 
 
+async def conclude(
+    turn: AgentTurn, text: str, stopped_by: StoppedBy, *, step: str, evidence: Evidence = ()
+) -> Update:
+    """End a run with this answer; where `output` asks for another form, write it from the answer.
+
+    Args:
+        turn: The node's turn.
+        text: The answer.
+        stopped_by: Why the run ends.
+        step: The step that wrote it.
+        evidence: The texts that the answer rests on.
+    """
+    if turn.context.output is None:
+        return turn.end(text, stopped_by, step=step)
+    return await answer(turn, [*evidence, ("answer", text)])
+
+
 async def answer(turn: AgentTurn, evidence: Evidence) -> Update:
     """Write the answer with the call that was held back, or give the evidence without one."""
     reason, context = turn.stopped_by, turn.context
     why = _WHY.get(reason, "")
     said_why = f"\nThe search ended early: {why}. Say so in the answer.\n" if why else ""
     text = step = ""
+    structured: Json = None
     if reason != "model":
         room = await _room(turn, said_why)
         request: ModelRequest[object] = ModelRequest(
             name="solve",
             messages=_messages(turn, fit_evidence(turn, evidence, tokens=room), said_why),
-            max_tokens=context.answer_tokens,
+            max_tokens=context.final_tokens,
+            grammar=context.output,
             final=True,
             show=show_answer,
         )
@@ -59,9 +78,12 @@ async def answer(turn: AgentTurn, evidence: Evidence) -> Update:
         text, step = said.text.strip(), said.step
         if said.stopped_by and reason == "finished":
             reason = said.stopped_by
+        if context.output is not None:
+            text = text if said.value is not None else ""
+            structured = loaded(text) if text else None
     if not text:
         text, step = without_model(evidence, _WHY.get(reason, "the model said nothing")), ""
-    return turn.end(text, reason, step=step)
+    return turn.end(text, reason, step=step, structured=structured)
 
 
 def without_model(evidence: Evidence, why: str) -> str:
@@ -81,7 +103,7 @@ async def _room(turn: AgentTurn, why: str) -> int:
     bare = context.count_tokens(_messages(turn, "", why))
     scale = turn.spent["scale"]
     rest = min(turn.left.tokens, float(await context.llm.context_tokens())) / scale
-    rest -= bare + context.answer_tokens / scale
+    rest -= bare + context.final_tokens / scale
     return max(_LEAST_EVIDENCE, min(context.evidence_tokens, int(rest)))
 
 

@@ -24,7 +24,7 @@ from ragkit.agents.agent import (
 from ragkit.agents.budget import described, part, share, worked
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import Planned
-from ragkit.agents.final_answer import answer
+from ragkit.agents.final_answer import answer, conclude
 from ragkit.agents.model_call import (
     ModelRequest,
     ask,
@@ -133,7 +133,7 @@ def plan_and_execute(
         options=options,
         reserved=_CONTROLS,
     )
-    inner: AgentOptions = {**options, "checkpointer": None, "name": "executor"}
+    inner: AgentOptions = {**options, "checkpointer": None, "output": None, "name": "executor"}
     working = ReAct(
         context=agent_context(
             "executor", executor or planner, tools=offered, prompts=PROMPTS, options=inner
@@ -278,7 +278,7 @@ class PlanAndExecute:
         turn = self.context.turn(state)
         concluded = (state.get("ended_by") or {}).get("text", "").strip()
         if concluded:
-            return turn.end(concluded, "finished")
+            return await conclude(turn, concluded, "finished", step="")
         tasks = state.get("tasks", [])
         failures = failures_of(turn, tasks, state.get("problem", ""))
         return await answer(turn, [*results_of(turn, tasks), *failures])

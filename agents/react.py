@@ -18,7 +18,7 @@ from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.conversation import shortened
-from ragkit.agents.final_answer import answer, evidence_of
+from ragkit.agents.final_answer import answer, conclude, evidence_of
 from ragkit.agents.model_call import (
     ModelReply,
     ModelRequest,
@@ -213,11 +213,13 @@ class ReAct:
         turn = self.context.turn(state)
         ended_by = state.get("ended_by") or {}
         text = ended_by.get("text", "").strip()
+        known = {text for _, text in turn.background}
+        found = [(label, said) for label, said in evidence_of(turn) if said not in known]
+        evidence = [*turn.background, *found]
         if text and not (self.write_answer and ended_by.get("name") == FINISH):
-            return turn.end(text, "finished", step=ended_by.get("step", ""))
-        known = dict(turn.background)
-        found = [(label, text) for label, text in evidence_of(turn) if text not in known.values()]
-        return await answer(turn, [*turn.background, *found])
+            step = ended_by.get("step", "")
+            return await conclude(turn, text, "finished", step=step, evidence=evidence)
+        return await answer(turn, evidence)
 
     async def after_model(self, state: AgentState) -> str | list[Send]:
         """Return the node after `model`."""

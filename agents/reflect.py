@@ -17,7 +17,7 @@ from ragkit.agents.agent import (
 )
 from ragkit.agents.budget import minus, part
 from ragkit.agents.context import AgentContext, AgentTurn
-from ragkit.agents.final_answer import evidence_of
+from ragkit.agents.final_answer import conclude, evidence_of
 from ragkit.agents.model_call import (
     ModelRequest,
     ask,
@@ -192,7 +192,8 @@ class Reflection:
     async def close(self, state: ReflectState) -> Update:
         """Give the answer that met most criteria."""
         turn = self.context.turn(state)
-        return turn.end(state.get("best") or state.get("draft", ""), turn.stopped_by)
+        best = state.get("best") or state.get("draft", "")
+        return await conclude(turn, best, turn.stopped_by, step="", evidence=evidence_of(turn))
 
     async def after_answer(self, state: ReflectState) -> str:
         """Return the node after a draft."""

@@ -76,6 +76,7 @@ class AgentResult:
         stopped_by: `"finished"`, or the reason why the run ended before; see `StoppedBy`.
         thread: The name to pass to `resume`; empty without a checkpointer.
         pending: Calls that wait for a person.
+        structured_response: The result as JSON where the agent has the option `output`.
     """
 
     answer: str
@@ -86,6 +87,7 @@ class AgentResult:
     stopped_by: StoppedBy
     thread: str = ""
     pending: tuple[Pending, ...] = ()
+    structured_response: Json = None
 
     def __str__(self) -> str:
         """The answer."""
@@ -118,6 +120,7 @@ def result_of(
         stopped_by="approval" if pending else output.get("stopped_by", "finished"),
         thread=thread,
         pending=pending,
+        structured_response=output.get("structured_response"),
     )
 
 

@@ -11,7 +11,7 @@ from langgraph.constants import END, START
 
 from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
 from ragkit.agents.context import AgentContext
-from ragkit.agents.final_answer import without_model
+from ragkit.agents.final_answer import conclude, without_model
 from ragkit.agents.model_call import ModelReply, ModelRequest, ask, object_schema
 from ragkit.agents.state import AgentState, Record, Update
 from ragkit.core.errors import InputError
@@ -85,7 +85,7 @@ class SelfConsistency:
             return turn.end(without_model([], f"stopped by {reason}"), reason)
         note = turn.keep(f"{count} of {self.samples} replies say: {text}")
         turn.trace.append(Record(id=f"{said.step}.1", kind="note", name="vote", result=note))
-        return turn.end(text, "finished")
+        return await conclude(turn, text, "finished", step="")
 
 
 def _voted(said: ModelReply[Any]) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from langgraph.constants import END, START
 
 from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
 from ragkit.agents.context import AgentContext, AgentTurn
-from ragkit.agents.final_answer import without_model
+from ragkit.agents.final_answer import conclude, without_model
 from ragkit.agents.model_call import ModelRequest, ask, object_schema, show_answer
 from ragkit.agents.self_consistency import TEMPERATURE
 from ragkit.agents.state import AgentState, Update
@@ -128,7 +128,7 @@ class TreeOfThought:
         text = said.text.strip() or without_model(
             [("thought", thought) for thought in best], f"stopped by {stopped}"
         )
-        return turn.end(text, stopped)
+        return await conclude(turn, text, stopped, step=said.step)
 
 
 def _messages(

@@ -1,10 +1,22 @@
-from ragkit.agents import Budget, react, run
+import pytest
+from pydantic import BaseModel
+
+from ragkit.agents import (
+    Agent,
+    Budget,
+    plan_and_execute,
+    react,
+    reflect,
+    rewoo,
+    run,
+    self_consistency,
+)
 from ragkit.agents.agent import agent_context
 from ragkit.agents.final_answer import evidence_of, without_model
 from ragkit.agents.state import AgentState, Record
 from ragkit.core.errors import ProviderError
 from ragkit.core.types import Usage
-from ragkit.testing.agents import RecordingTool, count_bytes, says_action
+from ragkit.testing.agents import RecordingTool, count_bytes, says_action, says_finish, says_plan
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 
 
@@ -65,3 +77,60 @@ def test_each_result_is_evidence_once_and_failures_are_not() -> None:
         state
     )
     assert evidence_of(turn) == [("a 1.1", "found")]
+
+
+class Invoice(BaseModel):
+    """A result of one's own."""
+
+    number: int
+    item: str
+
+
+INVOICE = '{"number":7,"item":"lamp"}'
+
+
+def typed(pattern: str) -> tuple[Agent, ScriptedLLM]:
+    """An agent of this pattern that ends with an invoice, and its model."""
+    look, verdict = (
+        RecordingTool(name="look"),
+        '{"criteria":[{"reason":"r","met":true}],"advice":""}',
+    )
+    tasks = '{"thought":"","steps":[{"task":"Look.","needs":[]}]}'
+    drafts = {
+        "react": [says_action("", ("look", {"text": "x"})), says_finish("A lamp, number 7.")],
+        "rewoo": [says_plan(("look", {"text": "x"}))],
+        "plan": [tasks, says_finish("A lamp, number 7.")],
+        "reflect": [verdict],
+        "consistency": ['{"reasoning":"r","answer":"A lamp, number 7."}'],
+    }
+    llm = ScriptedLLM([*drafts[pattern], INVOICE])
+    match pattern:
+        case "react":
+            return react(llm, [look], output=Invoice), llm
+        case "rewoo":
+            return rewoo(llm, [look], output=Invoice), llm
+        case "plan":
+            return plan_and_execute(llm, [look], output=Invoice), llm
+        case "reflect":
+            inner = react(ScriptedLLM([says_finish("A lamp, number 7.")]), [])
+            return reflect(inner, "Good.", llm=llm, output=Invoice), llm
+        case _:
+            return self_consistency(llm, samples=1, output=Invoice), llm
+
+
+@pytest.mark.parametrize("pattern", ["react", "rewoo", "plan", "reflect", "consistency"])
+async def test_a_result_of_ones_own_type_is_decoded_under_its_grammar(pattern: str) -> None:
+    agent, llm = typed(pattern)
+    result = await run(agent, "Which invoice?")
+    assert result.structured_response == {"number": 7, "item": "lamp"}
+    assert (result.answer, result.stopped_by) == (INVOICE, "finished")
+    assert llm.calls[-1].grammar is not None
+    if pattern != "rewoo":
+        assert "A lamp, number 7." in llm.calls[-1].prompt
+
+
+async def test_a_result_that_the_budget_does_not_allow_is_missing_and_said() -> None:
+    llm = ScriptedLLM([])
+    agent = react(llm, [], output=Invoice, budget=Budget(tokens=100), count_tokens=count_bytes)
+    result = await run(agent, "Which invoice?")
+    assert (result.structured_response, result.stopped_by) == (None, "tokens")
