@@ -70,8 +70,9 @@ class Limits:
 
     def bounded(self) -> "Limits":
         """Return these limits with the defaults in the place of missing bounds."""
-        missing = [f for f in fields(self) if getattr(self, f.name) >= UNBOUNDED]
-        return replace(self, **{f.name: f.default for f in missing})
+        usual = Limits()
+        missing = [f.name for f in fields(self) if getattr(self, f.name) >= UNBOUNDED]
+        return replace(self, **{name: int(getattr(usual, name)) for name in missing})
 
     def tightened(self) -> Iterator["Limits"]:
         """Yield ever tighter limits, ending at the tightest.
