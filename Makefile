@@ -69,7 +69,7 @@ vllm: setup $(VLLM) ## start a vLLM server on this CPU with a small random model
 	$(BIN)/python -m ragkit.testing.vllm_server
 
 ui: setup ## open the application on the example documents
-	$(BIN)/python -m ragkit.cli.main ingest examples/corpus --index .ragkit/ui
+	$(BIN)/python -m ragkit.cli.main ingest examples/corpus --exclude questions.jsonl --index .ragkit/ui
 	$(BIN)/python -m ragkit.cli.main ui --index .ragkit/ui --questions examples/questions.jsonl --browser
 
 screenshots: setup ## make the pictures in docs/images; needs Debian's chromium

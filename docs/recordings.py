@@ -64,7 +64,7 @@ def main() -> None:
             llm = ScriptedLLM(script, delay_s=DELAY_S)
             options = Options(index=f"{folder}/index", data=Path(folder))
             workspace = Workspace(options, settings=Settings(), llm=llm)
-            run_sync(lambda: workspace.rag.ingest(CORPUS))  # noqa: B023  # called at once
+            run_sync(lambda: workspace.rag.ingest(CORPUS, exclude=["questions.jsonl"]))  # noqa: B023  # called at once
             choices = AgentChoices(pattern=pattern, budget=Budget())
             run = AgentRun(workspace, choices, question, notes=Path(folder) / "notes.md")
             run.wait()

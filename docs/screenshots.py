@@ -30,7 +30,7 @@ CORPUS = ROOT / "examples" / "corpus"
 IMAGES = ROOT / "docs" / "images"
 PORT = 8599
 URL = f"http://127.0.0.1:{PORT}"
-WAIT_MS = 180_000
+WAIT_MS = 60_000
 START_S = 120
 COLOURS = 128
 QUESTIONS = ("Who designed the Scottish Parliament building?", "What did Tesla patent in 1891?")
@@ -73,7 +73,7 @@ def ask(page: Page) -> None:
 def source(page: Page) -> None:
     """Open the source of an answer."""
     ask(page)
-    page.get_by_role("button", name=re.compile(r"\[1\] Nikola Tesla")).first.click()
+    page.get_by_role("button", name=re.compile(r"\[\d\] Nikola Tesla")).first.click()
     expect(page.get_by_role("dialog").get_by_test_id("stImage")).to_be_visible()
     settled(page)
 
@@ -142,6 +142,11 @@ SCENES: tuple[Callable[[Page], None], ...] = (
 )
 
 
+def chosen_scenes() -> list[Callable[[Page], None]]:
+    """Return the scenes that are named on the command line, or all."""
+    return [scene for scene in SCENES if not sys.argv[1:] or scene.__name__ in sys.argv[1:]]
+
+
 async def prepare_runs(folder: Path) -> None:
     """Measure two settings on questions made of the example documents."""
     settings = Settings()
@@ -159,8 +164,9 @@ def serving(folder: Path) -> Generator[None]:
     """Serve the application over the example documents."""
     index, data = ROOT / ".ragkit" / "ui", folder / "data"
     with RAG(index=index) as rag:
-        rag.ingest(CORPUS)
-    asyncio.run(prepare_runs(data / "evaluations"))
+        rag.ingest(CORPUS, exclude=["questions.jsonl"])
+    if evaluate in chosen_scenes():
+        asyncio.run(prepare_runs(data / "evaluations"))
     command = [sys.executable, "-m", "ragkit.ui", "--index", ".ragkit/ui", "--data", str(data)]
     given = ["--port", str(PORT), "--questions", str(CORPUS.parent / "questions.jsonl")]
     process = subprocess.Popen([*command, *given], cwd=ROOT)
@@ -197,8 +203,7 @@ def take(browser: Browser, look: Look, scene: Callable[[Page], None]) -> None:
 def main() -> None:
     """Take all pictures, or those of the scenes that are named."""
     IMAGES.mkdir(exist_ok=True)
-    wanted = sys.argv[1:]
-    scenes = [scene for scene in SCENES if not wanted or scene.__name__ in wanted]
+    scenes = chosen_scenes()
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(Path(folder)),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ragkit.core.types import DocumentRecord
 from ragkit.ui.workspace import Workspace
 
 UPLOADS = "uploads/"
@@ -9,13 +10,24 @@ UPLOADS = "uploads/"
 
 
 def source_file(workspace: Workspace, uri: str) -> Path | None:
-    """Return the file of a document, or None where there is no such file here.
-
-    A uri of an upload never leads out of the folder of uploads.
-    """
+    """Return the file of a document of this tenant, or None where there is no such file here."""
     if uri.startswith(UPLOADS):
-        folder = workspace.uploads.resolve()
-        path = (folder / uri.removeprefix(UPLOADS)).resolve()
-        return path if path.is_relative_to(folder) and path.is_file() else None
-    path = Path(uri)
-    return path if path.is_file() else None
+        return _inside(workspace.uploads, uri.removeprefix(UPLOADS))
+    record = next((one for one in workspace.documents() if one.uri == uri), None)
+    return None if record is None else recorded_file(record)
+
+
+def recorded_file(record: DocumentRecord) -> Path | None:
+    """Return the file that a record names: the source's own, or one in the source's folder."""
+    _, _, place = record.source.partition(":")
+    if not place:
+        return None
+    root = Path(place)
+    return root if root.is_file() else _inside(root, record.uri.partition("/")[2])
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """Return the file of this name below a folder; None where it leads out or is not there."""
+    root = folder.resolve()
+    path = (root / name).resolve()
+    return path if path.is_relative_to(root) and path.is_file() else None
