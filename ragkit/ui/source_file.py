@@ -19,8 +19,8 @@ def source_file(workspace: Workspace, uri: str) -> Path | None:
 
 def recorded_file(record: DocumentRecord) -> Path | None:
     """Return the file that a record names: the source's own, or one in the source's folder."""
-    _, _, place = record.source.partition(":")
-    if not place:
+    kind, _, place = record.source.partition(":")
+    if kind != "folder":  # made in code, or under a name that says nothing of a place
         return None
     root = Path(place)
     return root if root.is_file() else _inside(root, record.uri.partition("/")[2])

@@ -15,7 +15,12 @@ from ragkit.ui.settings_view import setting_rows
 from ragkit.ui.workspace import Workspace
 
 _REFRESH_S = 0.5
-_SIGNS = {"ok": "✓ ok", "off": "○ off", "missing": "! missing", "failed": "✗ failed"}
+_SIGNS = {
+    "ok": "✓\u00a0ok",
+    "off": "○\u00a0off",
+    "missing": "!\u00a0missing",
+    "failed": "✗\u00a0failed",
+}
 
 
 def show(workspace: Workspace) -> None:
