@@ -9,7 +9,7 @@ export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots crash clean help
+.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots crash fuzz clean help
 
 all: fmt lint types test demo bench ## what CI runs
 
@@ -75,8 +75,12 @@ ui: setup ## open the application on the example documents
 screenshots: setup ## make the pictures in docs/images; needs Debian's chromium
 	$(BIN)/python docs/screenshots.py
 
-crash: setup ## kill 50 ingestions at random and compare the index with one built in one go
-	$(BIN)/python tests/crash.py --kills 50
+crash: setup ## kill 200 ingestions, syncs and writers at random and compare the index with one built in one go
+	$(BIN)/python tests/crash.py --kills 200
+
+fuzz: setup ## mutate 10,000 files of every format, and 1,000 schemas
+	$(BIN)/python tests/ingest/fuzz.py --files 10000
+	RAGKIT_GRAMMAR_SCHEMAS=1000 $(BIN)/python -m pytest -q tests/grammar/test_property.py
 
 clean: ## remove what was built
 	rm -rf $(VENV) $(VLLM) .ragkit dist build
