@@ -179,8 +179,8 @@ class VLLM(StreamedLLM):
             wanted = min(grammar.max_tokens, limit or grammar.max_tokens) + self._reasoning
             room = await self._room(messages, wanted)
             room -= self._reasoning
-            grammar, limit = await asyncio.to_thread(fitted, grammar, limit, room)
-            limit += self._reasoning
+            grammar, tokens = await asyncio.to_thread(fitted, grammar, limit, room)
+            limit = tokens + self._reasoning
         ebnf = None if grammar is None else grammar.ebnf
         async with aclosing(self._decode(messages, call.options, ebnf, limit)) as deltas:
             async for delta in deltas:

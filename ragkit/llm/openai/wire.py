@@ -59,11 +59,9 @@ def turns(messages: Sequence[Message]) -> list[Json]:
 def _turn(message: Message) -> Json:
     content: Json = message.content
     if message.images:
-        text: list[Json] = [{"type": "text", "text": message.content}] if message.content else []
-        content = [
-            *text,
-            *({"type": "image_url", "image_url": {"url": url}} for url in message.images),
-        ]
+        parts: list[Json] = [{"type": "text", "text": message.content}] if message.content else []
+        parts += [{"type": "image_url", "image_url": {"url": url}} for url in message.images]
+        content = parts
     turn: dict[str, Json] = {"role": message.role, "content": content}
     if message.tool_calls:
         turn["tool_calls"] = [
