@@ -55,7 +55,7 @@ def search_json(query: str, hits: Hits) -> dict[str, object]:
 
 
 def answer_json(question: str, answer: Answer) -> dict[str, object]:
-    """Return the fields of an `Answer`, and the question; citations have their passage's trace."""
+    """Return the fields of an `Answer` with the question; `answer` and `text` are its text."""
     hits = {hit.chunk.id: hit_json(hit) for hit in answer.hits}
     citations = [
         {**asdict(citation), "trace": hits[citation.chunk_id]["trace"]}
@@ -63,6 +63,7 @@ def answer_json(question: str, answer: Answer) -> dict[str, object]:
     ]
     return {
         "question": question,
+        "answer": answer.text,
         "text": answer.text,
         "span": answer.span,
         "abstained": answer.abstained,
