@@ -151,8 +151,8 @@ class EdgeStore:
         if shard is not None:
             # The parent's: it must neither be closed nor be dropped here, ever.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(shard))
-            self._lock.forget()
-            _close_descriptors(self.path)
+        self._lock.forget()
+        _close_descriptors(self.path)
         self._begin()
         self._closed = closed
 

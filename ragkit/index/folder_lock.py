@@ -61,7 +61,7 @@ class FolderLock:
         deadline = time.monotonic() + self._wait_s
         with contextlib.ExitStack() as stack:
             queue = _opened(self._folder / QUEUE)
-            stack.callback(os.close, queue)
+            stack.callback(_unlock, queue)
             self._wait(queue, deadline)
             lock = _opened(self._folder / LOCK)
             try:
@@ -105,21 +105,29 @@ class FolderLock:
         try:
             return not _locked(queue)
         finally:
-            os.close(queue)
+            _unlock(queue)
 
     def release(self) -> None:
         """Give the lock up; safe to call twice."""
         if self._lock is not None:
-            os.close(self._lock)
+            _unlock(self._lock)
             self._lock = None
 
     def forget(self) -> None:
         """Drop a lock that a forked process shares with its parent, which still holds it."""
-        self.release()  # closing one of two descriptors of a file leaves it locked
+        if self._lock is not None:
+            os.close(self._lock)  # without unlocking, which would release the parent's
+            self._lock = None
 
 
 def _opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _unlock(descriptor: int) -> None:
+    # Closing alone would leave it locked while a process that was forked meanwhile has a copy.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _locked(descriptor: int) -> bool:

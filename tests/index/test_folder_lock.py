@@ -1,5 +1,6 @@
 """A lock that its holder hands over."""
 
+import multiprocessing
 import os
 import threading
 import time
@@ -68,6 +69,21 @@ def test_those_that_wait_are_served_one_after_the_other(tmp_path: Path) -> None:
         thread.join()
     assert len(holders) == 160
     assert all(one == two for one, two in zip(holders[::2], holders[1::2], strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_child_that_is_forked_while_a_lock_is_held_does_not_keep_it(tmp_path: Path) -> None:
+    lock, other = FolderLock(tmp_path, wait_s=10), FolderLock(tmp_path, wait_s=0)
+    lock.acquire()
+    context = multiprocessing.get_context("fork")
+    end = context.Event()
+    child = context.Process(target=end.wait, args=(60,))
+    child.start()
+    lock.release()
+    other.acquire()
+    other.release()
+    end.set()
+    child.join()
 
 
 def test_a_folder_that_was_removed_is_wanted_by_nobody(tmp_path: Path) -> None:
