@@ -1,9 +1,9 @@
 """The pipelines behind model names: answers from documents, agents, and the LLM itself."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ragkit.answering.chat import Chat
 from ragkit.core.protocols import LLM, CallOptions
@@ -12,6 +12,9 @@ from ragkit.llm.messages import estimated_tokens
 from ragkit.sdk import AsyncRAG
 from ragkit.server.bodies import Extension, asked
 from ragkit.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from ragkit.agents.agent import Agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,11 @@ class AgentPipeline:
         from ragkit.agents.events import AnswerText, Finished
         from ragkit.agents.tools import calculator, search_documents
 
-        patterns = {"react": react, "rewoo": rewoo, "plan": plan_and_execute}
+        patterns: Mapping[Pattern, Callable[..., Agent]] = {
+            "react": react,
+            "rewoo": rewoo,
+            "plan": plan_and_execute,
+        }
         question, _ = asked(turn.messages)
         tools = [search_documents(self.rag, tenant=turn.tenant), calculator()]
         agent = patterns[self.pattern](self.llm, tools)

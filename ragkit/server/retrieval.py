@@ -99,7 +99,8 @@ def _estimate(text: str) -> int:
 def _prefixes(vectors: FloatArray, dimensions: int) -> FloatArray:
     short = vectors[:, :dimensions]
     norms = np.linalg.norm(short, axis=1, keepdims=True)
-    return (short / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
+    unit: FloatArray = (short / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
+    return unit
 
 
 def _encoded(row: FloatArray, form: str) -> list[float] | str:

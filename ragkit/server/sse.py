@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, suppress
-from typing import Any
+from typing import Any, Literal
 
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -62,8 +62,9 @@ async def guarded(
             if upcoming is None:
                 upcoming = asyncio.ensure_future(anext(events))
             left = deadline - loop.time()
+            awaited: set[asyncio.Future[bytes] | asyncio.Future[Literal[True]]] = {upcoming, stop}
             await asyncio.wait(
-                {upcoming, stop},
+                awaited,
                 timeout=min(_PING_SECONDS, max(0.0, left)),
                 return_when=asyncio.FIRST_COMPLETED,
             )

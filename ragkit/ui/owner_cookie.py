@@ -53,7 +53,8 @@ def cookie_header(owner: str) -> bytes:
 
 def _is_page(message: Message) -> bool:
     headers = {name.lower(): value for name, value in message.get("headers", ())}
-    return headers.get(b"content-type", b"").startswith(b"text/html")
+    kind: bytes = headers.get(b"content-type", b"")
+    return kind.startswith(b"text/html")
 
 
 def _cookies(scope: Scope) -> dict[str, str]:

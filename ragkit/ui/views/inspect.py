@@ -1,7 +1,7 @@
 """Inspect: one query, every stage of the search side by side, under any setting."""
 
 from dataclasses import replace
-from typing import get_args
+from typing import Final, get_args
 
 import streamlit as st
 
@@ -31,7 +31,7 @@ from ragkit.ui.markup import milliseconds, passage_html, table_html
 from ragkit.ui.wording import counted, plain
 from ragkit.ui.workspace import Workspace
 
-_BOUND = "query-params"
+_BOUND: Final = "query-params"
 _DIMENSIONS = (32, 64, 96, 128, 192, 256, 384)
 _NONE = "none"
 _EXAMPLES = 3
