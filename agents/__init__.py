@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from ragkit.agents.agent import (
         Agent,
         AgentExplanation,
-        AgentOptions,
         explain,
         resume,
         run,
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ragkit.agents.conversation import summarise, trim
     from ragkit.agents.journal import Journal, MemoryJournal, SQLiteJournal
     from ragkit.agents.memory import LongTermMemory
+    from ragkit.agents.options import AgentOptions
     from ragkit.agents.plan_execute import plan_and_execute
     from ragkit.agents.react import react
     from ragkit.agents.reflect import reflect
@@ -33,7 +33,6 @@ _EXPORTS = {
     "ragkit.agents.agent": (
         "Agent",
         "AgentExplanation",
-        "AgentOptions",
         "explain",
         "resume",
         "run",
@@ -44,6 +43,7 @@ _EXPORTS = {
     "ragkit.agents.conversation": ("summarise", "trim"),
     "ragkit.agents.journal": ("Journal", "MemoryJournal", "SQLiteJournal"),
     "ragkit.agents.memory": ("LongTermMemory",),
+    "ragkit.agents.options": ("AgentOptions",),
     "ragkit.agents.plan_execute": ("plan_and_execute",),
     "ragkit.agents.react": ("react",),
     "ragkit.agents.reflect": ("reflect",),

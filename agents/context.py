@@ -447,7 +447,8 @@ class AgentTurn(Generic[S_co]):
             usage_metadata=usage_metadata(spent["prompt"], spent["completion"], spent["cached"]),
         )
         self.messages.append(message)
-        self.context.run_journal.discard(f"{self.run}:{self.path}")
+        if self.journal is self.context.run_journal:
+            self.context.run_journal.discard(f"{self.run}:{self.path}")
         return self.update(
             answer=text,
             citations=citations,

@@ -13,14 +13,7 @@ from langgraph.constants import END, START
 from langgraph.types import Overwrite, Send
 
 from ragkit.agents import conversation, final_answer
-from ragkit.agents.agent import (
-    Agent,
-    AgentGraph,
-    AgentOptions,
-    agent_context,
-    at_least,
-    hand_over,
-)
+from ragkit.agents.agent import Agent, AgentGraph, hand_over
 from ragkit.agents.budget import described, part, share, worked
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import Planned
@@ -35,6 +28,7 @@ from ragkit.agents.model_call import (
     object_schema,
     tool_list,
 )
+from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.react import ReAct
 from ragkit.agents.state import AgentState, RunRecord, Update
 from ragkit.agents.tool_call import FINISH, Control

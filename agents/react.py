@@ -13,7 +13,7 @@ from langgraph.constants import END, START
 from langgraph.types import Overwrite, Send
 
 from ragkit.agents import conversation, final_answer
-from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
+from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described
 from ragkit.agents.context import AgentContext, AgentTurn
@@ -30,6 +30,7 @@ from ragkit.agents.model_call import (
     show_thoughts,
     tool_list,
 )
+from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.state import (
     AgentCall,
     AgentState,
@@ -213,11 +214,14 @@ class ReAct:
         turn = self.context.turn(state)
         ended_by = state.get("ended_by") or {}
         text = ended_by.get("text", "").strip()
+        written = bool(text) and not (self.write_answer and ended_by.get("name") == FINISH)
+        step = ended_by.get("step", "")
+        if written and self.context.output is None:
+            return turn.end(text, "finished", step=step)
         known = {text for _, text in turn.background}
         found = [(label, said) for label, said in evidence_of(turn) if said not in known]
         evidence = [*turn.background, *found]
-        if text and not (self.write_answer and ended_by.get("name") == FINISH):
-            step = ended_by.get("step", "")
+        if written:
             return await conclude(turn, text, "finished", step=step, evidence=evidence)
         return await answer(turn, evidence)
 

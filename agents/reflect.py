@@ -6,15 +6,7 @@ from typing import Any, Unpack
 
 from langgraph.constants import END, START
 
-from ragkit.agents.agent import (
-    Agent,
-    AgentGraph,
-    AgentOptions,
-    agent_context,
-    at_least,
-    check_worker,
-    hand_over,
-)
+from ragkit.agents.agent import Agent, AgentGraph, check_worker, hand_over
 from ragkit.agents.budget import minus, part
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import conclude, evidence_of
@@ -27,6 +19,7 @@ from ragkit.agents.model_call import (
     object_schema,
     show_answer,
 )
+from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.state import AgentState, Update
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM

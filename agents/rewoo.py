@@ -13,7 +13,7 @@ from typing import Unpack
 from langgraph.constants import END, START
 
 from ragkit.agents import final_answer
-from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
+from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described, worked
 from ragkit.agents.context import AgentContext, AgentTurn
@@ -30,6 +30,7 @@ from ragkit.agents.model_call import (
     object_schema,
     tool_list,
 )
+from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.rewoo_plan import (
     EVIDENCE,
     RewooStep,

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from ragkit.agents import conversation, final_answer
-from ragkit.agents.agent import Agent, AgentOptions, agent_context, check_worker, hand_over
+from ragkit.agents.agent import Agent, check_worker, hand_over
 from ragkit.agents.budget import share
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called
+from ragkit.agents.options import AgentOptions, agent_context
 from ragkit.agents.react import ReAct
 from ragkit.agents.state import AgentState, Update, arguments_of
 from ragkit.agents.tool_call import (

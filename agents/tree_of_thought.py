@@ -9,10 +9,11 @@ from typing import Any, Unpack
 
 from langgraph.constants import END, START
 
-from ragkit.agents.agent import Agent, AgentGraph, AgentOptions, agent_context, at_least
+from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import conclude, without_model
 from ragkit.agents.model_call import ModelRequest, ask, object_schema, show_answer
+from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.self_consistency import TEMPERATURE
 from ragkit.agents.state import AgentState, Update
 from ragkit.core.protocols import LLM

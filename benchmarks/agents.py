@@ -25,7 +25,7 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
 
 from benchmarks.report import Row, publish
 from ragkit.agents import SQLiteJournal, approve, react, resume, rewoo, run
-from ragkit.agents.agent import AgentOptions
+from ragkit.agents.options import AgentOptions
 from ragkit.core.types import Delta, Json, Permission, Reply, Timings, Usage
 from ragkit.llm.call import Call, StreamedLLM
 from ragkit.testing.agents import RecordingTool, says_action, says_plan

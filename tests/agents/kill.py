@@ -24,7 +24,8 @@ from pathlib import Path
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from ragkit.agents import SQLiteJournal, plan_and_execute, react, resume, rewoo, run
-from ragkit.agents.agent import Agent, AgentOptions
+from ragkit.agents.agent import Agent
+from ragkit.agents.options import AgentOptions
 from ragkit.core.types import Delta, Json, Message, Reply, Timings, Usage
 from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.messages import messages_of

@@ -3,9 +3,9 @@ from typing import Unpack
 import pytest
 
 from ragkit.agents import Budget, explain, react, run
-from ragkit.agents.agent import AgentOptions, agent_context
 from ragkit.agents.budget import Amount
 from ragkit.agents.context import AgentContext
+from ragkit.agents.options import AgentOptions, agent_context
 from ragkit.agents.state import AgentState, Record
 from ragkit.core.errors import ConfigError
 from ragkit.testing.agents import RecordingTool, says_finish

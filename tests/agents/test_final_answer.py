@@ -11,8 +11,8 @@ from ragkit.agents import (
     run,
     self_consistency,
 )
-from ragkit.agents.agent import agent_context
 from ragkit.agents.final_answer import evidence_of, without_model
+from ragkit.agents.options import agent_context
 from ragkit.agents.state import AgentState, Record
 from ragkit.core.errors import ProviderError
 from ragkit.core.types import Usage

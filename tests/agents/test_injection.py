@@ -10,7 +10,8 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ragkit.agents import plan_and_execute, react, refuse, resume, rewoo, run
-from ragkit.agents.agent import Agent, AgentOptions
+from ragkit.agents.agent import Agent
+from ragkit.agents.options import AgentOptions
 from ragkit.core.types import Json
 from ragkit.testing.agents import RecordingTool, refers_to, says_action, says_plan
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM

@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from ragkit import RAG
 from ragkit.agents import Budget, approve, refuse, resume, run
-from ragkit.agents.agent import AgentOptions
+from ragkit.agents.options import AgentOptions
 from ragkit.llm import VLLM
 from ragkit.testing.agents import says_action, says_finish
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM

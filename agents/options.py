@@ -1,0 +1,165 @@
+"""The options of agents: their types, their checks, and the context that they become."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypedDict, cast
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from pydantic import BaseModel
+
+from ragkit.agents import final_answer
+from ragkit.agents.approval import Approvals, approval_reasons
+from ragkit.agents.budget import Budget, Price
+from ragkit.agents.context import AgentContext, Prompts, Selector
+from ragkit.agents.journal import Journal
+from ragkit.agents.tools.langchain import AnyTool, as_tools
+from ragkit.agents.tools.selection import FEW, PackagedSelector
+from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.protocols import LLM, CallOptions
+from ragkit.core.types import Conversation, Json
+from ragkit.grammar import json_grammar
+from ragkit.llm.wrappers.cost import Price as TokenPrice
+
+_NUMBERS = ("reply_tokens", "answer_tokens", "evidence_tokens", "observation_chars", "parallel")
+
+
+class AgentOptions(TypedDict, total=False):
+    """The options that all patterns have in common.
+
+    Attributes:
+        budget: The limits of a run; `Budget()` where left out.
+        checkpointer: LangGraph's; with one, runs can be resumed and a person can be asked.
+        journal: Records the calls of tools, so that none is repeated after a crash; give a
+            `SQLiteJournal` beside a checkpointer that outlives the process.
+        approvals: When a person is asked before a `write` tool.
+        trusted_tools: Tools whose results are not untrusted text.
+        prompts: Texts instead of the files under `agents/prompts`, by name.
+        price: The cost of tokens: a `ragkit.llm.Price`, or a function of the usage.
+        count_tokens: Counts a prompt's tokens; an estimate where left out.
+        reply_tokens: Tokens of a reply that decides something, at most.
+        answer_tokens: Tokens of an answer, at most.
+        evidence_tokens: Tokens of the results of tools in one prompt, at most.
+        observation_chars: Characters of one result in a prompt, at most.
+        parallel: Calls of tools at the same time, at most.
+        decoding: The model's decoding options, such as temperature and seed.
+        select: Chooses among the tools for each question; where left out, more than 15 are chosen
+            from with the packaged embedding model. None offers them all.
+        output: A pydantic model, or a JSON Schema, of the result: the run ends with a
+            `structured_response` that was decoded under its grammar.
+        name: The graph's name.
+    """
+
+    budget: Budget | None
+    checkpointer: BaseCheckpointSaver[Any] | None
+    journal: Journal | None
+    approvals: Approvals
+    trusted_tools: Sequence[str]
+    prompts: Mapping[str, str]
+    price: Price | TokenPrice | None
+    count_tokens: Callable[[Conversation], int]
+    reply_tokens: int
+    answer_tokens: int
+    evidence_tokens: int
+    observation_chars: int
+    parallel: int
+    decoding: CallOptions
+    select: Selector | None
+    output: type[BaseModel] | Mapping[str, Json] | None
+    name: str
+
+
+def agent_context(  # the parts of every agent
+    pattern: str,
+    llm: LLM,
+    *,
+    tools: Iterable[AnyTool],
+    prompts: Iterable[str],
+    options: AgentOptions,
+    reserved: Collection[str] = (),
+) -> AgentContext:
+    """Return the context of an agent that uses the prompts of these names.
+
+    Raises:
+        ConfigError: An option or a value is unknown, or the agent has no such prompt.
+        InputError: Two tools have one name, or a tool has the name of one of the agent's own calls.
+    """
+    tools = as_tools(tools)
+    by_name = {tool.name: tool for tool in tools}
+    _check_options(options, by_name)
+    if len(by_name) < len(tools):
+        found = [tool.name for tool in tools]
+        raise InputError(f"Two tools have one name, got {found!r}. Fix: give each its own name.")
+    for name in sorted(set(reserved) & set(by_name)):
+        raise InputError(
+            f"The tool {name!r} has the name of one of the agent's own calls. Fix: rename it."
+        )
+    known = {field.name for field in dataclasses.fields(AgentContext)}
+    # `Any`: the options of this agent that have the name of an attribute of the context.
+    given: dict[str, Any] = {
+        key: value
+        for key, value in options.items()
+        if key in known
+        and key not in {"budget", "name", "output", "price", "prompts", "trusted_tools"}
+    }
+    if len(tools) > FEW:
+        given.setdefault("select", PackagedSelector())
+    output = options.get("output")
+    names = prompts if output is None else dict.fromkeys([*prompts, *final_answer.PROMPTS])
+    price, budget = options.get("price"), options.get("budget") or Budget()
+    if budget.cost is not None and price is None:
+        raise ConfigError(
+            f"The budget limits the cost to {budget.cost!r}, but the agent has no price. "
+            "Fix: pass price=... too."
+        )
+    return AgentContext(
+        pattern=pattern,
+        name=options.get("name", pattern),
+        llm=llm,
+        tools=by_name,
+        prompts=Prompts.of(names, options.get("prompts")),
+        output=None if output is None else json_grammar(output),
+        budget=budget,
+        reasons=approval_reasons(tools, options.get("approvals", "untrusted")),
+        trusted_tools=frozenset(options.get("trusted_tools", ())),
+        price=price.of if isinstance(price, TokenPrice) else price,
+        **given,
+    )
+
+
+def at_least(least: int, **numbers: object) -> None:
+    """Check the whole numbers among an agent's own options.
+
+    Raises:
+        ConfigError: One is below `least`, or no whole number.
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigError(
+                f"The option {name} is {value!r}. Fix: pass a whole number from {least} up."
+            )
+
+
+def _check_options(options: Mapping[str, object], tools: Collection[str]) -> None:
+    for name in options:
+        if name not in AgentOptions.__annotations__:
+            near = difflib.get_close_matches(name, AgentOptions.__annotations__, n=1)
+            known = near or sorted(AgentOptions.__annotations__)
+            raise ConfigError(f"Agents have no option {name!r}. Fix: use {' or '.join(known)}.")
+    for name in _NUMBERS:
+        if name in options:
+            at_least(1, **{name: options[name]})
+    trusted = cast("Sequence[str]", options.get("trusted_tools", ()))
+    for name in [trusted] if isinstance(trusted, str) else trusted:
+        if name not in tools:
+            raise ConfigError(
+                f"trusted_tools names {name!r}, which is no tool of the agent. "
+                f"Fix: name some of {sorted(tools)!r}."
+            )
+    decoding = cast("Mapping[str, object]", options.get("decoding", {}))
+    for name in decoding:
+        if name not in CallOptions.__annotations__:
+            raise ConfigError(
+                f"decoding has no option {name!r}. "
+                f"Fix: use some of {sorted(CallOptions.__annotations__)!r}."
+            )
