@@ -108,7 +108,8 @@ def evaluate(page: Page) -> None:
     page.goto(f"{URL}/evaluate")
     settled(page)
     page.get_by_role("tab", name="Compare").click()
-    expect(page.get_by_test_id("stVegaLiteChart").last).to_be_visible()
+    panel = page.get_by_role("tabpanel").filter(has_text="A, before")
+    expect(panel.get_by_test_id("stVegaLiteChart").last).to_be_visible()
     settled(page)
 
 

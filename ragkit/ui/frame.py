@@ -62,12 +62,13 @@ def show_sidebar_head(workspace: Workspace) -> None:
 
 def show_loading(workspace: Workspace) -> None:
     """Show what is loaded, until all is; then what failed, with a button to try again."""
-    if not workspace.models.ended:
-        _loading(workspace)
-    for step in workspace.models.failures:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.error(f"{step.name.capitalize()}: {step.error}", icon=":material/error:")
-            st.button("Try again", key=f"retry-{step.name}", on_click=workspace.models.retry)
+    with st.container():  # always there, so that what stands below keeps its state
+        if not workspace.models.ended:
+            _loading(workspace)
+        for step in workspace.models.failures:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.error(f"{step.name.capitalize()}: {step.error}", icon=":material/error:")
+                st.button("Try again", key=f"retry-{step.name}", on_click=workspace.models.retry)
 
 
 @st.fragment(run_every=_REFRESH_S)
