@@ -168,12 +168,13 @@ class AgentContext:
         Raises:
             InputError: The input holds no question.
         """
+        given: AgentState = state  # mypy reads no keys of a type variable
         inherited = Handover.received()
-        ordinal = state.get("ordinal", 0) + 1
+        ordinal = given.get("ordinal", 0) + 1
         run = inherited["run"] if inherited else _run_name(ordinal)
         path = inherited["path"] if inherited else ""
-        messages = state.get("messages", [])
-        question = state.get("question", "")
+        messages = given.get("messages", [])
+        question = given.get("question", "")
         asked, asked_id = (question, "") if inherited else asked_in(messages, question)
         new = [] if asked_id else [HumanMessage(content=asked, id=f"{run}:{path}question")]
         asked_id = asked_id or str(new[0].id)
@@ -185,7 +186,7 @@ class AgentContext:
             "run": run,
             "path": path,
             "fence": inherited["fence"] if inherited else secrets.token_hex(6),
-            "tainted": state.get("tainted", False)
+            "tainted": given.get("tainted", False)
             or bool(inherited and inherited["tainted"])
             or any(message.untrusted for message in before),
             "ordinal": ordinal,
@@ -237,14 +238,16 @@ class AgentTurn(Generic[S_co]):
     ) -> None:
         """Copy the parts of the state that change; `fresh` replaces it when a run begins."""
         self.context = context
-        self.texts = dict(state.get("texts", {}))
-        self.trace = list(state.get("trace", []))
+        given: AgentState = state  # mypy reads no keys of a type variable
+        self.texts = dict(given.get("texts", {}))
+        self.trace = list(given.get("trace", []))
         self.messages: list[AnyMessage] = []
-        self.spent: Spent = state.get("spent") or nothing_spent()
-        self.path = state.get("path", "")
-        self.fence = state.get("fence", "")
-        self.run = state.get("run", "")
+        self.spent: Spent = given.get("spent") or nothing_spent()
+        self.path = given.get("path", "")
+        self.fence = given.get("fence", "")
+        self.run = given.get("run", "")
         self._state = state
+        self._given = given
         self._fresh = fresh
         self._known = frozenset(self.texts)
         self._recorded = len(self.trace)
@@ -257,29 +260,29 @@ class AgentTurn(Generic[S_co]):
     @property
     def question(self) -> str:
         """The question of the run."""
-        return self._state.get("asked", "")
+        return self._given.get("asked", "")
 
     @property
     def earlier(self) -> list[Earlier]:
         """The messages from before the run."""
-        asked = self._state.get("asked_id", "")
-        messages = self._state.get("messages", [])
+        asked = self._given.get("asked_id", "")
+        messages = self._given.get("messages", [])
         return list(earlier_messages(messages, question=asked, run=self.run))
 
     @property
     def tainted(self) -> bool:
         """True where untrusted text is in the context."""
-        return self._state.get("tainted", False)
+        return self._given.get("tainted", False)
 
     @property
     def stopped_by(self) -> StoppedBy:
         """The reason to stop, or `"finished"`."""
-        return self._state.get("stopped_by", "finished")
+        return self._given.get("stopped_by", "finished")
 
     @property
     def background(self) -> list[tuple[str, str]]:
         """Labelled texts that a parent agent passed on, each once."""
-        inherited = self._state.get("inherited")
+        inherited = self._given.get("inherited")
         given = inherited["background"] if inherited else []
         return [(label, text) for text, label in {text: label for label, text in given}.items()]
 
@@ -287,7 +290,7 @@ class AgentTurn(Generic[S_co]):
     def tools(self) -> list[Tool]:
         """The tools that were chosen for the question."""
         known = self.context.tools
-        return [known[name] for name in self._state.get("chosen", []) if name in known]
+        return [known[name] for name in self._given.get("chosen", []) if name in known]
 
     @property
     def journal(self) -> Journal | None:
@@ -304,7 +307,7 @@ class AgentTurn(Generic[S_co]):
     @property
     def limits(self) -> Amount:
         """The limits of the run: the agent's own, and those of the agent that it works for."""
-        inherited = self._state.get("inherited")
+        inherited = self._given.get("inherited")
         own = amount_of(self.context.budget)
         return tighter(own, Amount(**inherited["limits"])) if inherited else own
 

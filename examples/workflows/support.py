@@ -9,8 +9,7 @@ import sys
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from ragkit import AsyncRAG, Settings
-from ragkit.agents import SQLiteJournal, approve, react, refuse, resume, run, tool
-from ragkit.agents.agent import Agent
+from ragkit.agents import Agent, SQLiteJournal, approve, react, refuse, resume, run, tool
 from ragkit.agents.options import AgentOptions
 from ragkit.agents.tools import IdempotencyKey, Searcher, search_documents
 from ragkit.core.protocols import LLM
