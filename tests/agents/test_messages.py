@@ -23,12 +23,21 @@ from ragkit.agents.messages import (
 )
 from ragkit.core.errors import InputError
 
+
+def human(given: tuple[str | None, str]) -> HumanMessage:
+    return HumanMessage(content=given[1], id=given[0])
+
+
+def removal(name: str) -> RemoveMessage:
+    return RemoveMessage(id=name)
+
+
 written: st.SearchStrategy[list[object]] = st.lists(
     st.one_of(
         st.fixed_dictionaries({"role": st.just("user"), "content": st.text(max_size=5)}),
         st.tuples(st.just("assistant"), st.text(max_size=5)),
-        st.builds(HumanMessage, content=st.text(max_size=5), id=st.sampled_from([None, "1", "2"])),
-        st.builds(RemoveMessage, id=st.sampled_from(["1", "3", REMOVE_ALL_MESSAGES])),
+        st.tuples(st.sampled_from([None, "1", "2"]), st.text(max_size=5)).map(human),
+        st.sampled_from(["1", "3", REMOVE_ALL_MESSAGES]).map(removal),
     ),
     max_size=5,
 )
