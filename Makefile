@@ -48,7 +48,7 @@ types: setup ## check types, strictly, twice
 	$(BIN)/pyright
 
 test: setup $(VLLM) $(LANGGRAPH) ## run the whole suite, with a real vLLM server and a LangGraph server
-	$(BIN)/python -m pytest
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadgroup # the same parameters in both processes
 
 demo: setup ## ingest the example documents and answer questions from them
 	$(BIN)/python examples/demo.py
