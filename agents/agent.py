@@ -11,12 +11,11 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from langchain_core.messages import MessageLikeRepresentation
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
     CompiledStateGraph,
     StateGraph,
@@ -25,7 +24,7 @@ from langgraph.types import Command, Interrupt
 
 from ragkit.agents.approval import Decision, pending_of, resume_values
 from ragkit.agents.budget import Budget
-from ragkit.agents.context import AgentContext, Handover
+from ragkit.agents.context import SYNCHRONOUS, AgentContext, GraphNode, Handover
 from ragkit.agents.events import Event, Finished
 from ragkit.agents.options import AgentOptions
 from ragkit.agents.result import AgentResult, result_of
@@ -38,7 +37,6 @@ from ragkit.agents.state import (
     RunRecord,
 )
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.sync import run_sync
 
 # `Any`: the graphs of the patterns have states of their own.
 Agent: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
@@ -46,8 +44,6 @@ Agent: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
 
 Question: TypeAlias = str | Sequence[MessageLikeRepresentation]
 """A question, or a conversation whose latest message of the user is the question."""
-
-_synchronous: ContextVar[bool] = ContextVar("synchronous", default=False)
 
 _STEPS_WITHOUT_LIMIT = 10_000
 _NODES_PER_STEP = 8
@@ -76,30 +72,6 @@ class AgentExplanation:
         parts = [f"{head} tools"] if not self.tools else [f"{head} as tools"]
         parts += [f"--- {name}\n{text}" for name, text in self.prompts.items()]
         return "\n\n".join(parts)
-
-
-class GraphNode(Runnable[Any, Any]):
-    """A node or route of a graph: a coroutine function that also runs in a synchronous graph.
-
-    There it runs on ragkit's background loop, with the caller's context variables.
-    """
-
-    def __init__(self, name: str, function: Callable[[Any], Awaitable[Any]]) -> None:
-        """Wrap a function of the state."""
-        self.name = name
-        self._function = function
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
-        """Run the function."""
-        return await self._function(input)
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
-        """Run the function on the background loop."""
-        token = _synchronous.set(True)
-        try:
-            return run_sync(functools.partial(self.ainvoke, input))
-        finally:
-            _synchronous.reset(token)
 
 
 class AgentGraph(StateGraph[Any, Any, Any, Any]):
@@ -267,7 +239,7 @@ async def hand_over(agent: Agent, question: str, inherited: Inherited) -> RunRec
     graph: Any = agent
     config: RunnableConfig = {"configurable": {Handover.KEY: Handover(inherited)}}
     given = {"question": question}
-    if _synchronous.get():  # the saver may know no other calls
+    if SYNCHRONOUS.get():  # the saver may know no other calls
         call = functools.partial(graph.invoke, given, config, output_keys=RECORD)
         return cast("RunRecord", await asyncio.to_thread(call))
     return cast("RunRecord", await graph.ainvoke(given, config, output_keys=RECORD))

@@ -1,12 +1,15 @@
 """The objects that every node works with: an agent's parts, and the turn of one node."""
 
+import functools
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_config, get_stream_writer
 from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
     push_message,
@@ -54,6 +57,7 @@ from ragkit.agents.state import (
 )
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar, Tool
+from ragkit.core.sync import run_sync
 from ragkit.core.types import Conversation, Json, Message
 from ragkit.llm.messages import estimated_tokens
 from ragkit.llm.prompts import prompt_file
@@ -67,6 +71,33 @@ S_co = TypeVar("S_co", bound=AgentState, covariant=True, default=AgentState)
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _CHECKPOINTER = "__pregel_checkpointer"  # LangGraph has no public name for it
 _ANSWERING = ("solve", "evidence", "untrusted")
+
+SYNCHRONOUS: ContextVar[bool] = ContextVar("synchronous", default=False)
+"""True where a synchronous graph runs the node."""
+
+
+class GraphNode(Runnable[Any, Any]):
+    """A node or route of a graph: a coroutine function that also runs in a synchronous graph.
+
+    There it runs on ragkit's background loop, with the caller's context variables.
+    """
+
+    def __init__(self, name: str, function: Callable[[Any], Awaitable[Any]]) -> None:
+        """Wrap a function of the state."""
+        self.name = name
+        self._function = function
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
+        """Run the function."""
+        return await self._function(input)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
+        """Run the function on the background loop."""
+        token = SYNCHRONOUS.set(True)
+        try:
+            return run_sync(functools.partial(self.ainvoke, input))
+        finally:
+            SYNCHRONOUS.reset(token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

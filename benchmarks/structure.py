@@ -74,7 +74,7 @@ def duplicated(code: Sequence[Module]) -> dict[str, int]:
 
 
 def forwarding(code: Sequence[Module]) -> list[Function]:
-    """Closures that do nothing but call a function with their own arguments."""
+    """Closures, not decorated, that do nothing but call a function with their own arguments."""
     return [
         inner
         for module in code
@@ -90,7 +90,7 @@ def _is_class(node: ast.AST) -> bool:
 
 def _forwards(function: Function) -> bool:
     body = function.body[1:] if ast.get_docstring(function) else function.body
-    if len(body) != 1 or not isinstance(body[0], ast.Return | ast.Expr):
+    if function.decorator_list or len(body) != 1 or not isinstance(body[0], ast.Return | ast.Expr):
         return False
     value = body[0].value
     if isinstance(value, ast.Await):
@@ -125,31 +125,49 @@ def openers(code: Sequence[Module]) -> int:
     return sum(bool(text.split()) and text.split()[0] in _OPENERS for text in documented)
 
 
-def one_turn() -> tuple[int, int]:
-    """Files and functions of `agents/` that run in a ReAct turn with one call and an answer."""
+def one_turn() -> tuple[set[str], int]:
+    """Files and number of functions of `agents/` in a ReAct turn.
+
+    A turn lasts from one call of the model to the next: the reply is read, its call is made and
+    observed, and the next prompt is written. Functions that were called before it, such as the run
+    around the graph, are not counted.
+    """
     from ragkit.agents import react, run
     from ragkit.agents.tools import calculator
     from ragkit.testing import ScriptedLLM, says_action
 
+    replies = iter(
+        [
+            says_action("Add.", ("calculator", {"expression": "2+2"})),
+            says_action("Done.", ("finish", {"answer": "4"})),
+        ]
+    )
     seen: set[tuple[str, str]] = set()
+    earlier: set[FrameType] = set()
+    asked = 0
+
+    def reply(call: object) -> str:
+        nonlocal asked
+        asked += 1
+        return next(replies)
 
     def profile(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
         inside = re.search(r"/agents/(.*\.py)$", code.co_filename)
-        if event == "call" and inside and not code.co_name.startswith("<"):
+        if event != "call" or not inside or code.co_name.startswith("<"):
+            return
+        if asked == 0:
+            earlier.add(frame)
+        elif asked == 1 and frame not in earlier:
             seen.add((inside[1], code.co_qualname))
 
-    replies = [
-        says_action("Add.", ("calculator", {"expression": "2+2"})),
-        says_action("Done.", ("finish", {"answer": "4"})),
-    ]
-    agent = react(ScriptedLLM(replies), [calculator()])
+    agent = react(ScriptedLLM(reply), [calculator()])
     sys.setprofile(profile)
     try:
         asyncio.run(run(agent, "2 + 2?"))
     finally:
         sys.setprofile(None)
-    return len({file for file, _ in seen}), len(seen)
+    return {file for file, _ in seen}, len(seen)
 
 
 def main() -> None:
@@ -180,11 +198,16 @@ def main() -> None:
         {"what": "Any", "count": len(re.findall(r"\bAny\b", text))},
         {"what": "cast(", "count": len(re.findall(r"\bcast\(", text))},
     ]
+    files: set[str] = set()
     if root == ROOT:
         files, functions = one_turn()
-        rows.append({"what": "files of agents/ in a ReAct turn", "count": files})
+        rows.append({"what": "files of agents/ in a ReAct turn", "count": len(files)})
         rows.append({"what": "functions of agents/ in a ReAct turn", "count": functions})
-    publish("structure", rows)
+    publish(
+        "structure",
+        rows,
+        note=f"files of a ReAct turn: {', '.join(sorted(files))}" if files else "",
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 from pydantic import Field
 
 from ragkit.agents.tools.function import tool
-from ragkit.agents.tools.function.results import tool_result
+from ragkit.agents.tools.function.runner import tool_result
 from ragkit.core.filters import Filter
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Citation, Hit, Json, ToolResult

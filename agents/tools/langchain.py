@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, cast
 
 from ragkit.agents.tools.foreign_schema import check_arguments, closed_schema
-from ragkit.agents.tools.function.results import tool_result
-from ragkit.agents.tools.function.runner import Policy, Runner
+from ragkit.agents.tools.function.runner import Policy, Runner, tool_result
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, Permission, ToolResult

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, cast
 
 from ragkit.agents.tools.foreign_schema import check_arguments, closed_schema
-from ragkit.agents.tools.function.results import tool_result, trimmed
-from ragkit.agents.tools.function.runner import Policy, Runner
+from ragkit.agents.tools.function.runner import Policy, Runner, tool_result, trimmed
 from ragkit.core.errors import InputError, MissingExtraError, ProviderError, ToolError
 from ragkit.core.types import Json, Permission, ToolResult
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from ragkit.agents.tools.function import tool
-from ragkit.agents.tools.function.results import tool_result
+from ragkit.agents.tools.function.runner import tool_result
 from ragkit.core.errors import MissingExtraError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ragkit.agents.tools.function import tool
-from ragkit.agents.tools.function.results import tool_result, trimmed
+from ragkit.agents.tools.function.runner import tool_result, trimmed
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult

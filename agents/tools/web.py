@@ -14,7 +14,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from ragkit.agents.tools.addresses import is_public
 from ragkit.agents.tools.function import tool
-from ragkit.agents.tools.function.results import tool_result
+from ragkit.agents.tools.function.runner import tool_result
 from ragkit.core.errors import InputError, ProviderError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import ToolResult

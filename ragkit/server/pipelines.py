@@ -1,5 +1,6 @@
 """The pipelines behind model names: answers from documents, agents, and the LLM itself."""
 
+import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -82,9 +83,9 @@ class RagPipeline:
         question, history = asked(turn.messages)
         given = turn.extension
 
-        async def search(query: str) -> Sequence[Hit]:
-            return await self.rag.search(query, k=given.k, where=given.where, tenant=turn.tenant)
-
+        search = functools.partial(
+            self.rag.search, k=given.k, where=given.where, tenant=turn.tenant
+        )
         chat = Chat(search=search, answerer=self.rag.answerer, llm=self.rag.llm)
         async with aclosing(chat.stream(question, history)) as deltas:
             async for delta in deltas:

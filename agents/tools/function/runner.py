@@ -1,19 +1,22 @@
-"""The limits of a tool, and its calls, which a caller can always leave in time."""
+"""The limits of a tool, its calls, which a caller can always leave in time, and their results."""
 
 import asyncio
 import contextvars
+import json
 import random
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeAlias, cast
 
-from ragkit.agents.tools.function.results import trimmed
-from ragkit.core.errors import InputError, ToolError
-from ragkit.core.types import Permission
+from pydantic_core import PydanticSerializationError, to_json
 
+from ragkit.core.errors import InputError, ToolError
+from ragkit.core.types import Citation, Json, Permission, ToolResult
+
+_NOTHING = "(done, no result)"
 _LEAST_CHARS = 200
 _LONGEST_MESSAGE = 2000
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
@@ -254,3 +257,50 @@ def _pause(attempt: int, error: BaseException) -> float:
     # The random factor keeps calls that failed together from being repeated together.
     pause = _FIRST_PAUSE_S * 2.0**attempt * random.uniform(0.5, 1.5) if asked is None else asked
     return min(_LONGEST_PAUSE_S, pause)
+
+
+def tool_result(
+    value: object, *, max_chars: int, text: str | None = None, citations: Sequence[Citation] = ()
+) -> ToolResult:
+    """Make a result of a string, a JSON value, a pydantic model, a dataclass or a `ToolResult`.
+
+    Args:
+        value: The value that the tool returned.
+        max_chars: Maximum length of the text that the model is shown; the value stays whole.
+        text: Text that the model is shown instead of the value itself.
+        citations: The passages that it came from.
+
+    Raises:
+        ToolError: The value has no form in JSON.
+    """
+    if isinstance(value, ToolResult):
+        shown, cut = trimmed(value.text, max_chars)
+        return replace(value, text=shown, trimmed=value.trimmed or cut)
+    plain = _json(value)
+    if text is None and plain is None:
+        text = _NOTHING
+    elif text is None:
+        text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    shown, cut = trimmed(text, max_chars)
+    return ToolResult(text=shown, value=plain, trimmed=cut, citations=tuple(citations))
+
+
+def trimmed(text: str, max_chars: int) -> tuple[str, bool]:
+    """Cut a text to `max_chars`, with a mark at the cut; also tells if it was cut."""
+    if len(text) <= max_chars:
+        return text, False
+    mark = f"\n[cut: {len(text):,} characters, the first {max_chars:,} at most are shown]"
+    return text[: max(0, max_chars - len(mark))] + mark[-max_chars:], True
+
+
+def _json(value: object) -> Json:
+    if isinstance(value, str):
+        # A lone surrogate could neither be stored nor sent.
+        return value.encode(errors="surrogatepass").decode(errors="replace")
+    try:
+        plain: Any = json.loads(to_json(value, inf_nan_mode="strings"))
+    except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+        raise ToolError(
+            f"It returned a {type(value).__name__} that has no form in JSON: {error}"
+        ) from error
+    return cast(Json, plain)

@@ -30,8 +30,7 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
-from ragkit.agents.tools.function.results import tool_result
-from ragkit.agents.tools.function.runner import Policy, Runner
+from ragkit.agents.tools.function.runner import Policy, Runner, tool_result
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Json, Permission, ToolResult
 from ragkit.grammar import json_grammar
