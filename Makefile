@@ -77,6 +77,7 @@ screenshots: setup ## make the pictures in docs/images; needs Debian's chromium
 
 crash: setup ## kill 200 ingestions, syncs and writers at random and compare the index with one built in one go
 	$(BIN)/python tests/crash.py --kills 200
+	RAGKIT_TEST_DOCUMENTS=1000 $(BIN)/python -m pytest -q tests/index/test_writers.py
 
 fuzz: setup ## mutate 10,000 files; 1,000 generated schemas, patterns and masks
 	$(BIN)/python tests/ingest/fuzz.py --files 10000

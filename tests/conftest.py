@@ -71,6 +71,7 @@ def vllm_server(random_model: Path) -> Iterator[VLLMServer]:
         yield server
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist names the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Share the suite among processes by file, and give every test of the server to one of them."""
     for item in items:

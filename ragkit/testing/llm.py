@@ -88,7 +88,9 @@ class ScriptedLLM(StreamedLLM):
         prompt = sum(len(message.content.encode()) for message in messages)
         room = self._context - prompt
         if room < 1:
-            raise ContextExceeded(f"The prompt has {prompt} tokens of {self._context}.")
+            raise ContextExceeded(
+                f"The prompt has {prompt} tokens of {self._context}. Fix: shorten it."
+            )
         loop = asyncio.get_running_loop()
         started = loop.time()
         grammar, limit = fitted(call.grammar, options.get("max_tokens"), room)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from ragkit.evaluation.answer_metrics import f1
 from ragkit.ingest.loaders import loader_for
 
 CORPUS = Path(__file__).parents[2] / "examples" / "corpus"
+
+EVERY = int(os.environ.get("RAGKIT_TEST_EVERY", "3"))
+"""One question of so many is asked; RAGKIT_TEST_EVERY=1 asks all."""
 
 _MARKUP = re.compile(r"\*\*|\]\(|^#+ |`|\{ ?#|</?[a-z]+>", re.MULTILINE)
 
@@ -36,7 +40,8 @@ def found(corpus_rag: RAG) -> list[tuple[Question, list[Hit]]]:
         json.loads, (CORPUS.parent / "questions.jsonl").read_text(encoding="utf-8").splitlines()
     )
     questions = [Question(row["question"], tuple(row["answers"]), row["kind"]) for row in rows]
-    return [(item, corpus_rag.search(item.question)) for item in questions]
+    taken = questions[::EVERY]
+    return [(item, corpus_rag.search(item.question)) for item in taken]
 
 
 @pytest.fixture(scope="module", params=["snippet", "reader", "extractive"])
@@ -55,10 +60,10 @@ def test_every_quote_is_found_at_its_offsets(asked: list[tuple[Question, Answer]
     texts: dict[str, str] = {}
     for citation in citations:
         if citation.uri not in texts:
-            path = Path(citation.uri)
+            path = CORPUS.parent / citation.uri
             texts[citation.uri] = loader_for(path.name).load(path.read_bytes(), uri="x").text
         assert texts[citation.uri][citation.start : citation.end] == citation.quote
-    assert len(citations) >= 60
+    assert len(citations) >= 60 // EVERY
 
 
 def test_answers_are_right_more_often_than_not(asked: list[tuple[Question, Answer]]) -> None:
@@ -86,4 +91,4 @@ def test_no_markup_is_shown_and_spans_divide_no_word(asked: list[tuple[Question,
             assert not re.match(r"\w\w", answer.text[max(0, start - 1) : start + 1])
             assert not re.match(r"\w\w", answer.text[end - 1 : end + 1])
             spans += 1
-    assert spans >= 40 or all(answer.span is None for _, answer in asked)
+    assert spans >= 40 // EVERY or all(answer.span is None for _, answer in asked)

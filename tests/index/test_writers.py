@@ -29,7 +29,7 @@ from ragkit.testing.index_examples import IDENTITY, embed, make_entry
 
 SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
 PLAIN_WORDS = models.TextIndexParams(type=models.TextIndexType.TEXT, scoring=True)
-DOCUMENTS = 1000
+DOCUMENTS = int(os.environ.get("RAGKIT_TEST_DOCUMENTS", "200"))
 BATCH = 100
 SEARCH_EVERY = 400
 

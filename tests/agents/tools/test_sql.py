@@ -214,7 +214,7 @@ def test_a_missing_database_or_table_is_refused(database: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="does not exist"):
         sql(tmp_path / "none.db")
     (tmp_path / "text.db").write_text("no database " * 100)
-    with pytest.raises(InputError, match="is no SQLite database"):
+    with pytest.raises(InputError, match="is not a SQLite database"):
         sql(tmp_path / "text.db")
     with pytest.raises(InputError, match="no table 'lakes'"):
         sql(database, tables=["river", "lakes"])
