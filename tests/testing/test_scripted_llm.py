@@ -27,11 +27,11 @@ async def test_a_function_sees_the_call() -> None:
 
 async def test_the_calls_are_recorded_with_their_fitted_grammar() -> None:
     llm = ScriptedLLM(lambda _: "ab")
-    await llm.complete("one", grammar=regex_grammar("[ab]+"), max_tokens=10)
+    await llm.complete("one", grammar=regex_grammar("[ab]+"), max_tokens=20)
     await llm.complete("two")
     assert [call.messages[-1].content for call in llm.calls] == ["one", "two"]
     assert llm.calls[0].grammar is not None
-    assert llm.calls[0].grammar.max_tokens <= 10
+    assert llm.calls[0].grammar.max_tokens <= 20
     assert llm.calls[1].grammar is None
 
 
