@@ -268,7 +268,8 @@ def test_two_evaluations_are_compared(page: Page, served: Served) -> None:
 def test_a_model_server_that_is_down_is_a_sentence(page: Page, served: Served) -> None:
     open_view(page, served)
     page.get_by_text("How to answer").click()
-    page.get_by_label("Language model", exact=True).last.fill("vllm:http://127.0.0.1:9")
+    field = page.get_by_role("textbox", name="Language model", exact=True)
+    field.fill("vllm:http://127.0.0.1:9")
     page.keyboard.press("Enter")
     settled(page)
     ask(page, "How long do refunds take?")

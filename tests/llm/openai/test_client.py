@@ -234,15 +234,16 @@ async def eight_cancelled(llm: VLLM, server: VLLMServer) -> bool:
 
 @pytest.mark.parametrize("leave", [one_left, eight_cancelled])
 async def test_cancelling_frees_the_servers_slot(
-    leave: Callable[[VLLM, VLLMServer], Awaitable[bool]], llm: VLLM, vllm_server: VLLMServer
+    leave: Callable[[VLLM, VLLMServer], Awaitable[bool]], vllm_server: VLLMServer
 ) -> None:
-    await llm.prove_grammars()
-    for _ in range(20):  # on a busy machine the server may not come to count or read meanwhile
-        decoded = await counted(vllm_server, "request_success_total")
-        seen = await leave(llm, vllm_server)
-        assert await idle(vllm_server, within_s=30)
-        if seen and await counted(vllm_server, "request_success_total") == decoded:
-            return
+    async with VLLM(vllm_server.url) as llm:  # with patience: the machine may be busy
+        await llm.prove_grammars()
+        for _ in range(20):  # the server may not come to count or read meanwhile
+            decoded = await counted(vllm_server, "request_success_total")
+            seen = await leave(llm, vllm_server)
+            assert await idle(vllm_server, within_s=30)
+            if seen and await counted(vllm_server, "request_success_total") == decoded:
+                return
     pytest.fail("the server never stopped before it had decoded the whole reply")
 
 
