@@ -113,7 +113,7 @@ async def test_the_interrupt_has_the_form_that_chat_clients_render() -> None:
     json.dumps(waiting.value)
     edited = {"type": "edit", "edited_action": {"name": "send", "args": {"text": "3"}}}
     rejected = {"type": "reject", "message": "No."}
-    given = Command(resume={"decisions": [edited, rejected]})
+    given: Command[str] = Command(resume={"decisions": [edited, rejected]})
     assert (await agent.ainvoke(given, config))["answer"] == "ok"
     assert [dict(arguments) for arguments, _ in send.calls] == [{"text": "3"}]
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -24,7 +25,7 @@ class Recorder:
         self.searched.append(question)
         return []
 
-    async def answer(self, question: str, hits: list[Hit]) -> Answer:
+    async def answer(self, question: str, hits: Sequence[Hit]) -> Answer:
         self.answered.append(question)
         return Answer(
             text=f"answer to {question}",
@@ -38,7 +39,7 @@ class Recorder:
 
 
 def chat(recorder: Recorder, llm: ScriptedLLM | None = None) -> Chat:
-    return Chat(search=recorder.search, answerer=recorder, llm=llm)  # pyright: ignore[reportArgumentType]  # a list is a sequence
+    return Chat(search=recorder.search, answerer=recorder, llm=llm)
 
 
 async def test_without_a_model_a_follow_up_is_asked_as_it_is_and_says_so() -> None:

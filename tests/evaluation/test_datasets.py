@@ -12,7 +12,7 @@ FILES = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
 def _zipped(folder: Path) -> Path:
     for name in FILES:
         path = folder / name
-        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
         path.unlink()
     return folder
 

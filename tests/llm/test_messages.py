@@ -51,7 +51,7 @@ CALL = ToolCall(id="c1", name="stock", arguments='{"item":"lamp"}')
 
 
 def test_messages_in_the_format_of_chat_completions_are_taken() -> None:
-    conversation = [
+    conversation: list[Any] = [
         {"role": "user", "content": [{"type": "text", "text": "What is this?"}, IMAGE]},
         {
             "role": "assistant",

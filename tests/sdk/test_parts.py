@@ -34,9 +34,9 @@ DOCUMENTS = [
 
 
 def _rag(**parts: Unpack[PartOptions]) -> RAG:
-    return RAG(
-        Settings(), **{"index": ":memory:", "embedder": HashEmbedder(dimensions=64), **parts}
-    )
+    given: PartOptions = {"index": ":memory:", "embedder": HashEmbedder(dimensions=64)}
+    given.update(parts)
+    return RAG(Settings(), **given)
 
 
 @pytest.mark.parametrize(

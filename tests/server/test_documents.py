@@ -79,7 +79,7 @@ async def test_text_and_chunks_of_a_document_are_exact(server: RunningServer) ->
 async def test_documents_are_listed_in_pages(server: RunningServer) -> None:
     first = (await server.http.get("/v1/documents", params={"limit": 1})).json()
     assert ([row["uri"] for row in first["data"]], first["has_more"]) == (["lakes.md"], True)
-    after = {"limit": 1, "after": "lakes.md"}
+    after: dict[str, str | int] = {"limit": 1, "after": "lakes.md"}
     second = (await server.http.get("/v1/documents", params=after)).json()
     assert ([row["uri"] for row in second["data"]], second["has_more"]) == (["rivers.md"], False)
 

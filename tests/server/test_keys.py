@@ -36,7 +36,7 @@ def test_a_taken_name_an_empty_tenant_and_an_unknown_role_are_refused(keys: KeyF
     with pytest.raises(InputError, match="tenant"):
         keys.add("b", tenant="")
     with pytest.raises(InputError, match="role"):
-        keys.add("b", tenant="t", role="Admin")  # pyright: ignore[reportArgumentType]  # a typo
+        keys.add("b", tenant="t", role="Admin")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a typo
     assert [key.name for key in keys.all()] == ["a"]
 
 

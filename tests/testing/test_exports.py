@@ -14,7 +14,7 @@ def test_every_name_is_exported(name: str) -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'Nothing'"):
-        _ = ragkit.testing.Nothing  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        _ = ragkit.testing.Nothing  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_the_doubles_do_not_import_pytest() -> None:

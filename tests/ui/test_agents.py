@@ -80,7 +80,7 @@ def test_a_plan_fills_in(make_workspace: MakeWorkspace) -> None:
     events = _run(workspace, "search_documents", "calculator", pattern="rewoo").kept().events
     states: list[list[str]] = []
     for until in range(len(events) + 1):
-        state = [node.state for node in run_view(events[:until]).plan]
+        state: list[str] = [node.state for node in run_view(events[:until]).plan]
         if state and (not states or states[-1] != state):
             states.append(state)
     assert states[0] == ["waiting", "waiting"]

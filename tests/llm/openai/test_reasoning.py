@@ -45,8 +45,9 @@ class Reasoner:
         text = str(structured["grammar"]).partition('"')[2].partition('"')[0]
         said = text[: left - thoughts]
         finish = "stop" if said == text else "length"
+        thought: Json = {"choices": [{"delta": {"reasoning": "hm "}}]}
         return [
-            *({"choices": [{"delta": {"reasoning": "hm "}}]} for _ in range(thoughts)),
+            *[thought] * thoughts,
             {"choices": [{"delta": {"content": said}}]},
             {"choices": [{"delta": {}, "finish_reason": finish}]},
         ]

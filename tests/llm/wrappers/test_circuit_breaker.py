@@ -95,7 +95,7 @@ class Gated(ScriptedLLM):
 
 async def started(breaker: CircuitBreaker, llm: Gated) -> "asyncio.Task[object]":
     before = len(llm.gates)
-    task: asyncio.Task[object] = asyncio.create_task(breaker.complete("x"))  # type: ignore[arg-type]
+    task: asyncio.Task[object] = asyncio.create_task(breaker.complete("x"))
     while len(llm.gates) == before and not task.done():
         await asyncio.sleep(0)
     return task
