@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -19,8 +20,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hashing: None) -> Non
     assert runner.invoke(app, ["ingest", "docs"]).exit_code == 0
 
 
-def documents(output: str) -> list[dict[str, object]]:
-    decoder, found, rest = json.JSONDecoder(), list[dict[str, object]](), output.strip()
+def documents(output: str) -> list[dict[str, Any]]:
+    decoder, found, rest = json.JSONDecoder(), list[dict[str, Any]](), output.strip()
     while rest:
         value, end = decoder.raw_decode(rest)
         found.append(value)
@@ -37,7 +38,6 @@ def test_each_line_is_answered_and_kept() -> None:
     assert (second["query"], second["condensed"]) == ("and its name?", False)
     listed = documents(runner.invoke(app, ["chat", "--list", "--json"]).stdout)[0]
     rows = listed["conversations"]
-    assert isinstance(rows, list)
     assert [row["title"] for row in rows] == ["longest river?"]
 
 
