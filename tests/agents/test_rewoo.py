@@ -202,7 +202,7 @@ async def test_the_plan_and_the_observations_are_events() -> None:
 async def test_a_hanging_step_does_not_keep_the_others_from_the_answer() -> None:
     plan = says_plan(("hang", {"text": ""}), ("echo", {"text": "got this"}))
     llm = ScriptedLLM([plan, "Partly."])
-    agent = rewoo(llm, [echo(), RecordingTool(name="hang", does=never)], budget=Budget(seconds=0.8))
+    agent = rewoo(llm, [echo(), RecordingTool(name="hang", does=never)], budget=Budget(seconds=4))
     result = await run(agent, "Q")
     assert (result.answer, result.stopped_by) == ("Partly.", "seconds")
     assert "got this" in llm.calls[-1].prompt

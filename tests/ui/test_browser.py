@@ -27,7 +27,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: 
 
 ROOT = Path(__file__).parents[2]
 START_S = 120
-WAIT_MS = 25_000
+WAIT_MS = 90_000
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
