@@ -78,7 +78,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 
 
 class ApiError(Exception):
-    """A request that is refused, with all that the client is told."""
+    """A refused request: the status and everything that the response says."""
 
     def __init__(
         self,
