@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -100,6 +100,32 @@ async def whole(first: Piece, pieces: AsyncGenerator[Piece]) -> tuple[str, Outco
     return text, outcome
 
 
+class ReplyForm(Protocol):
+    """The form that an API gives to a reply."""
+
+    def whole(self, text: str, outcome: Outcome) -> dict[str, Any]:
+        """Return the JSON of the whole reply."""
+        ...
+
+    def events(self, first: Piece, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[bytes]:
+        """Yield the reply as server-sent events."""
+        ...
+
+
+async def replied(replying: Replying, form: ReplyForm, *, stream: bool) -> Response:
+    """Admit a request and answer it in this form, whole or as a stream."""
+    state = replying.state
+    async with AsyncExitStack() as stack:
+        first, pieces = await begun(replying, stack)
+        if not stream:
+            return JSONResponse(form.whole(*await whole(first, pieces)))
+        held = stack.pop_all()
+    events = guarded(
+        form.events(first, pieces), closing=state.closing, seconds=state.request_seconds
+    )
+    return EventStream(events, holding=held)
+
+
 def call_options(body: Sampling, limit: int | None, stops: tuple[str, ...] = ()) -> CallOptions:
     """The options of a body that go to a language model."""
     options: CallOptions = {}
@@ -155,15 +181,7 @@ async def complete(body: ChatBody, request: Request, state: State, key: Reader) 
         extension=body.ragkit,
         usage=body.stream_options is not None and body.stream_options.include_usage,
     )
-    async with AsyncExitStack() as stack:
-        first, pieces = await begun(replying, stack)
-        if not body.stream:
-            return JSONResponse(chunks.completion(*await whole(first, pieces)))
-        held = stack.pop_all()
-    events = guarded(
-        chunks.events(first, pieces), closing=state.closing, seconds=state.request_seconds
-    )
-    return EventStream(events, holding=held)
+    return await replied(replying, chunks, stream=body.stream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +199,7 @@ class ChatChunks:
     extension: Extension
     usage: bool = False
 
-    def completion(self, text: str, outcome: Outcome) -> dict[str, Any]:
+    def whole(self, text: str, outcome: Outcome) -> dict[str, Any]:
         """The whole reply."""
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if "annotations" in self.extension.citations:

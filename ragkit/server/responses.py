@@ -3,20 +3,20 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from ragkit.core.types import Usage
 from ragkit.server.bodies import ResponsesBody
-from ragkit.server.chat import Replying, begun, call_options, chained, whole
+from ragkit.server.chat import Replying, call_options, chained, replied
 from ragkit.server.citations import annotations, extension_json
 from ragkit.server.errors import api_error
 from ragkit.server.pipelines import Outcome, Piece, PipelineRequest
-from ragkit.server.sse import EventStream, event, guarded
+from ragkit.server.sse import event
 from ragkit.server.state import Reader, State
 
 router = APIRouter(tags=["chat"])
@@ -34,15 +34,7 @@ async def respond(body: ResponsesBody, request: Request, state: State, key: Read
     limit = body.max_output_tokens
     replying = Replying(state=state, key=key, model=body.model, turn=turn, limit=limit)
     form = ResponseForm(body=body, base_url=str(request.base_url))
-    async with AsyncExitStack() as stack:
-        first, pieces = await begun(replying, stack)
-        if not body.stream:
-            return JSONResponse(form.response(*await whole(first, pieces)))
-        held = stack.pop_all()
-    events = guarded(
-        form.events(first, pieces), closing=state.closing, seconds=state.request_seconds
-    )
-    return EventStream(events, holding=held)
+    return await replied(replying, form, stream=body.stream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +47,7 @@ class ResponseForm:
     message_id: str = field(default_factory=lambda: f"msg_{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def response(self, text: str, outcome: Outcome) -> dict[str, Any]:
+    def whole(self, text: str, outcome: Outcome) -> dict[str, Any]:
         """The finished response."""
         ended = "completed" if outcome.finish_reason == "stop" else "incomplete"
         found = self._response(ended, [self._item("completed", [self._part(text, outcome)])])
@@ -111,7 +103,7 @@ class ResponseForm:
         yield "response.content_part.done", {**where, "part": part}
         done = self._item("completed", [part])
         yield "response.output_item.done", {"output_index": 0, "item": done}
-        finished = self.response(text, outcome)
+        finished = self.whole(text, outcome)
         kind = "completed" if finished["status"] == "completed" else "incomplete"
         yield f"response.{kind}", {"response": finished}
 
