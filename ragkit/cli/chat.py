@@ -44,10 +44,7 @@ def chat(
     With a language model a follow-up is rewritten to a question that stands alone; without one it
     is searched for as it is. With --json, each line of input gives one JSON document.
     """
-    settings = chosen_settings(config, index, tenant, llm=llm)
-    if llm is not None:
-        by_model = settings.answer.model_copy(update={"mode": "generative"})
-        settings = settings.model_copy(update={"answer": by_model})
+    settings = chosen_settings(config, index, tenant, llm=llm, writes=True)
     if listed:
         asyncio.run(_list(settings, file, as_json=as_json))
         return

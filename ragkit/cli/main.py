@@ -132,10 +132,7 @@ def ask(
 
     With --llm, the language model writes the answer from quotes that it chooses.
     """
-    settings = chosen_settings(config, index, tenant, transform=transform, llm=llm)
-    if llm is not None:
-        by_model = settings.answer.model_copy(update={"mode": "generative"})
-        settings = settings.model_copy(update={"answer": by_model})
+    settings = chosen_settings(config, index, tenant, transform=transform, llm=llm, writes=True)
     asyncio.run(_ask(AsyncRAG(settings), query, k=k, where=where, as_json=as_json))
 
 

@@ -39,7 +39,7 @@ def mcp(
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "mcp", extra="server,mcp") from error
 
-    settings = chosen_settings(config, index, tenant, llm=llm)
+    settings = chosen_settings(config, index, tenant, llm=llm, writes=True)
     rag = AsyncRAG(settings)
     if not http:
         asyncio.run(build_mcp(rag, tenant=settings.tenant).run_stdio_async())

@@ -76,8 +76,9 @@ def chosen_settings(
     *,
     transform: TransformName | None = None,
     llm: str | None = None,
+    writes: bool = False,
 ) -> Settings:
-    """Load the settings and apply the command's options.
+    """Load the settings and apply the command's options; with `writes`, `llm` writes the answers.
 
     Raises:
         InputError: The index or the tenant is an empty name.
@@ -88,10 +89,14 @@ def chosen_settings(
     location = settings.index.location if index is None else index
     chosen = transform or settings.retrieval.transform
     model = llm or settings.llm.model
+    answer = settings.answer
+    if writes and llm is not None:
+        answer = answer.model_copy(update={"mode": "generative"})
     return settings.model_copy(
         update={
             "index": settings.index.model_copy(update={"location": location}),
             "retrieval": settings.retrieval.model_copy(update={"transform": chosen}),
+            "answer": answer,
             "llm": settings.llm.model_copy(update={"model": model}),
             "tenant": settings.tenant if tenant is None else check_tenant(tenant),
         }

@@ -63,7 +63,7 @@ def serve(
             f"--host {host!r} can be reached from other machines, and there are no API keys. "
             f"Fix: ragkit keys add NAME --data {data}"
         )
-    settings = chosen_settings(config, index, tenant, llm=llm)
+    settings = chosen_settings(config, index, tenant, llm=llm, writes=True)
     options = ServerOptions(
         folder=data,
         keys=keys if has_keys else None,
