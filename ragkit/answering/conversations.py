@@ -1,196 +1,186 @@
 """Conversations that outlive the process, in a SQLite file, each of one tenant and user."""
 
-import asyncio
 import sqlite3
-import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeAlias
 
+from ragkit.core.database import Database
 from ragkit.core.errors import InputError
-from ragkit.core.types import Message, Role
+from ragkit.core.types import Message
 
-T = TypeVar("T")
+Author: TypeAlias = Literal["user", "assistant"]
 
-TITLE_CHARS = 80
-"""Characters of the first question that name a conversation."""
+TITLE_CHARS = 60
+"""The most characters of a title."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS conversations (
     id TEXT PRIMARY KEY, tenant TEXT NOT NULL, user TEXT NOT NULL, title TEXT NOT NULL,
-    created TEXT NOT NULL, updated TEXT NOT NULL
+    changed TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS conversations_of ON conversations (tenant, user, updated);
-CREATE TABLE IF NOT EXISTS messages (
+CREATE INDEX IF NOT EXISTS conversations_of ON conversations (tenant, user, changed);
+CREATE TABLE IF NOT EXISTS turns (
     conversation TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL,
-    PRIMARY KEY (conversation, position)
-);
+    ordinal INTEGER NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL, details TEXT NOT NULL,
+    PRIMARY KEY (conversation, ordinal)
+)
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredConversation:
-    """A conversation's entry in the list; times are ISO 8601 in UTC."""
+class Owner:
+    """The owner of conversations: a user's name, and the tenant whose documents are asked."""
+
+    name: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationHead:
+    """A conversation without its turns. `changed` is in UTC."""
 
     id: str
     title: str
-    created: str
-    updated: str
+    changed: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationTurn:
+    """A question or an answer. `details` is for whoever stores it, such as an answer's JSON."""
+
+    author: Author
+    text: str
+    details: str = ""
+
+    @property
+    def message(self) -> Message:
+        """The turn as a model is shown it."""
+        return Message(role=self.author, content=self.text)
 
 
 class ConversationStore:
-    """Conversations by tenant and user. No call reads or changes those of another.
+    """Conversations by owner. No call reads or changes those of another.
 
-    Writes are transactions, and several processes may share the file.
+    Every change is a transaction, and several threads and processes may share the file.
     """
 
     def __init__(self, file: Path | str) -> None:
-        """Open or create the file; `":memory:"` keeps everything in this process.
+        """Name the file, which is made when it is first needed.
 
-        Raises:
-            InputError: The file cannot be opened or is no database.
+        `":memory:"` keeps everything in this process. Every call raises `InputError` where the
+        file cannot be opened or is no database.
         """
-        try:
-            if str(file) != ":memory:":
-                Path(file).parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(file, check_same_thread=False, timeout=10.0)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            self._connection.executescript(_SCHEMA)
-        except (sqlite3.Error, OSError) as error:
-            raise InputError(
-                f"The conversations in {str(file)!r} cannot be opened: {error}. "
-                "Fix: name a file that can be written."
-            ) from error
-        self._lock = threading.Lock()
+        self._database = Database(file, _SCHEMA)
 
-    async def create(self, *, tenant: str, user: str, title: str = "") -> str:
-        """Start a conversation and return its id."""
-        name, now = uuid.uuid4().hex, _now()
-        entry = (name, tenant, user, title[:TITLE_CHARS], now, now)
-        await self._do(
-            lambda db: db.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?)", entry)
-        )
+    def create(self, owner: Owner, title: str = "") -> str:
+        """Start a conversation and return its id; without a title, its first turn gives one."""
+        name = uuid.uuid4().hex
+        entry = (name, owner.tenant, owner.name, titled(title), _now())
+        with self._database.transaction() as db:
+            db.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?)", entry)
         return name
 
-    async def append(
-        self, conversation: str, messages: Sequence[Message], *, tenant: str, user: str
-    ) -> None:
-        """Add messages at the end; the first question becomes the title where there is none.
+    def append(self, owner: Owner, conversation: str, turns: Sequence[ConversationTurn]) -> int:
+        """Add turns at the end, all or none, and return the ordinal of the first, from 0.
 
         Raises:
-            InputError: The tenant's user has no such conversation.
+            InputError: The owner has no such conversation.
         """
-
-        def write(db: sqlite3.Connection) -> None:
-            _require(db, conversation, tenant, user)
-            row = db.execute(
-                "SELECT COALESCE(MAX(position), -1) FROM messages WHERE conversation = ?",
-                (conversation,),
-            ).fetchone()
+        with self._database.transaction() as db:
+            title = _title(db, owner, conversation)
+            query = "SELECT COUNT(*) FROM turns WHERE conversation = ?"
+            first: int = db.execute(query, (conversation,)).fetchone()[0]
             rows = [
-                (conversation, position, message.role, message.content)
-                for position, message in enumerate(messages, row[0] + 1)
+                (conversation, ordinal, turn.author, turn.text, turn.details)
+                for ordinal, turn in enumerate(turns, first)
             ]
-            db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", rows)
-            asked = next((one.content for one in messages if one.role == "user"), "")
+            db.executemany("INSERT INTO turns VALUES (?, ?, ?, ?, ?)", rows)
+            title = title or titled(turns[0].text if turns else "")
             db.execute(
-                "UPDATE conversations SET updated = ?, title = CASE title WHEN '' THEN ? "
-                "ELSE title END WHERE id = ?",
-                (_now(), " ".join(asked.split())[:TITLE_CHARS], conversation),
+                "UPDATE conversations SET changed = ?, title = ? WHERE id = ?",
+                (_now(), title, conversation),
             )
+        return first
 
-        await self._do(write)
-
-    async def messages(self, conversation: str, *, tenant: str, user: str) -> list[Message]:
-        """The messages of a conversation, the oldest first.
+    def turns(self, owner: Owner, conversation: str) -> list[ConversationTurn]:
+        """Return the turns of a conversation in order.
 
         Raises:
-            InputError: The tenant's user has no such conversation.
+            InputError: The owner has no such conversation.
         """
-
-        def read(db: sqlite3.Connection) -> list[tuple[Role, str]]:
-            _require(db, conversation, tenant, user)
-            return db.execute(
-                "SELECT role, content FROM messages WHERE conversation = ? ORDER BY position",
+        with self._database.transaction() as db:
+            _title(db, owner, conversation)
+            rows: list[tuple[Author, str, str]] = db.execute(
+                "SELECT author, text, details FROM turns WHERE conversation = ? ORDER BY ordinal",
                 (conversation,),
             ).fetchall()
-
-        return [Message(role=role, content=content) for role, content in await self._do(read)]
-
-    async def conversations(self, *, tenant: str, user: str) -> list[StoredConversation]:
-        """The user's conversations, the latest first."""
-        rows: list[tuple[str, str, str, str]] = await self._do(
-            lambda db: db.execute(
-                "SELECT id, title, created, updated FROM conversations "
-                "WHERE tenant = ? AND user = ? ORDER BY updated DESC, rowid DESC",
-                (tenant, user),
-            ).fetchall()
-        )
         return [
-            StoredConversation(id=name, title=title, created=created, updated=updated)
-            for name, title, created, updated in rows
+            ConversationTurn(author=author, text=text, details=details)
+            for author, text, details in rows
         ]
 
-    async def rename(self, conversation: str, title: str, *, tenant: str, user: str) -> None:
+    def heads(self, owner: Owner) -> list[ConversationHead]:
+        """Return the owner's conversations, the last changed first."""
+        with self._database.transaction() as db:
+            rows: list[tuple[str, str, str]] = db.execute(
+                "SELECT id, title, changed FROM conversations WHERE tenant = ? AND user = ? "
+                "ORDER BY changed DESC, rowid DESC",
+                (owner.tenant, owner.name),
+            ).fetchall()
+        return [
+            ConversationHead(id=name, title=title, changed=datetime.fromisoformat(changed))
+            for name, title, changed in rows
+        ]
+
+    def rename(self, owner: Owner, conversation: str, title: str) -> None:
         """Give a conversation another title.
 
         Raises:
-            InputError: The title is empty, or the tenant's user has no such conversation.
+            InputError: The title is empty, or the owner has no such conversation.
         """
         if not title.strip():
-            raise InputError("The title is empty. Fix: give a title of at least one character.")
+            raise InputError("A conversation needs a title. Fix: write at least one character.")
+        with self._database.transaction() as db:
+            _title(db, owner, conversation)
+            db.execute(
+                "UPDATE conversations SET title = ? WHERE id = ?", (titled(title), conversation)
+            )
 
-        def write(db: sqlite3.Connection) -> None:
-            _require(db, conversation, tenant, user)
-            shown = title.strip()[:TITLE_CHARS]
-            db.execute("UPDATE conversations SET title = ? WHERE id = ?", (shown, conversation))
-
-        await self._do(write)
-
-    async def delete(self, conversation: str, *, tenant: str, user: str) -> None:
-        """Remove a conversation with its messages.
+    def delete(self, owner: Owner, conversation: str) -> None:
+        """Remove a conversation with its turns.
 
         Raises:
-            InputError: The tenant's user has no such conversation.
+            InputError: The owner has no such conversation.
         """
-
-        def write(db: sqlite3.Connection) -> None:
-            _require(db, conversation, tenant, user)
+        with self._database.transaction() as db:
+            _title(db, owner, conversation)
             db.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
-
-        await self._do(write)
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
-        with self._lock:
-            self._connection.close()
-
-    async def _do(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a job in one transaction, off the event loop."""
-
-        def locked() -> T:
-            with self._lock, self._connection as db:
-                db.execute("BEGIN IMMEDIATE")
-                return job(db)
-
-        return await asyncio.to_thread(locked)
+        self._database.close()
 
 
-def _require(db: sqlite3.Connection, conversation: str, tenant: str, user: str) -> None:
+def titled(text: str) -> str:
+    """Return a text as a title: one line of at most 60 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1].rstrip() + "…"
+
+
+def _title(db: sqlite3.Connection, owner: Owner, conversation: str) -> str:
+    """Return the title of a conversation of this owner."""
     found = db.execute(
-        "SELECT 1 FROM conversations WHERE id = ? AND tenant = ? AND user = ?",
-        (conversation, tenant, user),
+        "SELECT title FROM conversations WHERE id = ? AND tenant = ? AND user = ?",
+        (conversation, owner.tenant, owner.name),
     ).fetchone()
     if found is None:
-        raise InputError(
-            f"No conversation {conversation!r}. Fix: list the conversations, or start one."
-        )
+        raise InputError(f"No conversation {conversation!r}. Fix: choose one of the list.")
+    return str(found[0])
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return datetime.now(UTC).isoformat()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragkit.answering.conversations import ConversationStore, ConversationTurn, Owner
 from ragkit.cli import console
 from ragkit.cli.options import Config, Index, Json, LLMName, Tenant, chosen_settings, reporting
 from ragkit.core.settings import Settings
@@ -17,10 +18,11 @@ from ragkit.core.types import Message
 from ragkit.sdk import AsyncRAG
 
 if TYPE_CHECKING:
-    from ragkit.answering.conversations import ConversationStore
+    from ragkit.answering.chat import ChatAnswer
 
 CONVERSATIONS = Path(".ragkit/conversations.sqlite")
 USER = "local"
+"""The user of conversations on the command line."""
 
 
 @reporting
@@ -45,89 +47,91 @@ def chat(
     is searched for as it is. With --json, each line of input gives one JSON document.
     """
     settings = chosen_settings(config, index, tenant, llm=llm, writes=True)
-    if listed:
-        asyncio.run(_list(settings, file, as_json=as_json))
-        return
-    asyncio.run(_talk(settings, file, conversation, as_json=as_json))
-
-
-async def _list(settings: Settings, file: Path, *, as_json: bool) -> None:
-    from ragkit.answering.conversations import ConversationStore
-
+    owner = Owner(name=USER, tenant=settings.tenant)
     store = ConversationStore(file)
     try:
-        rows = await store.conversations(tenant=settings.tenant, user=USER)
+        if listed:
+            _list(store, owner, as_json=as_json)
+        else:
+            asyncio.run(_talk(settings, store, owner, conversation, as_json=as_json))
     finally:
         store.close()
+
+
+def _list(store: ConversationStore, owner: Owner, *, as_json: bool) -> None:
+    heads = store.heads(owner)
     if as_json:
-        console.print_json({"conversations": rows})
+        console.print_json({"conversations": heads})
         return
-    for row in rows:
-        console.out.print(f"{row.id}  {row.updated}  {row.title}", markup=False, soft_wrap=True)
+    for head in heads:
+        line = f"{head.id}  {head.changed:%Y-%m-%d %H:%M}  {head.title}"
+        console.out.print(line, markup=False, soft_wrap=True)
 
 
-async def _talk(settings: Settings, file: Path, conversation: str | None, *, as_json: bool) -> None:
-    from ragkit.answering.conversations import ConversationStore
+async def _talk(
+    settings: Settings,
+    store: ConversationStore,
+    owner: Owner,
+    conversation: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    async with AsyncRAG(settings) as rag:
+        talk = Talk.begin(rag, store, owner, conversation)
+        async with aclosing(_questions()) as questions:
+            async for question in questions:
+                await talk.answer(question, as_json=as_json)
 
-    store = ConversationStore(file)
-    try:
-        async with AsyncRAG(settings) as rag:
-            talk = await Talk.begin(rag, store, settings.tenant, conversation)
-            async with aclosing(_questions()) as questions:
-                async for question in questions:
-                    await talk.answer(question, as_json=as_json)
-    finally:
-        store.close()
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Talk:
-    """A conversation that is kept."""
+    """A conversation that is kept from its first answer on; `id` is empty before."""
 
     rag: AsyncRAG
-    store: "ConversationStore"
+    store: ConversationStore
+    owner: Owner
     id: str
-    tenant: str
     history: list[Message]
 
     @classmethod
-    async def begin(
-        cls, rag: AsyncRAG, store: "ConversationStore", tenant: str, known: str | None
+    def begin(
+        cls, rag: AsyncRAG, store: ConversationStore, owner: Owner, known: str | None
     ) -> "Talk":
-        """Start a conversation, or go on with a known one.
+        """Begin a conversation, or go on with a known one.
 
         Raises:
             InputError: There is no such conversation.
         """
-        if known is None:
-            name = await store.create(tenant=tenant, user=USER)
-            return cls(rag=rag, store=store, id=name, tenant=tenant, history=[])
-        history = await store.messages(known, tenant=tenant, user=USER)
-        return cls(rag=rag, store=store, id=known, tenant=tenant, history=history)
+        turns = [] if known is None else store.turns(owner, known)
+        history = [turn.message for turn in turns]
+        return cls(rag=rag, store=store, owner=owner, id=known or "", history=history)
 
     async def answer(self, question: str, *, as_json: bool) -> None:
         """Answer a question, show it, and keep both."""
-        from ragkit.answering.chat import Chat
+        from ragkit.answering.chat import Chat  # imports the grammars
 
         chat = Chat(search=self.rag.search, answerer=self.rag.answerer, llm=self.rag.llm)
-        reply = None
         async with aclosing(chat.stream(question, self.history)) as deltas:
             async for delta in deltas:
                 if not as_json:
                     console.out.print(delta.text, end="", markup=False, soft_wrap=True)
-                reply = delta.reply or reply
-        if reply is None:
-            return
-        turn = [
-            Message(role="user", content=question),
-            Message(role="assistant", content=reply.answer.text),
+                if delta.reply is not None:
+                    self._keep(question, delta.reply.answer.text)
+                    self._show(question, delta.reply, as_json=as_json)
+
+    def _keep(self, question: str, text: str) -> None:
+        turns = [
+            ConversationTurn(author="user", text=question),
+            ConversationTurn(author="assistant", text=text),
         ]
-        await self.store.append(self.id, turn, tenant=self.tenant, user=USER)
-        self.history.extend(turn)
+        self.id = self.id or self.store.create(self.owner)
+        self.store.append(self.owner, self.id, turns)
+        self.history.extend(turn.message for turn in turns)
+
+    def _show(self, question: str, reply: "ChatAnswer", *, as_json: bool) -> None:
         if as_json:
-            found = console.answer_json(question, reply.answer)
             kept = {"conversation": self.id, "query": reply.query, "condensed": reply.condensed}
-            console.print_json({**kept, **found})
+            console.print_json({**kept, **console.answer_json(question, reply.answer)})
             return
         console.out.print()
         for number, citation in enumerate(reply.answer.citations, start=1):

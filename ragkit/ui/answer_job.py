@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ragkit.answering.chat import Chat, ChatAnswer
+from ragkit.answering.conversations import Owner
 from ragkit.core.settings import Settings
 from ragkit.core.types import Message
 from ragkit.retrieval.results import Hits
 from ragkit.ui.answer_choices import MODES
 from ragkit.ui.background import Job, sentence
-from ragkit.ui.conversations import Owner, Turn
+from ragkit.ui.conversations import Turn
 from ragkit.ui.stored_answer import StoredAnswer, stored
 from ragkit.ui.workspace import Workspace
 

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from ragkit.answering.conversations import ConversationHead, Owner
 from ragkit.core.errors import RagkitError
-from ragkit.ui.conversations import ConversationHead, Owner, as_markdown
+from ragkit.ui.conversations import as_markdown
 from ragkit.ui.session import show_error
 from ragkit.ui.workspace import Workspace
 
@@ -59,7 +60,7 @@ def _show_actions(workspace: Workspace, owner: Owner, head: ConversationHead) ->
         if st.button("Rename", key=f"rename-{head.id}", icon=":material/edit:", width="stretch"):
             workspace.conversations.rename(owner, head.id, title)
             st.rerun()
-        turns = workspace.conversations.turns(owner, head.id)
+        turns = workspace.conversations.read(owner, head.id)
         st.download_button(
             "Export as Markdown",
             as_markdown(head.title, turns),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ragkit.answering.conversations import Owner
 from ragkit.core.errors import InputError
-from ragkit.ui.conversations import Owner
 from ragkit.ui.run_events import KeptRun
 
 RECORDINGS = Path(__file__).with_name("recordings")

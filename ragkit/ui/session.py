@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from ragkit.answering.conversations import Owner
 from ragkit.core.errors import RagkitError
-from ragkit.ui.conversations import Owner
 from ragkit.ui.owner_cookie import new_owner, owner_of
 from ragkit.ui.workspace import Workspace
 

@@ -1,75 +1,106 @@
-import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ragkit.answering.conversations import ConversationStore
+from ragkit.answering.conversations import (
+    ConversationStore,
+    ConversationTurn,
+    Owner,
+    titled,
+)
 from ragkit.core.errors import InputError
-from ragkit.core.types import Message
 
-ME = {"tenant": "t", "user": "me"}
-TURN = [Message(role="user", content="Wer? \n 誰?"), Message(role="assistant", content="")]
+ME = Owner(name="me", tenant="t")
+TURNS = [
+    ConversationTurn(author="user", text="Wer? \n 誰?"),
+    ConversationTurn(author="assistant", text="", details='{"a": 1}'),
+]
+WRITES = """
+import sys
+from ragkit.answering.conversations import ConversationStore, ConversationTurn, Owner
+store = ConversationStore(sys.argv[1])
+for number in range(int(sys.argv[3]), int(sys.argv[3]) + 20):
+    turn = ConversationTurn(author="user", text=str(number))
+    store.append(Owner(name="me", tenant="t"), sys.argv[2], [turn])
+"""
 
 
-async def test_messages_come_back_in_order_and_after_a_restart(tmp_path: Path) -> None:
+def test_turns_come_back_in_order_and_after_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "conversations.sqlite"
     store = ConversationStore(file)
-    name = await store.create(**ME)
-    await store.append(name, TURN, **ME)
-    await store.append(name, TURN, **ME)
+    name = store.create(ME)
+    assert store.append(ME, name, TURNS) == 0
+    assert store.append(ME, name, TURNS) == 2
     store.close()
     again = ConversationStore(file)
-    assert await again.messages(name, **ME) == [*TURN, *TURN]
-    assert [one.title for one in await again.conversations(**ME)] == ["Wer? 誰?"]
+    assert again.turns(ME, name) == [*TURNS, *TURNS]
+    assert [one.title for one in again.heads(ME)] == ["Wer? 誰?"]
     again.close()
     again.close()
 
 
-@pytest.mark.parametrize("other", [{"tenant": "u", "user": "me"}, {"tenant": "t", "user": "you"}])
-async def test_another_user_or_tenant_sees_and_changes_nothing(other: dict[str, str]) -> None:
+@pytest.mark.parametrize("other", [Owner(name="me", tenant="u"), Owner(name="you", tenant="t")])
+def test_another_user_or_tenant_sees_and_changes_nothing(other: Owner) -> None:
     store = ConversationStore(":memory:")
-    name = await store.create(**ME, title="mine")
-    assert await store.conversations(**other) == []
+    name = store.create(ME, "mine")
+    assert store.heads(other) == []
     for attempt in (
-        store.messages(name, **other),
-        store.append(name, TURN, **other),
-        store.rename(name, "theirs", **other),
-        store.delete(name, **other),
+        lambda: store.turns(other, name),
+        lambda: store.append(other, name, TURNS),
+        lambda: store.rename(other, name, "theirs"),
+        lambda: store.delete(other, name),
     ):
         with pytest.raises(InputError, match="No conversation"):
-            await attempt
-    assert [one.title for one in await store.conversations(**ME)] == ["mine"]
-    assert await store.messages(name, **ME) == []
+            attempt()
+    assert [one.title for one in store.heads(ME)] == ["mine"]
+    assert store.turns(ME, name) == []
 
 
-async def test_renaming_and_deleting(tmp_path: Path) -> None:
-    store = ConversationStore(tmp_path / "c.sqlite")
-    first, second = [await store.create(**ME, title=title) for title in ("a", "b")]
-    await store.append(first, TURN, **ME)
-    await store.rename(first, " new ", **ME)
-    assert [one.title for one in await store.conversations(**ME)] == ["new", "b"]
-    with pytest.raises(InputError, match="title is empty"):
-        await store.rename(first, " ", **ME)
-    await store.delete(first, **ME)
-    assert [one.id for one in await store.conversations(**ME)] == [second]
+def test_the_last_changed_comes_first_and_a_deleted_one_leaves_nothing() -> None:
+    store = ConversationStore(":memory:")
+    first, second = store.create(ME, "a"), store.create(ME, "b")
+    store.append(ME, first, TURNS)
+    store.rename(ME, first, " new ")
+    assert [one.title for one in store.heads(ME)] == ["new", "b"]
+    with pytest.raises(InputError, match="needs a title"):
+        store.rename(ME, first, " ")
+    store.delete(ME, first)
+    assert [one.id for one in store.heads(ME)] == [second]
     with pytest.raises(InputError, match="No conversation"):
-        await store.messages(first, **ME)
+        store.turns(ME, first)
 
 
-async def test_two_stores_on_one_file_lose_no_message(tmp_path: Path) -> None:
-    stores = [ConversationStore(tmp_path / "c.sqlite") for _ in range(2)]
-    name = await stores[0].create(**ME)
-    jobs = [
-        stores[n % 2].append(name, [Message(role="user", content=str(n))], **ME) for n in range(40)
-    ]
-    await asyncio.gather(*jobs)
-    kept = await stores[0].messages(name, **ME)
-    assert sorted(int(one.content) for one in kept) == list(range(40))
+def test_two_processes_on_one_file_lose_no_turn(tmp_path: Path) -> None:
+    file = tmp_path / "c.sqlite"
+    store = ConversationStore(file)
+    name = store.create(ME)
+    command = [sys.executable, "-c", WRITES, str(file), name]
+    writers = [subprocess.Popen([*command, first]) for first in ("0", "20")]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert sorted(int(turn.text) for turn in store.turns(ME, name)) == list(range(40))
+    store.close()
+
+
+def test_turns_are_appended_all_or_none() -> None:
+    store = ConversationStore(":memory:")
+    name = store.create(ME)
+    broken = ConversationTurn(author="user", text=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # as a careless caller does
+    with pytest.raises(Exception, match="NOT NULL"):
+        store.append(ME, name, [TURNS[0], broken])
+    assert store.turns(ME, name) == []
+    assert store.append(ME, name, TURNS) == 0
 
 
 def test_a_file_that_is_no_database_is_an_error_with_its_name(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("these are notes, " * 100)
     with pytest.raises(InputError, match=r"notes\.txt.*Fix:"):
-        ConversationStore(file)
+        ConversationStore(file).heads(ME)
     assert file.read_text().startswith("these are notes")
+
+
+def test_a_title_is_one_short_line() -> None:
+    assert titled("a\n b") == "a b"
+    assert len(titled("word " * 50)) <= 60

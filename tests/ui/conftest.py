@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from ragkit import Document
+from ragkit.answering.conversations import Owner
 from ragkit.core.settings import AnswerSettings, IndexSettings, Settings
 from ragkit.core.sync import run_sync
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import ScriptedLLM
-from ragkit.ui.conversations import Owner
 from ragkit.ui.options import Options
 from ragkit.ui.workspace import Workspace
 

@@ -5,12 +5,12 @@ import pytest
 
 from ragkit.agents import Budget
 from ragkit.agents.approval import approve, edit, refuse
+from ragkit.answering.conversations import Owner
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.types import Json, Pattern
 from ragkit.testing.agents import says_action, says_finish, says_plan
 from ragkit.testing.llm import ScriptedLLM, random_replies
 from ragkit.ui.agent_run import AgentChoices, AgentRun, tool_of
-from ragkit.ui.conversations import Owner
 from ragkit.ui.plan_graph import levels, plan_html
 from ragkit.ui.run_events import PlanNode, RunEvent, run_view
 from ragkit.ui.run_store import RunStore, load_kept_run, recordings

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from ragkit.answering.conversations import Owner
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
 from ragkit.ui.answer_choices import AnswerChoices, Mode, filter_of, settings_for
 from ragkit.ui.answer_job import NO_HISTORY, AnswerJob, Request
-from ragkit.ui.conversations import Owner
 from ragkit.ui.stored_answer import StoredAnswer
 from ragkit.ui.workspace import Workspace
 from tests.ui.conftest import MakeWorkspace, filled
@@ -33,7 +33,7 @@ def ask(
 ) -> tuple[AnswerJob, str]:
     choices = AnswerChoices(mode=mode, where=where)
     key = conversation or workspace.conversations.create(owner, question)
-    turns = workspace.conversations.turns(owner, key)
+    turns = workspace.conversations.read(owner, key)
     workspace.conversations.add(owner, key, question, None)
     request = Request(
         owner=owner,
@@ -47,7 +47,7 @@ def ask(
 
 
 def answer_of(workspace: Workspace, owner: Owner, key: str) -> StoredAnswer:
-    answer = workspace.conversations.turns(owner, key)[-1].answer
+    answer = workspace.conversations.read(owner, key)[-1].answer
     assert answer is not None
     return answer
 
@@ -75,7 +75,7 @@ def test_a_follow_up_without_a_model_is_asked_as_it_is_and_says_so(
     answer = answer_of(workspace, owner, key)
     assert answer.notes == (NO_HISTORY,)
     assert answer.asked == "And gift cards?"
-    assert len(workspace.conversations.turns(owner, key)) == 4
+    assert len(workspace.conversations.read(owner, key)) == 4
 
 
 def test_a_follow_up_with_a_model_is_completed_from_the_conversation(
@@ -101,7 +101,7 @@ def test_what_was_written_before_the_stop_is_kept(
     while not job.written.text and job.running:
         job.wait(0.01)
     job.stop()
-    turns = workspace.conversations.turns(owner, key)
+    turns = workspace.conversations.read(owner, key)
     assert len(turns) == 2
     if turns[-1].answer is not None and turns[-1].answer.outcome == "stopped":
         assert turns[-1].text == job.written.text != ""
@@ -127,7 +127,7 @@ def test_a_model_server_that_is_down_is_a_sentence_and_the_question_is_kept(
     assert answer.outcome == "failed"
     assert "127.0.0.1:9" in answer.text
     assert "Traceback" not in answer.text
-    assert workspace.conversations.turns(owner, key)[0].text == "How long?"
+    assert workspace.conversations.read(owner, key)[0].text == "How long?"
     assert workspace.failures.all()[0].part == "ask"
 
 
@@ -151,7 +151,7 @@ def test_a_job_answers_once_however_often_it_is_looked_at(
     looks: list[Callable[[], object]] = [functools.partial(job.wait, 60)] * 3
     for look in looks:
         look()
-    assert len(workspace.conversations.turns(owner, key)) == 2
+    assert len(workspace.conversations.read(owner, key)) == 2
 
 
 @pytest.mark.parametrize(

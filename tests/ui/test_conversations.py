@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from ragkit.answering.conversations import Owner
 from ragkit.core.errors import InputError
-from ragkit.ui.conversations import Conversations, Owner, Turn, as_markdown, titled
+from ragkit.ui.conversations import Conversations, Turn, as_markdown
 from ragkit.ui.stored_answer import StoredAnswer, StoredCitation
 
 ANSWER = StoredAnswer(
@@ -32,7 +33,7 @@ def test_a_conversation_is_there_after_a_restart(tmp_path: Path, owner: Owner) -
     first.close()
     again = Conversations(tmp_path / "c.sqlite")
     assert [head.title for head in again.heads(owner)] == ["How long do refunds take?"]
-    turns = again.turns(owner, key)
+    turns = again.read(owner, key)
     assert [(turn.ordinal, turn.author) for turn in turns] == [(0, "user"), (1, "assistant")]
     assert turns[1].answer == ANSWER
     again.close()
@@ -47,16 +48,15 @@ def test_nobody_sees_or_touches_the_conversation_of_another(
     key = kept.create(owner, "mine")
     kept.add(owner, key, "secret", None)
     assert kept.heads(other) == []
-    assert kept.turns(other, key) == []
-    assert kept.title(other, key) is None
+    assert kept.read(other, key) == []
     for act in (
         lambda: kept.add(other, key, "x", None),
         lambda: kept.rename(other, key, "x"),
         lambda: kept.delete(other, key),
     ):
-        with pytest.raises(InputError, match="no conversation"):
+        with pytest.raises(InputError, match="No conversation"):
             act()
-    assert len(kept.turns(owner, key)) == 1
+    assert len(kept.read(owner, key)) == 1
 
 
 def test_the_same_browser_has_other_conversations_with_another_tenant(
@@ -72,10 +72,10 @@ def test_the_last_changed_comes_first_and_a_deleted_one_leaves_nothing(
     first, second = kept.create(owner, "first"), kept.create(owner, "second")
     kept.add(owner, first, "more", None)
     assert [head.id for head in kept.heads(owner)] == [first, second]
-    kept.rename(owner, second, "  named\nanew ")
-    assert kept.title(owner, second) == "named anew"
+    kept.rename(owner, second, "  named\nagain ")
+    assert [head.title for head in kept.heads(owner)] == ["first", "named again"]
     kept.delete(owner, first)
-    assert kept.turns(owner, first) == []
+    assert kept.read(owner, first) == []
     assert [head.id for head in kept.heads(owner)] == [second]
 
 
@@ -95,12 +95,12 @@ def test_turns_from_many_threads_get_an_order(kept: Conversations, owner: Owner)
         thread.start()
     for thread in threads:
         thread.join()
-    assert [turn.ordinal for turn in kept.turns(owner, key)] == list(range(16))
+    assert [turn.ordinal for turn in kept.read(owner, key)] == list(range(16))
 
 
 def test_a_file_that_cannot_be_made_is_a_sentence(tmp_path: Path, owner: Owner) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="Fix: give a folder that can be written with --data"):
+    with pytest.raises(InputError, match=r"cannot be opened.*Fix: name a file that can be written"):
         Conversations(tmp_path / "file" / "c.sqlite").heads(owner)
 
 
@@ -116,8 +116,3 @@ def test_markdown_has_questions_answers_quotes_and_sources() -> None:
         "# Refunds\n\n## How long?\n\nWithin 5 days.\n\n_Asked as it is._\n\n"
         "_Confidence 0.90, by short answer_\n\n> a\n> b\n>\n> [1] Refunds (r.md, page 2)\n"
     )
-
-
-def test_a_title_is_one_short_line() -> None:
-    assert titled("a\n b") == "a b"
-    assert len(titled("word " * 50)) <= 60

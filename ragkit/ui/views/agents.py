@@ -9,10 +9,10 @@ import streamlit as st
 
 from ragkit.agents import Budget
 from ragkit.agents.approval import Approvals, Decision, approve, edit, refuse
+from ragkit.answering.conversations import Owner
 from ragkit.core.errors import RagkitError
 from ragkit.core.types import Pattern
 from ragkit.ui.agent_run import PLAIN_TOOLS, AgentChoices, AgentRun
-from ragkit.ui.conversations import Owner
 from ragkit.ui.markup import milliseconds, prose
 from ragkit.ui.plan_graph import plan_html
 from ragkit.ui.run_events import Item, KeptRun, RunView, run_view

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from ragkit.answering.conversations import Owner
 from ragkit.core.errors import RagkitError
 from ragkit.core.types import DocumentRecord
 from ragkit.ui.answer_choices import (
@@ -15,7 +16,7 @@ from ragkit.ui.answer_choices import (
 )
 from ragkit.ui.answer_job import AnswerJob, Request
 from ragkit.ui.conversation_list import show_conversations
-from ragkit.ui.conversations import Owner, Turn
+from ragkit.ui.conversations import Turn
 from ragkit.ui.markup import answer_html, citation_line, live_html, meta_html, milliseconds, prose
 from ragkit.ui.passage_dialog import show_passage
 from ragkit.ui.session import current_owner, show_error
@@ -36,7 +37,7 @@ def show(workspace: Workspace) -> None:
     conversation = show_conversations(workspace, owner)
     records = _records(workspace)
     choices = _show_choices(workspace, records)
-    turns = workspace.conversations.turns(owner, conversation) if conversation else []
+    turns = workspace.conversations.read(owner, conversation) if conversation else []
     job = _running_job(workspace, owner, conversation)
     if not turns:
         _show_welcome(workspace, records)

@@ -1,0 +1,88 @@
+"""SQLite files that several threads and processes share."""
+
+import sqlite3
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ragkit.core.errors import InputError
+
+_BUSY_S = 10.0
+
+
+class Database:
+    """A SQLite file with a schema; `":memory:"` keeps everything in this process.
+
+    With `exclusive`, no other process can open it as long as this object is open.
+    """
+
+    def __init__(self, file: Path | str, schema: str, *, exclusive: bool = False) -> None:
+        """Name the file; it is opened or created when it is first needed."""
+        self._file = file
+        self._schema = schema
+        self._exclusive = exclusive
+        self._lock = threading.Lock()
+        self._opened: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open or create the file, readable by its owner only.
+
+        Raises:
+            InputError: It cannot be opened, is no database, or is in use by another process.
+        """
+        with self._lock:
+            self._connection()
+
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """Run statements as one transaction, alone in this process and among writers.
+
+        Raises:
+            InputError: The file cannot be opened.
+        """
+        with self._lock:
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the file; safe to call twice. The next transaction opens it again."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is not None:
+            return self._opened
+        connection: sqlite3.Connection | None = None
+        try:
+            if str(self._file) != ":memory:":
+                Path(self._file).parent.mkdir(parents=True, exist_ok=True)
+                Path(self._file).touch(mode=0o600)
+            connection = sqlite3.connect(
+                self._file,
+                check_same_thread=False,
+                isolation_level=None,
+                timeout=0 if self._exclusive else _BUSY_S,
+            )
+            if self._exclusive:
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.executescript(f"BEGIN IMMEDIATE; {self._schema}; COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            if connection is not None:
+                connection.close()
+            raise InputError(
+                f"The database {str(self._file)!r} cannot be opened: {error}. "
+                "Fix: name a file that can be written and that no other process holds."
+            ) from error
+        self._opened = connection
+        return connection

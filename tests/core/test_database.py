@@ -1,0 +1,63 @@
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ragkit.core.database import Database
+from ragkit.core.errors import InputError
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS rows (n INTEGER PRIMARY KEY)"
+OPENS = (
+    "import sys; from ragkit.core.database import Database; "
+    f"Database(sys.argv[1], {SCHEMA!r}, exclusive=True).open()"
+)
+
+
+def numbers(database: Database) -> list[int]:
+    with database.transaction() as db:
+        return [n for (n,) in db.execute("SELECT n FROM rows ORDER BY n")]
+
+
+def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a" / "d.sqlite", SCHEMA)
+    with pytest.raises(sqlite3.IntegrityError), database.transaction() as db:
+        db.executemany("INSERT INTO rows VALUES (?)", [(1,), (1,)])
+    with database.transaction() as db:
+        db.execute("INSERT INTO rows VALUES (2)")
+    assert numbers(database) == [2]
+    database.close()
+    assert numbers(database) == [2]
+    database.close()
+
+
+def test_the_file_is_made_when_it_is_needed_and_is_its_owners(tmp_path: Path) -> None:
+    file = tmp_path / "d.sqlite"
+    database = Database(file, SCHEMA)
+    assert not file.exists()
+    database.open()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    database.close()
+
+
+def test_an_exclusive_file_is_refused_to_another_process_until_it_is_closed(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "d.sqlite"
+    database = Database(file, SCHEMA, exclusive=True)
+    database.open()
+    command = [sys.executable, "-c", OPENS, str(file)]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "no other process holds" in refused.stderr
+    database.close()
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["text.txt", "file/inside"])
+def test_a_place_that_cannot_be_a_database_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "text.txt").write_text("no database " * 99)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be opened.*Fix:"):
+        Database(tmp_path / name, SCHEMA).open()
