@@ -16,10 +16,17 @@ MASS_DELETION = 10
 
 @dataclass(slots=True, kw_only=True)
 class Deletions:
-    """The documents that a sync deletes, and the deletions that it refuses, with reasons."""
+    """The documents that a sync deletes, and the deletions that it refuses, with reasons.
+
+    Attributes:
+        uris: To delete.
+        refused: Refusals, one for each root.
+        decided: The uris of both, so that overlapping roots decide once.
+    """
 
     uris: list[str] = field(default_factory=list[str])
     refused: list[FailedDocument] = field(default_factory=list[FailedDocument])
+    decided: set[str] = field(default_factory=set[str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,7 @@ class SyncPlan:
 
     Attributes:
         index: The index with the records.
+        stream: The stream; what is deleted are documents of the very roots that it covers.
         tenant: Whose documents these are.
         present: The uris of all documents that the run found.
         adopted: Roots of earlier runs that files of this run belong to.
@@ -35,24 +43,27 @@ class SyncPlan:
     """
 
     index: Index
+    stream: SourceStream
     tenant: str
     present: Collection[str]
     adopted: Mapping[str, SourceRoot]
     force: bool = False
 
-    async def deletions(self, stream: SourceStream) -> Deletions:
-        """Return what to delete: documents of the very roots that the stream covers."""
+    async def deletions(self) -> Deletions:
+        """Return what to delete, and what is refused."""
         found = Deletions()
-        for walk in stream.walks:
+        for walk in self.stream.walks:
             await self._add_files(walk, found)
-        if stream.has_documents and stream.options.source is not None:
-            origin = stream.options.document_origin
+        options = self.stream.options
+        if self.stream.has_documents and options.source is not None:
+            origin = options.document_origin
             uris = [
                 item.uri for item in await self.index.records(tenant=self.tenant, source=origin)
             ]
             gone = [uri for uri in uris if uri not in self.present]
-            self._decide(found, gone, total=len(uris), name=origin, is_empty=False)
-        found.uris = sorted(set(found.uris))
+            if gone:
+                self._decide(found, gone, total=len(uris), name=origin, is_empty=False)
+        found.uris.sort()
         return found
 
     async def _add_files(self, walk: FileWalk, found: Deletions) -> None:
@@ -65,9 +76,12 @@ class SyncPlan:
                 if not scope.covers(file):
                     continue
                 total += 1
-                if record.uri not in self.present and not _is_unknown(file, walk):
+                known = record.uri in self.present or record.uri in found.decided
+                if not known and not self._is_unknown(file):
                     gone.append(record.uri)
-        self._decide(found, gone, total=total, name=str(scope.within), is_empty=walk.found == 0)
+        if gone:
+            name, is_empty = str(scope.within), not self._has_files(walk)
+            self._decide(found, gone, total=total, name=name, is_empty=is_empty)
 
     def _roots(self, walk: FileWalk) -> Sequence[SourceRoot]:
         """Return the roots whose records may lie in a scope: its own, and those above and below."""
@@ -78,11 +92,25 @@ class SyncPlan:
         below = [one for one in self.adopted.values() if root.path in one.path.parents]
         return list({one.origin: one for one in (root, *above, *below)}.values())
 
+    def _has_files(self, walk: FileWalk) -> bool:
+        """Return whether there are files in a walk's scope, found by it or by an earlier one."""
+        return walk.found > 0 or any(
+            path is not None and walk.scope.covers(path) for path in self.stream.uris.values()
+        )
+
+    def _is_unknown(self, file: Path) -> bool:
+        """Return whether a file lies where no walk could look."""
+        return any(
+            place == file or place in file.parents
+            for walk in self.stream.walks
+            if not walk.is_missing
+            for place in walk.unreadable
+        )
+
     def _decide(
         self, found: Deletions, gone: list[str], *, total: int, name: str, is_empty: bool
     ) -> None:
-        if not gone:
-            return
+        found.decided.update(gone)
         is_mass = len(gone) >= MASS_DELETION and 2 * len(gone) > total
         if self.force or not (is_empty or is_mass):
             found.uris += gone
@@ -95,10 +123,3 @@ class SyncPlan:
                 "Fix: check the source, or delete them with --force (force=True).",
             )
         )
-
-
-def _is_unknown(file: Path, walk: FileWalk) -> bool:
-    """Return whether a file lies where the walk could not look."""
-    if walk.is_missing:
-        return False
-    return any(place == file or place in file.parents for place in walk.unreadable)

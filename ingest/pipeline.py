@@ -290,12 +290,13 @@ class IngestRun:
         index, tenant = self._pipeline.index, self._pipeline.tenant
         plan = SyncPlan(
             index=index,
+            stream=self._stream,
             tenant=tenant,
             present=self._present,
             adopted=self._adopted,
             force=self._options.force,
         )
-        found = await plan.deletions(self._stream)
+        found = await plan.deletions()
         if found.uris and not self._options.dry_run:
             await index.delete(found.uris, tenant=tenant)
         self._report.deleted.extend(found.uris)

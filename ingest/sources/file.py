@@ -37,14 +37,20 @@ class FileReader:
         return self.registry.identities()
 
     def reads(self, path: Path) -> bool:
-        """Return whether a loader reads a file, by its name or else by its first bytes."""
+        """Return whether a loader reads a file, by its name or else by its first bytes.
+
+        Raises:
+            InputError: These cannot be read.
+        """
         if self.registry.knows(path.name):
             return True
+        if not path.is_file():
+            return False  # opening a pipe would wait for its writer
         try:
             with path.open("rb") as file:
-                head = file.read(_HEAD) if path.is_file() else b""
-        except OSError:
-            return False
+                head = file.read(_HEAD)
+        except OSError as error:
+            raise _unreadable(path, error) from error
         return self.registry.reads(head, path.name)
 
     def opened(self, data: bytes, name: str, *, uri: str, stat: os.stat_result) -> OpenedSource:
@@ -149,10 +155,14 @@ def read_file(path: Path, *, max_bytes: int) -> tuple[bytes, os.stat_result]:
         data = path.read_bytes()
         after = path.stat()
     except OSError as error:
-        raise InputError(
-            f"{str(path)!r} cannot be read: {error.strerror or error}. "
-            "Fix: make it readable, or leave it out."
-        ) from error
+        raise _unreadable(path, error) from error
     if (file_stamp(before), before.st_size) != (file_stamp(after), len(data)):
         raise InputError(f"{str(path)!r} changed while it was read. Fix: run the ingestion again.")
     return data, after
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{str(path)!r} cannot be read: {error.strerror or error}. "
+        "Fix: make it readable, or leave it out."
+    )

@@ -30,11 +30,11 @@ class SourceRoot:
         return cls(name=path.name or "root", path=path)
 
     @classmethod
-    def parse(cls, text: str, *, default: Path | None = None) -> Self:
+    def parse(cls, text: str, *, default: Path) -> Self:
         """Read `NAME=FOLDER`, or `NAME` alone for the folder `default`.
 
         Raises:
-            InputError: The name is empty or has a slash, or no folder is given.
+            InputError: The name is empty or has a slash, or there is no folder after '='.
         """
         name, equals, folder = text.partition("=")
         name = name.strip()
@@ -42,13 +42,7 @@ class SourceRoot:
             raise InputError(
                 f"{text!r} is no source. Fix: write NAME, or NAME=FOLDER, with a name without '/'."
             )
-        if not equals and default is None:
-            raise InputError(
-                f"The source {name!r} needs a folder, since several paths are given. "
-                f"Fix: write {name}=FOLDER, with a folder that holds them all."
-            )
-        path = absolute(Path(folder) if equals else default or Path())
-        return cls(name=name, path=path, chosen=True)
+        return cls(name=name, path=absolute(Path(folder) if equals else default), chosen=True)
 
     @property
     def origin(self) -> str:

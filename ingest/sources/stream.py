@@ -124,6 +124,13 @@ class SourceStream:
     async def _walked(self, path: Path) -> AsyncGenerator[DocumentSource]:
         options = self.options
         scope = SourceScope.of(path, options.patterns, source=options.source)
+        root = scope.root
+        if root.chosen and any(walk.scope.root != root for walk in self.walks):
+            # A sync could not tell what is gone from one folder from what lies in another.
+            raise InputError(
+                f"The source {root.name!r} needs a folder, since several are given. "
+                f"Fix: write --source {root.name}=FOLDER with one that holds them all."
+            )
         walk = FileWalk(scope, options.reader, visited=self._visited)
         self.walks.append(walk)
         files = walk.sources()

@@ -94,7 +94,12 @@ class FileWalk:
             self._fail(within, f"No file or folder at {str(within)!r}. Fix: check the path.")
             return
         for file in files:
-            if self._reader.reads(file):
+            try:
+                is_read = self._reader.reads(file)
+            except InputError as error:
+                self._fail(file, str(error))
+                continue
+            if is_read:
                 self.found += 1
                 yield FileSource(path=file, root=self.scope.root, reader=self._reader)
             elif is_archive(file):

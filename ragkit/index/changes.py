@@ -15,7 +15,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from ragkit.core.protocols import Entry
+from ragkit.core.protocols import Entry, StoredVersion
 from ragkit.core.types import DocumentRecord
 from ragkit.index.layout import Payload, generation_of, new_version
 from ragkit.index.process import has_ended, this_process
@@ -97,6 +97,29 @@ class Change:
             for uri, version in versions
             if uri not in current or current[uri].generation != generation_of(version)
         ]
+
+
+def stored_versions(
+    chunks: Mapping[str, int], changes: Iterable[Change], *, tenant: str
+) -> list[StoredVersion]:
+    """Return a tenant's stored writes.
+
+    Args:
+        chunks: Number of stored chunks of each version.
+        changes: Read after the chunks, for a writer notes its change before it stores the first.
+        tenant: Of both.
+    """
+    pending = {version for change in changes for version in change.versions}
+    return [
+        StoredVersion(
+            tenant=tenant,
+            version=version,
+            generation=generation_of(version),
+            chunks=count,
+            pending=version in pending,
+        )
+        for version, count in chunks.items()
+    ]
 
 
 class _ChangeBody(BaseModel):

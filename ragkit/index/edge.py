@@ -23,6 +23,7 @@ from ragkit.core.types import (
     chunk_id,
 )
 from ragkit.index import edge_folder, edge_reads, layout, validation
+from ragkit.index.changes import stored_versions
 from ragkit.index.edge_points import (
     DIALECT,
     Condition,
@@ -266,18 +267,7 @@ class EdgeIndex:
         found: list[StoredVersion] = []
         for name in edge_reads.facet(shard, "tenant") if tenant is None else [tenant]:
             counts = edge_reads.facet(shard, "version", of_kind("chunk", tenant=name))
-            # Read after the chunks: a writer notes its change before it stores the first one.
-            pending = {one for change in edge_reads.changes(shard, name) for one in change.versions}
-            found += [
-                StoredVersion(
-                    tenant=name,
-                    version=version,
-                    generation=layout.generation_of(version),
-                    chunks=count,
-                    pending=version in pending,
-                )
-                for version, count in counts.items()
-            ]
+            found += stored_versions(counts, edge_reads.changes(shard, name), tenant=name)
         return found
 
     async def drop(self, versions: Sequence[StoredVersion]) -> None:

@@ -20,7 +20,7 @@ from ragkit.core.types import (
     chunk_id,
 )
 from ragkit.index import layout, server_points, validation
-from ragkit.index.changes import by_tenant
+from ragkit.index.changes import by_tenant, stored_versions
 from ragkit.index.server_client import PAGE, ServerClient, open_client
 from ragkit.index.server_errors import check_version
 from ragkit.index.server_writer import ServerWriter
@@ -254,19 +254,10 @@ class QdrantIndex:
             counts = await self._server.facet(
                 "version", server_points.of_kind("chunk", tenant=name)
             )
-            # Read after the chunks: a writer notes its change before it stores the first one.
-            changes = await self._writing().changes(name)
-            pending = {v for one in changes if not one.is_abandoned() for v in one.versions}
-            found += [
-                StoredVersion(
-                    tenant=name,
-                    version=version,
-                    generation=layout.generation_of(version),
-                    chunks=count,
-                    pending=version in pending,
-                )
-                for version, count in counts.items()
+            under_way = [
+                one for one in await self._writing().changes(name) if not one.is_abandoned()
             ]
+            found += stored_versions(counts, under_way, tenant=name)
         return found
 
     async def drop(self, versions: Sequence[StoredVersion]) -> None:

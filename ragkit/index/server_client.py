@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
+from grpc.aio import AioRpcError
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
@@ -157,7 +158,7 @@ class ServerClient:
         async with self._slots:
             try:
                 return await request(*args, **kwargs)
-            except (ApiException, QdrantException) as error:
+            except (ApiException, QdrantException, AioRpcError) as error:
                 raise provider_error(error, self.location) from error
 
     def check_open(self) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import httpx
+from grpc import StatusCode
+from grpc.aio import AioRpcError
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
@@ -49,11 +51,13 @@ def provider_error(error: Exception, location: str) -> ProviderError:
             status=HTTPStatus.TOO_MANY_REQUESTS,
             retryable=True,
         )
+    if isinstance(error, AioRpcError):
+        return _grpc_error(error, where)
     source = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(source, httpx.ConnectError | httpx.ConnectTimeout):
-        message = f"cannot be reached ({source}). Fix: docker compose up -d qdrant"
+        message = f"cannot be reached ({source}). {_START}"
     elif isinstance(source, httpx.TimeoutException):
-        message = "did not answer in time. Fix: try again, or raise index.timeout_s."
+        message = _TOO_SLOW
     elif isinstance(source, httpx.TransportError):
         message = f"closed the connection: {source or type(source).__name__}"
     else:
@@ -62,6 +66,36 @@ def provider_error(error: Exception, location: str) -> ProviderError:
     return ProviderError(f"{where} {message}", provider=PROVIDER, retryable=retryable)
 
 
+def _grpc_error(error: AioRpcError, where: str) -> ProviderError:
+    code = error.code()
+    status = _HTTP_STATUS.get(code)
+    if code is StatusCode.UNAVAILABLE:
+        message = f"cannot be reached by gRPC ({error.details()}). {_START}, or set index.grpc_port"
+    elif code is StatusCode.DEADLINE_EXCEEDED:
+        message = _TOO_SLOW
+    else:
+        message = f"answered {code.name}: {error.details()}{_REMEDIES.get(status or 0, '')}"
+    return ProviderError(
+        f"{where} {message}",
+        provider=PROVIDER,
+        status=status,
+        retryable=status is not None and status >= 500,
+    )
+
+
+_START = "Fix: docker compose up -d qdrant"
+_TOO_SLOW = "did not answer in time. Fix: try again, or raise index.timeout_s."
+_HTTP_STATUS: Mapping[StatusCode, int] = {
+    StatusCode.INVALID_ARGUMENT: 400,
+    StatusCode.UNAUTHENTICATED: 401,
+    StatusCode.PERMISSION_DENIED: 403,
+    StatusCode.NOT_FOUND: 404,
+    StatusCode.ALREADY_EXISTS: 409,
+    StatusCode.INTERNAL: 500,
+    StatusCode.UNAVAILABLE: 503,
+    StatusCode.DEADLINE_EXCEEDED: 504,
+}
+"""The statuses that the same refusals have over HTTP."""
 _REMEDIES: Mapping[int, str] = {
     401: ". Fix: set its key, RAGKIT_INDEX__API_KEY",
     403: ". Fix: set a key with this right, RAGKIT_INDEX__API_KEY",

@@ -2,8 +2,9 @@
 
 import pytest
 
+from ragkit.core.errors import ProviderError
 from ragkit.core.settings import IndexSettings
-from ragkit.index.server_client import open_client, shown, with_port
+from ragkit.index.server_client import ServerClient, open_client, shown, with_port
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,11 @@ async def test_grpc_is_used_where_its_port_is_set() -> None:
     assert (fast.init_options["prefer_grpc"], fast.init_options["grpc_port"]) == (True, 7334)
     for client in (plain, fast):
         await client.close()
+
+
+async def test_a_grpc_port_that_nobody_listens_on_is_an_error_of_the_server() -> None:
+    settings = IndexSettings(location="http://127.0.0.1", grpc_port=1, timeout_s=1, retry_s=0)
+    server = ServerClient(open_client(settings), settings)
+    with pytest.raises(ProviderError, match=r"cannot be reached by gRPC.*index\.grpc_port"):
+        await server.call(server.client.collection_exists, "ragkit")
+    await server.close()

@@ -2,6 +2,8 @@
 
 import httpx
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
@@ -13,6 +15,10 @@ LOCATION = "http://qdrant:6333"
 
 def refused(status: int, body: bytes) -> UnexpectedResponse:
     return UnexpectedResponse(status, "Reason", body, httpx.Headers())
+
+
+def failed_call(code: StatusCode) -> AioRpcError:
+    return AioRpcError(code, Metadata(), Metadata(), details="what went wrong")
 
 
 _BODY = b'{"status": {"error": "what went wrong"}, "time": 0.1}'
@@ -60,6 +66,26 @@ _BODY = b'{"status": {"error": "what went wrong"}, "time": 0.1}'
             None,
             False,
         ),
+        (
+            failed_call(StatusCode.UNAVAILABLE),
+            r"cannot be reached by gRPC \(what went wrong\).*index\.grpc_port",
+            503,
+            True,
+        ),
+        (
+            failed_call(StatusCode.DEADLINE_EXCEEDED),
+            r"did not answer in time.*index\.timeout_s",
+            504,
+            True,
+        ),
+        (
+            failed_call(StatusCode.UNAUTHENTICATED),
+            "answered UNAUTHENTICATED: what went wrong.*RAGKIT_INDEX__API_KEY",
+            401,
+            False,
+        ),
+        (failed_call(StatusCode.ALREADY_EXISTS), "answered ALREADY_EXISTS: what", 409, False),
+        (failed_call(StatusCode.INTERNAL), "answered INTERNAL: what went wrong", 500, True),
     ],
     ids=repr,
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ragkit.core.errors import InputError
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.deletion import MASS_DELETION
 from ragkit.ingest.pipeline import Pipeline, RunOptions
@@ -275,3 +276,67 @@ async def test_tenants_are_synced_apart(bench: SyncBench) -> None:
     Path("docs/a.md").unlink()
     assert (await bench.sync("docs")).deleted == ["docs/a.md"]
     assert len(await bench.index.records(tenant="other")) == 2
+
+
+# Paths that overlap
+
+
+@pytest.mark.parametrize("paths", [("docs", "docs"), ("docs", "docs/sub"), ("docs/sub", "docs")])
+async def test_what_overlapping_paths_lack_is_deleted_without_a_failure(
+    bench: SyncBench, paths: tuple[str, str]
+) -> None:
+    write("docs/sub/a.md", "docs/sub/b.md")
+    await bench.ingest("docs")
+    Path("docs/sub/b.md").unlink()
+    report = await bench.sync(*paths)
+    assert (report.deleted, report.failed) == (["docs/sub/b.md"], [])
+
+
+@pytest.mark.parametrize("paths", [("docs", "docs"), ("docs", "docs/sub"), ("docs", "link")])
+async def test_a_refused_deletion_is_not_made_under_a_second_path(
+    bench: SyncBench, paths: tuple[str, str]
+) -> None:
+    names = [f"docs/sub/{number:02}.md" for number in range(MASS_DELETION)]
+    write("docs/keep.md", "docs/sub/keep.md", *names)
+    Path("link").symlink_to("docs")
+    await bench.ingest("docs")
+    for name in names:
+        Path(name).unlink()
+    report = await bench.sync(*paths)
+    assert (report.deleted, len(report.failed)) == ([], 1)
+    assert "10 of 12 are gone" in report.failed[0].reason
+
+
+async def test_an_empty_folder_that_is_given_twice_stays_a_mistake(bench: SyncBench) -> None:
+    write("docs/a.md")
+    await bench.ingest("docs")
+    Path("docs/a.md").unlink()
+    report = await bench.sync("docs", "docs")
+    assert (report.deleted, len(report.failed)) == ([], 1)
+
+
+async def test_what_one_path_cannot_read_is_not_deleted_under_another(
+    bench: SyncBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("docs/a.md", "docs/secret/c.md")
+    await bench.ingest("docs")
+    scan = os.scandir
+
+    def refuse(path: Path) -> object:
+        if path.name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert (await bench.ingest("docs", "docs", run=FORCED)).deleted == []
+    assert await bench.uris() == ["docs/a.md", "docs/secret/c.md"]
+
+
+async def test_a_chosen_name_is_that_of_one_folder_in_a_run(bench: SyncBench) -> None:
+    """Else what is gone from one folder could not be told from what is in the other."""
+    write("v1/a.md", "v1/b.md", "v2/c.md")
+    handbook = SourceOptions(source="handbook")
+    with pytest.raises(InputError, match="'handbook' needs a folder.*--source handbook=FOLDER"):
+        await bench.sync("v1", "v2", options=handbook)
+    assert await bench.uris() == []
+    assert len((await bench.sync("v1/a.md", "v1/b.md", options=handbook)).added) == 2

@@ -145,6 +145,6 @@ def test_a_file_is_known_under_every_folder_that_holds_it(tmp_path: Path) -> Non
 
 
 def test_a_file_of_a_named_source_has_one_name(tmp_path: Path) -> None:
-    root = SourceRoot.parse(f"handbook={tmp_path}")
+    root = SourceRoot.parse(f"handbook={tmp_path}", default=Path())
     one = FileSource(path=root.path / "a.md", root=root, reader=FileReader())
     assert (one.uri, one.origin, one.aliases()) == ("handbook/a.md", "named:handbook", ())

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -153,3 +154,29 @@ def test_a_scope_covers_files_that_are_gone() -> None:
     assert scope.covers(root / "docs/sub/gone.md")
     assert not scope.covers(root / "docs/sub/gone.txt")
     assert not scope.covers(root / "docs/other.md")
+
+
+def test_a_pipe_without_an_extension_is_not_waited_for() -> None:
+    write("docs/a.md")
+    os.mkfifo("docs/pipe")
+    found = walk("docs")
+    assert [one.uri for one in found.sources()] == ["docs/a.md"]
+    assert (found.skipped, found.failed) == (["docs/pipe"], [])
+
+
+def test_a_file_whose_format_cannot_be_found_is_unknown_and_not_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write("docs/README", "docs/a.md")
+    opened = Path.open
+
+    def refuse(self: Path, mode: str = "r") -> IO[Any]:
+        if self.name == "README":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, mode)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    found = walk("docs")
+    assert [one.uri for one in found.sources()] == ["docs/a.md"]
+    assert (found.unreadable, found.skipped) == ([Path.cwd() / "docs/README"], [])
+    assert "cannot be read: Permission denied" in found.failed[0].reason
