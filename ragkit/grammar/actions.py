@@ -69,11 +69,6 @@ class ToolSchema:
         builder = Builder(self.expander, self.recursion, closed, rules, scope=self.tool.name)
         return Arguments(self, builder)
 
-    @property
-    def checked(self) -> tuple[Finding, ...]:
-        """Keywords that are only checked after decoding."""
-        return tuple(self.expander.findings.values())
-
     def check_property(self, name: str, value: Json) -> None:
         """Check one argument alone.
 
@@ -144,23 +139,18 @@ def tool_schemas(tools: Sequence[ToolSpec]) -> dict[str, ToolSchema]:
     Raises:
         InputError: A schema cannot be honoured, or names are missing or repeated.
     """
-    check_names(tools)
-    return {tool.name: ToolSchema(tool) for tool in tools}
-
-
-def findings(schemas: Mapping[str, ToolSchema]) -> tuple[Finding, ...]:
-    """Return the keywords of all tools that are only checked after decoding."""
-    return tuple(finding for schema in schemas.values() for finding in schema.checked)
-
-
-def check_names(tools: Sequence[ToolSpec]) -> None:
-    """Raise `InputError` if the list of tools is empty, or two tools share a name."""
     names = [tool.name for tool in tools]
     if not names or len(set(names)) < len(names):
         raise InputError(
             f"Tools need unique names, but got {names!r}. Fix: pass at least one tool, each with a "
             "name of its own."
         )
+    return {tool.name: ToolSchema(tool) for tool in tools}
+
+
+def findings(schemas: Mapping[str, ToolSchema]) -> tuple[Finding, ...]:
+    """Return the keywords of all tools that are only checked after decoding."""
+    return tuple(f for schema in schemas.values() for f in schema.expander.findings.values())
 
 
 def action_grammar(

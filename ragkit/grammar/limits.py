@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
+from ragkit.core.errors import InputError
 from ragkit.grammar.ebnf.expression import UNBOUNDED
 
 _WIDE_DEPTH = 6
+_MOST_DIGITS = 1000
 _FLOORS = (
     {
         "depth": 1,
@@ -16,14 +18,8 @@ _FLOORS = (
         "key_length": 32,
     },
     {"undeclared": 0, "map_entries": 2, "items": 3, "string_length": 32, "key_length": 16},
-    {
-        "map_entries": 1,
-        "items": 1,
-        "string_length": 8,
-        "key_length": 8,
-        "integer_digits": 9,
-        "fraction_digits": 4,
-    },
+    {"string_length": 8, "key_length": 8, "integer_digits": 9, "fraction_digits": 4},
+    {"map_entries": 1, "items": 1},
 )
 
 
@@ -53,6 +49,20 @@ class Limits:
     fraction_digits: int = 17
     depth: int = 2
 
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: One is no number of its range.
+        """
+        for name in (limit.name for limit in fields(self)):
+            value, least = getattr(self, name), int(name == "depth")
+            most = _MOST_DIGITS if name.endswith("_digits") else UNBOUNDED
+            if not isinstance(value, int) or not least <= value <= most:
+                raise InputError(
+                    f"Limits.{name} must be a whole number from {least} to {most}, not {value!r}."
+                )
+
     def wide(self) -> "Limits":
         """Return these limits without bounds on strings, keys, arrays, maps and undeclared entries.
 
@@ -77,9 +87,10 @@ class Limits:
     def tightened(self) -> Iterator["Limits"]:
         """Yield ever tighter limits, ending at the tightest.
 
-        In three rounds, each limit is halved down to the round's floor before the next one is
-        touched: nesting, undeclared entries, map entries, items, string length, key length; in
-        the last round also digits.
+        In rounds, each limit is halved down to the round's floor before the next one is touched:
+        twice nesting, undeclared entries, map entries, items, string length and key length; then
+        strings, keys and digits. Maps of one entry and arrays of one item come last, only where
+        no longer ones fit.
         """
         limits = self
         for floors in _FLOORS:

@@ -18,6 +18,7 @@ from ragkit.grammar.plain_text import require_text
 from ragkit.grammar.types.choices import choices
 
 _LINE = re.compile(r"\S(?:.*\S)?")
+_SILENT = Lit('{"quotes":[],"sufficient":false,"answer":"","citations":[]}')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +72,8 @@ def quote_grammar(
         quote = alt(
             _quote(name, sources.spans(name, limits.string_length), rules) for name in sources.texts
         )
-        root = alt([_silent(), _spoken(quote, [*sources.texts], max_quotes, limits, rules)])
-        if root is None:
-            raise InputError("No reply fits these limits. Fix: raise the limits.")
-        return Built(root=root, rules=rules, limits=limits)
+        spoken = _spoken(quote, [*sources.texts], max_quotes, limits, rules)
+        return Built(root=alt([_SILENT, spoken]) or _SILENT, rules=rules, limits=limits)
 
     return Recipe(build, partial(_read, sources)).grammar(limits)
 
@@ -99,15 +98,6 @@ def _by_id(passages: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     return dict(named)
 
 
-def _quotable(text: str, language: str, longest: int) -> _Spans:
-    """Return the quotable texts of a passage, each with its first place in it."""
-    found: dict[str, tuple[int, int]] = {}
-    for sentence in sentences(text, language=language):
-        for start, end in _parts(text, *sentence, longest):
-            found.setdefault(text[start:end], (start, end))
-    return found
-
-
 def _parts(text: str, start: int, end: int, longest: int) -> Iterator[tuple[int, int]]:
     """Yield a sentence; a too long one as lines; a too long line as groups of words."""
     if end - start <= longest:
@@ -124,10 +114,6 @@ def _parts(text: str, start: int, end: int, longest: int) -> Iterator[tuple[int,
 def _quote(name: str, spans: _Spans, rules: Rules) -> Expr | None:
     options = choices(map(json_text, spans), rules)
     return seq(Lit(f'{{"passage":{json_text(name)},"quote":'), options, Lit("}"))
-
-
-def _silent() -> Expr | None:
-    return Lit('{"quotes":[],"sufficient":false,"answer":"","citations":[]}')
 
 
 def _spoken(
@@ -158,8 +144,17 @@ class _Quotable:
     limits: Limits
 
     def spans(self, name: str, longest: int) -> _Spans:
-        """Return what can be quoted of a passage in texts of a greatest length."""
-        return _quotable(self.texts[name], self.language, longest)
+        """Return the quotable texts of a passage, each with its first place in it.
+
+        Args:
+            name: Id of the passage.
+            longest: Greatest length of a quote, in characters.
+        """
+        text, found = self.texts[name], dict[str, tuple[int, int]]()
+        for sentence in sentences(text, language=self.language):
+            for start, end in _parts(text, *sentence, longest):
+                found.setdefault(text[start:end], (start, end))
+        return found
 
     def place(self, name: str, quote: str) -> tuple[int, int]:
         """Return the start and end of the quote in the passage."""

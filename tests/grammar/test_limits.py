@@ -48,6 +48,24 @@ def test_fit_tightens_until_the_reply_fits() -> None:
         json_grammar({"type": "string", "minLength": 100}).fit(40)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"items": -1}, {"items": None}, {"depth": 0}, {"integer_digits": 10**9}], ids=str
+)
+def test_a_limit_beyond_its_range_is_refused_by_its_name(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=rf"Limits\.{next(iter(wrong))} must be a whole number"):
+        Limits(**wrong)
+
+
+def test_arrays_of_one_item_come_last() -> None:
+    steps = list(Limits().tightened())
+    short = [step for step in steps if step.items == 1 or step.map_entries == 1]
+    assert short == steps[-len(short) :]
+    assert all(step.string_length == 8 and step.fraction_digits == 4 for step in short)
+    grammar = json_grammar({"type": "array", "items": {"type": "string"}})
+    assert grammar.fit(150).limits.items > 1
+    assert grammar.fit(40).limits.items == 1
+
+
 def test_wide_grammars_have_no_bounds_but_those_of_the_schema(decoder: RandomDecoder) -> None:
     schema = {
         "type": "object",

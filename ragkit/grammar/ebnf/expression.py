@@ -15,6 +15,7 @@ Ranges: TypeAlias = tuple[tuple[int, int], ...]
 
 UNBOUNDED = 1 << 30
 """The greatest number of repetitions, or of bytes, where nothing bounds it."""
+_MOST_REPEATED = 100
 _BYTES_UP_TO = ((0x7F, 1), (0x7FF, 2), (0xFFFF, 3), (0x10FFFF, 4))
 
 
@@ -219,6 +220,8 @@ def text(expr: Expr, *, inner: bool = False) -> str:
             return _class(ranges)
         case Ref(name):
             return name
+        case Rep(Chars() as item, lo, hi) if _MOST_REPEATED < hi < UNBOUNDED:
+            joined = _divided(item, lo, hi)
         case Rep(item, lo, hi):
             times = f"{{{lo},{hi}}}" if hi < UNBOUNDED else f"{{{lo},}}" if lo else "*"
             joined = text(item, inner=True) + times
@@ -229,6 +232,16 @@ def text(expr: Expr, *, inner: bool = False) -> str:
         case Alt(options):
             joined = " | ".join(text(option, inner=isinstance(option, Alt)) for option in options)
     return f"({joined})" if inner else joined
+
+
+def _divided(item: Chars, lo: int, hi: int) -> str:
+    """Write many repetitions of a class as several of fewer, since xgrammar misreads many.
+
+    With more than 128, its masks allow tokens that its matcher refuses.
+    """
+    most = _MOST_REPEATED
+    more = Seq((Rep(item, most, most), Rep(item, max(lo - most, int(lo < most)), hi - most)))
+    return text(more) if lo >= most else text(Alt((Rep(item, lo, most), more)), inner=True)
 
 
 def _literal(content: str) -> str:

@@ -92,7 +92,8 @@ def constraints(pattern: str, *, positive: bool = True) -> tuple[Constraint, ...
         tree: Any = _parser.parse(as_python(pattern))
     except (re.error, OverflowError, RecursionError) as error:
         raise UnsupportedPatternError(f"not a regular expression: {error}") from error
-    _check_flags(tree.state.flags)
+    if tree.state.flags & re.MULTILINE:
+        raise UnsupportedPatternError("the flag m")
     folds = bool(tree.state.flags & re.IGNORECASE)
     items: list[Any] = _with_all_cases(tree) if folds else list(tree)
     if tree.state.flags & re.DOTALL:
@@ -141,11 +142,6 @@ def _last_open(pattern: str, end: int) -> int:
             opened = end
         index += 1
     return opened
-
-
-def _check_flags(flags: int) -> None:
-    if flags & re.MULTILINE:
-        raise UnsupportedPatternError("the flag m")
 
 
 def _with_all_cases(tree: Any) -> list[Any]:

@@ -9,8 +9,8 @@ from ragkit.grammar.schema.keywords import IN_PLACE
 class Recursion:
     """The heads of a schema's cycles, and which schemas lead to one."""
 
-    def __init__(self, source: Source, root: str = "") -> None:
-        """Walk all schemas that can be reached from the root.
+    def __init__(self, source: Source) -> None:
+        """Walk all schemas that can be reached from the document's root.
 
         Raises:
             UnsupportedSchemaError: A schema refers to itself for the same value, which never ends.
@@ -18,13 +18,13 @@ class Recursion:
         self._source = source
         self.heads: set[str] = set()
         self._order: list[str] = []
-        self._walk(root)
+        self._walk()
         self._refuse_loops()
         self.leads = self._leading()
 
-    def _walk(self, root: str) -> None:
-        active, done = {root}, set[str]()
-        stack = [(root, list(children(self._source.keywords(root))))]
+    def _walk(self) -> None:
+        active, done = {""}, set[str]()
+        stack = [("", list(children(self._source.keywords(""))))]
         while stack:
             pointer, waiting = stack[-1]
             if not waiting:

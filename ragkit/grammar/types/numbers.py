@@ -6,10 +6,12 @@ from fractions import Fraction
 from functools import partial
 from math import ceil, floor
 
+from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.expression import NOTHING, Chars, Expr, Lit, Sized, alt, chars, rep, seq
 from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.types.choices import choices
 
+_DIGIT, _NOT_ZERO = Chars(charset.DIGITS), Chars(charset.of("123456789"))
 _MAX_REMAINDERS = 2000
 """Remainders of `multipleOf` at all digits together."""
 _MAX_LISTED = 1000
@@ -70,21 +72,19 @@ def _number(shape: NumberShape, rules: Rules) -> Expr | None:
 def _any_decimal(shape: NumberShape, rules: Rules) -> Expr | None:
     """All decimals, with an exponent of two digits at most, as floats are printed."""
     whole = _integers(None, None, Fraction(1), shape.integer_digits, rules)
-    digit = Chars(((0x30, 0x39),))
     fraction = seq(Lit("."), _digits(shape.fraction_digits, whole=shape.whole))
     if not shape.whole:
         return seq(alt([Lit("-0"), whole]), fraction)
-    exponent = seq(Lit("e"), chars(((0x2B, 0x2B), (0x2D, 0x2D))), rep(digit, 2, 2))
+    exponent = seq(Lit("e"), chars(charset.of("+-")), rep(_DIGIT, 2, 2))
     zero = seq(Lit("-0"), fraction)
     return seq(alt([whole, zero, seq(whole, fraction)]), alt([NOTHING, exponent]))
 
 
 def _digits(most: int, *, whole: bool) -> Expr | None:
     """The digits of a fraction; without `whole` the last one is not zero."""
-    digit = Chars(((0x30, 0x39),))
     if whole:
-        return rep(digit, 1, max(most, 1))
-    return seq(rep(digit, 0, max(most, 1) - 1), Chars(((0x31, 0x39),)))
+        return rep(_DIGIT, 1, max(most, 1))
+    return seq(rep(_DIGIT, 0, max(most, 1) - 1), _NOT_ZERO)
 
 
 # --- integers and multiples: all digits are those of one integer, scaled by a power of ten
@@ -169,9 +169,8 @@ class _Multiples:
     def _by_length(self, low: int, high: int, shortest: int, longest: int) -> Expr | None:
         """As `between`, with the lengths between the shortest and the longest in one."""
         ends = [self._of_length(size, low, high) for size in {shortest, longest}]
-        digit = Chars(((0x30, 0x39),))
-        middle = rep(digit, shortest, longest - 2) if longest - shortest > 1 else None
-        return alt([*ends, seq(Chars(((0x31, 0x39),)), middle)])
+        middle = rep(_DIGIT, shortest, longest - 2) if longest - shortest > 1 else None
+        return alt([*ends, seq(_NOT_ZERO, middle)])
 
     def _of_length(self, size: int, low: int, high: int) -> Expr | None:
         first = 10 ** (size - 1) if size > self.places + 1 else 0
@@ -193,11 +192,10 @@ class _Multiples:
         return self.rules.once(key, lambda: self._choices(left, remainder, low, high))
 
     def _free(self, left: int) -> Expr | None:
-        digit = Chars(((0x30, 0x39),))
         if not self.places or left <= self.places:
             point = Lit(".") if self.places and left == self.places else NOTHING
-            return seq(point, rep(digit, left, left))
-        return seq(rep(digit, left - self.places, left - self.places), self._free(self.places))
+            return seq(point, rep(_DIGIT, left, left))
+        return seq(rep(_DIGIT, left - self.places, left - self.places), self._free(self.places))
 
     def _choices(self, left: int, remainder: int, low: str | None, high: str | None) -> Expr | None:
         first, last = int(low[0]) if low else 0, int(high[0]) if high else 9
@@ -216,13 +214,7 @@ class _Multiples:
 
 
 def _digit_class(digits: list[int]) -> Expr | None:
-    spans: list[tuple[int, int]] = []
-    for code in (0x30 + digit for digit in digits):
-        if spans and spans[-1][1] == code - 1:
-            spans[-1] = (spans[-1][0], code)
-        else:
-            spans.append((code, code))
-    return chars(spans)
+    return chars(charset.of(map(str, digits)))
 
 
 # --- decimals within bounds

@@ -335,7 +335,7 @@ class _Unrolled:
         places = self._reachable(start)
         if places is None:
             return None
-        looping = {place for place in places if place.hi >= UNBOUNDED} - self._in_runs(places)
+        looping = {p for p in places if p.hi >= UNBOUNDED and p.state not in self.runs}
         reserved = {place: self.rules.reserve() for place in sorted(looping)}
         self.known.update(reserved)
         for place in sorted(places - looping):
@@ -345,9 +345,6 @@ class _Unrolled:
             # From each state that is left an accepting one can be reached.
             self.rules.define(ref, self._step(place) or NOTHING)
         return self.known[start]
-
-    def _in_runs(self, places: set[_Place]) -> set[_Place]:
-        return {place for place in places if place.state in self.runs}
 
     def _place(self, state: int, lo: int, hi: int, before: int) -> _Place:
         hi = min(hi, self.longest[state])

@@ -1,10 +1,13 @@
 """Character classes as they are written: nothing that an xgrammar reads wrongly."""
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.grammar.ebnf.charset import SCALARS
-from ragkit.grammar.ebnf.expression import Chars, text, uniform
+from ragkit.grammar.ebnf.charset import DIGITS, SCALARS
+from ragkit.grammar.ebnf.expression import Chars, Lit, Rep, Seq, text, uniform
 from ragkit.grammar.random_decoding import RandomDecoder
 
 
@@ -36,3 +39,17 @@ def test_no_byte_of_a_character_is_a_dead_end_and_none_makes_an_invalid_one() ->
         said = decoder.decode(compiled, seed=seed, max_tokens=161)
         assert said is not None
         assert len(said.decode()) == 40
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi"), [(0, 101), (1, 130), (99, 101), (100, 100), (100, 250), (130, 130), (150, 420)]
+)
+def test_a_class_repeats_a_hundred_times_at_most_and_as_often_as_is_asked_for(
+    decoder: RandomDecoder, lo: int, hi: int
+) -> None:
+    ebnf = f"root ::= {text(Seq((Rep(Chars(DIGITS), lo, hi), Lit('x'))))}"
+    assert all(int(most) <= 100 for most in re.findall(r",(\d+)}", ebnf))
+    compiled = decoder.compile(ebnf)
+    for length in {0, lo - 1, lo, (lo + hi) // 2, 100, 101, hi, hi + 1}:
+        if length >= 0:
+            assert decoder.accepts(compiled, "1" * length + "x") == (lo <= length <= hi), length

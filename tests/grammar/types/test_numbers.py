@@ -1,12 +1,13 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit.core.errors import InputError
-from ragkit.grammar import json_grammar
-from ragkit.grammar.random_decoding import RandomDecoder
+from ragkit.grammar import Limits, json_grammar
+from ragkit.grammar.random_decoding import PIECES, RandomDecoder
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -57,3 +58,15 @@ def test_the_smallest_multiples_of_a_long_step_are_decoded(decoder: RandomDecode
     assert decoder.accepts(compiled, str(7919 * 900))
     assert not decoder.accepts(compiled, "0")
     assert not decoder.accepts(compiled, "7920")
+
+
+@pytest.mark.parametrize("kind", ["integer", "number"])
+def test_numbers_of_very_many_digits_have_right_masks(kind: str) -> None:
+    decoder = RandomDecoder([*PIECES, b"1\xf0"])
+    limits = Limits(integer_digits=260, fraction_digits=260)
+    compiled = decoder.compile(json_grammar({"type": kind}, limits=limits))
+    for length in (1, 100, 101, 129, 200, 201, 260):
+        assert decoder.accepts(compiled, "1" * length)
+    assert not decoder.accepts(compiled, "1" * 261)
+    for seed in range(4):
+        assert decoder.refused(compiled, seed=seed, max_tokens=300, sample=300) == []
