@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import Block, BlockKind
+from ragkit.ingest.loaders.charset import valid_text
 
 
 class Span(NamedTuple):
@@ -56,7 +57,7 @@ class TextBuilder:
     ) -> None:
         """Add a block without the white space around it; a blank one is left out."""
         for _, start, end, _ in _trimmed(text, Span(kind, 0, len(text))):
-            content = text[start:end]
+            content = valid_text(text[start:end])
             if self._parts:
                 self._parts.append("\n\n")
                 self._length += 2

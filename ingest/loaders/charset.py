@@ -16,6 +16,7 @@ _MARKS = (
 # Escape is left out: logs with terminal colours are text.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 _MAX_CONTROL_SHARE = 0.05
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def codec_name(encoding: str) -> str:
@@ -54,6 +55,11 @@ def decode_text(data: bytes, *, uri: str, encoding: str, declared: bool = False)
     if "\x00" in text or _too_many_controls(text):
         raise _binary_error(uri)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def valid_text(text: str) -> str:
+    """Return the text with U+FFFD for lone surrogates, which no encoding can store."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def empty_error(uri: str) -> InputError:

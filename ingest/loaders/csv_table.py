@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
 from ragkit.ingest.loaders.blocks import TextBuilder
-from ragkit.ingest.loaders.charset import codec_name, decode_text
-from ragkit.ingest.loaders.identity import content_hash, loader_identity
+from ragkit.ingest.loaders.charset import decode_text
+from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.table_rows import append_table
 from ragkit.ingest.loaders.titles import stem_title
 
@@ -19,22 +19,13 @@ MAX_FIELD = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CsvLoader:
+class CsvLoader(EncodedLoader):
     """A loader of tables whose first row is their header.
 
     `encoding` applies where the file has no byte order mark.
     """
 
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown encoding."""
-        codec_name(self.encoding)
-
-    @property
-    def identity(self) -> str:
-        """Name, version and, where it is not UTF-8, the encoding."""
-        return loader_identity("csv-1", encoding=self.encoding)
+    version = "csv-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the rows; the delimiter is a comma, semicolon, tab or bar.
@@ -60,7 +51,8 @@ def _rows(source: str, uri: str) -> Iterator[list[str]]:
     except csv.Error:
         dialect = csv.excel
     csv.field_size_limit(MAX_FIELD)
-    reader = csv.reader(io.StringIO(source), dialect)
+    # The sniffer takes doubled quotes for an error where its sample has none (RFC 4180).
+    reader = csv.reader(io.StringIO(source), dialect, doublequote=True)
     try:
         yield from reader
     except csv.Error as error:

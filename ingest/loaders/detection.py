@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from ragkit.ingest.loaders.zip_package import UNREADABLE
 
+_ZIP = "application/zip"
 # By their first bytes. ZIP files are looked into; the others that no loader reads are named, so
 # that they are not taken for text.
 _MAGIC: Mapping[bytes, str] = {
     b"%PDF-": "application/pdf",
-    b"PK\x03\x04": "application/zip",
-    b"PK\x05\x06": "application/zip",
+    b"PK\x03\x04": _ZIP,
+    b"PK\x05\x06": _ZIP,
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "application/x-ole-storage",
     b"\x1f\x8b": "application/gzip",
     b"BZh": "application/x-bzip2",
@@ -53,9 +54,9 @@ def media_type_of_content(data: bytes, *, named: str | None, has_extension: bool
     head = data[:_HEAD]
     for magic, media_type in _MAGIC.items():
         if head.startswith(magic):
-            return (
-                _inside_zip(data) or named or media_type if "zip" in media_type[-3:] else media_type
-            )
+            if media_type == _ZIP:
+                return _inside_zip(data) or named or media_type
+            return media_type
     says_text = named is not None and (named.startswith(("text/", "message/")) or "json" in named)
     if named in _TEXT or not says_text:
         if _HTML.match(head):

@@ -1,19 +1,17 @@
 """Word documents: headings, paragraphs, lists and tables in reading order."""
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from ragkit.core.errors import InputError
 from ragkit.core.types import Document
 from ragkit.ingest.loaders.blocks import TextBuilder
 from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.loaders.office_properties import office_metadata, office_title
 from ragkit.ingest.loaders.table_rows import append_table
 from ragkit.ingest.loaders.titles import title_from
-from ragkit.ingest.loaders.zip_package import damaged_package, no_text_error, open_package
+from ragkit.ingest.loaders.zip_package import checked_package, no_text_error
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -50,16 +48,11 @@ class DocxLoader:
         """
         import docx
 
-        open_package(data, uri=uri, kind="Word").close()
-        try:
-            word = docx.Document(io.BytesIO(data))
+        with checked_package(data, uri=uri, kind="Word") as package:
+            word = docx.Document(package)
             content = _content(word)
             properties = word.core_properties
             metadata = office_metadata(properties, author=properties.author)
-        except InputError:
-            raise
-        except Exception as error:
-            raise damaged_package(uri, "Word", error) from error
         if not content.blocks:
             raise no_text_error(uri)
         return Document(

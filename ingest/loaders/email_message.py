@@ -1,10 +1,12 @@
 """E-mails: the subject, who wrote to whom, the text, and the attachments that a loader reads."""
 
+import codecs
 import email
 import email.policy
 import logging
-from dataclasses import dataclass
-from email.message import EmailMessage, Message
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
 from itertools import islice
 
@@ -12,12 +14,13 @@ from ragkit.core.errors import InputError
 from ragkit.core.types import Document, MetadataValue
 from ragkit.ingest.loaders.blocks import TextBuilder
 from ragkit.ingest.loaders.charset import empty_error
-from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.registry import LoaderRegistry
 from ragkit.ingest.loaders.titles import stem_title
 
 _HEADERS = ("From", "To", "Cc", "Date")
 _MOST_PARTS = 1000
+_MAIL = "message/rfc822"
 _BROKEN = (ValueError, TypeError, IndexError, AttributeError, OverflowError, KeyError)
 """What the library raises for broken headers."""
 
@@ -25,18 +28,17 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmailLoader:
+class EmailLoader(EncodedLoader):
     """A loader of e-mails (RFC 5322 and MIME).
 
-    `encoding` is for attachments of text that do not name theirs.
+    Attributes:
+        encoding: Of text that does not name its own.
+        levels: Mails in attached mails that are read; deeper ones are only named.
     """
 
-    encoding: str = "utf-8"
+    version = "email-1"
 
-    @property
-    def identity(self) -> str:
-        """Name and version."""
-        return "email-1"
+    levels: int = 5
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the mail; its plain text is preferred to its HTML.
@@ -50,13 +52,12 @@ class EmailLoader:
         if not data.strip():
             raise empty_error(uri)
         try:
-            parsed = email.message_from_bytes(data, policy=email.policy.default)
-            parts = list(islice(parsed.walk(), _MOST_PARTS + 1))
+            message = email.message_from_bytes(data, policy=email.policy.default)
+            parts = list(islice(_parts(message), _MOST_PARTS + 1))
         except RecursionError as error:
             raise _too_many_parts(uri) from error
         if len(parts) > _MOST_PARTS:
             raise _too_many_parts(uri)
-        message = parsed
         headers = {name: _header(message, name) for name in (*_HEADERS, "Subject")}
         if not any(headers.values()):
             raise InputError(f"{uri!r} is no e-mail: it has no headers. Fix: export it again.")
@@ -67,13 +68,13 @@ class EmailLoader:
         body = message.get_body(preferencelist=("plain", "html"))
         if body is not None:
             kind = ".html" if body.get_content_subtype() == "html" else ".txt"
-            self._append(content, _bytes(body), kind, uri)
-        for part in message.walk():
-            name = part.get_filename()
-            if name is None or part is body or part.is_multipart():
+            self._append(content, self._bytes(body), kind, uri)
+        for part in parts:
+            name = _name(part)
+            if name is None or part is body:
                 continue
             content.append("heading", f"Attachment: {' '.join(name.split())}", level=2)
-            self._append(content, _bytes(part), name, uri)
+            self._append(content, self._bytes(part), name, uri)
         return Document(
             uri=uri,
             title=headers["Subject"] or stem_title(uri),
@@ -87,14 +88,55 @@ class EmailLoader:
         registry = LoaderRegistry(encoding=self.encoding)
         if not registry.reads(data, name):
             return
+        loader = registry.loader(data, name)
+        if isinstance(loader, EmailLoader):
+            if not self.levels:
+                return
+            loader = replace(loader, levels=self.levels - 1)
         try:
-            document = registry.loader(data, name).load(data, uri=f"{uri}/{name}")
+            document = loader.load(data, uri=f"{uri}/{name}")
         except InputError as error:
             logger.warning("A part of %r was left out: %s", uri, error)
             return
         for block in document.blocks:
             level = min(block.level + 2, 6) if block.level else 0
             content.append(block.kind, block.text, level=level)
+
+    def _bytes(self, part: MIMEPart) -> bytes:
+        """Return the content of a part; text is given in UTF-8, with a mark that says so."""
+        if part.get_content_type() == _MAIL:
+            return _attached_mail(part)
+        payload = part.get_payload(decode=True)
+        data = payload if isinstance(payload, bytes) else b""
+        if part.get_content_maintype() != "text":
+            return data
+        try:
+            text = data.decode(part.get_content_charset(self.encoding), "replace")
+        except LookupError:
+            text = data.decode(self.encoding, "replace")
+        # What a page in it declares was true of the bytes that were sent.
+        return codecs.BOM_UTF8 + text.removeprefix("\ufeff").encode()
+
+
+def _parts(message: MIMEPart) -> Iterator[MIMEPart]:
+    """Yield the parts that hold no others; an attached mail is one."""
+    if message.get_content_maintype() == "multipart" and message.is_multipart():
+        for part in message.iter_parts():
+            yield from _parts(part)
+    else:
+        yield message
+
+
+def _name(part: MIMEPart) -> str | None:
+    """Return the name of an attachment, None for another part."""
+    return part.get_filename("mail.eml" if part.get_content_type() == _MAIL else None)
+
+
+def _attached_mail(part: MIMEPart) -> bytes:
+    try:
+        return b"".join(bytes(mail) for mail in part.iter_parts())
+    except _BROKEN:
+        return b""
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -114,18 +156,6 @@ def _metadata(headers: dict[str, str]) -> dict[str, MetadataValue]:
     except _BROKEN:
         return values
     return values
-
-
-def _bytes(part: Message) -> bytes:
-    """Return the content of a part; text is given in UTF-8."""
-    payload = part.get_payload(decode=True)
-    data = payload if isinstance(payload, bytes) else b""
-    if part.get_content_maintype() != "text":
-        return data
-    try:
-        return data.decode(part.get_content_charset("utf-8"), "replace").encode()
-    except LookupError:
-        return data.decode("utf-8", "replace").encode()
 
 
 def _too_many_parts(uri: str) -> InputError:

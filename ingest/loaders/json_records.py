@@ -8,8 +8,8 @@ from typing import cast
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document, Json
 from ragkit.ingest.loaders.blocks import TextBuilder
-from ragkit.ingest.loaders.charset import codec_name, decode_text, empty_error
-from ragkit.ingest.loaders.identity import content_hash, loader_identity
+from ragkit.ingest.loaders.charset import decode_text, empty_error, valid_text
+from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.titles import stem_title
 
 _DEEPEST = 100
@@ -17,22 +17,13 @@ _TITLES = ("title", "name", "headline", "subject")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JsonLoader:
+class JsonLoader(EncodedLoader):
     """A loader of JSON: an object is a record, and a list holds one record in each item.
 
     `encoding` applies where the file has no byte order mark.
     """
 
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown encoding."""
-        codec_name(self.encoding)
-
-    @property
-    def identity(self) -> str:
-        """Name, version and, where it is not UTF-8, the encoding."""
-        return loader_identity("json-1", encoding=self.encoding)
+    version = "json-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the records; several JSON values, one a line, are records too.
@@ -48,14 +39,9 @@ class JsonLoader:
             content.append("paragraph", "\n".join(_lines(record, "", _DEEPEST, uri)))
         if not content.blocks:
             raise empty_error(uri)
-        title = (
-            next((value[key] for key in _TITLES if key in value), "")
-            if isinstance(value, dict)
-            else ""
-        )
         return Document(
             uri=uri,
-            title=title if isinstance(title, str) and title else stem_title(uri),
+            title=_title(value) or stem_title(uri),
             text=content.text,
             blocks=content.blocks,
             content_hash=content_hash(data),
@@ -69,9 +55,7 @@ def parse_json(source: str, *, uri: str) -> Json:
         InputError: It is neither; the line is named.
     """
     try:
-        return cast("Json", json.loads(source))
-    except RecursionError as error:
-        raise _too_deep(uri) from error
+        return _value(source, uri)
     except json.JSONDecodeError as error:
         lines = [line for line in source.split("\n") if line.strip()]
         if error.msg != "Extra data" or len(lines) < 2:
@@ -81,14 +65,29 @@ def parse_json(source: str, *, uri: str) -> Json:
     return list(_json_lines(source, uri))
 
 
+def _value(source: str, uri: str) -> Json:
+    try:
+        return cast("Json", json.loads(source))
+    except RecursionError as error:
+        raise _too_deep(uri) from error
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # Python's limit on the digits of an integer.
+        raise InputError(f"{uri!r} has a number of too many digits. Fix: quote it.") from error
+
+
+def _title(value: Json) -> str:
+    known = value if isinstance(value, dict) else {}
+    title = next((known[key] for key in _TITLES if key in known), "")
+    return valid_text(title) if isinstance(title, str) else ""
+
+
 def _json_lines(source: str, uri: str) -> Iterator[Json]:
     for number, line in enumerate(source.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            yield cast("Json", json.loads(line))
-        except RecursionError as error:
-            raise _too_deep(uri) from error
+            yield _value(line, uri)
         except json.JSONDecodeError as error:
             raise InputError(
                 f"{uri!r} is neither JSON nor JSON lines: {error.msg} in line {number}. "

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ragkit.core.types import Block, BlockKind, Document, MetadataValue
 from ragkit.ingest.loaders.blocks import Span, blocks_over
-from ragkit.ingest.loaders.charset import codec_name, decode_text, empty_error
+from ragkit.ingest.loaders.charset import decode_text, empty_error
 from ragkit.ingest.loaders.front_matter import split_front_matter
-from ragkit.ingest.loaders.identity import content_hash, loader_identity
+from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.titles import title_from
 
 if TYPE_CHECKING:
@@ -26,19 +26,10 @@ _KINDS: Mapping[str, BlockKind] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MarkdownLoader:
+class MarkdownLoader(EncodedLoader):
     """A loader of Markdown; `encoding` applies where the file has no byte order mark."""
 
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown encoding."""
-        codec_name(self.encoding)
-
-    @property
-    def identity(self) -> str:
-        """Name, version and, where it is not UTF-8, the encoding."""
-        return loader_identity("markdown-1", encoding=self.encoding)
+    version = "markdown-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Decode the source, move its front matter to the metadata, and find its blocks.

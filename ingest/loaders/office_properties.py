@@ -49,6 +49,4 @@ def office_metadata(properties: CoreProperties, *, author: str | None) -> dict[s
 def office_title(properties: CoreProperties) -> str:
     """Return the title of the properties, empty where a program only filled it in."""
     title = " ".join((properties.title or "").split())
-    return (
-        "" if title.lower() in {"powerpoint presentation", "word document", "untitled"} else title
-    )
+    return "" if title.lower() in _FILLED_IN else title

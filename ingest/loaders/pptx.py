@@ -1,18 +1,16 @@
 """PowerPoint presentations: a heading for each slide, its text and tables, and the notes."""
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from ragkit.core.errors import InputError
 from ragkit.core.types import Document
 from ragkit.ingest.loaders.blocks import TextBuilder
 from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.loaders.office_properties import office_metadata, office_title
 from ragkit.ingest.loaders.table_rows import append_table
 from ragkit.ingest.loaders.titles import title_from
-from ragkit.ingest.loaders.zip_package import damaged_package, no_text_error, open_package
+from ragkit.ingest.loaders.zip_package import checked_package, no_text_error
 
 if TYPE_CHECKING:
     from pptx.shapes.base import BaseShape
@@ -46,18 +44,13 @@ class PptxLoader:
         """
         import pptx
 
-        open_package(data, uri=uri, kind="PowerPoint").close()
         content = TextBuilder()
-        try:
-            presentation = pptx.Presentation(io.BytesIO(data))
+        with checked_package(data, uri=uri, kind="PowerPoint") as package:
+            presentation = pptx.Presentation(package)
             for number, slide in enumerate(presentation.slides, start=1):
                 _write_slide(content, slide, number)
             properties = presentation.core_properties
             metadata = office_metadata(properties, author=properties.author)
-        except InputError:
-            raise
-        except Exception as error:
-            raise damaged_package(uri, "PowerPoint", error) from error
         if not content.blocks:
             raise no_text_error(uri)
         return Document(

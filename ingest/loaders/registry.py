@@ -30,96 +30,40 @@ class FileFormat:
     loader: tuple[str, str]
 
 
-FORMATS: Sequence[FileFormat] = (
-    FileFormat(
-        name="text",
-        media_type="text/plain",
-        extensions=(".txt", ".text", ".log", ".rst"),
-        loader=("text", "TextLoader"),
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_TABLE = (
+    ("text", "text/plain", ".txt .text .log .rst", "text", "TextLoader"),
+    ("Markdown", "text/markdown", ".md .markdown .mdown", "markdown", "MarkdownLoader"),
+    ("HTML", "text/html", ".html .htm .xhtml", "html.loader", "HtmlLoader"),
+    ("PDF", "application/pdf", ".pdf", "pdf.loader", "PdfLoader"),
+    ("Word", f"{_OFFICE}.wordprocessingml.document", ".docx .docm", "docx", "DocxLoader"),
+    ("PowerPoint", f"{_OFFICE}.presentationml.presentation", ".pptx .pptm", "pptx", "PptxLoader"),
+    ("Excel", f"{_OFFICE}.spreadsheetml.sheet", ".xlsx .xlsm", "xlsx", "XlsxLoader"),
+    ("CSV", "text/csv", ".csv .tsv", "csv_table", "CsvLoader"),
+    ("JSON", "application/json", ".json .jsonl .ndjson", "json_records", "JsonLoader"),
+    ("notebook", "application/x-ipynb+json", ".ipynb", "notebook", "NotebookLoader"),
+    ("EPUB", "application/epub+zip", ".epub", "epub", "EpubLoader"),
+    ("e-mail", "message/rfc822", ".eml", "email_message", "EmailLoader"),
+    ("subtitles", "text/vtt", ".srt .vtt", "subtitles", "SubtitleLoader"),
+    (
+        "source code",
+        "text/x-source",
+        ".c .cc .cpp .cs .css .go .h .hpp .ini .java .js .jsx .kt .lua .php .pl .py .r .rb .rs "
+        ".scala .sh .sql .swift .toml .ts .tsx .yaml .yml",
+        "source_code",
+        "SourceCodeLoader",
     ),
+)
+
+FORMATS: Sequence[FileFormat] = tuple(
     FileFormat(
-        name="Markdown",
-        media_type="text/markdown",
-        extensions=(".md", ".markdown", ".mdown"),
-        loader=("markdown", "MarkdownLoader"),
-    ),
-    FileFormat(
-        name="HTML",
-        media_type="text/html",
-        extensions=(".html", ".htm", ".xhtml"),
-        loader=("html.loader", "HtmlLoader"),
-    ),
-    FileFormat(
-        name="PDF",
-        media_type="application/pdf",
-        extensions=(".pdf",),
-        loader=("pdf.loader", "PdfLoader"),
-    ),
-    FileFormat(
-        name="Word",
-        media_type="application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        extensions=(".docx", ".docm"),
-        loader=("docx", "DocxLoader"),
-    ),
-    FileFormat(
-        name="PowerPoint",
-        media_type="application/vnd.openxmlformats-officedocument.presentationml.presentation",
-        extensions=(".pptx", ".pptm"),
-        loader=("pptx", "PptxLoader"),
-    ),
-    FileFormat(
-        name="Excel",
-        media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        extensions=(".xlsx", ".xlsm"),
-        loader=("xlsx", "XlsxLoader"),
-    ),
-    FileFormat(
-        name="CSV",
-        media_type="text/csv",
-        extensions=(".csv", ".tsv"),
-        loader=("csv_table", "CsvLoader"),
-    ),
-    FileFormat(
-        name="JSON",
-        media_type="application/json",
-        extensions=(".json", ".jsonl", ".ndjson"),
-        loader=("json_records", "JsonLoader"),
-    ),
-    FileFormat(
-        name="notebook",
-        media_type="application/x-ipynb+json",
-        extensions=(".ipynb",),
-        loader=("notebook", "NotebookLoader"),
-    ),
-    FileFormat(
-        name="EPUB",
-        media_type="application/epub+zip",
-        extensions=(".epub",),
-        loader=("epub", "EpubLoader"),
-    ),
-    FileFormat(
-        name="e-mail",
-        media_type="message/rfc822",
-        extensions=(".eml",),
-        loader=("email_message", "EmailLoader"),
-    ),
-    FileFormat(
-        name="subtitles",
-        media_type="text/vtt",
-        extensions=(".srt", ".vtt"),
-        loader=("subtitles", "SubtitleLoader"),
-    ),
-    FileFormat(
-        name="source code",
-        media_type="text/x-source",
-        extensions=(
-            ".c", ".cc", ".cpp", ".cs", ".css", ".go", ".h", ".hpp", ".ini", ".java", ".js",
-            ".jsx", ".kt", ".lua", ".php", ".pl", ".py", ".r", ".rb", ".rs", ".scala", ".sh",
-            ".sql", ".swift", ".toml", ".ts", ".tsx", ".yaml", ".yml",
-        ),
-        loader=("source_code", "SourceCodeLoader"),
-    ),
-)  # fmt: skip
+        name=name,
+        media_type=media_type,
+        extensions=tuple(extensions.split()),
+        loader=(module, loader),
+    )
+    for name, media_type, extensions, module, loader in _TABLE
+)
 """What ragkit reads by itself."""
 
 EXTENSIONS: Mapping[str, str] = {

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from ragkit.core.types import Document
 from ragkit.ingest.loaders.blocks import Span, blocks_over
-from ragkit.ingest.loaders.charset import codec_name, decode_text
-from ragkit.ingest.loaders.identity import content_hash, loader_identity
+from ragkit.ingest.loaders.charset import decode_text
+from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.titles import path_of
 
 # A definition, with what stands right above it: comments, decorators, attributes.
@@ -16,22 +16,13 @@ _START = re.compile(r"(?:^|(?<=\n)[ \t]*\n)(?=[^\s})\]])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceCodeLoader:
+class SourceCodeLoader(EncodedLoader):
     """A loader of programs and settings in any language.
 
     `encoding` applies where the file has no byte order mark.
     """
 
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown encoding."""
-        codec_name(self.encoding)
-
-    @property
-    def identity(self) -> str:
-        """Name, version and, where it is not UTF-8, the encoding."""
-        return loader_identity("source-code-1", encoding=self.encoding)
+    version = "source-code-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Decode the text, and divide it where a line after a blank one is not indented.

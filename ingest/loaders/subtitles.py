@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
 from ragkit.ingest.loaders.blocks import TextBuilder
-from ragkit.ingest.loaders.charset import codec_name, decode_text
-from ragkit.ingest.loaders.identity import content_hash, loader_identity
+from ragkit.ingest.loaders.charset import decode_text
+from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.titles import stem_title
 
 _TIMES = re.compile(r"\s*(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,]\d{1,3}\s*-->")
@@ -17,22 +17,13 @@ _PARAGRAPH_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubtitleLoader:
+class SubtitleLoader(EncodedLoader):
     """A loader of SubRip (.srt) and WebVTT (.vtt).
 
     `encoding` applies where the file has no byte order mark.
     """
 
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown encoding."""
-        codec_name(self.encoding)
-
-    @property
-    def identity(self) -> str:
-        """Name, version and, where it is not UTF-8, the encoding."""
-        return loader_identity("subtitles-1", encoding=self.encoding)
+    version = "subtitles-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the cues in order; markup and repeated lines are left out.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ragkit.core.types import Document
 from ragkit.ingest.loaders.blocks import Span, blocks_over
-from ragkit.ingest.loaders.charset import codec_name, decode_text
-from ragkit.ingest.loaders.identity import content_hash, loader_identity
+from ragkit.ingest.loaders.charset import decode_text
+from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.titles import heading_text, stem_title
 
 # An underlined line that opens its paragraph; reStructuredText may draw a line above it too.
@@ -18,19 +18,10 @@ _LEVELS = {"=": 1, "-": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextLoader:
+class TextLoader(EncodedLoader):
     """A loader of plain text; `encoding` applies where the file has no byte order mark."""
 
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown encoding."""
-        codec_name(self.encoding)
-
-    @property
-    def identity(self) -> str:
-        """Name, version and, where it is not UTF-8, the encoding."""
-        return loader_identity("text-1", encoding=self.encoding)
+    version = "text-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Decode the text and find its paragraphs.

@@ -1,10 +1,9 @@
 """Excel workbooks: a heading for each sheet, and its rows under their header."""
 
 import datetime as dt
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, cast
 
 from ragkit.core.errors import InputError
@@ -14,9 +13,10 @@ from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.loaders.office_properties import office_metadata, office_title
 from ragkit.ingest.loaders.table_rows import append_table
 from ragkit.ingest.loaders.titles import stem_title
-from ragkit.ingest.loaders.zip_package import damaged_package, no_text_error, open_package
+from ragkit.ingest.loaders.zip_package import checked_package, no_text_error
 
 if TYPE_CHECKING:
+    from openpyxl.worksheet._read_only import ReadOnlyWorksheet
     from openpyxl.worksheet.worksheet import Worksheet
 
 MAX_ROWS = 200_000
@@ -46,23 +46,20 @@ class XlsxLoader:
         """
         import openpyxl
 
-        open_package(data, uri=uri, kind="Excel").close()
         content = TextBuilder()
-        try:
-            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        with checked_package(data, uri=uri, kind="Excel") as package:
+            book = openpyxl.load_workbook(package, read_only=True, data_only=True)
             for number, sheet in enumerate(book.worksheets, start=1):
+                # Some programs write a wrong size, beyond which rows would not be read.
+                cast("ReadOnlyWorksheet", sheet).reset_dimensions()
                 rows = _rows(cast("Worksheet", sheet), uri)
                 first = next(rows, None)
                 if first is None:
                     continue
                 content.append("heading", sheet.title, level=2, page=number)
-                append_table(content, _with(first, rows), page=number)
+                append_table(content, chain([first], rows), page=number)
             properties = book.properties
             metadata = office_metadata(properties, author=properties.creator)
-        except InputError:
-            raise
-        except Exception as error:
-            raise damaged_package(uri, "Excel", error) from error
         if not any(block.kind == "table" for block in content.blocks):
             raise no_text_error(uri)
         return Document(
@@ -77,20 +74,15 @@ class XlsxLoader:
 
 def _rows(sheet: "Worksheet", uri: str) -> Iterator[list[str]]:
     """Yield the rows that have text."""
-    rows = sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS)
+    rows = sheet.iter_rows(values_only=True)
     for cells in islice(rows, MAX_ROWS):
-        texts = [_text(cell) for cell in cells]
+        texts = [_text(cell) for cell in cells[:MAX_COLUMNS]]
         if any(texts):
             yield texts
     if next(rows, None) is not None:
         raise InputError(
             f"{uri!r} has more than {MAX_ROWS} rows in sheet {sheet.title!r}. Fix: divide it."
         )
-
-
-def _with(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
-    yield first
-    yield from rows
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,8 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from ragkit.core.errors import InputError
 
@@ -61,6 +63,22 @@ def open_package(data: bytes, *, uri: str, kind: str, doctypes: bool = False) ->
     if not doctypes:
         _refuse_doctypes(package, uri=uri, kind=kind)
     return package
+
+
+@contextmanager
+def checked_package(data: bytes, *, uri: str, kind: str) -> Generator[io.BytesIO]:
+    """Check a package and give it to a library, whose errors mean that it is damaged.
+
+    Raises:
+        InputError: It is not such a package, or the library cannot read it.
+    """
+    open_package(data, uri=uri, kind=kind).close()
+    try:
+        yield io.BytesIO(data)
+    except InputError:
+        raise
+    except Exception as error:
+        raise damaged_package(uri, kind, error) from error
 
 
 def damaged_package(uri: str, kind: str, error: Exception) -> InputError:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document, MetadataValue
 from ragkit.ingest.loaders.blocks import TextBuilder
-from ragkit.ingest.loaders.charset import codec_name, decode_text, has_byte_order_mark
+from ragkit.ingest.loaders.charset import decode_text, has_byte_order_mark
 from ragkit.ingest.loaders.html.blocks import DROPPED, write_blocks
 from ragkit.ingest.loaders.html.depth import limit_depth
 from ragkit.ingest.loaders.html.tree import is_hidden
-from ragkit.ingest.loaders.identity import content_hash, loader_identity
+from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.titles import title_from
 
 if TYPE_CHECKING:
@@ -48,19 +48,10 @@ _METADATA: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HtmlLoader:
+class HtmlLoader(EncodedLoader):
     """A loader of HTML; `encoding` applies where the page itself names no encoding."""
 
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown encoding."""
-        codec_name(self.encoding)
-
-    @property
-    def identity(self) -> str:
-        """Name, version and, where it is not UTF-8, the encoding."""
-        return loader_identity("html-1", encoding=self.encoding)
+    version = "html-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Parse as a browser does and keep the text of `<main>`, a lone `<article>` or the body.

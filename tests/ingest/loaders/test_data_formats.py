@@ -57,6 +57,11 @@ def test_a_table_of_one_column_or_one_row_is_a_table() -> None:
     assert blocks("a,b,c\n", ".csv") == [("table", "a | b | c")]
 
 
+def test_a_doubled_quote_is_a_quote_wherever_it_first_stands() -> None:
+    source = "id,text\n" + '1,"hello, world"\n' * 2000 + '2,"he said ""hi, you"" to me"\n'
+    assert load(source, ".csv").text.endswith('\n2 | he said "hi, you" to me')
+
+
 def test_a_field_without_end_is_refused() -> None:
     with pytest.raises(InputError, match="is no table: field larger"):
         load('a,b\n"' + "x" * 2_000_000, ".csv")
@@ -96,6 +101,27 @@ def test_what_is_no_record_is_refused_by_line(source: str, message: str) -> None
 
 
 # Notebooks
+
+
+@pytest.mark.parametrize("extension", [".json", ".jsonl", ".ipynb"])
+def test_a_number_beyond_python_s_limit_is_refused(extension: str) -> None:
+    with pytest.raises(InputError, match="too many digits"):
+        load('{"a": ' + "1" * 5000 + "}", extension)
+
+
+@pytest.mark.parametrize(
+    ("extension", "source"),
+    [
+        (".json", '{"title": "a \\ud800 b"}'),
+        (".ipynb", '{"cells": [{"cell_type": "markdown", "source": "# a \\ud800 b"}]}'),
+    ],
+)
+def test_a_lone_surrogate_becomes_a_character_that_can_be_stored(
+    extension: str, source: str
+) -> None:
+    document = load(source, extension)
+    assert document.title == "a \ufffd b"
+    assert document.text.encode().decode() == document.text
 
 
 def test_cells_are_markdown_code_and_short_outputs() -> None:
@@ -263,6 +289,51 @@ def test_a_mail_of_very_many_parts_is_refused() -> None:
     source = "Subject: s\nContent-Type: multipart/mixed; boundary=b\n" + boundary * 2000
     with pytest.raises(InputError, match="more than 1000 parts"):
         load(source, ".eml")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("html; charset=iso-8859-1", b'<meta charset="iso-8859-1"><p>Gr\xfc\xdfe'),
+        ("html; charset=utf-8", '<meta charset="iso-8859-1"><p>Grüße'.encode()),
+        ("plain; charset=utf-8", "Grüße".encode()),
+        ("plain; charset=cp1252", b"Gr\xfc\xdfe"),
+    ],
+)
+def test_a_part_s_own_charset_decides(kind: str, content: bytes, encoding: str) -> None:
+    data = f"Subject: s\nContent-Type: text/{kind}\n\n".encode() + content
+    document = loader_for(".eml", encoding=encoding).load(data, uri="a.eml")
+    assert document.blocks[-1].text == "Grüße"
+
+
+def test_a_part_without_a_charset_has_the_encoding_of_the_settings() -> None:
+    loader = loader_for(".eml", encoding="cp1252")
+    assert loader.load(b"Subject: s\n\nGr\xfc\xdfe", uri="a").blocks[-1].text == "Grüße"
+    assert loader.identity.endswith(":cp1252")
+
+
+def test_an_attached_mail_is_read_to_a_bounded_depth() -> None:
+    message = mail()
+    for _ in range(8):
+        outer = EmailMessage()
+        outer["Subject"] = "Forwarded"
+        outer.set_content("See the mail.")
+        outer.add_attachment(message)
+        message = outer
+    texts = [block.text for block in load(bytes(message), ".eml").blocks]
+    assert texts.count("Forwarded") == 6
+    assert texts[-1] == "Attachment: mail.eml"
+    once = [text for _, text in blocks(bytes(_forwarded()), ".eml")]
+    assert once[-2:] == ["It rains.", "Very much."]
+
+
+def _forwarded() -> EmailMessage:
+    outer = EmailMessage()
+    outer["Subject"] = "Forwarded"
+    outer.set_content("See the mail.")
+    outer.add_attachment(mail(), filename="storm.eml")
+    return outer
 
 
 # Subtitles

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -141,6 +142,15 @@ def test_sheets_are_pages_with_their_rows() -> None:
         ("table", 3, "x |  | True"),
     ]
     assert document.title == "my file"
+
+
+def test_rows_beyond_the_size_that_a_sheet_declares_are_read() -> None:
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book_file())) as book, zipfile.ZipFile(written, "w") as out:
+        for name in book.namelist():
+            content = re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="A1"', book.read(name))
+            out.writestr(name, content)
+    assert load(written.getvalue(), ".xlsx").text == load(book_file(), ".xlsx").text
 
 
 def test_every_part_of_a_long_sheet_has_the_header() -> None:

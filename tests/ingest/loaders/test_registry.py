@@ -48,6 +48,7 @@ def test_content_decides_where_the_name_says_something_else(
     [
         (b"\x89PNG\r\n\x1a\n....", "image.md"),
         (b"\x7fELF....", "program"),
+        (b"\x1f\x8b\x08....", "data.json"),
         (b"\x00\x01\x02", "data"),
         (b"words", "a.xyz"),
         (b"", "empty"),
