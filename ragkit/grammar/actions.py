@@ -8,7 +8,7 @@ from ragkit.core.errors import InputError
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.character_runs import closed_run
-from ragkit.grammar.ebnf.expression import Expr, Lit, alt, rep, seq
+from ragkit.grammar.ebnf.expression import UNBOUNDED, Expr, Lit, alt, rep, seq
 from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.grammar import Built, Grammar, Recipe, load_json
@@ -175,7 +175,8 @@ def action_grammar(
     ends = {tool.name for tool in ending}
 
     def build(limits: Limits, rules: Rules) -> Built:
-        longer = replace(limits, string_length=limits.string_length * max_calls)
+        longest = min(UNBOUNDED, limits.string_length * max_calls)
+        longer = replace(limits, string_length=longest)
         calls = {
             name: _call(schema.under(longer if name in ends else limits, rules))
             for name, schema in schemas.items()

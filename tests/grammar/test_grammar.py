@@ -11,10 +11,9 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from ragkit.core.errors import InputError
-from ragkit.grammar import Limits, json_grammar
+from ragkit.grammar import json_grammar
 from ragkit.grammar.random_decoding import RandomDecoder
-
-SMALL = Limits(string_length=24, items=2, map_entries=2)
+from tests.grammar.conftest import SMALL
 
 
 class Person(BaseModel):

@@ -1,10 +1,9 @@
 import pytest
 
 from ragkit.core.errors import InputError
-from ragkit.grammar import Limits, choice_grammar, regex_grammar
+from ragkit.grammar import choice_grammar, regex_grammar
 from ragkit.grammar.random_decoding import RandomDecoder
-
-SMALL = Limits(string_length=24, items=2, map_entries=2)
+from tests.grammar.conftest import SMALL
 
 
 def test_choices_are_plain_text(decoder: RandomDecoder) -> None:

@@ -1,23 +1,9 @@
 import pytest
 
 from ragkit.core.errors import InputError
-from ragkit.grammar import Limits, Plan, StepReference, ToolSpec, plan_grammar
+from ragkit.grammar import Plan, StepReference, ToolSpec, plan_grammar
 from ragkit.grammar.random_decoding import RandomDecoder
-
-SMALL = Limits(string_length=24, items=2, map_entries=2)
-SEARCH = ToolSpec(
-    name="search",
-    description="Search the documents.",
-    parameters={
-        "type": "object",
-        "properties": {"query": {"type": "string"}, "k": {"$ref": "#/$defs/k"}},
-        "required": ["query"],
-        "$defs": {"k": {"type": "integer", "minimum": 1, "maximum": 50}},
-    },
-)
-CLOCK = ToolSpec(
-    name="now", description="The time.", parameters={"type": "object", "properties": {}}
-)
+from tests.grammar.conftest import CLOCK, SEARCH, SMALL
 
 
 def test_a_step_refers_to_earlier_steps_only(decoder: RandomDecoder) -> None:

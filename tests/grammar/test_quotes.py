@@ -3,8 +3,8 @@ import pytest
 from ragkit.core.errors import InputError
 from ragkit.grammar import Evidence, Limits, quote_grammar
 from ragkit.grammar.random_decoding import RandomDecoder
+from tests.grammar.conftest import SMALL
 
-SMALL = Limits(string_length=24, items=2, map_entries=2)
 PASSAGES = {"a": "Snow is white. It is cold!", "b": "Coal is black."}
 
 
