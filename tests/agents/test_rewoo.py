@@ -1,5 +1,6 @@
 import asyncio
 import random
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -13,6 +14,7 @@ from ragkit.agents.events import Observed, Planned
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Json
 from ragkit.testing.agents import Does, RecordingTool, count_bytes, never, refers_to, says_plan
+from tests.clock import Clock
 from ragkit.testing.llm import ScriptedLLM, random_replies
 
 
@@ -95,14 +97,18 @@ async def test_a_part_of_a_result_is_passed_on_in_the_type_that_is_asked_for() -
 
 async def test_a_step_starts_as_soon_as_its_inputs_are_there() -> None:
     order: list[str] = []
+    used = asyncio.Event()
 
     async def slow(_: object) -> Json:
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(60):
+            await used.wait()
         order.append("slow")
         return "slow"
 
     def quick(given: Mapping[str, Json]) -> Json:
         order.append(str(given["text"]))
+        if given["text"] == "next":
+            used.set()
         return "next"
 
     plan = says_plan(
@@ -199,10 +205,21 @@ async def test_the_plan_and_the_observations_are_events() -> None:
     assert [event.failed for event in events if isinstance(event, Observed)] == [False, True]
 
 
-async def test_a_hanging_step_does_not_keep_the_others_from_the_answer() -> None:
+async def test_a_hanging_step_does_not_keep_the_others_from_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+
+    async def hang(given: Mapping[str, Json]) -> Json:
+        while not tool.calls:
+            await asyncio.sleep(0)
+        clock.now += 0.65  # the rest is held back for the answer
+        return await never(given)
+
     plan = says_plan(("hang", {"text": ""}), ("echo", {"text": "got this"}))
-    llm = ScriptedLLM([plan, "Partly."])
-    agent = rewoo(llm, [echo(), RecordingTool(name="hang", does=never)], budget=Budget(seconds=4))
+    llm, tool = ScriptedLLM([plan, "Partly."]), echo()
+    agent = rewoo(llm, [tool, RecordingTool(name="hang", does=hang)], budget=Budget(seconds=0.8))
     result = await run(agent, "Q")
     assert (result.answer, result.stopped_by) == ("Partly.", "seconds")
     assert "got this" in llm.calls[-1].prompt

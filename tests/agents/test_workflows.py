@@ -148,7 +148,8 @@ async def test_on_a_real_server_nothing_that_is_refused_is_done(llm: VLLM, corpu
     desk = workflow("support").support_desk(llm, corpus_rag.asynchronous, options)
     result = await run(desk, "My order 7 is broken.")
     while result.pending:
-        result = await resume(desk, result.thread, refuse("no"))
+        decisions = {pending.id: refuse("no") for pending in result.pending}
+        result = await resume(desk, result.thread, decisions)
     assert result.answer
     done = [step for step in result.steps if step.name == "refund" and not step.failed]
     assert done == []

@@ -197,7 +197,7 @@ def test_an_upload_is_ingested_and_answers(page: Page, served: Served, tmp_path:
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
         [file, tmp_path / "broken.pdf"]
     )
-    expect(page.get_by_text("lighthouse.md")).to_be_visible()
+    expect(page.get_by_text("2 files uploaded")).to_be_visible()
     settled(page)
     page.get_by_role("button", name="Ingest").click()
     expect(page.get_by_text("1 added, 1 failed")).to_be_visible()

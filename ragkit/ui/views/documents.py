@@ -63,6 +63,8 @@ def _show_adding(workspace: Workspace) -> None:
             help=f"At most {workspace.settings.ingest.max_file_mb} MiB each. Kept in "
             f"{workspace.uploads}.",
         )
+        if files:
+            st.caption(f"{counted(len(files), 'file')} uploaded")
         path = st.text_input(
             "or a file or folder of this machine", key="path", placeholder="/home/me/documents"
         )

@@ -12,6 +12,7 @@ from ragkit.llm import (
     Retry,
 )
 from ragkit.testing import FailingLLM, ScriptedLLM
+from tests.clock import Clock
 
 
 def failure(*, retryable: bool = True, retry_after_s: float | None = None) -> ProviderError:
@@ -103,12 +104,19 @@ async def test_an_inner_wait_counts_too() -> None:
     assert 0 < (inner.limits[1] or 0) <= 100
 
 
-async def test_a_queue_is_waited_in_for_no_longer_than_the_call_may_take() -> None:
+async def test_a_queue_is_waited_in_for_no_longer_than_the_call_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
     llm = Concurrency(ScriptedLLM(lambda _: "ok", delay_s=60), limit=1)
     running = asyncio.create_task(llm.complete("x"))
-    await asyncio.sleep(0)
-    with pytest.raises(ProviderError, match=r"longer than 0\.0\d+ s. Fix: raise timeout_s") as late:
-        await Retry(llm).complete("x", timeout_s=0.05)
-    assert late.value.failure == "timeout"
+    late = asyncio.create_task(Retry(llm).complete("x", timeout_s=0.05))
+    while not llm.waiting:
+        await asyncio.sleep(0)
+    clock.now += 0.05
+    with pytest.raises(ProviderError, match=r"longer than 0\.05 s. Fix: raise timeout_s") as caught:
+        await late
+    assert caught.value.failure == "timeout"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
