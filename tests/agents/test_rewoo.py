@@ -14,8 +14,8 @@ from ragkit.agents.events import Observed, Planned
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Json
 from ragkit.testing.agents import Does, RecordingTool, count_bytes, never, refers_to, says_plan
-from tests.clock import Clock
 from ragkit.testing.llm import ScriptedLLM, random_replies
+from tests.clock import Clock
 
 
 def fails(_: object) -> Json:

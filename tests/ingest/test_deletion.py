@@ -336,7 +336,7 @@ async def test_a_chosen_name_is_that_of_one_folder_in_a_run(bench: SyncBench) ->
     """Else what is gone from one folder could not be told from what is in the other."""
     write("v1/a.md", "v1/b.md", "v2/c.md")
     handbook = SourceOptions(source="handbook")
-    with pytest.raises(InputError, match="'handbook' needs a folder.*--source handbook=FOLDER"):
+    with pytest.raises(InputError, match=r"'handbook' needs a folder.*--source handbook=FOLDER"):
         await bench.sync("v1", "v2", options=handbook)
     assert await bench.uris() == []
     assert len((await bench.sync("v1/a.md", "v1/b.md", options=handbook)).added) == 2
