@@ -1,17 +1,15 @@
 """`ragkit mcp`: the documents for MCP clients, over stdio or HTTP."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ragkit.cli import console
 from ragkit.cli.options import Config, Index, LLMName, Tenant, chosen_settings, reporting
-from ragkit.core.errors import ConfigError, MissingExtraError
+from ragkit.cli.serve import DATA_FOLDER, Folder, access_to, keys_to_listen
+from ragkit.core.errors import MissingExtraError
 from ragkit.sdk import AsyncRAG
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @reporting
@@ -20,9 +18,7 @@ def mcp(
     http: Annotated[bool, typer.Option("--http", help="Serve HTTP instead of stdio.")] = False,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8401,
-    data: Annotated[
-        Path, typer.Option("--data", help="Folder of the API keys.", metavar="DIR")
-    ] = Path(".ragkit/server"),
+    data: Folder = DATA_FOLDER,
     llm: LLMName = None,
     index: Index = None,
     tenant: Tenant = None,
@@ -34,7 +30,6 @@ def mcp(
     where there are any, and listens on this machine only where there are none.
     """
     try:
-        from ragkit.server.keys import KeyFile
         from ragkit.server.mcp import build_mcp
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "mcp", extra="server,mcp") from error
@@ -44,19 +39,10 @@ def mcp(
     if not http:
         asyncio.run(build_mcp(rag, tenant=settings.tenant).run_stdio_async())
         return
-    keys = KeyFile(data / "keys.json")
-    has_keys = bool(keys.all())
-    if host not in LOOPBACK and not has_keys:
-        raise ConfigError(
-            f"--host {host!r} can be reached from other machines, and there are no API keys. "
-            f"Fix: ragkit keys add NAME --data {data}"
-        )
-    url = f"http://{host}:{port}"
-    server = build_mcp(
-        rag, tenant=settings.tenant, keys=keys if has_keys else None, url=f"{url}/mcp"
-    )
-    access = "with API keys" if has_keys else "without keys, for this machine only"
+    keys = keys_to_listen(data, host)
+    url = f"http://{host}:{port}/mcp"
+    server = build_mcp(rag, tenant=settings.tenant, keys=keys, url=url)
     console.err.print(
-        f"ragkit mcp: {url}/mcp {access}", markup=False, highlight=False, soft_wrap=True
+        f"ragkit mcp: {url} {access_to(keys)}", markup=False, highlight=False, soft_wrap=True
     )
     asyncio.run(server.run_streamable_http_async(host=host, port=port))

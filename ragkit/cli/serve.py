@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ragkit.server.keys import KeyFile
 
 DATA_FOLDER = Path(".ragkit/server")
-KEYS_NAME = "keys.json"
+KEYS_NAME = "keys.sqlite"
 
 Folder = Annotated[
     Path, typer.Option("--data", help="Folder of the server's keys and jobs.", metavar="DIR")
@@ -51,33 +51,26 @@ def serve(
     Without keys it listens on this machine only; `ragkit keys add` makes the first key.
     """
     try:
-        from ragkit.server.app import LOOPBACK, ServerOptions, build_app
+        from ragkit.server.app import ServerOptions, build_app
         from ragkit.server.listener import bound, listen
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "fastapi", extra="server") from error
 
-    keys = _keys(data)
-    has_keys = bool(keys.all())
-    if host not in LOOPBACK and not has_keys:
-        raise ConfigError(
-            f"--host {host!r} can be reached from other machines, and there are no API keys. "
-            f"Fix: ragkit keys add NAME --data {data}"
-        )
+    keys = keys_to_listen(data, host)
     settings = chosen_settings(config, index, tenant, llm=llm, writes=True)
     options = ServerOptions(
         folder=data,
-        keys=keys if has_keys else None,
+        keys=keys,
         running=running,
         waiting=waiting,
         body_bytes=max_body_mb * 2**20,
         origins=tuple(origin or ()),
     )
-    app = build_app({"": AsyncRAG(settings)}, options)
     listening = bound(host, port)
+    app = build_app({"": AsyncRAG(settings)}, options)
     address = f"http://{host}:{listening.getsockname()[1]}"
-    access = "with API keys" if has_keys else "without keys, for this machine only"
     console.err.print(
-        f"ragkit serves {address} {access}; the API is described at {address}/docs",
+        f"ragkit serves {address} {access_to(keys)}; the API is described at {address}/docs",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -113,7 +106,7 @@ def add_key(
         documents=documents,
         upload_bytes=upload_bytes,
     )
-    secret = _keys(data).add(name, tenant=tenant, role=known[role], limits=limits)
+    secret = _key_file(data).add(name, tenant=tenant, role=known[role], limits=limits)
     if as_json:
         console.print_json({"name": name, "tenant": tenant, "role": role, "key": secret})
     else:
@@ -131,7 +124,7 @@ def list_keys(*, data: Folder = DATA_FOLDER, as_json: Json = False) -> None:
             "role": key.role,
             "limits": key.limits.model_dump(exclude_none=True),
         }
-        for key in _keys(data).all()
+        for key in _key_file(data).all()
     ]
     if as_json:
         console.print_json({"keys": rows})
@@ -144,10 +137,34 @@ def list_keys(*, data: Folder = DATA_FOLDER, as_json: Json = False) -> None:
 @reporting
 def remove_key(name: str, *, data: Folder = DATA_FOLDER) -> None:
     """Remove a key; a server that runs refuses it from then on."""
-    _keys(data).remove(name)
+    _key_file(data).remove(name)
 
 
-def _keys(data: Path) -> "KeyFile":
+def keys_to_listen(data: Path, host: str) -> "KeyFile | None":
+    """Return the keys that clients need, None if there are none.
+
+    Raises:
+        ConfigError: There are none, and other machines reach this address.
+    """
+    from ragkit.server.keys import LOOPBACK
+
+    keys = _key_file(data)
+    if keys.all():
+        return keys
+    if host not in LOOPBACK:
+        raise ConfigError(
+            f"--host {host!r} can be reached from other machines, and there are no API keys. "
+            f"Fix: ragkit keys add NAME --data {data}"
+        )
+    return None
+
+
+def access_to(keys: "KeyFile | None") -> str:
+    """Return who may call a server, for its first message."""
+    return "without keys, for this machine only" if keys is None else "with API keys"
+
+
+def _key_file(data: Path) -> "KeyFile":
     from ragkit.server.keys import KeyFile
 
     return KeyFile(data / KEYS_NAME)

@@ -5,7 +5,8 @@ RagkitError
 ├── ConfigError          fix a setting
 ├── MissingExtraError    install the named extra
 ├── InputError           fix the document, query, filter, schema or message that is named
-│   └── ContextExceeded  shorten the prompt, or ask for less
+│   ├── ContextExceeded  shorten the prompt, or ask for less
+│   └── IndexMissing     ingest first, or name another index
 ├── ProviderError        a store, model or server failed; `retryable` says whether to try again
 │   └── CallRefused      a wrapper refused a call before it reached the model; make it later
 ├── ToolError            a tool failed; the message is shown to the model
@@ -49,6 +50,14 @@ class InputError(RagkitError):
 
 class ContextExceeded(InputError):
     """Prompt and reply do not fit the model's context."""
+
+
+class IndexMissing(InputError):
+    """There is no index where the settings say."""
+
+    def __init__(self, location: str) -> None:
+        """Say where, and how to make it."""
+        super().__init__(f"No index at {location!r}. Fix: ragkit ingest PATH --index {location}")
 
 
 class ProviderError(RagkitError):

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import qdrant_edge as qe
 
-from ragkit.core.errors import InputError
+from ragkit.core.errors import IndexMissing
 from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
 from ragkit.core.tenant import check_tenant, check_tenants
 from ragkit.core.types import (
@@ -86,7 +86,7 @@ class EdgeIndex:
             wait_s: Seconds that a call waits for another process.
 
         Raises:
-            InputError: There is no index, and `create` is False.
+            IndexMissing: There is no index, and `create` is False.
             IndexMismatch: It was built with another model, analysis, layout or field type.
             IndexLocked: Another process did not release it in time.
         """
@@ -100,7 +100,7 @@ class EdgeIndex:
         with edge_folder.translated(self._path):
             if not edge_folder.exists(self._path):
                 if config is None:
-                    raise InputError(layout.no_index(str(self._path)))
+                    raise IndexMissing(str(self._path))
                 edge_folder.create(self._path, self._identity, self._fields, config)
             with self._store.use():
                 pass

@@ -245,11 +245,6 @@ def read_identity(payload: Payload | None) -> StoredIdentity:
     return IndexIdentity(**body), stored.fields
 
 
-def no_index(location: str) -> str:
-    """Return the message for a missing index."""
-    return f"No index at {location!r}. Fix: ragkit ingest PATH --index {location}"
-
-
 def check_identity(stored: IndexIdentity, wanted: IndexIdentity, *, location: str) -> None:
     """Check that an index was built with the parts that are wanted.
 

@@ -6,7 +6,7 @@ from typing import Self
 
 from qdrant_client import AsyncQdrantClient, models
 
-from ragkit.core.errors import IndexMismatch, InputError, ProviderError
+from ragkit.core.errors import IndexMismatch, IndexMissing, InputError, ProviderError
 from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
 from ragkit.core.settings import IndexSettings
 from ragkit.core.tenant import check_tenant, check_tenants
@@ -65,7 +65,7 @@ class QdrantIndex:
 
         Raises:
             ConfigError: The location is no URL.
-            InputError: There is no such collection, and `create` is False.
+            IndexMissing: There is no such collection, and `create` is False.
             IndexMismatch: It was built with another model, analysis, layout or field type, or it
                 is not one of ragkit's.
             ProviderError: The server cannot be reached, is too old or refuses.
@@ -90,7 +90,7 @@ class QdrantIndex:
         check_version(info.version, server.location)
         if not await server.call(server.client.collection_exists, server.name):
             if not create:
-                raise InputError(layout.no_index(server.location))
+                raise IndexMissing(server.location)
             await self._create(identity)
         payload = await self._read_identity() or await self._claim(identity, declared)
         stored, fields = layout.read_identity(payload)

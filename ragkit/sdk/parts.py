@@ -10,7 +10,7 @@ from typing import TypedDict, cast
 from pydantic import BaseModel, ValidationError
 
 from ragkit.answering.build import build_answerer
-from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.errors import ConfigError, IndexMissing
 from ragkit.core.protocols import (
     LLM,
     Answerer,
@@ -210,7 +210,7 @@ class RAGParts:
         """Return the index, opened on first use.
 
         Raises:
-            InputError: The index does not exist and `create` is False.
+            IndexMissing: It does not exist and `create` is False.
             IndexMismatch: It was built with other parts.
         """
         async with self._opening:
@@ -235,7 +235,7 @@ class RAGParts:
             return await self.index(create=True)
         try:
             return await self.index()
-        except InputError:
+        except IndexMissing:
             config = self.settings.index
             return MemoryIndex(identity_for(self.embedder, config), fields=config.fields)
 

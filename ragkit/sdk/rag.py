@@ -268,7 +268,7 @@ class AsyncRAG:
         """Return the index, opened on first use.
 
         Raises:
-            InputError: The index does not exist and `create` is False.
+            IndexMissing: It does not exist and `create` is False.
             IndexMismatch: It was built with other parts.
         """
         return await self._parts.index(create=create)

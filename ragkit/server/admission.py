@@ -2,38 +2,13 @@
 
 import asyncio
 import math
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from ragkit.llm.wrappers.rate_limit import TokenBucket
 from ragkit.server.errors import ApiError
 from ragkit.server.keys import ApiKey, KeyFile, Role
-
-_MINUTE = 60.0
-
-
-@dataclass(slots=True)
-class MinuteBucket:
-    """A token bucket (ITU-T I.371) of a minute's worth; settling may overdraw it."""
-
-    size: float
-    level: float = field(init=False)
-    filled: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        self.level = self.size
-
-    def wait_for(self, amount: float) -> float:
-        """Seconds until it holds the amount; 0 when it does now."""
-        now = time.monotonic()
-        self.level = min(self.size, self.level + (now - self.filled) * self.size / _MINUTE)
-        self.filled = now
-        return max(0.0, (min(amount, self.size) - self.level) * _MINUTE / self.size)
-
-    def take(self, amount: float) -> None:
-        """Remove an amount; a negative one puts back."""
-        self.level = min(self.size, self.level - amount)
 
 
 class KeyRates:
@@ -41,7 +16,7 @@ class KeyRates:
 
     def __init__(self) -> None:
         """Start with full buckets."""
-        self._buckets: dict[tuple[str, str], MinuteBucket] = {}
+        self._buckets: dict[tuple[str, str], TokenBucket] = {}
 
     def reserve(self, key: ApiKey, tokens: int) -> None:
         """Take a request and its estimated tokens.
@@ -50,7 +25,8 @@ class KeyRates:
             ApiError: The key is over a limit (429 with `Retry-After`).
         """
         wanted = self._wanted(key, tokens)
-        waits = {name: bucket.wait_for(amount) for name, bucket, amount in wanted}
+        # What is more than a minute's worth is let through a full bucket, and overdraws it.
+        waits = {name: bucket.wait_for(min(amount, bucket.size)) for name, bucket, amount in wanted}
         worst = max(waits, key=lambda name: waits[name], default=None)
         if worst is not None and waits[worst] > 0:
             raise ApiError(
@@ -67,9 +43,9 @@ class KeyRates:
         if key.limits.tokens_per_minute is not None:
             self._bucket(key, "tokens", key.limits.tokens_per_minute).take(used - reserved)
 
-    def _wanted(self, key: ApiKey, tokens: int) -> list[tuple[str, MinuteBucket, float]]:
+    def _wanted(self, key: ApiKey, tokens: int) -> list[tuple[str, TokenBucket, float]]:
         limits = key.limits
-        wanted: list[tuple[str, MinuteBucket, float]] = []
+        wanted: list[tuple[str, TokenBucket, float]] = []
         if limits.requests_per_minute is not None:
             bucket = self._bucket(key, "requests", limits.requests_per_minute)
             wanted.append(("requests", bucket, 1))
@@ -78,10 +54,10 @@ class KeyRates:
             wanted.append(("tokens", bucket, tokens))
         return wanted
 
-    def _bucket(self, key: ApiKey, kind: str, size: int) -> MinuteBucket:
+    def _bucket(self, key: ApiKey, kind: str, size: int) -> TokenBucket:
         known = self._buckets.get((key.digest, kind))
         if known is None or not math.isclose(known.size, size):
-            known = self._buckets[key.digest, kind] = MinuteBucket(size)
+            known = self._buckets[key.digest, kind] = TokenBucket(size)
         return known
 
 

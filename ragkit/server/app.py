@@ -1,6 +1,7 @@
 """The FastAPI application: endpoints, limits and errors around an `AsyncRAG`."""
 
 import functools
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,13 +23,12 @@ from ragkit.server.admission import Gate, KeyRates, RequestQueue
 from ragkit.server.documents import ingest_job
 from ragkit.server.errors import ApiError
 from ragkit.server.jobs import IngestJob, IngestJobs
-from ragkit.server.keys import ApiKey, KeyFile
+from ragkit.server.keys import LOOPBACK, ApiKey, KeyFile
 from ragkit.server.metrics import Metrics, Observation
 from ragkit.server.pipelines import pipelines_of
 from ragkit.server.state import ServerState, State
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-"""The names of this machine itself."""
+_log = logging.getLogger(__name__)
 
 DESCRIPTION = "Search, answers, agents and documents, in the form of OpenAI's API."
 
@@ -76,19 +76,24 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
         options: Its limits.
 
     Raises:
-        InputError: The folder of jobs cannot be used.
+        InputError: The folder of jobs cannot be used, or another server uses it.
     """
     options = options or ServerOptions()
     state = _state(rags, options)
+    state.jobs.open()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        for rag in rags.values():
+            await _opened(rag)
         await state.jobs.start()
         yield
         state.closing.set()
         await state.jobs.stop()
         for rag in rags.values():
             await rag.close()
+        if options.keys is not None:
+            options.keys.close()
 
     app = FastAPI(
         title="ragkit",
@@ -115,6 +120,16 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
             allow_headers=["Authorization", "Content-Type"],
         )
     return app
+
+
+async def _opened(rag: AsyncRAG) -> bool:
+    """Open or create an index, so that documents can be uploaded to a new one."""
+    try:
+        await rag.index(create=True)
+    except RagkitError as error:
+        _log.warning("The index cannot be opened: %s", error)
+        return False
+    return True
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
@@ -166,8 +181,10 @@ def _add_operations(app: FastAPI) -> None:
         """Return 503 while the index cannot be read or the server shuts down."""
         if state.closing.is_set():
             raise ApiError(503, "The server is shutting down.", code="shutting_down")
+        if not await _opened(state.rag):
+            raise ApiError(503, "The index cannot be opened.", code="not_ready")
         try:
-            await state.rag.documents()
+            await (await state.rag.index()).records(["readyz"])
         except RagkitError as error:
             raise ApiError(503, "The index cannot be read.", code="not_ready") from error
         return {"status": "ready"}

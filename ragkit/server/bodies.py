@@ -1,10 +1,12 @@
 """Request bodies: what clients may send. An unknown field is an error with its name."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ragkit.core.types import Message
+from ragkit.core.types import Message, TransformName
+from ragkit.retrieval.request import Leg
+from ragkit.sdk.options import RetrievalOptions
 from ragkit.server.errors import ApiError
 
 CitationForm: TypeAlias = Literal["annotations", "sources", "footnotes"]
@@ -147,7 +149,21 @@ class SearchBody(Body):
     k: Annotated[int, Field(ge=1, le=1000)] | None = None
     where: Annotated[str, Field(max_length=2000)] | None = None
     explain: bool = False
+    legs: Annotated[list[Leg], Field(min_length=1, max_length=2)] | None = None
+    rerank: bool | None = None
+    fusion: Literal["scores", "rrf"] | None = None
+    dense_weight: Annotated[float, Field(ge=0)] | None = None
+    bm25_weight: Annotated[float, Field(ge=0)] | None = None
+    transform: TransformName | None = None
+    mmr_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
+    neighbours: Annotated[int, Field(ge=0, le=10)] | None = None
+    drop_duplicates: bool | None = None
     collection: str | None = None
+
+    def options(self, *, tenant: str) -> RetrievalOptions:
+        """The tenant and the options that the client set; others are the server's settings."""
+        given = self.model_dump(exclude={"query", "collection"}, exclude_none=True)
+        return cast("RetrievalOptions", {**given, "tenant": tenant})
 
 
 class EmbeddingsBody(Body):

@@ -17,6 +17,7 @@ from ragkit.server.bodies import ChatBody, Extension, Sampling
 from ragkit.server.citations import annotations, extension_json, footnotes, source_event
 from ragkit.server.errors import ApiError
 from ragkit.server.keys import ApiKey
+from ragkit.server.lifetime import while_connected
 from ragkit.server.pipelines import Outcome, Piece, PipelineRequest, pipeline_of
 from ragkit.server.sse import DONE, EventStream, event, guarded
 from ragkit.server.state import Admission, Reader, ServerState, State, admitted
@@ -32,6 +33,7 @@ class Replying:
     """A request to a pipeline on its way to the client.
 
     Attributes:
+        request: The HTTP request.
         state: The application's.
         key: Whose request it is.
         model: The name that was asked for.
@@ -39,6 +41,7 @@ class Replying:
         limit: The most tokens of the reply, None where the client set no bound.
     """
 
+    request: Request
     state: ServerState
     key: ApiKey
     model: str
@@ -89,8 +92,9 @@ async def begun(replying: Replying, stack: AsyncExitStack) -> tuple[Piece, Async
     return await anext(pieces), pieces
 
 
-async def whole(first: Piece, pieces: AsyncGenerator[Piece]) -> tuple[str, Outcome]:
-    """Read a reply to its end: its text and outcome."""
+async def whole(replying: Replying, stack: AsyncExitStack) -> tuple[str, Outcome]:
+    """Admit a request and read its reply to the end: its text and outcome."""
+    first, pieces = await begun(replying, stack)
     text, outcome = first.text, first.outcome
     async for piece in pieces:
         text += piece.text
@@ -116,9 +120,11 @@ async def replied(replying: Replying, form: ReplyForm, *, stream: bool) -> Respo
     """Admit a request and answer it in this form, whole or as a stream."""
     state = replying.state
     async with AsyncExitStack() as stack:
-        first, pieces = await begun(replying, stack)
+        request, seconds = replying.request, state.request_seconds
         if not stream:
-            return JSONResponse(form.whole(*await whole(first, pieces)))
+            reply = whole(replying, stack)
+            return JSONResponse(form.whole(*await while_connected(request, reply, seconds=seconds)))
+        first, pieces = await while_connected(request, begun(replying, stack), seconds=seconds)
         held = stack.pop_all()
     events = guarded(
         form.events(first, pieces), closing=state.closing, seconds=state.request_seconds
@@ -172,7 +178,9 @@ async def complete(body: ChatBody, request: Request, state: State, key: Reader) 
         options=call_options(body, body.limit, body.stops),
         extension=body.ragkit,
     )
-    replying = Replying(state=state, key=key, model=body.model, turn=turn, limit=body.limit)
+    replying = Replying(
+        request=request, state=state, key=key, model=body.model, turn=turn, limit=body.limit
+    )
     chunks = ChatChunks(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         created=int(time.time()),

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path, PurePosixPath
@@ -11,9 +12,10 @@ from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import PlainTextResponse
 from pydantic import TypeAdapter, ValidationError
 
+from ragkit.core.document_text import text_of
 from ragkit.core.errors import RagkitError
 from ragkit.core.protocols import Loader
-from ragkit.core.types import Chunk, Document, MetadataValue
+from ragkit.core.types import Chunk, Document, DocumentRecord, MetadataValue
 from ragkit.ingest.loaders import loader_for
 from ragkit.ingest.report import FailedDocument, IngestReport
 from ragkit.sdk import AsyncRAG
@@ -62,9 +64,13 @@ async def upload(
         name, folder = state.jobs.new_folder()
         stored = {str(number): uri for number, uri in enumerate(names)}
         left = key.limits.upload_bytes
-        for number, file in enumerate(files):
-            left = await _save(file, folder / str(number), left)
-        job = await state.jobs.submit(name, tenant=key.tenant, files=stored, metadata=added)
+        try:
+            for number, file in enumerate(files):
+                left = await _save(file, folder / str(number), left)
+            job = await state.jobs.submit(name, tenant=key.tenant, files=stored, metadata=added)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     return job.json()
 
 
@@ -99,13 +105,12 @@ async def documents(
 ) -> dict[str, Any]:
     """Return documents in the order of their uris; `after` is the last uri of the page before."""
     async with admitted(state, key):
-        records = await state.rag.documents(tenant=key.tenant)
-    rows = sorted((record for record in records if record.uri > after), key=lambda row: row.uri)
+        rows, more = await listed(state.rag, tenant=key.tenant, after=after, limit=limit)
     data = [
         {"object": "document", "uri": row.uri, "title": row.title, "chunks": row.chunks}
-        for row in rows[:limit]
+        for row in rows
     ]
-    return {"object": "list", "data": data, "has_more": len(rows) > limit}
+    return {"object": "list", "data": data, "has_more": more}
 
 
 @router.get("/v1/documents/chunks", summary="Show a document's chunks")
@@ -133,19 +138,16 @@ async def document_text(uri: _Uri, state: State, key: Reader) -> Response:
     """Return a document's text as plain text; citations are offsets into it."""
     async with admitted(state, key):
         chunks = await _chunks(state.rag, uri, key)
-    text = "".join(chunk.text for chunk in chunks)
     headers = {"X-Content-Type-Options": "nosniff"}
-    return PlainTextResponse(text, headers=headers)
+    return PlainTextResponse(text_of(chunks), headers=headers)
 
 
 @router.delete("/v1/documents", summary="Delete a document")
 async def delete(uri: _Uri, state: State, key: Writer) -> dict[str, Any]:
     """Remove a document and its chunks."""
     async with admitted(state, key):
-        records = await state.rag.documents(tenant=key.tenant)
-        if all(record.uri != uri for record in records):
+        if not await state.rag.delete(uri, tenant=key.tenant):
             raise _unknown(uri)
-        await state.rag.delete([uri], tenant=key.tenant)
     return {"object": "document", "uri": uri, "deleted": True}
 
 
@@ -195,11 +197,20 @@ async def _save(file: UploadFile, target: Path, left: int | None) -> int | None:
     return left
 
 
+async def listed(
+    rag: AsyncRAG, *, tenant: str, after: str, limit: int
+) -> tuple[list[DocumentRecord], bool]:
+    """Return the documents behind a uri in their order, and whether there are more."""
+    records = await rag.documents(tenant=tenant)
+    rows = sorted((row for row in records if row.uri > after), key=lambda row: row.uri)
+    return rows[:limit], len(rows) > limit
+
+
 async def _chunks(rag: AsyncRAG, uri: str, key: ApiKey) -> list[Chunk]:
-    chunks = await (await rag.index()).chunks([uri], tenant=key.tenant)
+    chunks = await rag.chunks(uri, tenant=key.tenant)
     if not chunks:
         raise _unknown(uri)
-    return sorted(chunks, key=lambda chunk: chunk.start)
+    return chunks
 
 
 async def _changes(state: ServerState, key: ApiKey, name: str) -> AsyncGenerator[bytes]:

@@ -19,6 +19,7 @@ from ragkit.core.errors import (
     ContextExceeded,
     IndexLocked,
     IndexMismatch,
+    IndexMissing,
     InputError,
     MissingExtraError,
     ProviderError,
@@ -119,6 +120,8 @@ def api_error(error: Exception) -> ApiError:
             return error
         case ContextExceeded():
             return ApiError(400, str(error), code="context_length_exceeded")
+        case IndexMissing():
+            return ApiError(503, "The server has no index yet.", code="not_ready", retry_after_s=5)
         case InputError():
             return ApiError(400, str(error), code="invalid_input")
         case ProviderError():

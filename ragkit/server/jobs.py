@@ -3,16 +3,15 @@
 import asyncio
 import json
 import shutil
-import sqlite3
-import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from ragkit.core.database import Database
+from ragkit.core.errors import InputError
 from ragkit.ingest.report import IngestReport
 from ragkit.server.errors import api_error
 
@@ -64,21 +63,38 @@ class IngestJobs:
     """Runs ingestion jobs one after the other; their files lie beside the database."""
 
     def __init__(self, folder: Path, ingest: Ingest) -> None:
-        """Keep jobs in `folder`, and run each by `ingest`."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Keep jobs in `folder`, which one process uses at a time, and run each by `ingest`."""
         self.folder = folder
         self._ingest = ingest
-        self._lock = threading.Lock()
         self._changed = asyncio.Condition()
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._db = sqlite3.connect(folder / "jobs.sqlite", check_same_thread=False)
-        self._execute("PRAGMA journal_mode = WAL")
-        self._execute(_SCHEMA)
+        self._database = Database(folder / "jobs.sqlite", _SCHEMA, exclusive=True)
+
+    def open(self) -> None:
+        """Open the database.
+
+        Raises:
+            InputError: It cannot be opened, or another server uses this folder.
+        """
+        try:
+            self._database.open()
+        except InputError as error:
+            raise InputError(
+                f"The folder {str(self.folder)!r} cannot be used: {error.__cause__}. "
+                "Fix: end the other server that uses it, or name another folder with --data."
+            ) from error
 
     async def start(self) -> None:
-        """Take up what an earlier process left, and work on jobs until `stop`."""
+        """Take up what an earlier process left, and work on jobs until `stop`.
+
+        Files of uploads that never became a job are removed.
+        """
         self._execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
+        waiting = {job.id for job in self._jobs("WHERE state = 'queued'", ())}
+        for folder in self.folder.iterdir():
+            if folder.is_dir() and _is_id(folder.name) and folder.name not in waiting:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         self._work.set()
         self._task = asyncio.create_task(self._run())
 
@@ -88,8 +104,7 @@ class IngestJobs:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        with self._lock:
-            self._db.close()
+        self._database.close()
 
     def new_folder(self) -> tuple[str, Path]:
         """Return the id of a new job, and an empty folder for its files."""
@@ -179,8 +194,15 @@ class IngestJobs:
         ]
 
     def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._lock, self._db, closing(self._db.execute(statement, values)) as cursor:
-            return cursor.fetchall()
+        with self._database.transaction() as db:
+            return db.execute(statement, values).fetchall()
+
+
+def _is_id(name: str) -> bool:
+    try:
+        return uuid.UUID(name).hex == name
+    except ValueError:
+        return False
 
 
 def report_json(report: IngestReport) -> dict[str, Any]:

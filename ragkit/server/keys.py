@@ -1,23 +1,24 @@
 """API keys: only their hashes are stored, each bound to a tenant, a role and limits."""
 
 import hashlib
-import json
-import os
 import secrets
-import tempfile
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ragkit.core.errors import InputError
+from ragkit.core.database import Database
+from ragkit.core.errors import ConfigError, InputError
 
 Role: TypeAlias = Literal["read", "write", "admin"]
 """`read` searches and asks, `write` also ingests and deletes, `admin` also evaluates."""
 
 ROLES: Mapping[Role, int] = {"read": 0, "write": 1, "admin": 2}
 PREFIX = "rk-"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+"""The names of this machine, the only ones that a server without keys listens on."""
 
 _Limit: TypeAlias = Annotated[int, Field(gt=0)] | None
 
@@ -52,24 +53,32 @@ class ApiKey(BaseModel):
         return ROLES[self.role] >= ROLES[role]
 
 
-_KEYS = TypeAdapter(list[ApiKey])
+_SCHEMA = "CREATE TABLE IF NOT EXISTS keys (name TEXT PRIMARY KEY, digest TEXT UNIQUE, key TEXT)"
 
 
 class KeyFile:
-    """The keys in a JSON file that only its owner can read. A changed file is read again."""
+    """The keys in a SQLite file. Servers that run see every change at once."""
 
     def __init__(self, file: Path) -> None:
-        """Read keys from this file; one that does not exist has none."""
-        self.file = file
-        self._read: tuple[object, dict[str, ApiKey]] | None = None
+        """Name the file; one that does not exist has no keys."""
+        self._database = Database(file, _SCHEMA)
 
     def find(self, secret: str) -> ApiKey | None:
-        """Return the key with this secret, None where it is unknown."""
-        return self._keys().get(_digest(secret))
+        """Return the key with this secret, None where it is unknown.
+
+        Raises:
+            ConfigError: The file cannot be read.
+        """
+        found = self._select("WHERE digest = ?", _digest(secret))
+        return found[0] if found else None
 
     def all(self) -> list[ApiKey]:
-        """Return all keys, in the order they were added."""
-        return list(self._keys().values())
+        """Return all keys, in the order they were added.
+
+        Raises:
+            ConfigError: The file cannot be read.
+        """
+        return self._select("ORDER BY rowid")
 
     def add(
         self, name: str, *, tenant: str, role: Role = "read", limits: KeyLimits | None = None
@@ -77,11 +86,8 @@ class KeyFile:
         """Make a key and return its secret, which is stored nowhere.
 
         Raises:
-            InputError: The name is taken, or a value cannot be used.
+            InputError: The name is taken, a value cannot be used, or the file cannot be written.
         """
-        known = self.all()
-        if any(key.name == name for key in known):
-            raise InputError(f"A key named {name!r} exists. Fix: choose another name or remove it.")
         secret = PREFIX + secrets.token_urlsafe(32)
         try:
             key = ApiKey(
@@ -93,7 +99,14 @@ class KeyFile:
             )
         except ValidationError as error:
             raise InputError(f"The key {name!r} cannot be made: {_first(error)}.") from error
-        self._write([*known, key])
+        row = (name, key.digest, key.model_dump_json())
+        try:
+            with self._database.transaction() as db:
+                db.execute("INSERT INTO keys VALUES (?, ?, ?)", row)
+        except sqlite3.IntegrityError as error:
+            raise InputError(
+                f"A key named {name!r} exists. Fix: choose another name or remove it."
+            ) from error
         return secret
 
     def remove(self, name: str) -> None:
@@ -102,42 +115,22 @@ class KeyFile:
         Raises:
             InputError: No key has the name.
         """
-        known = self.all()
-        kept = [key for key in known if key.name != name]
-        if len(kept) == len(known):
+        with self._database.transaction() as db:
+            removed = db.execute("DELETE FROM keys WHERE name = ?", (name,)).rowcount
+        if not removed:
             raise InputError(f"No key is named {name!r}. Fix: list them with ragkit keys list.")
-        self._write(kept)
 
-    def _keys(self) -> dict[str, ApiKey]:
-        try:
-            stat = self.file.stat()
-        except FileNotFoundError:
-            return {}
-        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        if self._read is None or self._read[0] != stamp:
-            try:
-                stored = _KEYS.validate_json(self.file.read_bytes())
-            except (ValidationError, OSError) as error:
-                raise InputError(
-                    f"The key file {str(self.file)!r} cannot be read. "
-                    "Fix: restore it, or remove it and add the keys again."
-                ) from error
-            self._read = (stamp, {key.digest: key for key in stored})
-        return self._read[1]
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._database.close()
 
-    def _write(self, keys: list[ApiKey]) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps([key.model_dump(mode="json") for key in keys], indent=2) + "\n"
-        handle, name = tempfile.mkstemp(dir=self.file.parent, prefix=self.file.name)
+    def _select(self, condition: str, *values: str) -> list[ApiKey]:
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(self.file)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+            with self._database.transaction() as db:
+                rows = db.execute(f"SELECT key FROM keys {condition}", values).fetchall()
+            return [ApiKey.model_validate_json(key) for (key,) in rows]
+        except (InputError, ValidationError, sqlite3.Error) as error:
+            raise ConfigError(f"The API keys cannot be read: {error}") from error
 
 
 def _digest(secret: str) -> str:

@@ -12,9 +12,11 @@ from mcp.types import ToolAnnotations
 from pydantic import AnyHttpUrl, BaseModel, Field
 
 import ragkit
+from ragkit.core.document_text import text_of
 from ragkit.core.errors import RagkitError
 from ragkit.sdk import AsyncRAG
 from ragkit.server.citations import title_of
+from ragkit.server.documents import listed
 from ragkit.server.errors import api_error
 from ragkit.server.keys import KeyFile
 
@@ -197,13 +199,10 @@ class _Documents:
     ) -> list[ListedDocument]:
         """List the documents in the order of their uris."""
         try:
-            records = await self._rag.documents(tenant=self._tenant())
+            rows, _ = await listed(self._rag, tenant=self._tenant(), after=after, limit=limit)
         except RagkitError as error:
             raise _shown(error) from error
-        rows = sorted((row for row in records if row.uri > after), key=lambda row: row.uri)
-        return [
-            ListedDocument(uri=row.uri, title=row.title, chunks=row.chunks) for row in rows[:limit]
-        ]
+        return [ListedDocument(uri=row.uri, title=row.title, chunks=row.chunks) for row in rows]
 
     async def read_document(self, uri: Uri, start: Annotated[int, Field(ge=0)] = 0) -> DocumentText:
         """Read a document's text from an offset on."""
@@ -219,13 +218,12 @@ class _Documents:
 
     async def _text(self, uri: str) -> str:
         try:
-            index = await self._rag.index()
-            chunks = await index.chunks([uri], tenant=self._tenant())
+            chunks = await self._rag.chunks(uri, tenant=self._tenant())
         except RagkitError as error:
             raise _shown(error) from error
         if not chunks:
             raise ToolError(f"No document {uri!r}. Fix: list the documents.")
-        return "".join(chunk.text for chunk in sorted(chunks, key=lambda chunk: chunk.start))
+        return text_of(chunks)
 
 
 def _shown(error: RagkitError) -> ToolError:

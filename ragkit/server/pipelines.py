@@ -149,11 +149,12 @@ class AgentPipeline:
             "rewoo": rewoo,
             "plan": plan_and_execute,
         }
-        question, _ = asked(turn.messages)
+        asked(turn.messages)
+        messages = [{"role": one.role, "content": one.content} for one in turn.messages]
         tools = [search_documents(self.rag, tenant=turn.tenant), calculator()]
         agent = patterns[self.pattern](self.llm, tools)
         said = False
-        async with aclosing(stream(agent, question)) as events:
+        async with aclosing(stream(agent, messages)) as events:
             async for event in events:
                 if isinstance(event, AnswerText):
                     said = True

@@ -32,7 +32,9 @@ async def respond(body: ResponsesBody, request: Request, state: State, key: Read
         extension=body.ragkit,
     )
     limit = body.max_output_tokens
-    replying = Replying(state=state, key=key, model=body.model, turn=turn, limit=limit)
+    replying = Replying(
+        request=request, state=state, key=key, model=body.model, turn=turn, limit=limit
+    )
     form = ResponseForm(body=body, base_url=str(request.base_url))
     return await replied(replying, form, stream=body.stream)
 

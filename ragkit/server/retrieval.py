@@ -5,12 +5,13 @@ import math
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from ragkit.core.types import FloatArray
 from ragkit.server.bodies import EmbeddingsBody, RerankBody, SearchBody
 from ragkit.server.citations import hit_json
 from ragkit.server.errors import ApiError
+from ragkit.server.lifetime import while_connected
 from ragkit.server.state import Reader, State, admitted
 
 router = APIRouter(tags=["retrieval"])
@@ -20,7 +21,7 @@ CHARS_PER_TOKEN = 4
 
 
 @router.post("/v1/search", summary="Search the documents")
-async def search(body: SearchBody, state: State, key: Reader) -> dict[str, Any]:
+async def search(body: SearchBody, request: Request, state: State, key: Reader) -> dict[str, Any]:
     """Return the passages that fit a query best; `explain` adds every candidate of every stage."""
     rag = state.rags.get(body.collection or "")
     if rag is None:
@@ -31,20 +32,21 @@ async def search(body: SearchBody, state: State, key: Reader) -> dict[str, Any]:
             param="collection",
         )
     async with admitted(state, key, tokens=_estimate(body.query)):
-        hits = await rag.search(
-            body.query, k=body.k, where=body.where, tenant=key.tenant, explain=body.explain
-        )
-    found: dict[str, Any] = {"query": body.query, "hits": [hit_json(hit) for hit in hits]}
+        found = rag.search(body.query, **body.options(tenant=key.tenant))
+        hits = await while_connected(request, found, seconds=state.request_seconds)
+    response: dict[str, Any] = {"query": body.query, "hits": [hit_json(hit) for hit in hits]}
     if hits.explanation is not None:
-        found["explanation"] = {
+        response["explanation"] = {
             stage: [{"id": chunk, "rank": rank, "score": score} for chunk, rank, score in ranked]
             for stage, ranked in hits.explanation.stages.items()
         }
-    return found
+    return response
 
 
 @router.post("/v1/embeddings", summary="Embed texts")
-async def embeddings(body: EmbeddingsBody, state: State, key: Reader) -> dict[str, Any]:
+async def embeddings(
+    body: EmbeddingsBody, request: Request, state: State, key: Reader
+) -> dict[str, Any]:
     """Return a unit vector for each text; `dimensions` keeps a Matryoshka prefix."""
     texts = [body.input] if isinstance(body.input, str) else body.input
     embedder = state.rag.embedder
@@ -57,7 +59,8 @@ async def embeddings(body: EmbeddingsBody, state: State, key: Reader) -> dict[st
         )
     tokens = sum(map(_estimate, texts))
     async with admitted(state, key, tokens=tokens) as admission:
-        vectors = await embedder.embed(texts, task=body.input_type)
+        embedded = embedder.embed(texts, task=body.input_type)
+        vectors = await while_connected(request, embedded, seconds=state.request_seconds)
         admission.used = tokens
     if body.dimensions is not None:
         vectors = _prefixes(vectors, body.dimensions)
@@ -70,7 +73,7 @@ async def embeddings(body: EmbeddingsBody, state: State, key: Reader) -> dict[st
 
 
 @router.post("/v1/rerank", summary="Rank documents by a query")
-async def rerank(body: RerankBody, state: State, key: Reader) -> dict[str, Any]:
+async def rerank(body: RerankBody, request: Request, state: State, key: Reader) -> dict[str, Any]:
     """Return the given documents, those that fit the query best first."""
     reranker = state.rag.reranker
     if reranker is None:
@@ -81,7 +84,8 @@ async def rerank(body: RerankBody, state: State, key: Reader) -> dict[str, Any]:
         )
     tokens = sum(map(_estimate, body.documents))
     async with admitted(state, key, tokens=tokens):
-        scores = await reranker.rerank(body.query, body.documents)
+        ranked = reranker.rerank(body.query, body.documents)
+        scores = await while_connected(request, ranked, seconds=state.request_seconds)
     order = sorted(range(len(scores)), key=lambda index: -float(scores[index]))
     results: list[dict[str, Any]] = []
     for index in order[: body.top_n]:

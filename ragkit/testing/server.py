@@ -59,16 +59,21 @@ async def filled_rag(llm: LLM | None = None) -> AsyncRAG:
 
 @asynccontextmanager
 async def running_server(
-    folder: Path, *, options: ServerOptions | None = None, llm: LLM | None = None
+    folder: Path,
+    *,
+    options: ServerOptions | None = None,
+    llm: LLM | None = None,
+    rag: AsyncRAG | None = None,
 ) -> AsyncGenerator[RunningServer]:
-    """Run a server over the three documents.
+    """Run a server.
 
     Args:
         folder: Where it keeps its jobs, unless `options` say otherwise.
         options: The server's options.
         llm: Its language model.
+        rag: Its index, instead of one with the three documents and `llm`.
     """
-    app = build_app({"": await filled_rag(llm)}, options or ServerOptions(folder=folder))
+    app = build_app({"": rag or await filled_rag(llm)}, options or ServerOptions(folder=folder))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ragkit.core.document_text import text_of
 from ragkit.core.errors import InputError
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Chunk
@@ -63,12 +64,9 @@ def indexed_document(uri: str, chunks: Sequence[Chunk]) -> IndexedDocument:
             f"There is no document {uri!r} in the index any more. Fix: ingest it again."
         )
     ordered = tuple(sorted(chunks, key=lambda chunk: (chunk.start, chunk.end)))
-    text = ""
-    for chunk in ordered:
-        if chunk.start > len(text):  # not covered by any chunk: offsets must stay right
-            text += "\n".rjust(chunk.start - len(text))
-        text += chunk.text[len(text) - chunk.start :]
-    return IndexedDocument(uri=uri, title=ordered[0].title or uri, text=text, chunks=ordered)
+    return IndexedDocument(
+        uri=uri, title=ordered[0].title or uri, text=text_of(ordered), chunks=ordered
+    )
 
 
 def around(text: str, start: int, end: int, *, reach: int | None = AROUND) -> list[Segment]:

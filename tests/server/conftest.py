@@ -7,6 +7,8 @@ from ragkit.server.app import ServerOptions
 from ragkit.server.keys import KeyFile
 from ragkit.testing.server import RunningServer, running_server
 
+KEY_FILE = "keys.sqlite"
+
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
@@ -18,7 +20,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
 @pytest.fixture
 def keys(tmp_path: Path) -> KeyFile:
     """An empty key file."""
-    return KeyFile(tmp_path / "keys.json")
+    return KeyFile(tmp_path / KEY_FILE)
 
 
 @pytest.fixture

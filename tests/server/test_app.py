@@ -9,8 +9,11 @@ from ragkit.core.errors import (
     InputError,
     ProviderError,
 )
+from ragkit.core.settings import AnswerSettings, Settings
+from ragkit.sdk import AsyncRAG
 from ragkit.server.app import ServerOptions
 from ragkit.server.errors import api_error
+from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.server import RunningServer, running_server
 
 
@@ -21,6 +24,33 @@ async def test_health_readiness_and_metrics_need_no_key(guarded_server: RunningS
     await http.get("/v1/models")
     text = (await http.get("/metrics")).text
     assert 'ragkit_requests_total{route="/v1/models",status="401"} 1.0' in text
+
+
+async def test_a_server_without_an_index_makes_one_and_takes_documents(tmp_path: Path) -> None:
+    settings = Settings(answer=AnswerSettings(mode="extractive"))
+    index = str(tmp_path / "index")
+    rag = AsyncRAG(settings, index=index, embedder=HashEmbedder(dimensions=64))
+    async with running_server(tmp_path / "server", rag=rag) as server:
+        assert (await server.http.get("/readyz")).json() == {"status": "ready"}
+        found = await server.http.post("/v1/search", json={"query": "seas"})
+        assert found.json()["hits"] == []
+        files = {"files": ("seas.md", b"# Seas\n\nThe largest sea.")}
+        sent = await server.http.post("/v1/documents", files=files)
+        assert (await server.until_done(sent.json()["id"]))["report"]["added"] == 1
+
+
+async def test_an_index_that_cannot_be_opened_is_said_without_its_path(tmp_path: Path) -> None:
+    (tmp_path / "index").write_text("a file, where a folder should be")
+    rag = AsyncRAG(index=str(tmp_path / "index"), embedder=HashEmbedder(dimensions=64))
+    async with running_server(tmp_path / "server", rag=rag) as server:
+        assert (await server.http.get("/healthz")).status_code == 200
+        for answer in (
+            await server.http.get("/readyz"),
+            await server.http.post("/v1/search", json={"query": "seas"}),
+            await server.http.get("/v1/documents"),
+        ):
+            assert answer.status_code == 503, answer.text
+            assert str(tmp_path) not in answer.text
 
 
 async def test_a_path_of_no_route_is_an_error_in_the_same_form(server: RunningServer) -> None:

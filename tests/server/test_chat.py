@@ -1,9 +1,13 @@
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Message, Scope
 
+from ragkit.server.app import ServerOptions
+from ragkit.testing.agents import says_finish
 from ragkit.testing.llm import ScriptedLLM
 from ragkit.testing.server import RIVERS, RunningServer, running_server
 
@@ -139,6 +143,62 @@ async def test_with_a_model_follow_ups_are_condensed_and_the_model_is_offered(
         assert plain.json()["choices"][0]["message"]["content"] == "plain"
         assert plain.json()["choices"][0]["finish_reason"] == "length"
         assert llm.calls[-1].options == {"max_tokens": 5, "seed": 3}
+
+
+async def test_an_agent_reads_the_whole_conversation(tmp_path: Path) -> None:
+    llm = ScriptedLLM([says_finish("2,850 km."), says_finish("3,690 km.")])
+    async with running_server(tmp_path / "server", llm=llm) as server:
+        turns = [*ASKED, {"role": "assistant", "content": "It is the Volga."}]
+        asked = [*turns, {"role": "user", "content": "How long is it?"}]
+        reply = await server.http.post(
+            "/v1/chat/completions", json=body(model="agent-react", messages=asked)
+        )
+    assert reply.json()["choices"][0]["message"]["content"] == "2,850 km."
+    prompt = llm.calls[0].prompt
+    assert prompt.index("longest river of Europe") < prompt.index("It is the Volga.")
+    assert prompt.index("It is the Volga.") < prompt.index("How long is it?")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_reply_that_takes_too_long_ends_and_frees_its_place(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
+    options = ServerOptions(folder=tmp_path / "server", running=1, request_s=0.05)
+    llm = ScriptedLLM(lambda _: "late", delay_s=600)
+    async with running_server(tmp_path, options=options, llm=llm) as server:
+        asked = {"input": "x"} if path.endswith("responses") else {"messages": ASKED}
+        response = await server.http.post(path, json={"model": "llm", "stream": stream, **asked})
+        assert response.status_code == 504
+        assert response.json()["error"]["code"] == "timeout"
+        assert server.app.state.ragkit.queue.running == 0
+
+
+async def test_a_client_that_leaves_ends_the_call_of_the_model(tmp_path: Path) -> None:
+    llm = ScriptedLLM(lambda _: "late", delay_s=600)
+    async with running_server(tmp_path / "server", llm=llm) as server:
+        queue = server.app.state.ragkit.queue
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            if not sent:
+                sent.append({})
+                return {"type": "http.request", "body": json.dumps(body(model="llm")).encode()}
+            while not llm.calls:
+                await asyncio.sleep(0)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = [(b"content-type", b"application/json"), (b"host", b"127.0.0.1")]
+        scope: Scope = {
+            "type": "http", "method": "POST", "path": "/v1/chat/completions",
+            "query_string": b"", "headers": headers, "server": ("127.0.0.1", 80), "scheme": "http",
+        }  # fmt: skip
+        await server.app(scope, receive, send)
+        assert queue.running == 0
+        assert sent[1]["status"] == 499
 
 
 async def test_an_error_in_the_middle_of_a_stream_is_its_last_event(tmp_path: Path) -> None:

@@ -169,4 +169,14 @@ def test_a_port_in_use_is_one_sentence(serving: Process, folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Fix: choose another --port" in done.stderr
+
+
+def test_a_second_server_in_the_same_folder_is_refused_and_the_first_goes_on(
+    serving: Process, folder: Path
+) -> None:
+    command = [sys.executable, "-m", "ragkit.cli.main", "serve", "--port", "0"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Fix: end the other server that uses it, or name another folder" in done.stderr
+    assert httpx.get(f"{serving.url}/readyz").json() == {"status": "ready"}
     assert "Traceback" not in done.stderr

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from ragkit.core.document_text import text_of
+from ragkit.core.settings import IngestSettings, Settings
+from ragkit.sdk import AsyncRAG
 from ragkit.server.app import ServerOptions, build_app
 from ragkit.server.keys import KeyFile, KeyLimits
+from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.server import RIVERS, RunningServer, filled_rag, running_server
 
 UPLOAD = {"files": ("notes/seas.md", b"# Seas\n\nThe largest sea is the Philippine Sea.")}
@@ -61,10 +65,45 @@ async def test_a_job_that_a_dead_process_left_is_taken_up_again(tmp_path: Path) 
     (files / "0").write_text("Text that was uploaded before the kill.")
     await jobs.submit(name, tenant="default", files={"0": "left.txt"}, metadata={})
     jobs._execute("UPDATE jobs SET state = 'running'")
+    jobs._database.close()
     async with running_server(folder) as again:
         done = await again.until_done(name)
     assert done["state"] == "done"
     assert not files.exists()
+
+
+async def test_files_of_an_upload_that_never_became_a_job_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    app = build_app({"": await filled_rag()}, ServerOptions(folder=folder))
+    jobs = app.state.ragkit.jobs  # it was never started: as after a kill
+    _, files = jobs.new_folder()
+    (files / "0").write_text("Half an upl")
+    (folder / "mine").mkdir()
+    jobs._database.close()
+    async with running_server(folder):
+        assert not files.exists()
+    assert (folder / "mine").exists()
+
+
+async def test_an_upload_that_is_refused_leaves_no_files(
+    guarded_server: RunningServer, keys: KeyFile, tmp_path: Path
+) -> None:
+    secret = keys.add("w", tenant="default", role="write", limits=KeyLimits(upload_bytes=100))
+    header = {"Authorization": f"Bearer {secret}"}
+    files = [("files", ("a.txt", b"x" * 90)), ("files", ("b.txt", b"x" * 90))]
+    refused = await guarded_server.http.post("/v1/documents", files=files, headers=header)
+    assert refused.status_code == 413
+    assert not [path for path in (tmp_path / "server").iterdir() if path.is_dir()]
+
+
+async def test_the_text_of_a_document_has_the_overlap_of_its_chunks_once(tmp_path: Path) -> None:
+    settings = Settings(ingest=IngestSettings(chunk_tokens=40, overlap_tokens=15))
+    text = "".join(f"This is sentence number {number} of the document. " for number in range(40))
+    async with AsyncRAG(settings, index=":memory:", embedder=HashEmbedder(dimensions=64)) as rag:
+        await rag.ingest(("long.txt", text))
+        chunks = await rag.chunks("long.txt")
+        assert chunks[1].start < chunks[0].end
+        assert text_of(chunks) == text
 
 
 async def test_text_and_chunks_of_a_document_are_exact(server: RunningServer) -> None:

@@ -16,6 +16,18 @@ async def test_a_search_has_ranks_and_explains_itself_on_request(server: Running
     assert "explanation" not in plain
 
 
+async def test_a_search_takes_the_options_of_the_sdk_and_refuses_others(
+    server: RunningServer,
+) -> None:
+    sent = {"query": "deepest lake", "legs": ["bm25"], "fusion": "rrf", "neighbours": 1}
+    found = (await server.http.post("/v1/search", json=sent)).json()
+    assert "dense" not in found["hits"][0]["trace"]
+    for wrong in ({"leg": ["bm25"]}, {"legs": ["dense", "words"]}, {"tenant": "other"}):
+        refused = await server.http.post("/v1/search", json={"query": "x", **wrong})
+        assert refused.status_code == 400
+        assert next(iter(wrong)) in refused.json()["error"]["param"]
+
+
 async def test_a_collection_that_is_not_there_is_404(server: RunningServer) -> None:
     response = await server.http.post("/v1/search", json={"query": "x", "collection": "nope"})
     assert response.status_code == 404

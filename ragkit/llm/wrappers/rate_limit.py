@@ -26,8 +26,8 @@ class Rates:
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """A token bucket (ITU-T I.371) that fills up steadily; settling a call may overdraw it."""
+class TokenBucket:
+    """A token bucket (ITU-T I.371) of a minute's worth; settling a call may overdraw it."""
 
     size: float
     level: float = field(init=False)
@@ -68,8 +68,8 @@ class KeyBuckets:
         calls: Calls in flight, which settle their tokens when they end.
     """
 
-    requests: _Bucket
-    tokens: _Bucket
+    requests: TokenBucket
+    tokens: TokenBucket
     calls: int = 0
 
     @property
@@ -93,7 +93,7 @@ class RateLimits:
             if len(self._buckets) >= self._sweep_at:
                 self._sweep()
             self._buckets[key] = KeyBuckets(
-                requests=_Bucket(self.rates.requests), tokens=_Bucket(self.rates.tokens)
+                requests=TokenBucket(self.rates.requests), tokens=TokenBucket(self.rates.tokens)
             )
         return self._buckets[key]
 
