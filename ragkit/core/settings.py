@@ -37,8 +37,10 @@ class _Section(BaseModel):
 class IndexSettings(_Section):
     """The store of the chunks.
 
-    `location` is a folder (Qdrant Edge, in process), an `http(s)://` URL (Qdrant server) or
-    `":memory:"`. A search first compares prefixes of `search_dimensions`; they are quantised to
+    `location` is a folder (Qdrant Edge, in process), an `http(s)://` URL (Qdrant server),
+    `ragkit:` and a URL (the index behind a ragkit server) or `":memory:"`.
+
+    A search first compares prefixes of `search_dimensions`; they are quantised to
     `int8`, to `binary`, which finds less (`benchmarks/quantization.py`), or not (`none`). That
     applies when an index is created, as do `shards`, `replicas` and `many_tenants` (one HNSW graph
     for each tenant instead of one for all) of a server's.

@@ -9,6 +9,8 @@ from ragkit.core.text import check_language
 from ragkit.core.types import IndexIdentity
 
 MEMORY = ":memory:"
+REMOTE = "ragkit:"
+"""What begins the location of an index behind a ragkit server, before its URL."""
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*:\d{1,5}/?")
 
 
@@ -69,6 +71,10 @@ async def build_index(
         from ragkit.index.memory import MemoryIndex
 
         return MemoryIndex(identity, fields=settings.fields)
+    if location.startswith(REMOTE):
+        from ragkit.index.remote import RemoteIndex
+
+        return await RemoteIndex.open(settings, identity)
     if url := server_url(location):
         from ragkit.index.server import QdrantIndex
 

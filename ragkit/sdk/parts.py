@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from ragkit.answering.build import build_answerer
 from ragkit.core.errors import ConfigError, IndexMissing
@@ -47,7 +47,9 @@ class PartOptions(TypedDict, total=False):
     A part that is left out (or None) is the settings' own.
 
     Attributes:
-        index: A folder, a Qdrant URL, `":memory:"`, or an open `Index`, which stays open.
+        index: A folder, a Qdrant URL, `ragkit:` and the URL of a ragkit server, `":memory:"`, or an
+            open `Index`, which stays open.
+        api_key: The key of the index's server.
         embedder: `"packaged:all-minilm-l6-v2"` or `"sentence-transformers:<folder or hub name>"`.
         reranker: `"packaged:minilm-reader"` or `"cross-encoder:<folder or hub name>"`.
         answerer: `"snippet"`, `"reader"`, `"extractive"` or `"generative"`.
@@ -60,6 +62,7 @@ class PartOptions(TypedDict, total=False):
     """
 
     index: str | Path | IndexSettings | Index | None
+    api_key: str | None
     embedder: str | EmbedderSettings | Embedder | None
     reranker: str | RerankerSettings | Reranker | None
     answerer: str | AnswerSettings | Answerer | None
@@ -117,6 +120,9 @@ class RAGParts:
                 self._objects[name] = value
             else:
                 settings = settings.model_copy(update={kind.section: section})
+        if (api_key := options.get("api_key")) is not None:
+            keyed = settings.index.model_copy(update={"api_key": SecretStr(api_key)})
+            settings = settings.model_copy(update={"index": keyed})
         self.settings = settings
         self.loaders: Mapping[str, Loader] = _loaders(options.get("loaders") or {})
         self.on_progress = options.get("on_progress")

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import ragkit
 from ragkit.core.errors import RagkitError
 from ragkit.sdk import AsyncRAG
-from ragkit.server import chat, documents, errors, responses, retrieval
+from ragkit.server import chat, documents, errors, index_calls, responses, retrieval
 from ragkit.server.admission import Gate, KeyRates, RequestQueue
 from ragkit.server.documents import ingest_job
 from ragkit.server.errors import ApiError
@@ -105,7 +105,7 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
     )
     app.state.ragkit = state
     errors.install(app)
-    for part in (chat, responses, retrieval, documents):
+    for part in (chat, responses, retrieval, documents, index_calls):
         app.include_router(part.router, responses=errors.DOCUMENTED)
     _add_operations(app)
     app.openapi = functools.partial(_described, app)  # type: ignore[method-assign]  # as FastAPI says

@@ -15,6 +15,8 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
+from ragkit import RAG
+
 QUESTION = "What is the longest river of Europe?"
 ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": QUESTION}]
 
@@ -63,7 +65,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def key(folder: Path) -> str:
     """The secret of a key that may read."""
-    command = [sys.executable, "-m", "ragkit.cli.main", "keys", "add", "tests"]
+    return new_key(folder, "tests")
+
+
+def new_key(folder: Path, *arguments: str) -> str:
+    """Add a key and return its secret."""
+    command = [sys.executable, "-m", "ragkit.cli.main", "keys", "add", *arguments]
     done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
@@ -161,6 +168,34 @@ def test_another_address_than_this_machine_needs_keys(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Fix: ragkit keys add" in done.stderr
+
+
+def test_several_processes_share_the_embedded_index_of_a_server(
+    serving: Process, folder: Path, tmp_path: Path
+) -> None:
+    secret = new_key(folder, "writer", "--role", "write")
+    (tmp_path / "seas.md").write_text("# Seas\n\nThe largest sea is the Philippine Sea.\n")
+    index = ["--index", f"ragkit:{serving.url}"]
+    environment = {**os.environ, "RAGKIT_INDEX__API_KEY": secret}
+    for arguments, wanted in (
+        (["ingest", "seas.md"], "1 added"),
+        (["search", "largest sea", "--k", "1"], "Philippine"),
+        (["list"], "rivers.md"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "ragkit.cli.main", *arguments, *index],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert wanted in done.stdout + done.stderr
+        assert done.returncode == 0
+    with RAG(index=f"ragkit:{serving.url}", api_key=secret) as rag:
+        assert "Volga" in rag.ask(QUESTION).text
+        seas = [one.uri for one in rag.documents() if one.uri.endswith("seas.md")]
+        assert rag.delete(seas) == 1
 
 
 def test_a_port_in_use_is_one_sentence(serving: Process, folder: Path) -> None:

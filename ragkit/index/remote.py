@@ -1,0 +1,329 @@
+"""An index behind a ragkit server, `ragkit:http://host:port`: many processes share one store."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import httpx
+from pydantic import BaseModel, ValidationError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay
+
+from ragkit.core.errors import (
+    ConfigError,
+    IndexLocked,
+    IndexMissing,
+    InputError,
+    ProviderError,
+    RagkitError,
+)
+from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
+from ragkit.core.settings import IndexSettings
+from ragkit.core.tenant import check_tenant
+from ragkit.core.types import (
+    DEFAULT_TENANT,
+    Chunk,
+    DocumentRecord,
+    FieldType,
+    FloatArray,
+    IndexIdentity,
+)
+from ragkit.index.build import REMOTE
+from ragkit.index.layout import check_identity
+from ragkit.index.remote_wire import (
+    ChunksBody,
+    CommitCall,
+    CountBody,
+    DoneBody,
+    EntryBody,
+    FoundLegs,
+    IdsCall,
+    IndexFacts,
+    RecordsBody,
+    RecordsCall,
+    SearchCall,
+    UrisCall,
+    VectorRows,
+    VersionsBody,
+    VersionsCall,
+    WireModel,
+)
+from ragkit.index.validation import check_entries, check_leg_query, check_uris
+
+PROVIDER = "ragkit-server"
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+_REQUEST_CHUNKS = 2000
+"""Chunks of the documents that are sent together, unless one document alone has more."""
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class RemoteIndex:
+    """The index of a ragkit server, as one tenant's key reaches it.
+
+    May be used from any number of event loops at once.
+    """
+
+    def __init__(
+        self, settings: IndexSettings, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """Configure; see `open`."""
+        self._url = settings.location.removeprefix(REMOTE).rstrip("/").removesuffix("/v1")
+        if not self._url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"{settings.location!r} names no server. Fix: write ragkit:http://HOST:PORT."
+            )
+        key = settings.api_key
+        self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        self._settings = settings
+        self._transport = transport
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+            WeakKeyDictionary()
+        )
+        self._facts: IndexFacts | None = None
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        settings: IndexSettings,
+        identity: IndexIdentity,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> "RemoteIndex":
+        """Connect to the index of a server.
+
+        Args:
+            settings: Its `location` is `ragkit:` and the server's URL.
+            identity: The parts that the index must have been built with; the language and the
+                searched prefix are the server's own.
+            transport: In place of the network.
+
+        Raises:
+            ConfigError: The location is no URL, or a declared field is not one of the server's.
+            IndexMismatch: It was built with other parts.
+            ProviderError: The server does not answer, or refuses the key.
+        """
+        index = cls(settings, transport=transport)
+        facts = await index._call("GET", "", None, IndexFacts)
+        stored = facts.identity
+        wanted = replace(
+            identity, search_dimensions=stored.search_dimensions, language=stored.language
+        )
+        check_identity(stored, wanted, location=index._url)
+        unknown = dict(settings.fields.items() - facts.fields.items())
+        if unknown:
+            raise ConfigError(
+                f"{index._url} does not have the fields {unknown}. "
+                "Fix: declare them in the server's own settings, under [index.fields]."
+            )
+        index._facts = facts
+        return index
+
+    @property
+    def identity(self) -> IndexIdentity:
+        """The parts that the index was built with."""
+        return self._known.identity
+
+    @property
+    def fields(self) -> Mapping[str, FieldType]:
+        """Filterable fields, built-in and declared."""
+        return self._known.fields
+
+    async def search(self, query: LegQuery) -> Legs:
+        """See `Index.search`."""
+        self._check_open()
+        check_leg_query(query, self.identity, self.fields)
+        return (await self._post("search", SearchCall.of(query), FoundLegs)).legs()
+
+    async def fetch(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
+        """See `Index.fetch`."""
+        call = IdsCall(ids=list(ids), tenant=check_tenant(tenant))
+        return (await self._post("fetch", call, ChunksBody)).chunks
+
+    async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
+        """See `Index.chunks`."""
+        call = UrisCall(uris=check_uris(uris), tenant=check_tenant(tenant))
+        return (await self._post("chunks", call, ChunksBody)).chunks
+
+    async def vectors(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> FloatArray:
+        """See `Index.vectors`."""
+        call = IdsCall(ids=list(ids), tenant=check_tenant(tenant))
+        return (await self._post("vectors", call, VectorRows)).array()
+
+    async def records(
+        self,
+        uris: Sequence[str] | None = None,
+        *,
+        tenant: str | None = DEFAULT_TENANT,
+        source: str | None = None,
+    ) -> list[DocumentRecord]:
+        """See `Index.records`; without a tenant, those of every tenant that the key reaches."""
+        named = None if uris is None else check_uris(uris)
+        call = RecordsCall(uris=named, tenant=tenant, source=source)
+        return (await self._post("records", call, RecordsBody)).records
+
+    async def commit(self, entries: Sequence[Entry]) -> None:
+        """See `Index.commit`; a failure in the middle leaves the documents before it stored."""
+        self._check_open()
+        check_entries(entries, self.identity)
+        together: list[Entry] = []
+        for entry in entries:
+            known = sum(len(one.chunks) for one in together)
+            if together and known + len(entry.chunks) > _REQUEST_CHUNKS:
+                await self._commit(together)
+                together = []
+            together.append(entry)
+        if together:
+            await self._commit(together)
+
+    async def touch(self, records: Sequence[DocumentRecord]) -> None:
+        """See `Index.touch`."""
+        await self._post("touch", RecordsBody(records=list(records)), DoneBody)
+
+    async def delete(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> int:
+        """See `Index.delete`."""
+        call = UrisCall(uris=check_uris(uris), tenant=check_tenant(tenant))
+        return (await self._post("delete", call, CountBody)).count
+
+    async def versions(self, *, tenant: str | None = DEFAULT_TENANT) -> list[StoredVersion]:
+        """See `Index.versions`; without a tenant, those of every tenant that the key reaches."""
+        return (await self._post("versions", VersionsCall(tenant=tenant), VersionsBody)).versions
+
+    async def drop(self, versions: Sequence[StoredVersion]) -> None:
+        """See `Index.drop`."""
+        await self._post("drop", VersionsBody(versions=list(versions)), DoneBody)
+
+    async def discard(self, records: Sequence[DocumentRecord]) -> int:
+        """See `Index.discard`."""
+        return (await self._post("discard", RecordsBody(records=list(records)), CountBody)).count
+
+    async def optimize(self) -> None:
+        """See `Index.optimize`."""
+        await self._post("optimize", DoneBody(), DoneBody)
+
+    async def close(self) -> None:
+        """Close the connections of this event loop; safe to call twice."""
+        self._closed = True
+        if client := self._clients.pop(asyncio.get_running_loop(), None):
+            await client.aclose()
+
+    async def _commit(self, entries: Sequence[Entry]) -> None:
+        bodies = [EntryBody.of(entry) for entry in entries]
+        await self._post("commit", CommitCall(entries=bodies), DoneBody)
+
+    @property
+    def _known(self) -> IndexFacts:
+        if self._facts is None:
+            raise InputError(f"The index of {self._url} is not connected.")
+        return self._facts
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError(f"The index of {self._url} is closed.")
+
+    async def _post(self, name: str, body: WireModel, kind: type[Body]) -> Body:
+        return await self._call("POST", f"/{name}", body, kind)
+
+    async def _call(self, method: str, path: str, body: WireModel | None, kind: type[Body]) -> Body:
+        """Make a call, again for as long as the settings say where the server is not there."""
+        self._check_open()
+        sent = None if body is None else body.model_dump_json().encode()
+        calls = AsyncRetrying(
+            stop=stop_after_delay(self._settings.retry_s),
+            wait=_pause,
+            retry=retry_if_exception(_was_not_done),
+            reraise=True,
+        )
+        content: bytes = await calls(self._send, method, f"/v1/index{path}", sent)
+        try:
+            return kind.model_validate_json(content)
+        except ValidationError as error:
+            raise ProviderError(
+                f"{self._url} sent a reply that is not a ragkit server's.", provider=PROVIDER
+            ) from error
+
+    async def _send(self, method: str, path: str, content: bytes | None) -> bytes:
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        try:
+            response = await self._client().request(method, path, content=content, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise ProviderError(
+                f"No server answers at {self._url} ({error}). Fix: ragkit serve, or correct the "
+                "URL.",
+                provider=PROVIDER,
+                retryable=True,
+                failure="refused",
+            ) from error
+        except httpx.HTTPError as error:
+            slow = isinstance(error, httpx.TimeoutException)
+            raise ProviderError(
+                f"{self._url} {'did not answer in time' if slow else 'closed the connection'}. "
+                "Fix: try again, or raise index.timeout_s.",
+                provider=PROVIDER,
+                retryable=True,
+                failure="timeout" if slow else "broken_stream",
+            ) from error
+        if response.is_error:
+            raise _refusal(response, self._url)
+        return response.content
+
+    def _client(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._clients[loop] = httpx.AsyncClient(
+                base_url=self._url,
+                headers=self._headers,
+                timeout=self._settings.timeout_s,
+                transport=self._transport,
+            )
+        return self._clients[loop]
+
+
+def _was_not_done(error: BaseException) -> bool:
+    """Return whether a call was refused before anything was done, and may be made again."""
+    return isinstance(error, IndexLocked) or (
+        isinstance(error, ProviderError) and error.failure in {"refused", "overloaded"}
+    )
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.retry_after_s if isinstance(error, ProviderError) else None
+    doubled = _FIRST_PAUSE_S * 2.0 ** min(state.attempt_number - 1, 10)
+    return min(_LONGEST_PAUSE_S, asked if asked is not None else doubled)
+
+
+def _refusal(response: httpx.Response, url: str) -> RagkitError:
+    status = response.status_code
+    try:
+        told = response.json()["error"]
+        code, message = str(told["code"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        code, message = "", response.text[:200]
+    match code:
+        case "invalid_input" | "invalid_value":
+            return InputError(message)
+        case "not_ready":
+            return IndexMissing(f"{REMOTE}{url}")
+        case "index_locked":
+            return IndexLocked(f"{url}: {message}")
+        case "too_large":
+            return InputError(f"{url} takes no document of this size. Fix: --max-body-mb there.")
+        case _:
+            pass
+    fix = {
+        401: " Fix: set index.api_key (RAGKIT_INDEX__API_KEY).",
+        403: " Fix: use a key that may do this.",
+        404: " Fix: update that server's ragkit.",
+    }
+    retry_after = response.headers.get("Retry-After", "")
+    return ProviderError(
+        f"{url} answered {status}: {message}{fix.get(status, '')}",
+        provider=PROVIDER,
+        status=status,
+        retryable=status == 429 or status >= 500,
+        failure="overloaded" if status in {429, 503} else "rejected" if status < 500 else "failed",
+        retry_after_s=float(retry_after) if retry_after.isdecimal() else None,
+    )
