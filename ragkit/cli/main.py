@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from ragkit import __version__
 from ragkit.cli import console, documents, evaluation, training
+from ragkit.cli.backup import backup, restore
 from ragkit.cli.chat import chat
 from ragkit.cli.doctor import examine
 from ragkit.cli.mcp import mcp
@@ -61,6 +62,8 @@ app.command("list")(documents.list_documents)
 app.command()(documents.chunks)
 app.command()(documents.stats)
 app.command()(documents.delete)
+app.command()(backup)
+app.command()(restore)
 app.command()(serve)
 app.command()(mcp)
 app.command()(ui)

@@ -51,6 +51,8 @@ class RAG:
     delete = _sync(AsyncRAG.delete)
     verify = _sync(AsyncRAG.verify)
     repair = _sync(AsyncRAG.repair)
+    backup = _sync(AsyncRAG.backup)
+    restore = _sync(AsyncRAG.restore)
     close = _sync(AsyncRAG.close)
 
     def ask_stream(self, question: str, **options: Unpack[AskOptions]) -> Iterator[AnswerDelta]:

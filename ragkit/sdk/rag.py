@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self, Unpack, cast
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 from ragkit.core.protocols import LLM, Answerer, Embedder, Index, Reranker, StreamingAnswerer
 from ragkit.core.settings import Settings
@@ -27,6 +28,9 @@ from ragkit.sdk.options import (
     search_options,
 )
 from ragkit.sdk.parts import PartOptions, RAGParts
+
+if TYPE_CHECKING:
+    from ragkit.index.backup import BackupReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +267,35 @@ class AsyncRAG:
             faults = await self.verify()
             await repair(await self.index(), faults)
         return faults
+
+    async def backup(self, file: str | Path, *, tenant: str | None = None) -> "BackupReport":
+        """Write all documents with their vectors to a new file, while the index stays in use.
+
+        Args:
+            file: The file; `restore` reads it, also into an index of another kind.
+            tenant: Only of this tenant; of all tenants by default.
+
+        Raises:
+            InputError: The file exists or cannot be written.
+        """
+        from ragkit.index.backup import write_backup
+
+        return await write_backup(await self.index(), Path(file), tenant=tenant)
+
+    async def restore(self, file: str | Path, *, force: bool = False) -> "BackupReport":
+        """Store the documents of a backup; the report counts those that are stored afterwards.
+
+        Args:
+            file: What `backup` wrote.
+            force: Replace other versions of these documents.
+
+        Raises:
+            InputError: The file is damaged, or other versions are stored and `force` is False.
+            IndexMismatch: The index was built with another embedder.
+        """
+        from ragkit.index.backup import restore_backup
+
+        return await restore_backup(await self.index(create=True), Path(file), force=force)
 
     async def index(self, *, create: bool = False) -> Index:
         """Return the index, opened on first use.
