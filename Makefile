@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VLLM := .venv-vllm
 LANGGRAPH := .venv-langgraph
+CLIENTS := .venv-clients
 EVAL_DATA ?= ../shared/data/beir
 export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
@@ -33,6 +34,11 @@ $(LANGGRAPH): requirements-langgraph.txt $(READY)
 	$(LANGGRAPH)/bin/python -c "import pathlib, site, subprocess; found = subprocess.check_output(['$(BIN)/python', '-c', 'import site; print(site.getsitepackages()[0])'], text=True).strip(); pathlib.Path(site.getsitepackages()[0], 'ragkit.pth').write_text(f'import site; site.addsitedir({found!r})')"
 	touch $(LANGGRAPH)
 
+$(CLIENTS): requirements-clients.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --disable-pip-version-check -q -r requirements-clients.txt
+	touch $(CLIENTS)
+
 fmt: setup ## format the code
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --quiet --fix-only .
@@ -47,7 +53,7 @@ types: setup ## check types, strictly, twice
 	$(BIN)/mypy tests
 	$(BIN)/pyright
 
-test: setup $(VLLM) $(LANGGRAPH) ## run the whole suite, with a real vLLM server and a LangGraph server
+test: setup $(VLLM) $(LANGGRAPH) $(CLIENTS) ## run the whole suite, with a real vLLM server and a LangGraph server
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadgroup # the same parameters in both processes
 
 demo: setup ## ingest the example documents and answer questions from them

@@ -1,7 +1,9 @@
 """Clients that ragkit did not write, over HTTP, against a server in its own process."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from ragkit import RAG
 
 QUESTION = "What is the longest river of Europe?"
+ROOT = Path(__file__).parents[2]
 ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": QUESTION}]
 
 
@@ -125,6 +128,68 @@ async def test_the_official_client_works_with_await(serving: Process, key: str) 
         found = await client.embeddings.create(model="embedder", input=["a", "b"])
         assert len(found.data) == 2
         assert len(found.data[0].embedding) == 384
+
+
+LANGCHAIN = """
+import sys
+from langchain_openai import ChatOpenAI
+
+url, key, question = sys.argv[1:]
+model = ChatOpenAI(base_url=url, api_key=key, model="rag", max_retries=0)
+print(model.invoke(question).content)
+print("".join(chunk.content for chunk in model.stream(question)))
+turns = [("system", "Be brief."), ("user", "Hello"), ("ai", "Hi"), ("user", question)]
+print(model.invoke(turns).content)
+responses = ChatOpenAI(base_url=url, api_key=key, model="rag", use_responses_api=True)
+print(responses.invoke(question).text)
+"""
+LLAMA_INDEX = """
+import sys
+from llama_index.core.llms import ChatMessage
+from llama_index.llms.openai_like import OpenAILike
+
+url, key, question = sys.argv[1:]
+model = OpenAILike(
+    api_base=url, api_key=key, model="rag", is_chat_model=True, context_window=8192, max_retries=0
+)
+asked = [ChatMessage(role="user", content=question)]
+print(model.chat(asked).message.content)
+print(model.complete(question).text)
+print("".join(part.delta or "" for part in model.stream_chat(asked)))
+"""
+CURL = """
+curl -sS --fail-with-body "$1/chat/completions" -H "Authorization: Bearer $2" \\
+    -H 'Content-Type: application/json' \\
+    -d '{"model": "rag", "messages": [{"role": "user", "content": "'"$3"'"}]}'
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "answers"), [(LANGCHAIN, 4), (LLAMA_INDEX, 3)], ids=["langchain", "llama-index"]
+)
+def test_clients_of_other_frameworks_read_answers_and_streams(
+    serving: Process, key: str, script: str, answers: int
+) -> None:
+    python = ROOT / ".venv-clients" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("the other clients are not installed: make .venv-clients")
+    command = [str(python), "-c", script, f"{serving.url}/v1", key, QUESTION]
+    # Each brings its own packages; this environment's must not stand before them.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    assert len(lines) == answers
+    assert all("Volga" in line for line in lines), done.stdout
+
+
+def test_curl_as_the_readme_has_it(serving: Process, key: str) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    command = ["sh", "-c", CURL, "sh", f"{serving.url}/v1", key, QUESTION]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Volga" in json.loads(done.stdout)["choices"][0]["message"]["content"]
 
 
 def test_errors_are_those_that_the_official_client_knows(serving: Process, key: str) -> None:
