@@ -18,7 +18,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import ragkit
 from ragkit.core.errors import RagkitError
 from ragkit.sdk import AsyncRAG
-from ragkit.server import chat, documents, errors, index_calls, responses, retrieval
+from ragkit.server import (
+    chat,
+    documents,
+    errors,
+    evaluation,
+    index_calls,
+    responses,
+    retrieval,
+)
 from ragkit.server.admission import Gate, KeyRates, RequestQueue
 from ragkit.server.documents import ingest_job
 from ragkit.server.errors import ApiError
@@ -105,7 +113,7 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
     )
     app.state.ragkit = state
     errors.install(app)
-    for part in (chat, responses, retrieval, documents, index_calls):
+    for part in (chat, responses, retrieval, documents, evaluation, index_calls):
         app.include_router(part.router, responses=errors.DOCUMENTED)
     _add_operations(app)
     app.openapi = functools.partial(_described, app)  # type: ignore[method-assign]  # as FastAPI says

@@ -1,6 +1,6 @@
 """Request bodies: what clients may send. An unknown field is an error with its name."""
 
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, TypeAlias, Unpack, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -142,13 +142,10 @@ class ResponsesBody(Sampling):
         return [*first, *turns]
 
 
-class SearchBody(Body):
-    """`POST /v1/search`."""
+class RetrievalBody(Body):
+    """The options of a search; those left out are the server's settings."""
 
-    query: Annotated[str, Field(min_length=1, max_length=10_000)]
-    k: Annotated[int, Field(ge=1, le=1000)] | None = None
     where: Annotated[str, Field(max_length=2000)] | None = None
-    explain: bool = False
     legs: Annotated[list[Leg], Field(min_length=1, max_length=2)] | None = None
     rerank: bool | None = None
     fusion: Literal["scores", "rrf"] | None = None
@@ -158,12 +155,40 @@ class SearchBody(Body):
     mmr_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
     neighbours: Annotated[int, Field(ge=0, le=10)] | None = None
     drop_duplicates: bool | None = None
+
+    def options(self, **others: Unpack[RetrievalOptions]) -> RetrievalOptions:
+        """The options that the client set, and others."""
+        given = self.model_dump(include=set(RetrievalBody.model_fields), exclude_none=True)
+        return cast("RetrievalOptions", {**given, **others})
+
+
+class SearchBody(RetrievalBody):
+    """`POST /v1/search`."""
+
+    query: Annotated[str, Field(min_length=1, max_length=10_000)]
+    k: Annotated[int, Field(ge=1, le=1000)] | None = None
+    explain: bool = False
     collection: str | None = None
 
-    def options(self, *, tenant: str) -> RetrievalOptions:
-        """The tenant and the options that the client set; others are the server's settings."""
-        given = self.model_dump(exclude={"query", "collection"}, exclude_none=True)
-        return cast("RetrievalOptions", {**given, "tenant": tenant})
+
+class JudgedQuestion(Body):
+    """A question with the uris of the documents that answer it, its answers, or both."""
+
+    question: Annotated[str, Field(min_length=1, max_length=10_000)]
+    relevant: list[_Text] | dict[str, Annotated[int, Field(ge=0, le=1000)]] = []
+    answers: list[_Text] = []
+
+    @property
+    def grades(self) -> dict[str, int]:
+        """The grade of each relevant document."""
+        given = self.relevant
+        return dict(given) if isinstance(given, dict) else dict.fromkeys(given, 1)
+
+
+class EvalBody(RetrievalBody):
+    """`POST /v1/eval`."""
+
+    questions: Annotated[list[JudgedQuestion], Field(min_length=1, max_length=1000)]
 
 
 class EmbeddingsBody(Body):

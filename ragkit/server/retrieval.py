@@ -32,7 +32,8 @@ async def search(body: SearchBody, request: Request, state: State, key: Reader) 
             param="collection",
         )
     async with admitted(state, key, tokens=_estimate(body.query)):
-        found = rag.search(body.query, **body.options(tenant=key.tenant))
+        options = body.options(tenant=key.tenant, k=body.k, explain=body.explain)
+        found = rag.search(body.query, **options)
         hits = await while_connected(request, found, seconds=state.request_seconds)
     response: dict[str, Any] = {"query": body.query, "hits": [hit_json(hit) for hit in hits]}
     if hits.explanation is not None:

@@ -36,6 +36,7 @@ EVERYTHING = [
     ("POST", "/v1/index/optimize", "write"),
     ("POST", "/v1/documents", "write"),
     ("DELETE", "/v1/documents?uri=a", "write"),
+    ("POST", "/v1/eval", "admin"),
 ]
 
 
@@ -112,7 +113,8 @@ async def test_no_key_an_unknown_one_and_too_small_a_role_are_refused(
         assert response.status_code == 401
         assert response.json()["error"]["type"] == "authentication_error"
     if role != "read":
-        secret = keys.add("reader", tenant="default", role="read")
+        smaller: Role = "read" if role == "write" else "write"
+        secret = keys.add("other", tenant="default", role=smaller)
         response = await ask(method, path, headers={"Authorization": f"Bearer {secret}"})
         assert response.status_code == 403
 
@@ -136,11 +138,13 @@ async def test_a_tenant_never_reaches_the_documents_of_another(
     ask, header = guarded_server.http.request, {"Authorization": f"Bearer {secret}"}
     question = {"model": "rag", "messages": [{"role": "user", "content": "the password?"}]}
     extended = {**question, "ragkit": {"hits": True, "where": 'uri == "secret.md"'}}
+    judged = {"questions": [{"question": "the password?", "relevant": ["secret.md"]}]}
     attempts = [
         await ask("POST", "/v1/search", headers=header, json={"query": "the password?"}),
         await ask("POST", "/v1/chat/completions", headers=header, json=question),
         await ask("POST", "/v1/chat/completions", headers=header, json=extended),
         await ask("POST", "/v1/responses", headers=header, json={"model": "rag", "input": "x"}),
+        await ask("POST", "/v1/eval", headers=header, json=judged),
         await ask("GET", "/v1/documents", headers=header),
         await ask("GET", "/v1/documents/text?uri=secret.md", headers=header),
         await ask("GET", "/v1/documents/chunks?uri=secret.md", headers=header),
