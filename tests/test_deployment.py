@@ -48,10 +48,11 @@ def test_images_are_pinned_ports_are_local_and_services_are_bounded(
         assert "mem_limit" in service or "deploy" in service, name
         if "profiles" not in service:
             assert service["healthcheck"]["test"], name
-        needed = service.get("depends_on", [])
-        for other in needed if isinstance(needed, dict) else ():
-            assert needed[other] == {"condition": "service_healthy"}, name
-            assert "healthcheck" in services[other], name
+        needed: list[str] | dict[str, Any] = service.get("depends_on", [])
+        for other in needed:
+            if isinstance(needed, dict):
+                assert needed[other] == {"condition": "service_healthy"}, name
+                assert "healthcheck" in services[other], name
 
 
 def test_no_secret_has_a_default() -> None:

@@ -3,19 +3,18 @@
 import asyncio
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.answering.conversations import ConversationStore, ConversationTurn, Owner
+from ragkit.answering.conversations import ConversationStore, Owner
 from ragkit.cli import console
 from ragkit.cli.options import Config, Index, Json, LLMName, Tenant, chosen_settings, reporting
 from ragkit.core.settings import Settings
-from ragkit.core.types import Message
 from ragkit.sdk import AsyncRAG
+from ragkit.sdk.chat import AsyncConversation
 
 if TYPE_CHECKING:
     from ragkit.answering.chat import ChatAnswer
@@ -47,19 +46,15 @@ def chat(
     is searched for as it is. With --json, each line of input gives one JSON document.
     """
     settings = chosen_settings(config, index, tenant, llm=llm, writes=True)
-    owner = Owner(name=USER, tenant=settings.tenant)
-    store = ConversationStore(file)
-    try:
-        if listed:
-            _list(store, owner, as_json=as_json)
-        else:
-            asyncio.run(_talk(settings, store, owner, conversation, as_json=as_json))
-    finally:
-        store.close()
+    if listed:
+        _list(file, Owner(name=USER, tenant=settings.tenant), as_json=as_json)
+    else:
+        asyncio.run(_talk(settings, file, conversation, as_json=as_json))
 
 
-def _list(store: ConversationStore, owner: Owner, *, as_json: bool) -> None:
-    heads = store.heads(owner)
+def _list(file: Path, owner: Owner, *, as_json: bool) -> None:
+    with closing(ConversationStore(file)) as store:
+        heads = store.heads(owner)
     if as_json:
         console.print_json({"conversations": heads})
         return
@@ -68,75 +63,32 @@ def _list(store: ConversationStore, owner: Owner, *, as_json: bool) -> None:
         console.out.print(line, markup=False, soft_wrap=True)
 
 
-async def _talk(
-    settings: Settings,
-    store: ConversationStore,
-    owner: Owner,
-    conversation: str | None,
-    *,
-    as_json: bool,
-) -> None:
+async def _talk(settings: Settings, file: Path, conversation: str | None, *, as_json: bool) -> None:
     async with AsyncRAG(settings) as rag:
-        talk = Talk.begin(rag, store, owner, conversation)
+        talk = rag.chat(file=file, conversation=conversation, user=USER)
         async with aclosing(_questions()) as questions:
             async for question in questions:
-                await talk.answer(question, as_json=as_json)
+                await _answer(talk, question, as_json=as_json)
 
 
-@dataclass(slots=True, kw_only=True)
-class Talk:
-    """A conversation that is kept from its first answer on; `id` is empty before."""
+async def _answer(talk: AsyncConversation, question: str, *, as_json: bool) -> None:
+    async with aclosing(talk.ask_stream(question)) as deltas:
+        async for delta in deltas:
+            if not as_json:
+                console.out.print(delta.text, end="", markup=False, soft_wrap=True)
+            if delta.reply is not None:
+                _show(talk, question, delta.reply, as_json=as_json)
 
-    rag: AsyncRAG
-    store: ConversationStore
-    owner: Owner
-    id: str
-    history: list[Message]
 
-    @classmethod
-    def begin(
-        cls, rag: AsyncRAG, store: ConversationStore, owner: Owner, known: str | None
-    ) -> "Talk":
-        """Begin a conversation, or go on with a known one.
-
-        Raises:
-            InputError: There is no such conversation.
-        """
-        turns = [] if known is None else store.turns(owner, known)
-        history = [turn.message for turn in turns]
-        return cls(rag=rag, store=store, owner=owner, id=known or "", history=history)
-
-    async def answer(self, question: str, *, as_json: bool) -> None:
-        """Answer a question, show it, and keep both."""
-        from ragkit.answering.chat import Chat  # imports the grammars
-
-        chat = Chat(search=self.rag.search, answerer=self.rag.answerer, llm=self.rag.llm)
-        async with aclosing(chat.stream(question, self.history)) as deltas:
-            async for delta in deltas:
-                if not as_json:
-                    console.out.print(delta.text, end="", markup=False, soft_wrap=True)
-                if delta.reply is not None:
-                    self._keep(question, delta.reply.answer.text)
-                    self._show(question, delta.reply, as_json=as_json)
-
-    def _keep(self, question: str, text: str) -> None:
-        turns = [
-            ConversationTurn(author="user", text=question),
-            ConversationTurn(author="assistant", text=text),
-        ]
-        self.id = self.id or self.store.create(self.owner)
-        self.store.append(self.owner, self.id, turns)
-        self.history.extend(turn.message for turn in turns)
-
-    def _show(self, question: str, reply: "ChatAnswer", *, as_json: bool) -> None:
-        if as_json:
-            kept = {"conversation": self.id, "query": reply.query, "condensed": reply.condensed}
-            console.print_json({**kept, **console.answer_json(question, reply.answer)})
-            return
-        console.out.print()
-        for number, citation in enumerate(reply.answer.citations, start=1):
-            quote = " ".join(citation.quote.split())
-            console.out.print(f"[{number}] {citation.uri}: {quote}", markup=False, style="dim")
+def _show(talk: AsyncConversation, question: str, reply: "ChatAnswer", *, as_json: bool) -> None:
+    if as_json:
+        kept = {"conversation": talk.id, "query": reply.query, "condensed": reply.condensed}
+        console.print_json({**kept, **console.answer_json(question, reply.answer)})
+        return
+    console.out.print()
+    for number, citation in enumerate(reply.answer.citations, start=1):
+        quote = " ".join(citation.quote.split())
+        console.out.print(f"[{number}] {citation.uri}: {quote}", markup=False, style="dim")
 
 
 async def _questions() -> AsyncGenerator[str]:

@@ -229,7 +229,7 @@ class RemoteIndex:
     async def _call(self, method: str, path: str, body: WireModel | None, kind: type[Body]) -> Body:
         """Make a call, again for as long as the settings say where the server is not there."""
         self._check_open()
-        sent = None if body is None else body.model_dump_json().encode()
+        sent = None if body is None else body.model_dump_json(by_alias=True).encode()
         calls = AsyncRetrying(
             stop=stop_after_delay(self._settings.retry_s),
             wait=_pause,

@@ -5,15 +5,13 @@ A filter is an object of one key: `{"eq": [field, value]}`, `{"in": [field, valu
 """
 
 import base64
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import numpy as np
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from ragkit.core.errors import InputError
-from ragkit.core.filters import And, Eq, Filter, In, Not, Or, Range
+from ragkit.core.filters import And, Eq, Filter, In, Not, Or, Range, Scalar
 from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
 from ragkit.core.tenant import check_tenant
 from ragkit.core.types import (
@@ -25,16 +23,59 @@ from ragkit.core.types import (
     IndexIdentity,
 )
 
-_DEEPEST = 32
-_BOUNDS = frozenset({"gt", "gte", "lt", "lte"})
-
-FilterJson: TypeAlias = dict[str, Any]
-
 
 class WireModel(BaseModel):
     """A body without unknown fields."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+
+class EqJson(WireModel):
+    """`Eq`: a field and its value."""
+
+    eq: tuple[str, Scalar]
+
+
+class InJson(WireModel):
+    """`In`: a field and its values."""
+
+    among: Annotated[tuple[str, list[Scalar]], Field(alias="in")]
+
+
+class RangeBounds(WireModel):
+    """The bounds of a `Range`."""
+
+    gt: float | str | None = None
+    gte: float | str | None = None
+    lt: float | str | None = None
+    lte: float | str | None = None
+
+
+class RangeJson(WireModel):
+    """`Range`: a field and its bounds."""
+
+    range: tuple[str, RangeBounds]
+
+
+class AndJson(WireModel):
+    """`And`."""
+
+    every: Annotated[list["FilterJson"], Field(alias="and")]
+
+
+class OrJson(WireModel):
+    """`Or`."""
+
+    some: Annotated[list["FilterJson"], Field(alias="or")]
+
+
+class NotJson(WireModel):
+    """`Not`."""
+
+    negated: Annotated["FilterJson", Field(alias="not")]
+
+
+FilterJson: TypeAlias = EqJson | InJson | RangeJson | AndJson | OrJson | NotJson
 
 
 class IndexFacts(WireModel):
@@ -97,7 +138,7 @@ class SearchCall(TenantCall):
         """Decode the query.
 
         Raises:
-            InputError: The filter or the vector cannot be read.
+            InputError: The vector or the tenant cannot be read.
         """
         return LegQuery(
             vector=None if self.vector is None else self.vector.array().reshape(-1),
@@ -205,48 +246,38 @@ class DoneBody(WireModel):
     """The result of a call that returns nothing."""
 
 
-def filter_json(where: Filter) -> FilterJson:
+def filter_json(where: Filter) -> "FilterJson":
     """Encode a filter."""
     match where:
         case Eq():
-            return {"eq": [where.field, where.value]}
+            return EqJson(eq=(where.field, where.value))
         case In():
-            return {"in": [where.field, list(where.values)]}
+            return InJson(among=(where.field, list(where.values)))
         case Range():
-            bounds = {key: value for key, value in asdict(where).items() if value is not None}
-            return {"range": [bounds.pop("field"), bounds]}
+            bounds = RangeBounds(gt=where.gt, gte=where.gte, lt=where.lt, lte=where.lte)
+            return RangeJson(range=(where.field, bounds))
         case And():
-            return {"and": [filter_json(part) for part in where.parts]}
+            return AndJson(every=[filter_json(part) for part in where.parts])
         case Or():
-            return {"or": [filter_json(part) for part in where.parts]}
+            return OrJson(some=[filter_json(part) for part in where.parts])
         case Not():
-            return {"not": filter_json(where.part)}
+            return NotJson(negated=filter_json(where.part))
 
 
-def read_filter(encoded: object, depth: int = 0) -> Filter:
-    """Decode a filter.
-
-    Raises:
-        InputError: It is none.
-    """
+def read_filter(encoded: "FilterJson") -> Filter:
+    """Decode a filter."""
     match encoded:
-        case {"eq": [str(field), str() | int() | float() as value], **rest} if not rest:
-            return Eq(field, value)
-        case {"in": [str(field), list(values)], **rest} if not rest and _are_scalars(values):
+        case EqJson():
+            return Eq(*encoded.eq)
+        case InJson():
+            field, values = encoded.among
             return In(field, tuple(values))
-        case {"range": [str(field), dict(bounds)], **rest} if not rest and bounds.keys() <= _BOUNDS:
-            if all(isinstance(value, str | int | float) for value in bounds.values()):
-                return Range(field=field, **bounds)
-        case {"and": list(parts), **rest} if not rest and depth < _DEEPEST:
-            return And(tuple(read_filter(part, depth + 1) for part in parts))
-        case {"or": list(parts), **rest} if not rest and depth < _DEEPEST:
-            return Or(tuple(read_filter(part, depth + 1) for part in parts))
-        case {"not": part, **rest} if not rest and depth < _DEEPEST:
-            return Not(read_filter(part, depth + 1))
-        case _:
-            pass
-    raise InputError(f"{str(encoded)[:200]} is no filter.")
-
-
-def _are_scalars(values: Sequence[object]) -> bool:
-    return all(isinstance(value, str | int | float) for value in values)
+        case RangeJson():
+            field, bounds = encoded.range
+            return Range(field=field, **bounds.model_dump())
+        case AndJson():
+            return And(tuple(map(read_filter, encoded.every)))
+        case OrJson():
+            return Or(tuple(map(read_filter, encoded.some)))
+        case NotJson():
+            return Not(read_filter(encoded.negated))

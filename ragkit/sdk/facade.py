@@ -2,13 +2,15 @@
 
 import functools
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar, Unpack
 
 from ragkit.core.settings import Settings
 from ragkit.core.sync import iterate_sync, run_sync
 from ragkit.core.types import AnswerDelta
-from ragkit.sdk.options import AskOptions
+from ragkit.sdk.chat import Conversation
+from ragkit.sdk.options import AskOptions, RetrievalOptions
 from ragkit.sdk.parts import PartOptions
 from ragkit.sdk.rag import AsyncRAG, refuse_pickling
 
@@ -58,6 +60,18 @@ class RAG:
     def ask_stream(self, question: str, **options: Unpack[AskOptions]) -> Iterator[AnswerDelta]:
         """Answer a question; yield its text while it is written and the whole answer last."""
         return iterate_sync(functools.partial(self.asynchronous.ask_stream, question, **options))
+
+    def chat(
+        self,
+        *,
+        file: str | Path | None = None,
+        conversation: str | None = None,
+        user: str = "local",
+        **options: Unpack[RetrievalOptions],
+    ) -> Conversation:
+        """Begin a conversation, or go on with one; see `AsyncRAG.chat`."""
+        begun = self.asynchronous.chat(file=file, conversation=conversation, user=user, **options)
+        return Conversation(begun)
 
     def __enter__(self) -> Self:
         """Enter without opening anything."""

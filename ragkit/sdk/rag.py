@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
+from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, Answerer, Embedder, Index, Reranker, StreamingAnswerer
 from ragkit.core.settings import Settings
 from ragkit.core.tenant import check_tenant
@@ -31,6 +32,7 @@ from ragkit.sdk.parts import PartOptions, RAGParts
 
 if TYPE_CHECKING:
     from ragkit.index.backup import BackupReport
+    from ragkit.sdk.chat import AsyncConversation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +217,42 @@ class AsyncRAG:
         async with aclosing(answerer.stream(question, hits)) as deltas:
             async for delta in deltas:
                 yield delta
+
+    def chat(
+        self,
+        *,
+        file: str | Path | None = None,
+        conversation: str | None = None,
+        user: str = "local",
+        **options: Unpack[RetrievalOptions],
+    ) -> "AsyncConversation":
+        """Begin a conversation, or go on with one.
+
+        With a language model, a question that refers to earlier ones is rewritten to one that
+        stands alone; without one it is searched for as it is, and `ChatAnswer.condensed` says so.
+
+        Args:
+            file: A SQLite file in which conversations are kept; by default nothing is kept.
+            conversation: The id of a conversation in the file to go on with.
+            user: Whose conversations these are; those of others are not reached.
+            **options: Of every search; see `RetrievalOptions`.
+
+        Raises:
+            InputError: There is no such conversation, or an option is unknown.
+        """
+        from ragkit.answering.conversations import ConversationStore, Owner
+        from ragkit.sdk.chat import AsyncConversation
+
+        check_names(options, RetrievalOptions.__optional_keys__, call="chat")
+        if conversation is not None and file is None:
+            raise InputError("conversation is given without file. Fix: pass the file it is in.")
+        owner = Owner(name=user, tenant=self._tenant(options.get("tenant")))
+        store = None if file is None else ConversationStore(file)
+        talk = AsyncConversation(rag=self, owner=owner, options=options, store=store)
+        if store is not None and conversation is not None:
+            talk.history.extend(turn.message for turn in store.turns(owner, conversation))
+            talk.id = conversation
+        return talk
 
     async def _evidence(self, question: str, options: AskOptions) -> tuple[Answerer, Hits]:
         """Return the answerer of a call, and the passages that it answers from."""
