@@ -20,7 +20,6 @@ from ragkit.core.types import (
     FloatArray,
     IndexIdentity,
     Quantization,
-    chunk_id,
 )
 from ragkit.index import edge_folder, edge_reads, layout, validation
 from ragkit.index.changes import stored_versions
@@ -205,7 +204,7 @@ class EdgeIndex:
         chunks: list[Chunk] = []
         for _ in range(MAX_ATTEMPTS):
             records = edge_reads.records_of(shard, uris, tenant)
-            ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
+            ids = [item for one in records for item in one.chunk_ids]
             chunks = self._fetch(shard, ids, tenant)
             if len(chunks) == len(ids):
                 break  # no document was replaced between the two reads
@@ -274,6 +273,10 @@ class EdgeIndex:
         """Delete the chunks of these writes, where no record names their generation."""
         if versions:
             await self._run(self._writer.drop, versions)
+
+    async def incomplete(self, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
+        """Return those of these records that are stored, and not all of their chunks are."""
+        return await self._run(edge_reads.incomplete, records)
 
     async def optimize(self) -> None:
         """Build the HNSW graph and merge segments where the engine finds it worth while."""
