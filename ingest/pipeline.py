@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ragkit.core.errors import (
     ConfigError,
@@ -209,7 +209,18 @@ class IngestRun:
                         self._adopted[alias.origin] = alias.root
                     break
             named.append(kept)
-        return named, records
+        return named, {**records, **await self._incomplete(list(records.values()))}
+
+    async def _incomplete(self, records: Sequence[DocumentRecord]) -> dict[str, DocumentRecord]:
+        """Return the records of documents that are to be stored again, as those of no content.
+
+        A writer that was taken for dead while it lived, and was then killed, may leave a record
+        whose chunks are gone.
+        """
+        found = await self._pipeline.index.incomplete(records) if records else []
+        if found:
+            logger.warning("Chunks of %d documents are gone; they are stored again.", len(found))
+        return {record.uri: replace(record, content_hash="", stamp="") for record in found}
 
     async def _records(self, uris: Sequence[str]) -> dict[str, DocumentRecord]:
         if not uris:

@@ -265,6 +265,13 @@ class Index(Protocol):
         """Remove documents that are still as these records say, and return their number."""
         ...
 
+    async def incomplete(self, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
+        """Return those of these records that are still stored, and not all of their chunks are.
+
+        Reads neither text nor vectors, and takes as long as these documents have chunks.
+        """
+        ...
+
     async def optimize(self) -> None:
         """Build the structures that make search fast; call after bulk loading."""
         ...

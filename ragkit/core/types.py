@@ -177,6 +177,11 @@ class DocumentRecord:
     stamp: str = ""
     version: str = field(default="", compare=False)
 
+    @property
+    def chunk_ids(self) -> list[str]:
+        """The ids of its chunks, in the order of reading."""
+        return [chunk_id(self.generation, ordinal) for ordinal in range(self.chunks)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexIdentity:

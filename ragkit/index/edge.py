@@ -1,8 +1,6 @@
 """The embedded store: the Qdrant Edge engine in this process, in one folder."""
 
 import asyncio
-import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -20,10 +18,10 @@ from ragkit.core.types import (
     FloatArray,
     IndexIdentity,
     Quantization,
-    chunk_id,
 )
 from ragkit.index import edge_folder, edge_reads, layout, validation
 from ragkit.index.changes import stored_versions
+from ragkit.index.edge_optimizer import EdgeOptimizer
 from ragkit.index.edge_points import (
     DIALECT,
     Condition,
@@ -38,8 +36,6 @@ from ragkit.index.edge_writer import EdgeWriter
 from ragkit.index.filter_translation import translate
 from ragkit.index.visibility import MAX_ATTEMPTS, FoundVersion, found_versions, obsolete, uris_of
 from ragkit.index.visibility import without as legs_without
-
-logger = logging.getLogger(__name__)
 
 _FETCHED_AT_ONCE = 64
 
@@ -63,6 +59,7 @@ class EdgeIndex:
         self._identity, self._fields = identity, dict(fields)
         self._writer = EdgeWriter(path, identity)
         self._store = EdgeStore(path, wait_s=wait_s, opened=self._opened)
+        self._optimizer = EdgeOptimizer(store=self._store, writer=self._writer, identity=identity)
 
     @classmethod
     async def open(
@@ -205,7 +202,7 @@ class EdgeIndex:
         chunks: list[Chunk] = []
         for _ in range(MAX_ATTEMPTS):
             records = edge_reads.records_of(shard, uris, tenant)
-            ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
+            ids = [item for one in records for item in one.chunk_ids]
             chunks = self._fetch(shard, ids, tenant)
             if len(chunks) == len(ids):
                 break  # no document was replaced between the two reads
@@ -275,22 +272,21 @@ class EdgeIndex:
         if versions:
             await self._run(self._writer.drop, versions)
 
-    async def optimize(self) -> None:
-        """Build the HNSW graph and merge segments where the engine finds it worth while."""
-        await self._run(self._optimize)
+    async def incomplete(self, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
+        """Return those of these records that are stored, and not all of their chunks are."""
+        return await self._run(edge_reads.incomplete, records)
 
-    def _optimize(self, shard: qe.EdgeShard) -> None:
-        files = (file.stat() for file in self._path.rglob("*") if file.is_file())
-        needed = edge_folder.MIN_FREE_BYTES + sum(512 * file.st_blocks for file in files)
-        free = shutil.disk_usage(self._path).free
-        if free < needed:
-            # Segments are rewritten beside the old ones. Search works without, only slower.
-            logger.warning(
-                "The index at %r is left unoptimized: %d MiB free, %d MiB needed.",
-                str(self._path), free >> 20, needed >> 20,
-            )  # fmt: skip
-            return
-        shard.optimize()
+    async def optimize(self) -> None:
+        """Build the HNSW graph and merge segments where that is worth while.
+
+        Meanwhile the index is searched and written as always, by this process and by others.
+        """
+        await asyncio.to_thread(self._optimize)
+
+    def _optimize(self) -> None:
+        with edge_folder.translated(self._path):
+            self._store.check_open()
+            self._optimizer.run()
 
     async def close(self) -> None:
         """Flush and release the folder; safe to call twice."""

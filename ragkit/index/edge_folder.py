@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import qdrant_edge as qe
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ragkit.core.errors import IndexMismatch, InputError, ProviderError
 from ragkit.core.filters import BUILT_IN_FIELDS
@@ -17,11 +18,30 @@ from ragkit.index.edge_points import FIELD_PARAMS, text_params
 
 PROVIDER = "qdrant-edge"
 MIN_FREE_BYTES = 128 * 2**20
+COPY = "ragkit.copy"
+"""A copy of the engine's files that is being optimized."""
+_NEXT, _REPLACED = "ragkit.next", "ragkit.replaced"
+"""A copy that is to take the place of the engine's files, and those that it took it from."""
+_WRITES = "ragkit.writes"
+_ENGINE_FILES = ("segments", "wal")
+_CONFIG = "edge_config.json"
+
+
+class WriteCounts(BaseModel):
+    """The chunks that were written or removed so far, and those before the last optimization.
+
+    Every change adds at least 1 to `total`.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    total: int = 0
+    optimized: int = 0
 
 
 def exists(path: Path) -> bool:
     """Return whether a folder holds a shard."""
-    return (path / "edge_config.json").is_file()
+    return (path / _CONFIG).is_file()
 
 
 def create(
@@ -59,6 +79,62 @@ def create(
         # Another process created the index first; its identity is checked when it is opened.
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def read_writes(path: Path) -> WriteCounts:
+    """Return the counts of writes; zeros for an index that has none."""
+    try:
+        return WriteCounts.model_validate_json((path / _WRITES).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return WriteCounts()
+
+
+def store_writes(path: Path, counts: WriteCounts) -> None:
+    """Store the counts of writes."""
+    (path / _WRITES).write_text(counts.model_dump_json())
+
+
+def count_writes(path: Path, chunks: int) -> None:
+    """Count a change of this many chunks, before it is made."""
+    counts = read_writes(path)
+    total = counts.total + max(1, chunks)
+    store_writes(path, counts.model_copy(update={"total": total}))
+
+
+def copy(path: Path) -> None:
+    """Copy the engine's files, which nobody writes meanwhile, to `COPY`."""
+    draft = path / COPY
+    draft.mkdir()
+    shutil.copy2(path / _CONFIG, draft)
+    for name in _ENGINE_FILES:
+        shutil.copytree(path / name, draft / name)
+
+
+def take_copy(path: Path) -> None:
+    """Put the files of `COPY` in the place of the engine's, which is closed."""
+    (path / COPY).replace(path / _NEXT)
+    finish_replacement(path)
+
+
+def finish_replacement(path: Path) -> None:
+    """Finish what `take_copy` began, if a crash came in between."""
+    following = path / _NEXT
+    if not following.is_dir():
+        return
+    shutil.rmtree(path / _REPLACED, ignore_errors=True)
+    (path / _REPLACED).mkdir()
+    for name in _ENGINE_FILES:
+        if (following / name).is_dir():
+            if (path / name).is_dir():
+                (path / name).replace(path / _REPLACED / name)
+            (following / name).replace(path / name)
+    shutil.rmtree(following)
+
+
+def remove_copies(path: Path) -> None:
+    """Remove copies that are not needed any more."""
+    for name in (COPY, _REPLACED):
+        shutil.rmtree(path / name, ignore_errors=True)
 
 
 def _build(
@@ -109,6 +185,7 @@ def open_identity(
     layout.check_identity(identity, wanted, location=str(path))
     merged = validation.merge_fields(fields, declared)
     if merged != fields:
+        count_writes(path, 0)
         store_fields(shard, identity, fields, merged)
     return identity, merged
 

@@ -15,9 +15,9 @@ _EVERYTHING = 10**9
 def payloads(
     shard: qe.EdgeShard, ids: Sequence[str], *, keys: list[str] | None = None
 ) -> dict[str, layout.Payload | None]:
-    """Return the payloads (of these keys) of the points with these ids."""
+    """Return the payloads (of these keys, if any) of the points with these ids."""
     found = shard.retrieve(
-        list(ids), with_payload=True if keys is None else keys, with_vector=False
+        list(ids), with_payload=True if keys is None else keys or False, with_vector=False
     )
     return {str(point.id): point.payload for point in found}
 
@@ -50,6 +50,16 @@ def all_records(
     keys = {} if source is None else {"source": source}
     found = scrolled(shard, of_kind("record", tenant=tenant, **keys))
     return [layout.read_record(payload) for payload in found.values()]
+
+
+def incomplete(shard: qe.EdgeShard, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
+    """Return those of these records that are stored, and not all of their chunks are."""
+    wanted = [(record, record.chunk_ids) for record in records]
+    found = payloads(shard, [item for _, ids in wanted for item in ids], keys=[]).keys()
+    parts = [record for record, ids in wanted if not found >= set(ids)]
+    stored = payloads(shard, [layout.record_id(one.uri, tenant=one.tenant) for one in parts])
+    current = {layout.read_record(payload).version for payload in stored.values()}
+    return [record for record in parts if record.version in current]
 
 
 def changes(shard: qe.EdgeShard, tenant: str | None) -> list[Change]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import qdrant_edge as qe
 
 from ragkit.core.errors import InputError
+from ragkit.index import edge_folder
 from ragkit.index.folder_lock import FolderLock
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class EdgeStore:
         with self._changed:
             while self._wanted and not self._closed:
                 self._changed.wait()
-            self._check_open()
+            self.check_open()
             shard = self._shard or self._open()
             self._users += 1
         try:
@@ -79,11 +80,15 @@ class EdgeStore:
 
     @contextmanager
     def use_if_open(self) -> Generator[qe.EdgeShard | None]:
-        """Use the store without waiting, or yield None where it is not open."""
-        with self._changed:
-            self._check_open()
-            shard = None if self._wanted else self._shard
-            self._users += shard is not None
+        """Use the store without waiting, or yield None where it is not open or about to close."""
+        shard = None
+        if self._changed.acquire(blocking=False):
+            try:
+                self.check_open()
+                shard = None if self._wanted else self._shard
+                self._users += shard is not None
+            finally:
+                self._changed.release()
         try:
             yield shard
         finally:
@@ -91,13 +96,15 @@ class EdgeStore:
                 self._users -= shard is not None
                 self._changed.notify_all()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise `InputError` after `close`."""
         if self._closed:
             raise InputError(f"The index at {str(self.path)!r} is closed.")
 
     def _open(self) -> qe.EdgeShard:
         self._lock.acquire()
         try:
+            edge_folder.finish_replacement(self.path)
             shard = qe.EdgeShard.load(str(self.path))
             try:
                 self._opened(shard)
@@ -133,6 +140,32 @@ class EdgeStore:
         finally:
             self._wanted = False
             self._changed.notify_all()
+
+    @contextmanager
+    def closed(self) -> Generator[None]:
+        """Hold the folder while the store is not open anywhere, so that its files may change.
+
+        Raises:
+            IndexLocked: Another process did not release it in time.
+            InputError: The store is closed for good.
+        """
+        with self._changed:
+            while self._wanted and not self._closed:
+                self._changed.wait()
+            self.check_open()
+            self._wanted = True
+            try:
+                self._changed.wait_for(lambda: self._users == 0)
+                if self._shard is None:
+                    self._lock.acquire()
+                else:
+                    self._shard.close()
+                    self._shard = None
+                yield
+            finally:
+                self._lock.release()
+                self._wanted = False
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Close the store for good; safe to call twice."""

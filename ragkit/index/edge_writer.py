@@ -63,7 +63,7 @@ class EdgeWriter:
         size = sum(map(_bytes, entries))
         edge_folder.check_space(self._path, size, for_what=repr(entries[0].record.uri))
         self.tenants.update(entry.record.tenant for entry in entries)
-        with self._changing(shard):
+        with self._changing(shard, chunks=sum(len(entry.chunks) for entry in entries)):
             for tenant, group in by_tenant(entries).items():
                 records = [entry.record for entry in group]
                 old = edge_reads.records_of(shard, [record.uri for record in records], tenant)
@@ -90,7 +90,7 @@ class EdgeWriter:
         # Even a deletion is written to the log first.
         edge_folder.check_space(self._path, 0, for_what="a deletion")
         removed = 0
-        with self._changing(shard):
+        with self._changing(shard, chunks=sum(record.chunks for record in records)):
             for tenant in {record.tenant for record in records}:
                 versions = {one.uri: one.version for one in records if one.tenant == tenant}
                 old = [
@@ -119,9 +119,21 @@ class EdgeWriter:
                 self._delete(shard, of_versions(gone, tenant=tenant))
 
     @contextmanager
-    def _changing(self, shard: qe.EdgeShard) -> Generator[None]:
-        """Keep other writers of this process out, and let searches know of the change."""
+    def pausing(self) -> Generator[None]:
+        """Keep the writers of this process out."""
         with self._lock:
+            yield
+
+    @contextmanager
+    def _changing(self, shard: qe.EdgeShard, *, chunks: int = 0) -> Generator[None]:
+        """Keep other writers of this process out, and let searches know of the change.
+
+        Args:
+            shard: Where the change is made.
+            chunks: Number of chunks that are written or removed, about.
+        """
+        with self._lock:
+            edge_folder.count_writes(self._path, chunks)
             if self.unfinished:
                 self._recover(shard)
             self.begun += 1

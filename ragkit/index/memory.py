@@ -19,7 +19,6 @@ from ragkit.core.types import (
     FieldType,
     FloatArray,
     IndexIdentity,
-    chunk_id,
 )
 from ragkit.index.changes import by_tenant
 from ragkit.index.layout import stacked
@@ -101,7 +100,7 @@ class MemoryIndex:
     async def chunks(self, uris: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return all chunks of the tenant's documents, by uri, then in the order of reading."""
         records = await self.records(uris, tenant=tenant)
-        ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
+        ids = [item for one in records for item in one.chunk_ids]
         return await self.fetch(ids, tenant=tenant)
 
     async def vectors(self, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> FloatArray:
@@ -150,9 +149,9 @@ class MemoryIndex:
             if record is None:
                 continue
             removed += 1
-            for ordinal in range(record.chunks):
+            for item in record.chunk_ids:
                 # A record may promise more chunks than came with it.
-                self._chunks[tenant].pop(chunk_id(record.generation, ordinal), None)
+                self._chunks[tenant].pop(item, None)
         return removed
 
     async def touch(self, records: Sequence[DocumentRecord]) -> None:
@@ -198,6 +197,17 @@ class MemoryIndex:
             if stored is not None and stored.version == record.version:
                 removed += self._remove(record.tenant, [record.uri])
         return removed
+
+    async def incomplete(self, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
+        """Return those of these records that are stored, and not all of their chunks are."""
+        self._check_open()
+        return [
+            record
+            for record in records
+            if (stored := self._records.get((record.tenant, record.uri)))
+            and stored.version == record.version
+            and not self._chunks.get(record.tenant, {}).keys() >= set(record.chunk_ids)
+        ]
 
     async def optimize(self) -> None:
         """Do nothing: search is exact."""

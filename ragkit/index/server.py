@@ -17,7 +17,6 @@ from ragkit.core.types import (
     FieldType,
     FloatArray,
     IndexIdentity,
-    chunk_id,
 )
 from ragkit.index import layout, server_points, validation
 from ragkit.index.changes import by_tenant, stored_versions
@@ -175,7 +174,7 @@ class QdrantIndex:
         chunks: list[Chunk] = []
         for _ in range(MAX_ATTEMPTS):
             records = await self.records(uris, tenant=tenant)
-            ids = [chunk_id(one.generation, n) for one in records for n in range(one.chunks)]
+            ids = [item for one in records for item in one.chunk_ids]
             chunks = await self.fetch(ids, tenant=tenant)
             if len(chunks) == len(ids):
                 break  # no document was replaced between the two reads
@@ -275,6 +274,18 @@ class QdrantIndex:
             own = [record for record in records if record.tenant == tenant]
             removed += await self._writing().discard(tenant, own)
         return removed
+
+    async def incomplete(self, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
+        """Return those of these records that are stored, and not all of their chunks are."""
+        wanted = [(record, record.chunk_ids) for record in records]
+        ids = [item for _, owned in wanted for item in owned]
+        found = (await self._server.retrieve(ids, keys=[])).keys()
+        parts = [record for record, owned in wanted if not found >= set(owned)]
+        current: set[str] = set()
+        for tenant in {record.tenant for record in parts}:
+            uris = [record.uri for record in parts if record.tenant == tenant]
+            current |= {one.version for one in await self.records(uris, tenant=tenant)}
+        return [record for record in parts if record.version in current]
 
     async def optimize(self) -> None:
         """Do nothing: a server builds its graphs in the background."""

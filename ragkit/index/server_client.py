@@ -67,14 +67,14 @@ class ServerClient:
     async def retrieve(
         self, ids: Sequence[str], *, keys: Sequence[str] | None = None
     ) -> dict[str, Payload | None]:
-        """Return the payloads (of these keys) of the points with these ids."""
+        """Return the payloads (of these keys, if any) of the points with these ids."""
         payloads: dict[str, Payload | None] = {}
         for page in server_points.pages(ids, PAGE):
             found = await self.call(
                 self.client.retrieve,
                 self.name,
                 page,
-                with_payload=True if keys is None else list(keys),
+                with_payload=True if keys is None else list(keys) or False,
                 consistency=self._consistency,
             )
             payloads.update((str(point.id), point.payload) for point in found)

@@ -66,6 +66,7 @@ class IndexContract(StorageContract):
         assert await index.delete(["none"]) == 0
         await index.drop([])
         assert await index.discard([]) == 0
+        assert await index.incomplete([]) == []
         await index.optimize()
 
     async def test_it_may_be_closed_twice_and_then_refuses_every_call(self, index: Index) -> None:
@@ -84,6 +85,7 @@ class IndexContract(StorageContract):
             index.vectors([entry.chunks[0].id]),
             index.touch([entry.record]),
             index.discard([entry.record]),
+            index.incomplete([entry.record]),
             index.optimize(),
         ):
             with pytest.raises(InputError, match="closed"):

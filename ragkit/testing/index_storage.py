@@ -401,6 +401,44 @@ class StorageContract(IndexFixtures):
         assert await index.records(tenant=None) == [whole.record]
         assert await stored(index) == {whole.record.generation: 2}
 
+    async def test_records_whose_chunks_are_not_all_there_are_known(self, index: Index) -> None:
+        whole, half, none, empty = [
+            await make_entry(uri, *texts, tenant="me")
+            for uri, texts in (
+                ("whole", ["wolf", "sheep"]),
+                ("half", ["cow", "goat"]),
+                ("none", ["pig"]),
+                ("empty", []),
+            )
+        ]
+        assert half.vectors is not None
+        await index.commit(
+            [
+                whole,
+                Entry(record=half.record, chunks=half.chunks[:1], vectors=half.vectors[:1]),
+                Entry(record=none.record, chunks=(), vectors=None),
+                empty,
+            ]
+        )
+        assert await index.incomplete([whole.record, empty.record]) == []
+        records = await index.records(tenant="me")
+        assert {one.uri for one in await index.incomplete(records)} == {"half", "none"}
+        await index.commit([half])
+        assert await index.incomplete(await index.records(["none", "half"], tenant="me")) == [
+            none.record
+        ]
+
+    async def test_a_record_that_was_replaced_meanwhile_is_not_incomplete(
+        self, index: Index
+    ) -> None:
+        old = await make_entry("a", "wolf", "sheep")
+        gone = await make_entry("b", "cow")
+        await index.commit([old, gone])
+        before = await index.records()
+        await index.commit([await make_entry("a", "wolf again")])
+        await index.delete(["b"])
+        assert await index.incomplete(before) == []
+
     async def test_versions_are_those_of_a_tenant_or_of_all(self, index: Index) -> None:
         mine = await make_entry("a", "wolf", "sheep", tenant="me")
         yours = await make_entry("a", "wolf", tenant="you")

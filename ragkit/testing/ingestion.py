@@ -79,6 +79,11 @@ class WatchedIndex(MemoryIndex):
         self._called("commit")
         await super().commit(entries)
 
+    async def incomplete(self, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
+        """Return records whose chunks are not all there."""
+        self._called("incomplete")
+        return await super().incomplete(records)
+
     async def touch(self, records: Sequence[DocumentRecord]) -> None:
         """Overwrite records."""
         self._called("touch")

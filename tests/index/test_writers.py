@@ -25,6 +25,10 @@ from ragkit.core.settings import IndexSettings
 from ragkit.index import changes
 from ragkit.index.integrity import repair, verify
 from ragkit.index.server import QdrantIndex
+from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.pipeline import Pipeline
+from ragkit.ingest.sources import SourceStream
+from ragkit.testing import HashEmbedder
 from ragkit.testing.index_examples import IDENTITY, embed, make_entry
 
 SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
@@ -146,6 +150,44 @@ async def test_a_writer_that_pauses_anywhere_loses_nothing_to_another(
         written = {}
     await check(index, written)
     assert await index._writing().changes(None) == []
+
+
+async def test_a_writer_that_is_killed_after_it_was_taken_for_dead_leaves_no_lasting_gap(
+    client: AsyncQdrantClient, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its change is undone before it stores the record, which then has no chunks."""
+    documents = [("a", "wolf and sheep"), ("b", "cow")]
+    other = await connect(client, collection)
+    index = await connect(client, collection)
+    requests = list[str]()
+
+    async def taken_for_dead(name: str) -> None:
+        requests.append(name)
+        if requests.count("upsert") == 3 and name == "upsert":  # after the note and the chunks
+            with monkeypatch.context() as patch:
+                patch.setattr(changes, "has_ended", everybody_looks_dead)
+                await other._writing().recover(await other._writing().changes(None))
+
+    async def killed(name: str) -> None:
+        if requests.count("upsert") == 3 and name == "upsert":
+            raise Killed
+
+    index._server.client = Connection(client, before=taken_for_dead, after=killed)  # type: ignore[assignment]
+    with pytest.raises(Killed):
+        await pipeline(index).run(SourceStream([documents]))
+    assert len(await other.records()) == 2
+    assert await other.versions() == []
+    report = await pipeline(other).run(SourceStream([documents]))
+    assert (report.updated, report.unchanged) == (["a", "b"], [])
+    assert await verify(other) == []
+    assert len(await other.chunks(["a", "b"])) == 2
+    assert (await pipeline(other).run(SourceStream([documents]))).unchanged == ["a", "b"]
+
+
+def pipeline(index: QdrantIndex) -> Pipeline:
+    embedder = HashEmbedder(dimensions=64)
+    chunker = RecursiveChunker(embedder.tokenizer, chunk_tokens=50)
+    return Pipeline(index=index, chunker=chunker, embedder=embedder)
 
 
 # Random interleavings, with kills

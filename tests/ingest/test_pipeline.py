@@ -11,9 +11,10 @@ import pptx
 import pytest
 
 from ragkit import AsyncRAG, ConfigError, Document, InputError, ProviderError, Settings
-from ragkit.core.protocols import LegQuery, Progress
+from ragkit.core.protocols import Entry, LegQuery, Progress
 from ragkit.core.settings import IndexSettings
 from ragkit.core.types import FloatArray, Task
+from ragkit.index.integrity import verify
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.loaders import MarkdownLoader
 from ragkit.ingest.pipeline import OTHER_ERRORS, PROVIDER_ERRORS, Pipeline, RunOptions
@@ -161,8 +162,30 @@ async def test_a_run_looks_up_its_own_documents_and_never_all() -> None:
     bench.index.calls.clear()
     bench.index.looked_up.clear()
     await bench.ingest("docs")
-    assert bench.index.calls == ["records"]
+    assert bench.index.calls == ["records", "incomplete"]
     assert bench.index.looked_up == ["docs/a.md"]
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("left", [0, 1])
+async def test_a_document_whose_chunks_are_gone_is_stored_again(left: int) -> None:
+    bench = Bench()
+    _write(a=f"{'alpha ' * 40}\n\n{'beta ' * 40}", b="gamma")
+    await bench.ingest("docs", options=SourceOptions(reader=FileReader(metadata={"year": 1})))
+    chunks = await bench.index.chunks(["docs/a.md"])
+    (record,) = await bench.index.records(["docs/a.md"])
+    vectors = await bench.index.vectors([chunk.id for chunk in chunks])
+    half = Entry(record=record, chunks=tuple(chunks[:left]), vectors=vectors[:left])
+    await bench.index.commit([half])
+    assert await verify(bench.index) != []
+    dry = await bench.ingest("docs", run=RunOptions(dry_run=True))
+    report = await bench.ingest("docs")
+    for one in (dry, report):
+        assert (one.updated, one.unchanged) == (["docs/a.md"], ["docs/b.md"])
+    assert report.kept == left
+    assert await bench.index.chunks(["docs/a.md"]) == chunks
+    assert await verify(bench.index) == []
+    assert (await bench.ingest("docs")).unchanged == ["docs/a.md", "docs/b.md"]
 
 
 async def test_a_changed_loader_or_chunker_makes_a_new_version(
@@ -586,7 +609,7 @@ async def test_a_dry_run_says_what_it_would_do_and_does_nothing() -> None:
     )
     assert (report.chunks, report.tokens) == (2, 9)  # two titles of one word each
     assert str(report).startswith("dry run: 1 added, 1 updated, 10 unchanged, 1 deleted")
-    assert set(bench.index.calls) <= {"records"}
+    assert set(bench.index.calls) <= {"records", "incomplete"}
     assert len(bench.embedder.texts) == embedded
     real = await bench.ingest("docs", run=RunOptions(sync=True))
     assert (real.added, real.updated, real.deleted, real.chunks) == (
