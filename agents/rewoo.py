@@ -28,6 +28,7 @@ from ragkit.agents.model_call import (
     first_question,
     fit_evidence,
     object_schema,
+    told_tools,
     tool_list,
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
@@ -247,13 +248,13 @@ class ReWOO:
 
     async def _messages(self, turn: AgentTurn[RewooState], *, again: bool) -> list[Message]:
         prompts = self.context.prompts
-        system = prompts.system("rewoo", tools=tool_list(turn.tools))
+        system = prompts.system("rewoo", tools=tool_list(self.context, turn.tools))
         if not again:
-            return [system, await first_question(turn)]
+            return [system, await first_question(turn, turn.tools)]
         tokens = await evidence_room(self.context)
         replan = prompts.user(
             "replan",
-            turns=earlier(turn),
+            turns=told_tools(turn, turn.tools) + earlier(turn),
             fence=turn.fence,
             question=turn.question,
             evidence=fit_evidence(turn, _results(turn), tokens=tokens * 3 // 4) or "None.",
