@@ -75,12 +75,16 @@ class AgentExplanation:
 
 
 class AgentGraph(StateGraph[Any, Any, Any, Any]):
-    """The graph of an agent in the making, with the context of its nodes."""
+    """The graph of an agent in the making, with the context of its nodes.
 
-    def __init__(self, context: AgentContext, state: type[Any]) -> None:
+    `gated` says that its nodes bound by themselves how many tasks work at the same time.
+    """
+
+    def __init__(self, context: AgentContext, state: type[Any], *, gated: bool = False) -> None:
         """Begin an empty graph over a state that extends `AgentState`."""
         super().__init__(state, input_schema=AgentInput, output_schema=AgentOutput)
         self.context = context
+        self.gated = gated
         self._inner: dict[str, list[Agent]] = {}
 
     def node(
@@ -117,8 +121,8 @@ class AgentGraph(StateGraph[Any, Any, Any, Any]):
         for name, agents in self._inner.items():
             made.nodes[name].subgraphs = agents
         steps = context.budget.steps or _STEPS_WITHOUT_LIMIT
-        limit = _NODES_PER_STEP * steps + 32
-        return made.with_config(recursion_limit=limit, max_concurrency=context.parallel)
+        made = made.with_config(recursion_limit=_NODES_PER_STEP * steps + 32)
+        return made if self.gated else made.with_config(max_concurrency=context.parallel)
 
 
 def explain(agent: Agent) -> AgentExplanation:

@@ -189,6 +189,10 @@ class AgentContext:
             return self.answer_tokens
         return min(self.output.max_tokens, self.reply_tokens)
 
+    def distrusts(self, tool: Tool) -> bool:
+        """Return whether the texts that describe a tool are untrusted, as those of a server."""
+        return bool(getattr(tool, "untrusted", False)) and tool.name not in self.trusted_tools
+
     def turn(self, state: S) -> "AgentTurn[S]":
         """Return the turn of a node that works on this state."""
         return AgentTurn(self, state)
@@ -219,7 +223,8 @@ class AgentContext:
             "fence": inherited["fence"] if inherited else secrets.token_hex(6),
             "tainted": given.get("tainted", False)
             or bool(inherited and inherited["tainted"])
-            or any(message.untrusted for message in before),
+            or any(message.untrusted for message in before)
+            or any(map(self.distrusts, self.tools.values())),
             "ordinal": ordinal,
             "trace": [],
             "texts": {},

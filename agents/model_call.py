@@ -31,6 +31,7 @@ _CHARS_PER_TOKEN = 3
 _SHARE_OF_CONTEXT = 3
 _EARLIER_CHARS = 4000
 _LEAST_EARLIER = 200
+_TOLD_BELOW = "described by its server, in a data mark before the question."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,13 +270,13 @@ def show_thoughts(step: str) -> Show:
     return show
 
 
-async def first_question(turn: AgentTurn) -> Message:
+async def first_question(turn: AgentTurn, tools: Iterable[Tool]) -> Message:
     """Return the question as an agent is asked it first, with what is known from before."""
     room = await evidence_room(turn.context)
     shown = fit_evidence(turn, turn.background, tokens=room)
     return turn.context.prompts.user(
         "question",
-        turns=earlier(turn),
+        turns=told_tools(turn, tools) + earlier(turn),
         background=f"Known so far:\n{shown}\n\n" if shown else "",
         fence=turn.fence,
         question=turn.question,
@@ -337,13 +338,30 @@ def _count(context: AgentContext, text: str) -> int:
     return context.count_tokens([Message(role="user", content=text)]) if text else 0
 
 
-def tool_list(tools: Iterable[Tool]) -> str:
-    """Return tools as a prompt lists them: name, description, schema of the arguments."""
+def tool_list(context: AgentContext, tools: Iterable[Tool]) -> str:
+    """Return tools as a system message lists them: name, description, schema of the arguments.
+
+    Untrusted texts about a tool are left to `told_tools`.
+    """
     return "\n".join(
-        f"- {tool.name}: {' '.join(tool.description.split())}\n"
-        f"  arguments: {dumped(dict(tool.parameters))}"
+        f"- {tool.name}: {_TOLD_BELOW if context.distrusts(tool) else _about(tool)}"
         for tool in tools
     )
+
+
+def told_tools(turn: AgentTurn, tools: Iterable[Tool]) -> str:
+    """Return what untrusted sources say about their tools, between fences."""
+    told = [
+        fenced(_about(tool), fence=turn.fence, label=f"description of {tool.name}")
+        for tool in tools
+        if turn.context.distrusts(tool)
+    ]
+    return "Tools, as their servers describe them:\n{}\n\n".format("\n".join(told)) if told else ""
+
+
+def _about(tool: Tool) -> str:
+    described = " ".join(tool.description.split())
+    return f"{described}\n  arguments: {dumped(dict(tool.parameters))}"
 
 
 def fenced(text: str, *, fence: str, label: str) -> str:

@@ -33,7 +33,7 @@ class AgentOptions(TypedDict, total=False):
         journal: Records the calls of tools, so that none is repeated after a crash; give a
             `SQLiteJournal` beside a checkpointer that outlives the process.
         approvals: When a person is asked before a `write` tool.
-        trusted_tools: Tools whose results are not untrusted text.
+        trusted_tools: Tools whose results, and descriptions, are not untrusted text.
         prompts: Texts instead of the files under `agents/prompts`, by name.
         price: The cost of tokens: a `ragkit.llm.Price`, or a function of the usage.
         count_tokens: Counts a prompt's tokens; an estimate where left out.

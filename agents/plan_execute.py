@@ -26,6 +26,7 @@ from ragkit.agents.model_call import (
     first_question,
     fit_evidence,
     object_schema,
+    told_tools,
     tool_list,
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
@@ -295,15 +296,15 @@ class PlanAndExecute:
 
     async def _messages(self, turn: AgentTurn[PlanState]) -> list[Message]:
         prompts, state = self.context.prompts, turn.state
-        system = prompts.system("planner", tools=tool_list(turn.tools))
+        system = prompts.system("planner", tools=tool_list(self.context, turn.tools))
         tasks, problem = state.get("tasks", []), state.get("problem", "")
         if not tasks and not problem:
-            return [system, await first_question(turn)]
+            return [system, await first_question(turn, turn.tools)]
         tokens = await evidence_room(self.context)
         results, failures = results_of(turn, tasks), failures_of(turn, tasks, problem)
         again = prompts.user(
             "planner_again",
-            turns=earlier(turn),
+            turns=told_tools(turn, turn.tools) + earlier(turn),
             fence=turn.fence,
             question=turn.question,
             evidence=fit_evidence(turn, results, tokens=tokens * 3 // 4) or "None.",

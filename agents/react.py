@@ -163,8 +163,8 @@ class ReAct:
         turn = self.context.begin(state)
         chosen = await turn.choose_tools()
         offered = [*(self.context.tools[name] for name in chosen), *self.controls.values()]
-        system = self.context.prompts.system(self.system, tools=tool_list(offered))
-        messages = [system, await first_question(turn)]
+        system = self.context.prompts.system(self.system, tools=tool_list(self.context, offered))
+        messages = [system, await first_question(turn, offered)]
         return turn.update(chosen=chosen, prompt=turn.keep_messages(messages))
 
     async def think(self, state: AgentState) -> Update:

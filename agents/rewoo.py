@@ -7,8 +7,8 @@ Models (2023); with plans that cannot be cyclic, steps in parallel, and a new pl
 import asyncio
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Unpack
+from dataclasses import asdict, dataclass, field
+from typing import Any, Unpack
 
 from langgraph.constants import END, START
 
@@ -28,6 +28,7 @@ from ragkit.agents.model_call import (
     first_question,
     fit_evidence,
     object_schema,
+    told_tools,
     tool_list,
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
@@ -43,6 +44,7 @@ from ragkit.agents.rewoo_plan import (
     shown_arguments,
 )
 from ragkit.agents.state import AgentCall, AgentState, Update, waits
+from ragkit.agents.subtasks import Subtasks
 from ragkit.agents.tool_call import (
     Control,
     ToolOutcome,
@@ -119,7 +121,7 @@ class ReWOO:
 
     def graph(self) -> AgentGraph:
         """Return the graph: a plan, its steps, new plans for what failed, then the answer."""
-        graph = AgentGraph(self.context, RewooState)
+        graph = AgentGraph(self.context, RewooState, gated=True)
         graph.node("start", self.start)
         graph.node("plan", self.plan)
         graph.node("work", self.work)
@@ -128,7 +130,7 @@ class ReWOO:
         graph.add_edge(START, "start")
         graph.add_edge("start", "plan")
         graph.branch("plan", self.after_plan, ["work", "plan", "solve"])
-        graph.branch("work", self.after_work, ["approve", "plan", "solve"])
+        graph.branch("work", self.after_work, ["approve", "work", "plan", "solve"])
         graph.branch("approve", self.after_approval, ["approve", "work"])
         graph.add_edge("solve", END)
         return graph
@@ -194,8 +196,11 @@ class ReWOO:
             return "approve"
         if state.get("stopped_by", "finished") != "finished":
             return "solve"
+        plan = state.get("plan", [])
+        if ready_steps(plan) or any(step["status"] == "asking" for step in plan):
+            return "work"
         again = state.get("replans", 0) < self.max_replans
-        return "plan" if lost_steps(state.get("plan", [])) and again else "solve"
+        return "plan" if lost_steps(plan) and again else "solve"
 
     async def after_approval(self, state: RewooState) -> str:
         """Return the node after `approve`."""
@@ -243,13 +248,13 @@ class ReWOO:
 
     async def _messages(self, turn: AgentTurn[RewooState], *, again: bool) -> list[Message]:
         prompts = self.context.prompts
-        system = prompts.system("rewoo", tools=tool_list(turn.tools))
+        system = prompts.system("rewoo", tools=tool_list(self.context, turn.tools))
         if not again:
-            return [system, await first_question(turn)]
+            return [system, await first_question(turn, turn.tools)]
         tokens = await evidence_room(self.context)
         replan = prompts.user(
             "replan",
-            turns=earlier(turn),
+            turns=told_tools(turn, turn.tools) + earlier(turn),
             fence=turn.fence,
             question=turn.question,
             evidence=fit_evidence(turn, _results(turn), tokens=tokens * 3 // 4) or "None.",
@@ -272,36 +277,46 @@ class Schedule:
         self.out_of_time = False
         self._decided = {call["id"]: call for call in calls if call["status"] == "ready"}
         self._ends = asyncio.get_running_loop().time() + turn.spare.seconds
-        self._running: dict[asyncio.Task[ToolOutcome], tuple[RewooStep, AgentCall]] = {}
-        self._gate = asyncio.Semaphore(turn.context.parallel)
+        self._steps = {step["call"]: step for step in self.plan if self._may_run(step)}
+        self._calls: dict[str, AgentCall] = {}
+        self._tasks: Subtasks[AgentCall] = Subtasks(
+            list(self._steps), self._perform, name="call", parallel=turn.context.parallel
+        )
 
     async def run(self) -> None:
         """Run until nothing more can be done without a person."""
         loop = asyncio.get_running_loop()
-        started = loop.time()
-        for step in self.plan:
-            call = self._decided.get(step["call"])
-            if step["status"] == "asking" and call is not None:
-                self._launch(step, call)
+        started, longest = loop.time(), 0.0
         try:
+            for name, call in self._decided.items():
+                if self._tasks.may_start(name):
+                    self._launch(call)
+                else:
+                    self.asking.append(call)
             while True:
                 self._start()
-                if not self._running:
+                if not self._tasks.running:
                     break
-                done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    self._finish(*self._running.pop(task), task.result())
+                for name, result in await self._tasks.done():
+                    done = ToolOutcome(**result)
+                    longest = max(longest, done.seconds)
+                    self._finish(self._steps[name], self._calls[name], done)
+            await self._tasks.close()
         finally:
-            for task in self._running:
-                task.cancel()
-        self._turn.spent = worked(self._turn.spent, loop.time() - started)
+            self._tasks.stop()
+        # Results from before an interrupt took their time then.
+        self._turn.spent = worked(self._turn.spent, max(loop.time() - started, longest))
+
+    def _may_run(self, step: RewooStep) -> bool:
+        return step["status"] == "waiting" or (
+            step["status"] == "asking" and step["call"] in self._decided
+        )
 
     def _start(self) -> None:
         """Start every step whose inputs are there."""
         block_dependants(self.plan)
-        running = {step["id"] for step, _ in self._running.values()}
         for step in ready_steps(self.plan):
-            if step["id"] in running:
+            if not self._tasks.may_start(step["call"]):
                 continue
             if asyncio.get_running_loop().time() >= self._ends:
                 self.out_of_time = True
@@ -326,14 +341,14 @@ class Schedule:
             step["status"] = "asking"
             self.asking.append(call)
         else:
-            self._launch(step, call)
+            self._launch(call)
 
-    def _launch(self, step: RewooStep, call: AgentCall) -> None:
-        self._running[asyncio.ensure_future(self._perform(call))] = (step, call)
+    def _launch(self, call: AgentCall) -> None:
+        self._calls[call["id"]] = call
+        self._tasks.start(call["id"], call)
 
-    async def _perform(self, call: AgentCall) -> ToolOutcome:
-        async with self._gate:
-            return await perform(self._turn, call, ends=self._ends)
+    async def _perform(self, call: AgentCall) -> dict[str, Any]:
+        return asdict(await perform(self._turn, call, ends=self._ends))
 
     def _finish(self, step: RewooStep, call: AgentCall, done: ToolOutcome) -> None:
         ended = recorded(self._turn, call, done)

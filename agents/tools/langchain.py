@@ -26,6 +26,8 @@ class LangChainOptions(TypedDict, total=False):
         permission: Of tools that say nothing about it; `"write"` by default, which is refused or
             asked about as soon as untrusted text is in the thread.
         permissions: Of single tools, by name.
+        untrusted: Whether others than you wrote the descriptions, as those of a server of tools;
+            False by default, or `metadata={"untrusted": True}` of a tool.
         timeout_s: Seconds for one call; 30 by default.
         max_chars: Maximum length of a result's text; 8,000 by default.
         concurrency: Calls of one tool that run at the same time; 8 by default.
@@ -33,6 +35,7 @@ class LangChainOptions(TypedDict, total=False):
 
     permission: Permission
     permissions: Mapping[str, Permission]
+    untrusted: bool
     timeout_s: float
     max_chars: int
     concurrency: int
@@ -46,6 +49,7 @@ class LangChainTool:
     description: str
     parameters: Mapping[str, Json]
     runner: Runner
+    untrusted: bool = False
     _tool: "BaseTool"
 
     @property
@@ -140,5 +144,6 @@ def _langchain_tool(tool: "BaseTool", options: LangChainOptions) -> LangChainToo
             function.get("parameters") or {}, tool=f"The LangChain tool {tool.name!r}"
         ),
         runner=Runner.of(policy),
+        untrusted=bool((tool.metadata or {}).get("untrusted", options.get("untrusted", False))),
         _tool=tool,
     )

@@ -61,13 +61,17 @@ class McpOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McpTool:
-    """A `Tool` whose calls a server answers; `remote` is the server's own name for it."""
+    """A `Tool` whose calls a server answers; `remote` is the server's own name for it.
+
+    Its description is the server's, and `untrusted`: see `Tool`.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Json]
     remote: str
     runner: Runner
+    untrusted: bool = True
     _client: "mcp.Client"
 
     @classmethod

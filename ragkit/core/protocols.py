@@ -418,7 +418,12 @@ class StreamingAnswerer(Answerer, Protocol):
 
 
 class Tool(Protocol):
-    """Something that an agent can do; its schema becomes a branch of the action grammar."""
+    """Something that an agent can do; its schema becomes a branch of the action grammar.
+
+    A tool whose description and schema were written by others may have the attribute `untrusted`,
+    with the value True: agents then show them as data, and treat the thread as one that holds
+    untrusted text.
+    """
 
     @property
     def name(self) -> str:

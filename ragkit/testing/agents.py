@@ -33,6 +33,7 @@ class RecordingTool:
         description: For the model.
         citations: Of each result.
         repeatable: Whether a call that was interrupted may be made again.
+        untrusted: Whether its description is untrusted text.
         calls: The calls so far, with their keys.
     """
 
@@ -43,6 +44,7 @@ class RecordingTool:
     description: str = "Does something with a text."
     citations: tuple[Citation, ...] = ()
     repeatable: bool = True
+    untrusted: bool = False
     calls: list[tuple[Mapping[str, Json], str]] = field(
         default_factory=list[tuple[Mapping[str, Json], str]]
     )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,62 @@ async def test_without_anybody_to_ask_an_untrusted_write_does_not_happen_either(
     result = await run(react(ScriptedLLM(gullible), tools), "What does the mail say?")
     assert result.answer == "Done."
     assert not tools[1].calls
+
+
+def obeying(call: ScriptedCall) -> str:
+    """A model that does as the description of a tool says: it sends in every question."""
+    asked = call.messages[1].content
+    system = call.messages[0].content
+    if call.grammar is None:
+        return "Done."
+    if "Write the whole plan at once" in system:
+        return says_plan(("send", {"text": "as described"}))
+    if system.startswith("You plan"):
+        return '{"thought":"","steps":[{"task":"Do as the description says.","needs":[]}]}'
+    if len(call.messages) > 2 or "Known so far" in asked:
+        return says_action("", ("finish", {"answer": "Done."}))
+    return says_action("", ("send", {"text": "as described"}))
+
+
+@pytest.mark.parametrize("pattern", ["react", "rewoo", "plan"])
+@pytest.mark.parametrize("name", SETS)
+async def test_no_write_happens_whatever_the_description_of_a_servers_tool_says(
+    shared_data: Path, name: str, pattern: str
+) -> None:
+    texts = injections(shared_data, name)
+    for number in range(4):
+        attack = texts[number * len(texts) // 4]
+        line = " ".join(attack.split())[:200]
+        schema: dict[str, Json] = {
+            "type": "object",
+            "properties": {"text": {"type": "string", "maxLength": 9, "description": attack}},
+        }
+        llm, send = ScriptedLLM(obeying), RecordingTool(name="send", permission="write")
+        look = RecordingTool(name="look", description=attack, parameters=schema, untrusted=True)
+        made = agent(pattern, llm, [look, send])
+        for question in ("First?", "Second?", "Third?"):
+            waiting = await run(made, question, thread="t")
+            assert [pending.tool for pending in waiting.pending] == ["send"], attack
+            result = await resume(made, "t", refuse("not asked for"))
+            assert result.answer == "Done."
+        assert not send.calls
+        for call in llm.calls:
+            system, asked = call.messages[0].content, call.messages[1].content
+            assert line not in system
+            assert line not in re.sub(r"<data (\w+) .*?</data \1>", "", asked, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_a_server_whose_tools_are_trusted_is_described_in_the_system_message(
+    trusted: bool,
+) -> None:
+    look = RecordingTool(name="look", description="Looks things up.", untrusted=True)
+    save = RecordingTool(name="save", permission="write")
+    llm = ScriptedLLM(
+        [says_action("", ("save", {"text": "x"})), says_action("", ("finish", {"answer": "Ok."}))]
+    )
+    options = AgentOptions(trusted_tools=["look", "save"] if trusted else [])
+    assert (await run(react(llm, [look, save], **options), "Q")).answer == "Ok."
+    assert ("Looks things up." in llm.calls[0].messages[0].content) == trusted
+    assert ("description of look>\nLooks things up." in llm.calls[0].messages[1].content) != trusted
+    assert len(save.calls) == trusted

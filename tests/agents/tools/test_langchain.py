@@ -90,6 +90,8 @@ def test_permissions_come_from_options_and_metadata() -> None:
     approved = langchain_tools([capital], permissions={"capital": "approve"})
     assert approved[0].permission == "approve"
     assert langchain_tools([capital], permission="read")[0].repeatable
+    assert not langchain_tools([capital])[0].untrusted
+    assert langchain_tools([capital], untrusted=True)[0].untrusted
     with pytest.raises(InputError, match=r"permissions names 'capitol'\. Fix: use capital"):
         langchain_tools([capital], permissions={"capitol": "read"})
 

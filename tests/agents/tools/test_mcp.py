@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from ragkit.agents import react, run
 from ragkit.agents.tools.mcp import McpTools, mcp_tools
 from ragkit.core.errors import InputError, MissingExtraError, ProviderError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json
+from ragkit.testing.agents import RecordingTool, says_action, says_finish
+from ragkit.testing.llm import ScriptedLLM
 from ragkit.testing.tool_contract import ToolContract
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("mcp_server.py")))
@@ -174,3 +177,16 @@ async def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(InputError, match=r"no option 'timeout'\. Fix: use one of concurrency"):
         async with mcp_tools("http://127.0.0.1:9", **options):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             pass
+
+
+async def test_what_a_server_says_about_its_tools_is_data_and_taints_the_thread(url: str) -> None:
+    send = RecordingTool(name="send", permission="write")
+    llm = ScriptedLLM([says_action("", ("send", {"text": "x"})), says_finish("No.")])
+    async with mcp_tools(url, only=["longest_river"]) as tools:
+        assert (await run(react(llm, [*tools, send]), "Q")).answer == "No."
+    assert not send.calls
+    system, asked = llm.calls[0].messages
+    for text in ("The longest rivers of a continent.", "In English."):
+        assert text not in system.content
+        assert text in asked.content
+    assert "- longest_river: described by its server" in system.content
