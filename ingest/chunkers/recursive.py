@@ -13,6 +13,10 @@ from ragkit.ingest.loaders import heading_text
 from ragkit.ingest.passage import HEADER_TOKENS
 
 _PIECE_CHARACTERS = 50_000
+_LONGEST_TOKEN = 16
+_CHARACTERS_PER_TOKEN = 4
+"""A longer token that is not ASCII is text that the model does not know, such as Thai to an English
+one: it is counted, and may be cut, as if it had a token for each few characters."""
 
 
 class RecursiveChunker:
@@ -126,7 +130,7 @@ class RecursiveChunker:
         self, text: str, block: Block, start: int, end: int
     ) -> Iterator[tuple[int, int, int]]:
         for first, last in _slabs(text, start, end):
-            starts = self._tokenizer.token_starts(text[first:last])
+            starts = _divided(self._tokenizer.token_starts(text[first:last]), text[first:last])
             if len(starts) <= self._size:
                 yield first, last, len(starts)
                 continue
@@ -149,6 +153,18 @@ class RecursiveChunker:
         if block.kind == "paragraph":
             return [start for start, _ in sentences(text, language=self._language)]
         return [0, *(i + 1 for i, character in enumerate(text) if character == "\n")]
+
+
+def _divided(starts: Sequence[int], text: str) -> list[int]:
+    """Return the starts of tokens, with more of them in stretches that are unknown to the model."""
+    found: list[int] = []
+    for start, following in pairwise([*starts, len(text)]):
+        found.append(start)
+        token = text[start:following].rstrip()
+        if len(token) > _LONGEST_TOKEN and not token.isascii():
+            end = start + len(token)
+            found += range(start + _CHARACTERS_PER_TOKEN, end, _CHARACTERS_PER_TOKEN)
+    return found
 
 
 def _tiles(document: Document) -> Iterator[tuple[Block, int, int]]:

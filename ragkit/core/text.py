@@ -2,17 +2,30 @@
 
 import functools
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 
 from ragkit.core.errors import ConfigError
+from ragkit.core.lexical_form import lexical_form
+from ragkit.core.sentence_marks import refined
 
-LANGUAGES: Mapping[str, str] = {
+_STEMMED: Mapping[str, str] = {
     "arabic": "ar", "danish": "da", "dutch": "nl", "english": "en", "finnish": "fi",
     "french": "fr", "german": "de", "greek": "el", "hungarian": "hu", "italian": "it",
     "norwegian": "no", "portuguese": "pt", "romanian": "ro", "russian": "ru", "spanish": "es",
     "swedish": "sv", "turkish": "tr",
 }  # fmt: skip
-"""Languages that have both a Snowball stemmer and a list of stop words, with their ISO codes."""
+_UNSTEMMED: Mapping[str, str] = {
+    "chinese": "zh", "hebrew": "he", "hindi": "hi", "japanese": "ja", "khmer": "km", "korean": "ko",
+    "lao": "lo", "burmese": "my", "persian": "fa", "polish": "pl", "thai": "th", "ukrainian": "uk",
+    "urdu": "ur", "vietnamese": "vi", "multilingual": "en",
+}  # fmt: skip
+LANGUAGES: Mapping[str, str] = {**_STEMMED, **_UNSTEMMED}
+"""Languages of text analysis, with the ISO codes of their rules for sentences.
+
+`multilingual` is for texts in several languages. Like those without a Snowball stemmer and a list
+of stop words, it takes words as they are written.
+"""
 
 _WORD = re.compile(r"\w+")
 _ENGLISH_STOP_WORDS = frozenset(
@@ -43,16 +56,23 @@ def check_language(language: str) -> str:
     return language
 
 
+def has_stems(language: str) -> bool:
+    """Return whether words of a language are stemmed, and its stop words left out."""
+    return check_language(language) in _STEMMED
+
+
 def sentences(text: str, *, language: str = "english") -> list[tuple[int, int]]:
     """Return the spans of the sentences, without the white space around them, in order.
 
     Splits by the rules of sentencex (Wikimedia Foundation), and at line breaks between blocks.
+    Every language's full stops count in any text; see `ragkit.core.sentence_marks` for the rest.
     """
     import sentencex
 
+    found = sentencex.get_sentence_boundaries(LANGUAGES[check_language(language)], text)
+    boundaries = ((boundary["start_index"], boundary["end_index"]) for boundary in found)
     spans: list[tuple[int, int]] = []
-    for boundary in sentencex.get_sentence_boundaries(LANGUAGES[check_language(language)], text):
-        start, end = boundary["start_index"], boundary["end_index"]
+    for start, end in refined(text, boundaries):
         part = text[start:end]
         start += len(part) - len(part.lstrip())
         if part := part.strip():
@@ -69,15 +89,37 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def is_mostly_latin(text: str) -> bool:
+    """Return whether at least half of a text's letters are Latin; a text of none is."""
+    if text.isascii():
+        return True
+    letters = [character for character in text if character.isalpha()]
+    latin = sum(unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
+    return 2 * latin >= len(letters)
+
+
 def may_exceed(text: str, tokens: int) -> bool:
     """Return whether a text may have more tokens than this; an ASCII token has a character."""
     return len(text) > tokens or not text.isascii()
 
 
-def terms(text: str, *, language: str = "english") -> list[str]:
-    """Return lower-cased Snowball stems of the words, without English stop words, in order."""
-    words = [word for word in _WORD.findall(text.lower()) if word not in _ENGLISH_STOP_WORDS]
-    return _stemmer(check_language(language))(words)
+def terms(text: str, *, language: str = "english", passage: bool = False) -> list[str]:
+    """Return lower-cased Snowball stems of the words, without English stop words, in order.
+
+    The words are those of the text's lexical form, where a `passage` has shorter n-grams too.
+    """
+    stemmed = has_stems(language)
+    found = _words(lexical_form(text, passage=passage).lower())
+    wanted = [word for word in found if word not in _ENGLISH_STOP_WORDS]
+    return _stemmer(language)(wanted) if stemmed else wanted
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _WORD.findall(text)
+    from ragkit.core.scripts import words
+
+    return words(text)
 
 
 @functools.cache

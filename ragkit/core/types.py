@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import TypeAliasType
 
+from ragkit.core.lexical_form import LEXICAL_FORM
+
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 """Row-major float32, one row per text: `[n, d]`."""
 
@@ -188,7 +190,8 @@ class IndexIdentity:
     """The parts that an index was built with; stored with it and checked when it is opened.
 
     `embedder` is empty for an index without vectors. `dimensions` is the length of the whole
-    embedding, `search_dimensions` that of its searched prefix.
+    embedding, `search_dimensions` that of its searched prefix. `lexical_form` names the rules by
+    which texts were prepared for BM25.
     """
 
     embedder: str
@@ -198,6 +201,7 @@ class IndexIdentity:
     query_prompt: str
     passage_prompt: str
     language: str
+    lexical_form: str = LEXICAL_FORM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

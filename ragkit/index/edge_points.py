@@ -7,7 +7,9 @@ import numpy as np
 import qdrant_edge as qe
 
 from ragkit.core.filters import Scalar
+from ragkit.core.lexical_form import lexical_form
 from ragkit.core.protocols import Entry, LegQuery
+from ragkit.core.text import has_stems
 from ragkit.core.types import DocumentRecord, FieldType, FloatArray, IndexIdentity, Quantization
 from ragkit.index import layout
 from ragkit.index.changes import Change, change_payload
@@ -75,13 +77,13 @@ def vectors_config(identity: IndexIdentity, quantization: Quantization) -> qe.Ed
 
 def text_params(language: str) -> qe.TextIndexParams:
     """Return the analysis of a language for BM25."""
-    name = language.capitalize()
+    name, stemmed = language.capitalize(), has_stems(language)
     return qe.TextIndexParams(
         tokenizer=qe.TokenizerType.Word,
         lowercase=True,
         ascii_folding=True,
-        stemmer=qe.SnowballParams(getattr(qe.SnowballLanguage, name)),
-        stopwords=qe.StopwordsSet(languages={getattr(qe.Language, name)}),
+        stemmer=qe.SnowballParams(getattr(qe.SnowballLanguage, name)) if stemmed else None,
+        stopwords=qe.StopwordsSet(languages={getattr(qe.Language, name)}) if stemmed else None,
         scoring=True,
     )
 
@@ -99,7 +101,7 @@ def leg_requests(
     if query.text is not None:
         requests["bm25"] = qe.QueryRequest(
             limit=query.depth,
-            query=qe.TextQuery("text", query.text),
+            query=qe.TextQuery("text", lexical_form(query.text)),
             filter=condition,
             params=bm25_params,
         )

@@ -5,17 +5,18 @@ a `change` (one for each commit or deletion that has begun and not ended) and th
 have payload only, so no search can return them.
 
 ```
-chunk     {kind, tenant, uri, title, version, ordinal, text, body, start, end, headings, page,
-           metadata}
+chunk     {kind, tenant, uri, title, version, ordinal, text, original?, body, start, end, headings,
+           page, metadata}
 record    {kind, tenant, source, version, record: {uri, title, content_hash, pipeline, chunks,
            generation, source, stamp}}
 change    {kind, tenant, change: {writer, expires_at, written, replaced, claim}}
 identity  {kind, identity: {...}, fields: {...}}
 ```
 A `version` is one write of a generation, `generation/write`: a record makes its generation current,
-and every deletion names the version that it means. `text` is the text of the BM25 leg: the chunk's
-header, a blank line, and from character `body` on the passage itself. Floats in `metadata` come
-back to 15 significant digits: the engine's JSON keeps no more.
+and every deletion names the version that it means. `text` is the text of the BM25 leg: the lexical
+form of the chunk's header, a blank line, and from character `body` on the passage itself. Where
+that form is another text, `original` keeps the header and the passage as they were. Floats in
+`metadata` come back to 15 significant digits: the engine's JSON keeps no more.
 """
 
 import uuid
@@ -28,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ragkit.core.errors import IndexMismatch, InputError
 from ragkit.core.filters import BUILT_IN_FIELDS
+from ragkit.core.lexical_form import lexical_form
 from ragkit.core.metadata import NESTING
 from ragkit.core.types import (
     Chunk,
@@ -48,7 +50,7 @@ PREFETCH_FACTOR = 2
 StoredIdentity: TypeAlias = tuple[IndexIdentity, dict[str, FieldType]]
 """The parts that an index was built with, and its filterable fields."""
 
-LAYOUT_VERSION: Literal[2] = 2
+LAYOUT_VERSION: Literal[3] = 3
 IDENTITY_ID = stable_id("identity")
 PAYLOAD_INDEXES: Mapping[str, FieldType] = {
     "kind": "keyword",
@@ -69,6 +71,7 @@ class _ChunkPayload(_StoredModel):
     version: str
     ordinal: int
     text: str
+    original: str | None = None
     body: Annotated[int, Field(ge=0)]
     start: int
     end: int
@@ -95,7 +98,7 @@ class _RecordPayload(_StoredModel):
 
 
 class _IdentityBody(_StoredModel):
-    layout: Literal[2]
+    layout: Literal[3]
     embedder: str
     revision: str
     dimensions: int
@@ -103,6 +106,7 @@ class _IdentityBody(_StoredModel):
     query_prompt: str
     passage_prompt: str
     language: str
+    lexical_form: str
 
 
 class _IdentityPayload(_StoredModel):
@@ -132,6 +136,8 @@ def generation_of(version: str) -> str:
 def chunk_payload(chunk: Chunk, *, tenant: str, version: str) -> Payload:
     """Return a chunk as stored."""
     header = f"{chunk.header}\n\n" if chunk.header else ""
+    original = header + chunk.text
+    text = lexical_form(original, passage=True)
     return {
         "kind": "chunk",
         "tenant": tenant,
@@ -139,7 +145,8 @@ def chunk_payload(chunk: Chunk, *, tenant: str, version: str) -> Payload:
         "title": chunk.title,
         "version": version,
         "ordinal": chunk.ordinal,
-        "text": header + chunk.text,
+        "text": text,
+        **({} if text == original else {"original": original}),
         "body": len(header),
         "start": chunk.start,
         "end": chunk.end,
@@ -155,11 +162,12 @@ def chunk_payload(chunk: Chunk, *, tenant: str, version: str) -> Payload:
 def read_chunk(point_id: str, payload: Payload | None) -> Chunk:
     """Read a chunk from its stored form."""
     stored = _ChunkPayload.model_validate(payload)
+    original = stored.text if stored.original is None else stored.original
     return Chunk(
         id=point_id,
         uri=stored.uri,
         title=stored.title,
-        text=stored.text[stored.body :],
+        text=original[stored.body :],
         start=stored.start,
         end=stored.end,
         heading_path=stored.headings,

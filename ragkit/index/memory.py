@@ -138,7 +138,11 @@ class MemoryIndex:
                 self._records[tenant, entry.record.uri] = entry.record
                 for position, chunk in enumerate(entry.chunks):
                     vector = None if entry.vectors is None else entry.vectors[position]
-                    words = terms(f"{chunk.header} {chunk.text}", language=self._identity.language)
+                    words = terms(
+                        f"{chunk.header} {chunk.text}",
+                        language=self._identity.language,
+                        passage=True,
+                    )
                     stored[chunk.id] = _StoredChunk(chunk=chunk, vector=vector, words=words)
 
     def _remove(self, tenant: str, uris: Sequence[str]) -> int:

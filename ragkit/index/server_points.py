@@ -7,7 +7,9 @@ from qdrant_client import models
 from qdrant_client.conversions.common_types import QueryResponse
 
 from ragkit.core.filters import BUILT_IN_FIELDS
+from ragkit.core.lexical_form import lexical_form
 from ragkit.core.protocols import Entry, LegQuery, Legs
+from ragkit.core.text import has_stems
 from ragkit.core.types import (
     DocumentRecord,
     FieldType,
@@ -103,17 +105,19 @@ def has_vectors_of(found: object, identity: IndexIdentity) -> bool:
 
 def text_params(language: str) -> models.TextIndexParams:
     """Return the full-text index with BM25 statistics."""
-    return models.TextIndexParams(
+    params = models.TextIndexParams(
         type=models.TextIndexType.TEXT,
         tokenizer=models.TokenizerType.WORD,
         lowercase=True,
         ascii_folding=True,
-        stemmer=models.SnowballParams(
-            type=models.Snowball.SNOWBALL, language=models.SnowballLanguage(language)
-        ),
-        stopwords=models.StopwordsSet(languages=[models.Language(language)]),
         scoring=True,
     )
+    if has_stems(language):
+        params.stemmer = models.SnowballParams(
+            type=models.Snowball.SNOWBALL, language=models.SnowballLanguage(language)
+        )
+        params.stopwords = models.StopwordsSet(languages=[models.Language(language)])
+    return params
 
 
 def field_params(fields: Mapping[str, FieldType]) -> dict[str, _Schema]:
@@ -153,7 +157,7 @@ def leg_requests(
     if query.text is not None:
         corpus = models.SearchParams(idf=models.IdfCorpusParams(corpus=tenant))
         requests["bm25"] = models.QueryRequest(
-            query=models.TextQuery(text=query.text),
+            query=models.TextQuery(text=lexical_form(query.text)),
             using="text",
             filter=condition,
             params=corpus if tenant_idf else None,

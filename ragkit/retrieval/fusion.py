@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ragkit.core.settings import RetrievalSettings
+from ragkit.core.text import is_mostly_latin
 
 FusionKind: TypeAlias = Literal["scores", "rrf"]
 
@@ -25,6 +26,10 @@ FITTED: Mapping[tuple[str, FusionKind], LegWeights] = {
     ("all-minilm-l6-v2", "scores"): LegWeights(dense=1.0, bm25=2.0),
 }
 """Weights by the embedder and the fusion that they were fitted with; all others start `EVEN`."""
+OTHER_SCRIPTS: Mapping[tuple[str, FusionKind], LegWeights] = {
+    ("all-minilm-l6-v2", "scores"): LegWeights(dense=1.0, bm25=5.0),
+}
+"""Weights of embedders of one script, for queries whose letters are mostly of others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +41,18 @@ class Fusion:
     rrf_k: int = 60
 
     @classmethod
-    def of(cls, settings: RetrievalSettings, *, embedder: str) -> "Fusion":
+    def of(cls, settings: RetrievalSettings, *, embedder: str, query: str = "") -> "Fusion":
         """Return the fusion that is set, with the weights that are set or that fit the embedder.
 
         Args:
             settings: Fusion, `rrf_k` and the weights.
             embedder: Name of the model that embedded the chunks.
+            query: The question.
         """
-        fitted = FITTED.get((embedder, settings.fusion), EVEN)
+        key = embedder, settings.fusion
+        fitted = FITTED.get(key, EVEN)
+        if key in OTHER_SCRIPTS and not is_mostly_latin(query):
+            fitted = OTHER_SCRIPTS[key]
         dense, bm25 = settings.dense_weight, settings.bm25_weight
         return cls(
             kind=settings.fusion,

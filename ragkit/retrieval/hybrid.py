@@ -45,13 +45,15 @@ class HybridRetriever:
             InputError: The query, the filter or another option cannot be used.
             ConfigError: The dense leg was asked for, and the index has no vectors.
         """
-        request = SearchRequest.of(options, self.settings)
+        request, asked = SearchRequest.of(options, self.settings), as_query(query)
         run = _HybridSearch(
             index=self.index,
-            query=as_query(query),
+            query=asked,
             request=request,
             settings=self.settings,
-            fusion=Fusion.of(self.settings, embedder=self.index.identity.embedder),
+            fusion=Fusion.of(
+                self.settings, embedder=self.index.identity.embedder, query=asked.text
+            ),
             reranking=reranking(self.reranker, self.settings, depth=self.rerank_depth),
         )
         if "dense" in request.legs:

@@ -26,6 +26,7 @@ from ragkit.testing.index_examples import (
     IDENTITY,
     ILL_TYPED,
     NO_VECTORS,
+    SCRIPTS,
     embed,
     filter_entries,
     filters,
@@ -167,6 +168,15 @@ class IndexContract(StorageContract):
             pytest.skip("this store keeps accents")
         await index.commit([await make_entry("a", "Un café au lait.")])
         assert (await find(index, "cafe"))["bm25"] == ["Un café au lait."]
+
+    @pytest.mark.parametrize(("language", "passages", "queries"), SCRIPTS)
+    async def test_bm25_finds_words_of_any_script(
+        self, index: Index, language: str, passages: tuple[str, str], queries: tuple[str, ...]
+    ) -> None:
+        await index.commit([await make_entry(language, *passages)])
+        assert [chunk.text for chunk in await index.chunks([language])] == list(passages)
+        for query in queries:
+            assert (await find(index, query))["bm25"][:1] == [passages[0]], query
 
     async def test_a_vector_of_another_length_is_refused(self, index: Index) -> None:
         with pytest.raises(InputError, match=r"shape \(32,\).*64 dimensions.*'hash'"):

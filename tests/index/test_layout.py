@@ -46,6 +46,17 @@ def test_what_bm25_sees_is_the_header_and_the_passage() -> None:
     assert payload["body"] == len("Mammals > Wolves\n\n")
 
 
+def test_a_passage_whose_lexical_form_is_another_text_is_kept_beside_it() -> None:
+    chunk = make_chunk("東京。", uri="a", title="首都", headings=("首都",))
+    payload = layout.chunk_payload(chunk, tenant="me", version="g/1")
+    assert payload["text"].split() == ["首", "都", "首都", "東", "京", "東京", "。"]
+    assert payload["original"] == "首都\n\n東京。"
+    read = layout.read_chunk(chunk.id, payload)
+    assert read.text == "東京。"
+    plain = layout.chunk_payload(make_chunk("Tokyo", uri="a"), tenant="me", version="g/1")
+    assert "original" not in plain
+
+
 def test_lists_are_stored_as_json_has_them() -> None:
     chunk = make_chunk("wolf", uri="a", metadata={"tags": ("a", "b")})
     payload = layout.chunk_payload(chunk, tenant="me", version="g/1")
@@ -99,10 +110,23 @@ def test_the_identity_is_read_as_it_was_written() -> None:
 
 def test_an_index_of_another_layout_is_refused() -> None:
     payload = layout.identity_payload(IDENTITY, ALL_FIELDS)
-    newer = {**payload, "identity": {"layout": 3, "everything": "is different"}}
+    newer = {**payload, "identity": {"layout": 4, "everything": "is different"}}
     for foreign in (newer, None, {}, {"identity": "something else"}):
-        with pytest.raises(IndexMismatch, match=r"not written with layout 2.*a new index"):
+        with pytest.raises(IndexMismatch, match=r"not written with layout 3.*a new index"):
             layout.read_identity(foreign)
+
+
+def test_an_index_from_before_lexical_forms_is_refused() -> None:
+    payload = layout.identity_payload(IDENTITY, ALL_FIELDS)
+    body = {k: v for k, v in payload["identity"].items() if k != "lexical_form"}
+    with pytest.raises(IndexMismatch, match="ingest the documents into a new index"):
+        layout.read_identity({**payload, "identity": {**body, "layout": 2}})
+
+
+def test_an_index_of_another_lexical_form_is_refused() -> None:
+    other = replace(IDENTITY, lexical_form="scripts-0")
+    with pytest.raises(IndexMismatch, match=r"lexical_form is 'scripts-0' in the index"):
+        layout.check_identity(other, IDENTITY, location="here")
 
 
 def test_a_mismatch_names_each_difference_and_no_more() -> None:

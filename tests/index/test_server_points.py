@@ -128,6 +128,16 @@ def test_text_is_analysed_in_the_index_s_language() -> None:
     }
 
 
+def test_a_language_without_a_stemmer_takes_words_as_they_are() -> None:
+    params = _json(server_points.text_params("thai"))
+    assert not {"stemmer", "stopwords"} & params.keys()
+
+
+def test_the_bm25_leg_asks_for_the_lexical_form() -> None:
+    requests = server_points.leg_requests(LegQuery(text="東京都", depth=5), IDENTITY, ALL_FIELDS)
+    assert _json(requests["bm25"])["query"] == {"text": " 東京 京都 "}
+
+
 def test_every_language_of_ragkit_is_one_of_qdrants() -> None:
     for language in LANGUAGES:
         server_points.text_params(language)

@@ -100,6 +100,25 @@ def test_reciprocal_ranks_do_not_inherit_the_weights_of_scores(embedder: str) ->
     assert fused.index("d0") <= 1
 
 
+@pytest.mark.parametrize("query", ["守って得点", "كم نقطة؟", "ทีมรับ PDF", "Сколько очков?"])
+def test_an_english_embedder_has_less_weight_for_other_scripts(query: str) -> None:
+    settings = RetrievalSettings()
+    assert Fusion.of(settings, embedder=MINILM.name, query=query).weights == LegWeights(
+        dense=1.0, bm25=5.0
+    )
+    assert Fusion.of(settings, embedder="multilingual-e5-small", query=query).weights == EVEN
+    given = RetrievalSettings(dense_weight=1.0, bm25_weight=1.0)
+    assert Fusion.of(given, embedder=MINILM.name, query=query).weights == EVEN
+
+
+@pytest.mark.parametrize(
+    "query", ["How many points?", "¿Cuántos años?", "何 is kanji here", "308", ""]
+)
+def test_latin_letters_keep_the_fitted_weights(query: str) -> None:
+    fusion = Fusion.of(RetrievalSettings(), embedder=MINILM.name, query=query)
+    assert fusion.weights == FITTED[MINILM.name, "scores"]
+
+
 def test_weights_that_are_set_count_each_for_itself() -> None:
     one = Fusion.of(RetrievalSettings(bm25_weight=3.0), embedder=MINILM.name)
     assert one.weights == LegWeights(dense=1.0, bm25=3.0)

@@ -128,6 +128,31 @@ def test_sizes_count_the_models_own_tokens(minilm: Embedder) -> None:
     assert all(len(minilm.tokenizer.token_starts(chunk.text)) <= 100 for chunk in chunks)
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "今天天气很好，我们去公园散步。",
+        "यह एक छोटा वाक्य है। ",
+        "هل هذا سؤال قصير؟ ",
+        "ทีมรับของแพนเธอร์สเสียคะแนนเพียงสามร้อยแปดคะแนนในฤดูกาลนี้ทั้งหมด ",
+        "ខ្ញុំរៀនភាសាខ្មែរ។",
+    ],
+)
+def test_chunks_end_at_the_sentences_of_any_script(minilm: Embedder, sentence: str) -> None:
+    document = _document(sentence * 60)
+    chunks = RecursiveChunker(minilm.tokenizer, chunk_tokens=60).chunk(document)
+    assert "".join(chunk.text for chunk in chunks) == document.text
+    assert len(chunks) > 5
+    assert all(len(chunk.text) % len(sentence) == 0 for chunk in chunks)
+
+
+def test_words_unknown_to_the_model_do_not_make_huge_chunks(minilm: Embedder) -> None:
+    document = _document("กขคงจฉชซฌญฎฏ" * 500)
+    chunks = RecursiveChunker(minilm.tokenizer, chunk_tokens=100).chunk(document)
+    assert "".join(chunk.text for chunk in chunks) == document.text
+    assert max(len(chunk.text) for chunk in chunks) <= 400
+
+
 def test_a_very_long_line_is_cut_between_words() -> None:
     chunks = _chunker(200).chunk(_document("word " * 30_000))
     assert all(chunk.text.startswith("word") for chunk in chunks)
