@@ -199,6 +199,11 @@ class RemoteIndex:
         """See `Index.discard`."""
         return (await self._post("discard", RecordsBody(records=list(records)), CountBody)).count
 
+    async def incomplete(self, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
+        """See `Index.incomplete`."""
+        sent = RecordsBody(records=list(records))
+        return (await self._post("incomplete", sent, RecordsBody)).records
+
     async def optimize(self) -> None:
         """See `Index.optimize`."""
         await self._post("optimize", DoneBody(), DoneBody)

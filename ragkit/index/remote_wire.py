@@ -219,7 +219,7 @@ class CommitCall(WireModel):
 
 
 class RecordsBody(WireModel):
-    """Records: a call of `Index.touch` and `Index.discard`, a result of `Index.records`."""
+    """Records: a call of `Index.touch`, `discard` and `incomplete`, a result of `records`."""
 
     records: list[DocumentRecord]
 

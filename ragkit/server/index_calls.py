@@ -90,6 +90,14 @@ async def versions(call: VersionsCall, state: State, key: Reader) -> VersionsBod
         return VersionsBody(versions=await (await state.rag.index()).versions(tenant=tenant))
 
 
+@router.post("/incomplete", summary="Find documents whose chunks are not all there")
+async def incomplete(call: RecordsBody, state: State, key: Reader) -> RecordsBody:
+    """Return those of these records that are still stored, and not all of their chunks are."""
+    _check_records(state, key, call.records)
+    async with admitted(state, key):
+        return RecordsBody(records=await (await state.rag.index()).incomplete(call.records))
+
+
 @router.post("/commit", summary="Store documents with their vectors")
 async def commit(call: CommitCall, state: State, key: Writer) -> DoneBody:
     """Store documents, each as its new current version."""

@@ -81,7 +81,7 @@ def test_a_range_takes_an_order() -> None:
         (True, {"bool"}),
         ("2020-01-01", {"keyword", "datetime"}),
     ],
-    ids=repr,
+    ids=lambda item: repr(sorted(item) if isinstance(item, set) else item)[:40],
 )
 def test_a_value_fits_these_types(value: object, kinds: set[str]) -> None:
     everything: tuple[FieldType, ...] = ("keyword", "integer", "float", "bool", "datetime")

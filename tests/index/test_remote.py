@@ -117,6 +117,7 @@ async def test_a_key_reaches_its_own_tenant_in_its_own_role(tmp_path: Path) -> N
             index.versions(tenant="b"),
             index.commit([theirs]),
             index.touch([theirs.record]),
+            index.incomplete([theirs.record]),
             index.discard([theirs.record]),
             index.delete(["secret"], tenant="b"),
         ):

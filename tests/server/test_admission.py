@@ -28,6 +28,7 @@ EVERYTHING = [
     ("POST", "/v1/index/vectors", "read"),
     ("POST", "/v1/index/records", "read"),
     ("POST", "/v1/index/versions", "read"),
+    ("POST", "/v1/index/incomplete", "read"),
     ("POST", "/v1/index/commit", "write"),
     ("POST", "/v1/index/touch", "write"),
     ("POST", "/v1/index/delete", "write"),
