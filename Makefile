@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots crash fuzz clean help
+.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots load crash fuzz clean help
 
 all: fmt lint types test demo bench ## what CI runs
 
@@ -65,6 +65,7 @@ bench: setup ## measure: search, ingestion, memory, start-up
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.memory
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.startup
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.agents
+	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.server
 
 eval: setup ## the table of retrieval, every stage on every judged set under EVAL_DATA
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.retrieval_quality $(EVAL_DATA)
@@ -80,6 +81,9 @@ ui: setup ## open the application on the example documents
 
 screenshots: setup ## make the pictures in docs/images; needs Debian's chromium
 	$(BIN)/python docs/screenshots.py
+
+load: setup $(VLLM) ## 200 clients for a minute, half of which leave in the middle, and a model that dies
+	$(BIN)/python tests/load.py
 
 crash: setup ## kill 200 ingestions, syncs and writers at random and compare the index with one built in one go
 	$(BIN)/python tests/crash.py --kills 200
