@@ -18,6 +18,7 @@ from ragkit.core.errors import (
     ProviderError,
     RagkitError,
 )
+from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
 from ragkit.core.settings import IndexSettings
 from ragkit.core.tenant import check_tenant
@@ -251,8 +252,12 @@ class RemoteIndex:
 
     async def _send(self, method: str, path: str, content: bytes | None) -> bytes:
         headers = {} if content is None else {"Content-Type": "application/json"}
+        client = self._client()
         try:
-            response = await self._client().request(method, path, content=content, headers=headers)
+            response = await client.request(method, path, content=content, headers=headers)
+        except asyncio.CancelledError:
+            await reclaim_connections(client)
+            raise
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise ProviderError(
                 f"No server answers at {self._url} ({error}). Fix: ragkit serve, or correct the "

@@ -11,6 +11,7 @@ import httpx
 import httpx_sse
 
 from ragkit.core.errors import ConfigError
+from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.types import Json
 from ragkit.llm.openai.errors import broken, refusal, too_slow, transport_failure
 
@@ -72,8 +73,8 @@ class Connection:
         """
         wait = self._patience.first_token_s
         with _translated(self.url):
-            async with _within(wait, self.url):
-                response = await self.client().request(method, path, json=body)
+            async with _within(wait, self.url), self._requesting() as client:
+                response = await client.request(method, path, json=body)
         if response.is_error:
             raise refusal(response, self.url)
         return response.content
@@ -92,12 +93,12 @@ class Connection:
         ends = time.monotonic() + total
         request = self.client().build_request("POST", path, json=body, headers=_EVENT_STREAM)
         with _translated(self.url):
-            async with _until(ends, total, self._patience.first_token_s, self.url):
-                response = await self.client().send(request, stream=True)
+            patience = self._patience.first_token_s
+            async with _until(ends, total, patience, self.url), self._requesting() as client:
+                response = await client.send(request, stream=True)
             try:
                 await self._check(response)
                 events = httpx_sse.EventSource(response).aiter_sse()
-                patience = self._patience.first_token_s
                 while True:
                     async with _until(ends, total, patience, self.url):
                         event = await anext(events, None)
@@ -130,6 +131,15 @@ class Connection:
                 timeout=httpx.Timeout(None, connect=self._patience.connect_s),
             )
         return self._clients[loop]
+
+    @contextlib.asynccontextmanager
+    async def _requesting(self) -> AsyncGenerator[httpx.AsyncClient]:
+        client = self.client()
+        try:
+            yield client
+        except BaseException:
+            await reclaim_connections(client)
+            raise
 
     async def close(self) -> None:
         """Close the running event loop's connections."""
