@@ -1,5 +1,7 @@
 """`ragkit serve` and `ragkit keys`: the HTTP server and the keys of its clients."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +9,7 @@ import typer
 
 from ragkit.cli import console
 from ragkit.cli.options import Config, Index, Json, LLMName, Tenant, chosen_settings, reporting
-from ragkit.core.errors import ConfigError, MissingExtraError
+from ragkit.core.errors import ConfigError, InputError, MissingExtraError
 from ragkit.core.types import DEFAULT_TENANT
 from ragkit.sdk import AsyncRAG
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 DATA_FOLDER = Path(".ragkit/server")
 KEYS_NAME = "keys.sqlite"
+_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 Folder = Annotated[
     Path, typer.Option("--data", help="Folder of the server's keys and jobs.", metavar="DIR")
@@ -40,6 +43,14 @@ def serve(
     origin: Annotated[
         list[str] | None,
         typer.Option("--origin", help="A web page's origin that may call; may be repeated."),
+    ] = None,
+    collections: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--collection",
+            help="A further index, answered by the model rag-NAME; may be repeated.",
+            metavar="NAME=INDEX",
+        ),
     ] = None,
     llm: LLMName = None,
     index: Index = None,
@@ -67,7 +78,10 @@ def serve(
         origins=tuple(origin or ()),
     )
     listening = bound(host, port)
-    app = build_app({"": AsyncRAG(settings)}, options)
+    rags = {"": AsyncRAG(settings)}
+    for name, location in parse_collections(collections or ()).items():
+        rags[name] = AsyncRAG(chosen_settings(config, location, tenant, llm=llm, writes=True))
+    app = build_app(rags, options)
     address = f"http://{host}:{listening.getsockname()[1]}"
     console.err.print(
         f"ragkit serves {address} {access_to(keys)}; the API is described at {address}/docs",
@@ -138,6 +152,26 @@ def list_keys(*, data: Folder = DATA_FOLDER, as_json: Json = False) -> None:
 def remove_key(name: str, *, data: Folder = DATA_FOLDER) -> None:
     """Remove a key; a server that runs refuses it from then on."""
     _key_file(data).remove(name)
+
+
+def parse_collections(given: Sequence[str]) -> dict[str, str]:
+    """Return the location of each collection.
+
+    Raises:
+        InputError: One is not `NAME=INDEX`, or a name is given twice.
+    """
+    found: dict[str, str] = {}
+    for item in given:
+        name, _, location = item.partition("=")
+        if not _COLLECTION.fullmatch(name) or not location:
+            raise InputError(
+                f"--collection {item!r} is not NAME=INDEX. Fix: a name has letters, digits, "
+                "hyphens and underscores, as in --collection manuals=.ragkit/manuals"
+            )
+        if name in found:
+            raise InputError(f"--collection {name!r} is given twice. Fix: choose another name.")
+        found[name] = location
+    return found
 
 
 def keys_to_listen(data: Path, host: str) -> "KeyFile | None":

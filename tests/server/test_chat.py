@@ -3,13 +3,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.types import Message, Scope
 
-from ragkit.server.app import ServerOptions
+from ragkit.sdk import AsyncRAG
+from ragkit.server.app import ServerOptions, build_app
 from ragkit.testing.agents import says_finish
+from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import ScriptedLLM
-from ragkit.testing.server import RIVERS, RunningServer, running_server
+from ragkit.testing.server import RIVERS, RunningServer, filled_rag, running_server
 
 ASKED = [{"role": "user", "content": "What is the longest river of Europe?"}]
 
@@ -143,6 +146,27 @@ async def test_with_a_model_follow_ups_are_condensed_and_the_model_is_offered(
         assert plain.json()["choices"][0]["message"]["content"] == "plain"
         assert plain.json()["choices"][0]["finish_reason"] == "length"
         assert llm.calls[-1].options == {"max_tokens": 5, "seed": 3}
+
+
+async def test_a_collection_is_a_model_and_searched_alone(tmp_path: Path) -> None:
+    async with AsyncRAG(index=":memory:", embedder=HashEmbedder(dimensions=64)) as manuals:
+        await manuals.ingest(("pump.md", "# Pump\n\nThe pump moves 40 litres a minute."))
+        rags = {"": await filled_rag(), "manuals": manuals}
+        app = build_app(rags, ServerOptions(folder=tmp_path / "server"))
+        transport = httpx.ASGITransport(app=app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
+        ):
+            listed = (await http.get("/v1/models")).json()["data"]
+            assert [model["id"] for model in listed] == ["rag", "rag-manuals"]
+            searched = {"query": "longest river", "collection": "manuals"}
+            found = (await http.post("/v1/search", json=searched)).json()
+            assert {hit["uri"] for hit in found["hits"]} == {"pump.md"}
+            asked = [{"role": "user", "content": "How much does the pump move?"}]
+            sent = {"model": "rag-manuals", "messages": asked}
+            reply = (await http.post("/v1/chat/completions", json=sent)).json()
+            assert {one["uri"] for one in reply["ragkit"]["citations"]} <= {"pump.md"}
 
 
 async def test_an_agent_reads_the_whole_conversation(tmp_path: Path) -> None:
