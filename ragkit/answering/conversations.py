@@ -1,16 +1,20 @@
-"""Conversations that outlive the process, in a SQLite file, each of one tenant and user."""
+"""Conversations that outlive the process, in SQLite or PostgreSQL, each of one tenant and user."""
 
-import sqlite3
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ragkit.core.database import Database
+from ragkit.core.database import open_database
 from ragkit.core.errors import InputError
 from ragkit.core.types import Message
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ragkit.core.postgres import PostgresTransaction
 
 Author: TypeAlias = Literal["user", "assistant"]
 
@@ -19,10 +23,10 @@ TITLE_CHARS = 60
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS conversations (
-    id TEXT PRIMARY KEY, tenant TEXT NOT NULL, user TEXT NOT NULL, title TEXT NOT NULL,
+    id TEXT PRIMARY KEY, tenant TEXT NOT NULL, owner TEXT NOT NULL, title TEXT NOT NULL,
     changed TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS conversations_of ON conversations (tenant, user, changed);
+CREATE INDEX IF NOT EXISTS conversations_of ON conversations (tenant, owner, changed);
 CREATE TABLE IF NOT EXISTS turns (
     conversation TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
     ordinal INTEGER NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL, details TEXT NOT NULL,
@@ -68,13 +72,13 @@ class ConversationStore:
     Every change is a transaction, and several threads and processes may share the file.
     """
 
-    def __init__(self, file: Path | str) -> None:
-        """Name the file, which is made when it is first needed.
+    def __init__(self, place: Path | str) -> None:
+        """Name a file, which is made when it is first needed, or a `postgresql://` URL.
 
         `":memory:"` keeps everything in this process. Every call raises `InputError` where the
-        file cannot be opened or is no database.
+        file cannot be opened or is no database, and `ProviderError` where a server fails.
         """
-        self._database = Database(file, _SCHEMA)
+        self._database = open_database(place, _SCHEMA)
 
     def create(self, owner: Owner, title: str = "") -> str:
         """Start a conversation and return its id; without a title, its first turn gives one."""
@@ -91,9 +95,10 @@ class ConversationStore:
             InputError: The owner has no such conversation.
         """
         with self._database.transaction() as db:
-            title = _title(db, owner, conversation)
+            title = self._title(db, owner, conversation)
             query = "SELECT COUNT(*) FROM turns WHERE conversation = ?"
-            first: int = db.execute(query, (conversation,)).fetchone()[0]
+            counted: list[tuple[int]] = db.execute(query, (conversation,)).fetchall()
+            ((first,),) = counted
             rows = [
                 (conversation, ordinal, turn.author, turn.text, turn.details)
                 for ordinal, turn in enumerate(turns, first)
@@ -113,7 +118,7 @@ class ConversationStore:
             InputError: The owner has no such conversation.
         """
         with self._database.transaction() as db:
-            _title(db, owner, conversation)
+            self._title(db, owner, conversation)
             rows: list[tuple[Author, str, str]] = db.execute(
                 "SELECT author, text, details FROM turns WHERE conversation = ? ORDER BY ordinal",
                 (conversation,),
@@ -127,8 +132,8 @@ class ConversationStore:
         """Return the owner's conversations, the last changed first."""
         with self._database.transaction() as db:
             rows: list[tuple[str, str, str]] = db.execute(
-                "SELECT id, title, changed FROM conversations WHERE tenant = ? AND user = ? "
-                "ORDER BY changed DESC, rowid DESC",
+                "SELECT id, title, changed FROM conversations WHERE tenant = ? AND owner = ? "
+                "ORDER BY changed DESC, id",
                 (owner.tenant, owner.name),
             ).fetchall()
         return [
@@ -145,7 +150,7 @@ class ConversationStore:
         if not title.strip():
             raise InputError("A conversation needs a title. Fix: write at least one character.")
         with self._database.transaction() as db:
-            _title(db, owner, conversation)
+            self._title(db, owner, conversation)
             db.execute(
                 "UPDATE conversations SET title = ? WHERE id = ?", (titled(title), conversation)
             )
@@ -157,11 +162,22 @@ class ConversationStore:
             InputError: The owner has no such conversation.
         """
         with self._database.transaction() as db:
-            _title(db, owner, conversation)
+            self._title(db, owner, conversation)
             db.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
 
+    def _title(
+        self, db: "sqlite3.Connection | PostgresTransaction", owner: Owner, conversation: str
+    ) -> str:
+        """Return the title of a conversation of this owner."""
+        query = "SELECT title FROM conversations WHERE id = ? AND tenant = ? AND owner = ?"
+        values = (conversation, owner.tenant, owner.name)
+        found = db.execute(query + self._database.row_lock, values).fetchone()
+        if found is None:
+            raise InputError(f"No conversation {conversation!r}. Fix: choose one of the list.")
+        return str(found[0])
+
     def close(self) -> None:
-        """Close the file; safe to call twice."""
+        """Close the database; safe to call twice."""
         self._database.close()
 
 
@@ -169,17 +185,6 @@ def titled(text: str) -> str:
     """Return a text as a title: one line of at most 60 characters."""
     line = " ".join(text.split())
     return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1].rstrip() + "…"
-
-
-def _title(db: sqlite3.Connection, owner: Owner, conversation: str) -> str:
-    """Return the title of a conversation of this owner."""
-    found = db.execute(
-        "SELECT title FROM conversations WHERE id = ? AND tenant = ? AND user = ?",
-        (conversation, owner.tenant, owner.name),
-    ).fetchone()
-    if found is None:
-        raise InputError(f"No conversation {conversation!r}. Fix: choose one of the list.")
-    return str(found[0])
 
 
 def _now() -> str:

@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +18,7 @@ from ragkit.sdk.chat import AsyncConversation
 if TYPE_CHECKING:
     from ragkit.answering.chat import ChatAnswer
 
-CONVERSATIONS = Path(".ragkit/conversations.sqlite")
+CONVERSATIONS = ".ragkit/conversations.sqlite"
 USER = "local"
 """The user of conversations on the command line."""
 
@@ -32,7 +31,8 @@ def chat(
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the conversations.")] = False,
     file: Annotated[
-        Path, typer.Option("--file", help="Where conversations are kept.", metavar="FILE")
+        str,
+        typer.Option("--file", help="Where conversations are kept.", metavar="FILE|postgresql:URL"),
     ] = CONVERSATIONS,
     llm: LLMName = None,
     index: Index = None,
@@ -52,7 +52,7 @@ def chat(
         asyncio.run(_talk(settings, file, conversation, as_json=as_json))
 
 
-def _list(file: Path, owner: Owner, *, as_json: bool) -> None:
+def _list(file: str, owner: Owner, *, as_json: bool) -> None:
     with closing(ConversationStore(file)) as store:
         heads = store.heads(owner)
     if as_json:
@@ -63,7 +63,7 @@ def _list(file: Path, owner: Owner, *, as_json: bool) -> None:
         console.out.print(line, markup=False, soft_wrap=True)
 
 
-async def _talk(settings: Settings, file: Path, conversation: str | None, *, as_json: bool) -> None:
+async def _talk(settings: Settings, file: str, conversation: str | None, *, as_json: bool) -> None:
     async with AsyncRAG(settings) as rag:
         talk = rag.chat(file=file, conversation=conversation, user=USER)
         async with aclosing(_questions()) as questions:

@@ -5,10 +5,27 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ragkit.core.errors import InputError
 
+if TYPE_CHECKING:
+    from ragkit.core.postgres import PostgresDatabase
+
 _BUSY_S = 10.0
+
+
+def open_database(place: Path | str, schema: str) -> "Database | PostgresDatabase":
+    """Return the database of a file, or of a `postgresql://` URL; nothing is opened yet.
+
+    Raises:
+        MissingExtraError: The client of PostgreSQL is not installed.
+    """
+    if str(place).startswith(("postgresql://", "postgres://")):
+        from ragkit.core.postgres import PostgresDatabase
+
+        return PostgresDatabase(str(place), schema)
+    return Database(place, schema)
 
 
 class Database:
@@ -16,6 +33,9 @@ class Database:
 
     With `exclusive`, no other process can open it as long as this object is open.
     """
+
+    row_lock = ""
+    """Put behind a SELECT whose rows the transaction changes; a transaction is alone here."""
 
     def __init__(self, file: Path | str, schema: str, *, exclusive: bool = False) -> None:
         """Name the file; it is opened or created when it is first needed."""

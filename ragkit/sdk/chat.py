@@ -1,5 +1,6 @@
 """Conversations with the documents: questions that refer to earlier ones."""
 
+import asyncio
 import functools
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -59,7 +60,7 @@ class AsyncConversation:
         async with aclosing(chat.stream(question, self.history)) as deltas:
             async for delta in deltas:
                 if delta.reply is not None:
-                    self._keep(question, delta.reply.answer.text)
+                    await asyncio.to_thread(self._keep, question, delta.reply.answer.text)
                 yield delta
 
     def _keep(self, question: str, answer: str) -> None:

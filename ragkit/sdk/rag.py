@@ -232,7 +232,8 @@ class AsyncRAG:
         stands alone; without one it is searched for as it is, and `ChatAnswer.condensed` says so.
 
         Args:
-            file: A SQLite file in which conversations are kept; by default nothing is kept.
+            file: A SQLite file or a `postgresql://` URL, in which conversations are kept; by
+                default nothing is kept.
             conversation: The id of a conversation in the file to go on with.
             user: Whose conversations these are; those of others are not reached.
             **options: Of every search; see `RetrievalOptions`.
