@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ragkit.agents import Budget
+from ragkit.answering.conversations import Owner
 from ragkit.core.settings import Settings
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Pattern
@@ -66,7 +67,8 @@ def main() -> None:
             workspace = Workspace(options, settings=Settings(), llm=llm)
             run_sync(lambda: workspace.rag.ingest(CORPUS, exclude=["questions.jsonl"]))  # noqa: B023  # called at once
             choices = AgentChoices(pattern=pattern, budget=Budget())
-            run = AgentRun(workspace, choices, question, notes=Path(folder) / "notes.md")
+            owner = Owner(name="recordings", tenant=workspace.tenant)
+            run = AgentRun(workspace, choices, question, owner=owner)
             run.wait()
             if run.error:
                 raise SystemExit(run.error)

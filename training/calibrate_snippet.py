@@ -24,11 +24,11 @@ from sklearn.linear_model import LogisticRegression
 from ragkit import AsyncRAG, Settings
 from ragkit.answering.features import LinearScore
 from ragkit.answering.snippet import ALONE
-from ragkit.answering.unit_features import UNSUITED, UnitCandidate, UnitFeatures, UnitReader
+from ragkit.answering.unit_features import FORM, UnitCandidate, UnitFeatures, UnitReader
 from ragkit.models.cross_encoder import packaged_cross_encoder
 from training.answer_sets import AnswerSet, JudgedQuestion, answer_sets
 
-NAMES = [field.name for field in fields(UnitFeatures) if field.name not in UNSUITED.weights]
+NAMES = [field.name for field in fields(UnitFeatures)]
 SURE = ("squad", "clapnq", "chunking_eval")
 """Sets that judge sentences, which weigh more than those that judge passages."""
 _PASSAGES_ONLY = 0.5
@@ -50,6 +50,7 @@ class RatedUnits:
         kind: Whether the documents answer it.
         passages: The number of the passage of each unit.
         features: Features of each unit, `[units, features]`.
+        form: What the form of each adds to its score, `[units]`.
         right: Which units answer it.
     """
 
@@ -57,6 +58,7 @@ class RatedUnits:
     kind: str
     passages: npt.NDArray[np.int64]
     features: Vector
+    form: Vector
     right: npt.NDArray[np.bool_]
 
 
@@ -70,7 +72,8 @@ async def rate(judged: AnswerSet, *, count: int) -> list[RatedUnits]:
             for item in judged.sampled("fit", count=count):
                 hits = list(await rag.search(item.query, k=_CANDIDATES))
                 chosen = item.near(hits, _HITS) if item.kind == "near" else hits[:_HITS]
-                found = [one for units in await reader.read(item.query, chosen) for one in units]
+                units = await reader.read(item.query, chosen)
+                found = [one for passage in units for one in passage]
                 if found:
                     rated.append(rated_units(judged.name, item, found))
     return rated
@@ -84,6 +87,7 @@ def rated_units(dataset: str, item: JudgedQuestion, found: Sequence[UnitCandidat
         kind=item.kind,
         passages=np.array([chunks.index(one.hit.chunk.id) for one in found]),
         features=np.array([[getattr(one.features, name) for name in NAMES] for one in found]),
+        form=np.array([FORM.score(one.form) for one in found]),
         right=np.array(
             [
                 item.answered_by(
@@ -108,7 +112,7 @@ def fit_ranking(rated: Sequence[RatedUnits]) -> LinearScore:
         for item in groups:
             share = 1.0 if item.dataset in SURE else _PASSAGES_ONLY
             rows = item.features / spread
-            scores = rows @ weights
+            scores = rows @ weights + item.form
             odds = np.exp(scores - scores.max())
             right = odds * item.right
             total -= share * float(np.log(right.sum() / odds.sum() + 1e-300))
@@ -135,7 +139,7 @@ def fit_confidence(rated: Sequence[RatedUnits], ranking: LinearScore) -> LinearS
 
 def scores(item: RatedUnits, ranking: LinearScore) -> Vector:
     """Return the score of each unit."""
-    return item.features @ np.array([ranking.weights.get(name, 0.0) for name in NAMES])
+    return item.form + item.features @ np.array([ranking.weights.get(name, 0.0) for name in NAMES])
 
 
 def best(item: RatedUnits, ranking: LinearScore) -> int:

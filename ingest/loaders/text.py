@@ -12,16 +12,20 @@ from ragkit.ingest.loaders.titles import heading_text, stem_title
 
 # An underlined line that opens its paragraph; reStructuredText may draw a line above it too.
 _HEADING = re.compile(
-    r"(?:(?:={3,}|-{3,})[ \t]*\n)?(?=[^\n]*\w)[^\n]{1,200}\n(?P<rule>={3,}|-{3,})[ \t]*(?=\n|\Z)"
+    r"""(?:([=\-~^"'+*\#`:._])\1{2,}[ \t]*\n)?
+    (?=[^\n]*\w)(?P<name>[^\n]{1,200})\n
+    (?P<rule>([=\-~^"'+*\#`:._])\4{2,})[ \t]*(?=\n|\Z)""",
+    re.VERBOSE,
 )
 _LEVELS = {"=": 1, "-": 2}
+"""Characters that underline headings however short the line is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextLoader(EncodedLoader):
     """A loader of plain text; `encoding` applies where the file has no byte order mark."""
 
-    version = "text-1"
+    version = "text-2"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Decode the text and find its paragraphs.
@@ -44,13 +48,21 @@ class TextLoader(EncodedLoader):
 
 
 def _spans(text: str) -> Iterator[Span]:
+    levels = dict(_LEVELS)
     for start, end in _paragraphs(text):
         heading = _HEADING.match(text, start, end)
         body = start
-        if heading:
+        if heading and _is_underlined(heading):
             body = heading.end()
-            yield Span("heading", start, body, _LEVELS[heading["rule"][0]])
+            # Further styles of headings are as deep as they are late, as in docutils.
+            level = levels.setdefault(heading["rule"][0], len(levels) + 1)
+            yield Span("heading", start, body, level)
         yield Span("paragraph", body, end)
+
+
+def _is_underlined(heading: re.Match[str]) -> bool:
+    rule = heading["rule"]
+    return rule[0] in _LEVELS or len(rule) + 2 >= len(heading["name"].strip())
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, int]]:

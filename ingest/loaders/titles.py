@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ATX = re.compile(r"#{1,6}(?:[ \t]+|$)")
 _CLOSING_MARKS = re.compile(r"(?:^|[ \t])#+$")
-_RULE = re.compile(r"[ \t]*(?:=+|-+)[ \t]*")
+_RULE = re.compile(r"""[ \t]*(?:=+|-+|([~^"'+*#`:._])\1{2,})[ \t]*""")
 _INLINE_MARKUP = re.compile(r"[*_`\[\\&<]")
 _LONGEST_TITLE = 500
 

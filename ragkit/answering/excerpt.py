@@ -1,11 +1,12 @@
 """Excerpts of passages: the sentences, steps or code around a unit that answer together."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ragkit.answering.question_kind import QuestionKind
-from ragkit.answering.unit_features import UnitCandidate
+from ragkit.answering.suitability import refers_back, starts_midway
+from ragkit.answering.units import Unit
 from ragkit.core.types import Citation, Hit
 
 _MOST_SENTENCES = 3
@@ -17,21 +18,32 @@ _NEAR_CHARACTERS = 500
 NEARLY_AS_GOOD = 1.0
 """Sentences beside the best unit up to this far below its score are taken in too."""
 
-_REFERS_BACK = re.compile(
-    r"(?:it|its|this|these|those|they|their|them|he|she|his|her|such|that|however|therefore|thus|"
-    r"hence|then|also|instead|otherwise|additionally|furthermore|moreover|but|and|so|"
-    r"the (?:former|latter|same)|in (?:this|that|these|those) (?:cases?|example)|as a result|"
-    r"for (?:example|instance))\b",
-    re.IGNORECASE,
-)
+
+class PlacedUnit(Protocol):
+    """A unit of a hit, with its score as an answer."""
+
+    @property
+    def hit(self) -> Hit:
+        """The hit that it stands in."""
+        ...
+
+    @property
+    def unit(self) -> Unit:
+        """The unit."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """How well it answers, in log-odds; minus infinity for a unit that is only read on into."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
     """Units that stand together in a document, in reading order, with the best of them."""
 
-    units: tuple[UnitCandidate, ...]
-    best: UnitCandidate
+    units: tuple[PlacedUnit, ...]
+    best: PlacedUnit
 
     @property
     def heading(self) -> str:
@@ -45,7 +57,7 @@ class Excerpt:
         """
         repeated = self.units[0].unit.text.casefold().startswith(self.heading.casefold())
         parts = [self.heading, "\n"] if headed and self.heading and not repeated else []
-        previous: UnitCandidate | None = None
+        previous: PlacedUnit | None = None
         for one in self.units:
             if previous is not None:
                 parts.append(_separator(previous, one))
@@ -56,7 +68,7 @@ class Excerpt:
 
     def citations(self) -> tuple[Citation, ...]:
         """Return one citation of each chunk that the units are in."""
-        by_chunk: dict[str, list[UnitCandidate]] = {}
+        by_chunk: dict[str, list[PlacedUnit]] = {}
         for one in self.units:
             by_chunk.setdefault(one.hit.chunk.id, []).append(one)
         return tuple(
@@ -65,16 +77,18 @@ class Excerpt:
         )
 
 
-def _separator(previous: UnitCandidate, one: UnitCandidate) -> str:
-    same = (previous.hit.chunk.id, previous.unit.block) == (one.hit.chunk.id, one.unit.block)
-    if one.unit.kind == "sentence" and previous.unit.kind == "sentence" and same:
-        return " "
-    return "\n"
+def _separator(previous: PlacedUnit, one: PlacedUnit) -> str:
+    if _continues(previous, one):
+        if one.unit.kind != "code":
+            return " "
+        return "\n" if previous.hit.chunk.text.endswith("\n") else ""
+    prose = one.unit.kind == previous.unit.kind == "sentence" and _same_block(previous, one)
+    return " " if prose else "\n"
 
 
 def excerpt(
-    best: UnitCandidate,
-    passages: Sequence[Sequence[UnitCandidate]],
+    best: PlacedUnit,
+    passages: Sequence[Sequence[PlacedUnit]],
     *,
     kind: QuestionKind,
 ) -> Excerpt:
@@ -89,7 +103,8 @@ def excerpt(
     at = next(number for number, one in enumerate(sequence) if one is best)
     if kind in {"fact", "boolean"}:
         first = at - 1 if best.unit.kind == "code" and _leads_in(sequence, at) else at
-        return Excerpt(units=tuple(sequence[first : _announced(sequence, at) + 1]), best=best)
+        first, last = _unbroken(sequence, first, _announced(sequence, at))
+        return Excerpt(units=tuple(sequence[first : last + 1]), best=best)
     if kind == "steps":
         first, last = _section(sequence, at)
     elif best.unit.kind == "sentence":
@@ -102,16 +117,19 @@ def excerpt(
         first -= 1
     if kind != "steps" or sequence[last].unit.text.endswith(":"):
         last = _announced(sequence, last)
+    if kind == "list" and sequence[last].unit.kind in {"item", "row"}:
+        last = _lists(sequence, first, last)
+    first, last = _unbroken(sequence, first, last)
     return Excerpt(units=tuple(sequence[first : last + 1]), best=best)
 
 
-def _sequence(hit: Hit, passages: Sequence[Sequence[UnitCandidate]]) -> list[UnitCandidate]:
+def _sequence(hit: Hit, passages: Sequence[Sequence[PlacedUnit]]) -> list[PlacedUnit]:
     """Return the units of the chunk and of those hits of its document that touch it."""
     same = sorted(
         (units for units in passages if units and units[0].hit.chunk.uri == hit.chunk.uri),
         key=lambda units: units[0].hit.chunk.start,
     )
-    run: list[UnitCandidate] = []
+    run: list[PlacedUnit] = []
     end, held = -1, False
     for units in same:
         chunk = units[0].hit.chunk
@@ -125,9 +143,7 @@ def _sequence(hit: Hit, passages: Sequence[Sequence[UnitCandidate]]) -> list[Uni
     return run
 
 
-def _sentences(
-    sequence: Sequence[UnitCandidate], at: int, *, whole: bool = False
-) -> tuple[int, int]:
+def _sentences(sequence: Sequence[PlacedUnit], at: int, *, whole: bool = False) -> tuple[int, int]:
     """Return first and last of the sentences of a paragraph that belong to the best.
 
     Those nearly as good belong to it, and those that refer back to it; with `whole` all after it.
@@ -135,13 +151,13 @@ def _sentences(
     best = sequence[at]
     least = best.score - NEARLY_AS_GOOD
     first = last = at
-    if at and _same_block(sequence[at - 1], best) and _REFERS_BACK.match(best.unit.text):
+    if at and _same_block(sequence[at - 1], best) and refers_back(best.unit.text):
         first -= 1
     while last + 1 < len(sequence) and last - first + 1 < _MOST_SENTENCES:
         following = sequence[last + 1]
         if not _same_block(best, following):
             break
-        refers = whole or _REFERS_BACK.match(following.unit.text)
+        refers = whole or refers_back(following.unit.text)
         if following.score < least and not refers:
             break
         last += 1
@@ -153,7 +169,7 @@ def _sentences(
     return first, last
 
 
-def _section(sequence: Sequence[UnitCandidate], at: int) -> tuple[int, int]:
+def _section(sequence: Sequence[PlacedUnit], at: int) -> tuple[int, int]:
     """Return first and last unit of the instructions around the best one, in its section.
 
     They start with the section where that is near, and end with the first list or code after the
@@ -176,19 +192,26 @@ def _section(sequence: Sequence[UnitCandidate], at: int) -> tuple[int, int]:
     return first, _sentences(sequence, at)[1]
 
 
-def _section_start(sequence: Sequence[UnitCandidate], first: int, at: int) -> int:
-    """Return the first unit of the section where that is near, else of the sentences before."""
+def _section_start(sequence: Sequence[PlacedUnit], first: int, at: int) -> int:
+    """Return the first unit of the section, or after its last code, where that is near.
+
+    Else the first of the sentences before.
+    """
     start = first
-    while start and _same_section(sequence[start - 1], sequence[at]):
+    while (
+        start
+        and _same_section(sequence[start - 1], sequence[at])
+        and sequence[start - 1].unit.kind != "code"
+    ):
         start -= 1
     if first - start > _NEAR_UNITS or _size(sequence[start:first]) > _NEAR_CHARACTERS:
         return _sentences(sequence, at)[0] if sequence[at].unit.kind == "sentence" else first
-    while start < at and _starts_midway(sequence[start]):
+    while start < at and starts_midway(sequence[start].unit):
         start += 1
     return start
 
 
-def _items(sequence: Sequence[UnitCandidate], at: int) -> tuple[int, int]:
+def _items(sequence: Sequence[PlacedUnit], at: int) -> tuple[int, int]:
     """Return first and last of the items of the list, or rows of the table, of a unit."""
     first = last = at
     while first and _same_block(sequence[first - 1], sequence[at]):
@@ -205,7 +228,7 @@ def _items(sequence: Sequence[UnitCandidate], at: int) -> tuple[int, int]:
     return first, last
 
 
-def _announced(sequence: Sequence[UnitCandidate], last: int) -> int:
+def _announced(sequence: Sequence[PlacedUnit], last: int) -> int:
     """Return the last unit with the code or list that it announces with a colon."""
     following = last + 1
     if not sequence[last].unit.text.endswith(":") or following >= len(sequence):
@@ -215,10 +238,46 @@ def _announced(sequence: Sequence[UnitCandidate], last: int) -> int:
         return last
     if one.unit.kind in {"item", "row"}:
         return _items(sequence, following)[1]
-    return following if one.unit.kind != "code" or _fits(one) else last
+    if one.unit.kind == "sentence":
+        return _announced(sequence, following)
+    return following if _fits(one) else last
 
 
-def _leads_in(sequence: Sequence[UnitCandidate], at: int) -> bool:
+def _lists(sequence: Sequence[PlacedUnit], first: int, last: int) -> int:
+    """Return the last of the lists that follow each other in a section, each announced or not."""
+    while last + 1 < len(sequence) and _same_section(sequence[last + 1], sequence[first]):
+        one = sequence[last + 1].unit
+        follows = one.kind == sequence[last].unit.kind or one.text.endswith(":")
+        if not follows:
+            break
+        end = last + 1 if one.kind != "sentence" else _announced(sequence, last + 1)
+        if end - first >= _MOST_ITEMS or _size(sequence[first : end + 1]) > _MOST_CHARACTERS:
+            break
+        last = end
+    return last
+
+
+def _unbroken(sequence: Sequence[PlacedUnit], first: int, last: int) -> tuple[int, int]:
+    """Return first and last with the sentences and code that the edge of a chunk cuts in two."""
+    while first and _continues(sequence[first - 1], sequence[first]):
+        first -= 1
+    while last + 1 < len(sequence) and _continues(sequence[last], sequence[last + 1]):
+        last += 1
+    return first, last
+
+
+def _continues(one: PlacedUnit, following: PlacedUnit) -> bool:
+    """Return True where the edge of a chunk lies inside of what the two units are parts of."""
+    chunk, after = one.hit.chunk, following.hit.chunk
+    if chunk.id == after.id or not _same_section(one, following):
+        return False
+    if following.unit.kind == "code":
+        short = one.unit.text.count("\n") + following.unit.text.count("\n") < _MOST_CODE_LINES
+        return one.unit.kind == "code" and short
+    return starts_midway(following.unit) and not one.unit.text.endswith((".", "!", "?", ":"))
+
+
+def _leads_in(sequence: Sequence[PlacedUnit], at: int) -> bool:
     """Return True where the unit before announces the list or code at this place."""
     if not at or sequence[at].unit.kind == "sentence":
         return False
@@ -228,22 +287,17 @@ def _leads_in(sequence: Sequence[UnitCandidate], at: int) -> bool:
     return sequence[at].unit.kind == "code" or before.unit.text.endswith((":", "…", "..."))
 
 
-def _starts_midway(one: UnitCandidate) -> bool:
-    """Return True for a sentence or item whose beginning is in another chunk."""
-    return one.unit.kind != "code" and one.unit.text[0].islower()
-
-
-def _fits(one: UnitCandidate) -> bool:
+def _fits(one: PlacedUnit) -> bool:
     return one.unit.text.count("\n") < _MOST_CODE_LINES
 
 
-def _size(units: Sequence[UnitCandidate]) -> int:
+def _size(units: Sequence[PlacedUnit]) -> int:
     return sum(len(one.unit.text) for one in units)
 
 
-def _same_section(one: UnitCandidate, other: UnitCandidate) -> bool:
+def _same_section(one: PlacedUnit, other: PlacedUnit) -> bool:
     return one.unit.heading == other.unit.heading
 
 
-def _same_block(one: UnitCandidate, other: UnitCandidate) -> bool:
+def _same_block(one: PlacedUnit, other: PlacedUnit) -> bool:
     return (one.hit.chunk.id, one.unit.block) == (other.hit.chunk.id, other.unit.block)

@@ -17,6 +17,19 @@ DIRECTIVE = re.compile(r"[ \t]*\.\.[ \t]+(?P<name>[\w:-]+)::[ \t]*(?P<rest>.*)\Z
 FENCE_DIRECTIVE = re.compile(r"[ \t]*\{(?P<name>[\w:-]+)\}")
 DROPPED_DIRECTIVES = frozenset({"contents", "toctree", "image", "figure", "raw", "include"})
 OPTION = re.compile(r"[ \t]*:[\w-]+:(?:[ ].*)?\Z")
+FIELD = re.compile(r"[ \t]*:(?P<name>[A-Za-z][\w ./*-]*):(?=[ \t]+\S|[ \t]*\Z)")
+"""A field of reStructuredText, such as `:Number of instances: 569`."""
+OPTION_NAMES = frozenset(
+    """
+    align alt caption class dedent delim depth emphasize-lines encoding end-before end-line
+    exclude-members figclass figwidth force glob header header-rows height hidden includehidden
+    inherited-members language lineno-start linenos lines local maxdepth member-order members name
+    no-index no-members noindex nosignatures number-lines numbered private-members pyobject
+    recursive reversed scale show-inheritance sorted special-members start-after start-line
+    stub-columns synopsis target template titlesonly toctree undoc-members width widths
+    """.split()  # noqa: SIM905 - a list would take 40 lines
+)
+"""Options of directives, which look like fields and say nothing to a reader."""
 CODE_DIRECTIVES = frozenset(
     {
         "literalinclude",
@@ -43,6 +56,7 @@ NOISE = re.compile(
         \[(?!\^)[^\]]+\]:[ ]+\S+.*      # the target of a reference
         | (?:[-*_=][ \t]*){3,}          # a rule
         | /{3,}.*                       # the border of a block
+        | [-+=|:]*[-=]{3,}\+[-+=|: ]*\|?  # the border of a table
         | \{[*!%].*[*!%]\}              # an inclusion
         | :{3,}.*                       # a directive of MkDocs or MyST
         | \[TOC\]
@@ -64,6 +78,8 @@ class TextLine:
     text: str
     start: int
     end: int
+    fence: re.Match[str] | None = None
+    """The mark of a block of code, where the line is one."""
 
     @property
     def blank(self) -> bool:
@@ -77,17 +93,21 @@ class TextLine:
         return len(expanded) - len(expanded.lstrip())
 
 
-def lines_of(text: str) -> Iterator[TextLine]:
-    """Yield the lines of a text."""
+def lines_of(text: str, *, tildes: bool = True) -> Iterator[TextLine]:
+    """Yield the lines; without `tildes`, `~~~` underlines a heading and fences no code."""
     start = 0
     for part in text.split("\n"):
-        yield TextLine(part.rstrip("\r"), start, start + len(part.rstrip("\r")))
+        line = part.rstrip("\r")
+        fence = FENCE.match(line)
+        if fence and not tildes and fence["mark"].startswith("~"):
+            fence = None
+        yield TextLine(line, start, start + len(line), fence)
         start += len(part) + 1
 
 
 def starts_in_code(lines: Sequence[TextLine]) -> bool:
     """Return True for a chunk that starts inside a fenced block whose opening fence it lacks."""
-    fences = [(at, found) for at, line in enumerate(lines) if (found := FENCE.match(line.text))]
+    fences = [(at, line.fence) for at, line in enumerate(lines) if line.fence]
     if len(fences) % 2 == 0 or fences[0][1]["info"].strip():
         return False
     before = [line.text for line in lines[: fences[0][0]] if not line.blank]

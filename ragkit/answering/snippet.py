@@ -5,21 +5,25 @@ explanation, a comparison, a list or instructions the sentences, items or code t
 their heading (a "featured snippet").
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 
 from ragkit.answering.abstention import AbstainingAnswerer, Draft, probability
+from ragkit.answering.comparison import sides_of
 from ragkit.answering.disagreement import disagreeing, source_of, year_of
 from ragkit.answering.excerpt import excerpt
 from ragkit.answering.features import LinearScore
 from ragkit.answering.question_kind import WITH_SPAN, QuestionKind, question_kind
 from ragkit.answering.unit_features import UnitCandidate, UnitFeatures, UnitReader
+from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.text import terms
 from ragkit.core.types import AnswerSpan, Citation, Hit
 from ragkit.models.cross_encoder import CrossEncoderModel
+from ragkit.retrieval.results import Hits
 
 ALONE = 2.0
 """The margin of a unit whose passage is the only one."""
@@ -45,6 +49,19 @@ UNDECIDED = 0.6
 
 NEARLY_AS_GOOD = 1.0
 """Units of other passages up to this far below the best are cited for the same short answer."""
+
+
+_REACH = 2
+"""Chunks before and after the best one that an answer may go on in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnratedUnit:
+    """A unit beside the hits, which an answer may take in but is not chosen for."""
+
+    hit: Hit
+    unit: Unit
+    score: float = -math.inf
 
 
 class SnippetAnswerer(AbstainingAnswerer):
@@ -75,14 +92,18 @@ class SnippetAnswerer(AbstainingAnswerer):
         if not ranked:
             return None
         kind = question_kind(question)
-        chosen = ranked[0].hit.chunk.id
-        first = max((one for one in ranked if one.hit.chunk.id == chosen), key=attrgetter("suited"))
+        sides = sides_of(question, ranked, self._language) if kind == "comparison" else ()
+        first = sides[0] if sides else _best_of_passage(ranked)
         versions = disagreeing(first, ranked, self._language)
         best = versions[0]
-        found = excerpt(best, passages, kind=kind)
-        text = found.text(headed=kind not in {"fact", "boolean"})
+        parts = [best] if len(sides) < 2 else [*sides]
+        found = [
+            excerpt(part, [*passages, *await self._beside(part, hits)], kind=kind) for part in parts
+        ]
+        headed = kind not in {"fact", "boolean"}
+        text = "\n".join(one.text(headed=headed) for one in found)
         confidence = probability(CONFIDENCE.score(answer_features(ranked)))
-        cited = [*found.citations()]
+        cited = [citation for one in found for citation in one.citations()]
         if len(versions) > 1:
             text, cited = _versions_text(versions), [*map(_cited, versions)]
             dated = year_of(best.hit.chunk) > year_of(versions[1].hit.chunk)
@@ -96,6 +117,23 @@ class SnippetAnswerer(AbstainingAnswerer):
             confidence=confidence,
             span=self._marked(best, text, question) if kind in WITH_SPAN else None,
         )
+
+    async def _beside(self, best: UnitCandidate, hits: Sequence[Hit]) -> list[list[UnratedUnit]]:
+        """Return the units of the chunks around the best one that are no hits."""
+        near = hits.surroundings if isinstance(hits, Hits) else None
+        if near is None:
+            return []
+        held = {hit.chunk.id for hit in hits}
+        chunks = await near.around([best.hit.chunk], reach=_REACH)
+        around = [
+            Hit(chunk=chunk, score=best.hit.score, trace={})
+            for chunk in chunks
+            if chunk.id not in held
+        ]
+        return [
+            [UnratedUnit(hit=hit, unit=unit) for unit in units_of(hit.chunk, self._language)]
+            for hit in around
+        ]
 
     def _marked(self, best: UnitCandidate, text: str, question: str) -> AnswerSpan | None:
         """Return the short answer in a text, where the network is sure enough of it.
@@ -111,6 +149,12 @@ class SnippetAnswerer(AbstainingAnswerer):
             return None
         start += text.index(best.unit.text)
         return AnswerSpan(text=marked, start=start, end=start + len(marked))
+
+
+def _best_of_passage(ranked: Sequence[UnitCandidate]) -> UnitCandidate:
+    """Return what suits best in the passage of the first unit."""
+    chosen = ranked[0].hit.chunk.id
+    return max((one for one in ranked if one.hit.chunk.id == chosen), key=attrgetter("suited"))
 
 
 def answer_features(ranked: Sequence[UnitCandidate]) -> AnswerFeatures:

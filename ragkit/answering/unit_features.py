@@ -2,26 +2,28 @@
 
 import asyncio
 import math
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ragkit.answering.features import LinearScore
-from ragkit.answering.question_kind import QuestionKind, question_kind
+from ragkit.answering.question_kind import question_kind
+from ragkit.answering.question_words import QuestionWords
+from ragkit.answering.suitability import AskedForm, Suitability
 from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
-from ragkit.core.text import terms
-from ragkit.core.types import Hit
+from ragkit.core.types import FloatArray, Hit
 from ragkit.models.cross_encoder import CrossEncoderModel, Reading, SpanReading
 
-_WORD_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SEPARATOR = "\n"
 _LONGEST = 800
 """Characters of a text that are embedded."""
 _BATCH = 16
 """Texts of similar length that are embedded together, so that little is padded."""
+_KEPT = 8192
+"""Vectors of texts that are kept, 12 MB of them."""
 _NO_SPAN = -20.0
+MOST_SPAN = 4.0
+"""Where a short answer is as sure as that, more says nothing of the unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,6 @@ class UnitFeatures:
         span: The network's logits for the best short answer in the unit, against none.
         relevance: The network's logit for the passage.
         rank: 1 for units of the first hit, 1/2 for those of the second, and so on.
-        asks: 1 for a sentence that is a question itself, as in a list of frequent questions.
-        code: 1 for code, but 1/3 where the question asks for instructions.
         words: Logarithm of the number of words.
     """
 
@@ -51,8 +51,6 @@ class UnitFeatures:
     span: float
     relevance: float
     rank: float
-    asks: float
-    code: float
     words: float
 
 
@@ -71,8 +69,24 @@ RANKING = LinearScore(
     }
 )
 
-UNSUITED = LinearScore({"asks": -3.0, "code": -3.0})
-"""Set by hand, as no set judges it: within a passage, prose answers better than these."""
+# The next two are set by hand, as no set judges what they say.
+FORM = LinearScore(
+    {
+        "history": -3.0,
+        "mistyped": -1.5,
+        "default": 1.5,
+        "defines": 1.0,
+        "named": 1.0,
+        "opens": 0.5,
+        "listed": 0.5,
+        "code": -0.7,
+    }
+)
+"""What the form of a unit adds to its score."""
+UNSUITED = LinearScore(
+    {"asks": -3.0, "code": -2.3, "fragment": -2.0, "refers": -0.5, "field": -1.5}
+)
+"""What it adds within the chosen passage, where something else may answer better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,23 +97,25 @@ class UnitCandidate:
         hit: The hit.
         unit: A unit of its chunk.
         features: The features that it is scored by.
+        form: What its form says.
         span: The best short answer in the unit, in `unit.text`.
     """
 
     hit: Hit
     unit: Unit
     features: UnitFeatures
+    form: Suitability
     span: SpanReading | None
 
     @property
     def score(self) -> float:
         """The score that passages are chosen by: that of the best of their units."""
-        return RANKING.score(self.features)
+        return RANKING.score(self.features) + FORM.score(self.form)
 
     @property
     def suited(self) -> float:
         """The score that a unit of the chosen passage is chosen by."""
-        return self.score + UNSUITED.score(self.features)
+        return self.score + UNSUITED.score(self.form)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,36 +146,12 @@ class _ReadPassage:
             offset += len(unit.text) + len(_SEPARATOR)
 
 
-class _QuestionWords:
-    """The content words of a question, weighted by how rare they are in the units."""
-
-    def __init__(self, question: str, units: Sequence[Unit], language: str) -> None:
-        self._language = language
-        asked = self._stems(question)
-        counts = Counter(stem for unit in units for stem in asked & self._stems(unit.text))
-        self._weights = {stem: math.log((len(units) + 1) / (counts[stem] + 0.5)) for stem in asked}
-        self._total = sum(self._weights.values())
-
-    def coverage(self, text: str) -> float:
-        """Return the weighted share of the question's words in a text."""
-        if not self._total:
-            return 0.0
-        held = self._stems(text) & set(self._weights)
-        return sum(self._weights[stem] for stem in held) / self._total
-
-    def _stems(self, text: str) -> set[str]:
-        """Return the stems of the words, and of the parts of names such as `maxSize`."""
-        parts = " ".join(_WORD_PARTS.findall(text))
-        return {stem for part in (text, parts) for stem in terms(part, language=self._language)}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _AskedQuestion:
     """A question's likeness to the texts of the hits."""
 
     cosines: Mapping[str, float]
-    words: _QuestionWords
-    kind: QuestionKind
+    words: QuestionWords
 
     def features(
         self, passage: _ReadPassage, unit: Unit, span: SpanReading | None, relevance: float
@@ -172,11 +164,9 @@ class _AskedQuestion:
             heading=self.cosines[unit.heading],
             heading_coverage=self.words.coverage(headings),
             passage_coverage=self.words.coverage(f"{passage.hit.chunk.header}\n{passage.text}"),
-            span=_NO_SPAN if span is None else span.score,
+            span=_NO_SPAN if span is None else min(span.score, MOST_SPAN),
             relevance=relevance,
             rank=1 / passage.rank,
-            asks=float(unit.text.endswith(("?", "\uff1f"))),
-            code=(1 / 3 if self.kind == "steps" else 1.0) if unit.kind == "code" else 0.0,
             words=math.log1p(len(unit.text.split())),
         )
 
@@ -188,6 +178,8 @@ class UnitReader:
     model: CrossEncoderModel
     embedder: Embedder
     language: str = "english"
+    vectors: dict[str, FloatArray] = field(default_factory=dict[str, FloatArray])
+    """Vectors of texts that were rated before; questions meet the same passages again."""
 
     async def read(self, question: str, hits: Sequence[Hit]) -> list[list[UnitCandidate]]:
         """Return the units of every hit that has any, in reading order."""
@@ -203,17 +195,18 @@ class UnitReader:
         readings = await asyncio.to_thread(self.model.read, question, texts, headers=headers)
         asked = _AskedQuestion(
             cosines=await self._cosines(question, passages),
-            words=_QuestionWords(
-                question, [unit for one in passages for unit in one.units], self.language
+            words=QuestionWords(
+                question, [unit.text for one in passages for unit in one.units], self.language
             ),
-            kind=question_kind(question),
         )
+        form = AskedForm(question, question_kind(question))
         return [
             [
                 UnitCandidate(
                     hit=passage.hit,
                     unit=unit,
                     features=asked.features(passage, unit, span, reading.relevance),
+                    form=form.suitability(unit, passage.headings(unit)),
                     span=span,
                 )
                 for unit, span in passage.spans(reading)
@@ -228,10 +221,14 @@ class UnitReader:
             for unit in passage.units:
                 texts |= {unit.text, unit.heading}
         query = (await self.embedder.embed([question], task="query"))[0]
-        found: dict[str, float] = {}
-        by_length = sorted(texts, key=lambda text: (len(text), text))
+        kept = self.vectors
+        by_length = sorted(texts - kept.keys(), key=lambda text: (len(text), text))
+        found = {text: kept[text] for text in texts & kept.keys()}
         for first in range(0, len(by_length), _BATCH):
             batch = by_length[first : first + _BATCH]
-            vectors = await self.embedder.embed([text[:_LONGEST] or " " for text in batch])
-            found |= {text: float(one) for text, one in zip(batch, vectors @ query, strict=True)}
-        return found
+            made = await self.embedder.embed([text[:_LONGEST] or " " for text in batch])
+            found |= dict(zip(batch, made, strict=True))
+        if len(kept) + len(by_length) > _KEPT:
+            kept.clear()
+        kept |= {text: found[text] for text in by_length}
+        return {text: float(vector @ query) for text, vector in found.items()}

@@ -18,12 +18,13 @@ from ragkit.answering.line_marks import (
     CODE_INDENT,
     DIRECTIVE,
     DROPPED_DIRECTIVES,
-    FENCE,
     FENCE_DIRECTIVE,
+    FIELD,
     ITEM,
     NOISE,
     OBJECTS,
     OPTION,
+    OPTION_NAMES,
     UNDERLINE,
     TextLine,
     lines_of,
@@ -37,6 +38,8 @@ from ragkit.core.types import Chunk
 UnitKind: TypeAlias = Literal["sentence", "item", "row", "code"]
 
 _LONGEST_HEADING_WORDS = 12
+_VALUE = re.compile(r":\s+\S*[\d/\\]")
+"""A value such as that of `Added in: v0.3.3`, which no heading has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Unit:
         heading: The innermost heading above it.
         block: Number of the paragraph, list, table or code block that it belongs to.
         marker: The marker of a list item, `•` or its number.
+        opens: True for the first unit under its heading.
     """
 
     kind: UnitKind
@@ -60,6 +64,7 @@ class Unit:
     heading: str
     block: int
     marker: str = ""
+    opens: bool = False
 
     @property
     def text(self) -> str:
@@ -85,10 +90,12 @@ class _Reader:
         }
         self._heading = chunk.heading_path[-1] if chunk.heading_path else chunk.title
         self._heading = plain_text(self._heading, 0, len(self._heading)).text
-        self._lines = list(lines_of(chunk.text))
+        tildes = not chunk.uri.lower().endswith(".rst")
+        self._lines = list(lines_of(chunk.text, tildes=tildes))
         self._at = 0
         self._block = 0
         self._in_list = False
+        self._opens = False
         self._indented_text = True  # a chunk may start inside of anything
         self._text_fences = 0
         self._found: list[Unit] = []
@@ -101,12 +108,13 @@ class _Reader:
             if line.blank:
                 self._at += 1
                 continue
-            if line.indent == 0 and not ITEM.match(line.text):
+            if line.indent == 0 and not ITEM.match(line.text) and not self._field(line):
                 self._in_list = False
                 self._indented_text = False
             for take in (
                 self._take_comment,
                 self._take_fence,
+                self._take_field,
                 self._take_directive,
                 self._take_heading,
                 self._take_table,
@@ -129,7 +137,7 @@ class _Reader:
         return True
 
     def _take_fence(self, line: TextLine) -> bool:
-        fence = None if self._literal else FENCE.match(line.text)
+        fence = None if self._literal else line.fence
         if fence is None:
             return False
         name = FENCE_DIRECTIVE.match(fence["info"])
@@ -148,7 +156,7 @@ class _Reader:
         """Take a block of code up to its closing fence, or to the end of the chunk."""
         last = first
         while last < len(self._lines):
-            closing = FENCE.match(self._lines[last].text)
+            closing = self._lines[last].fence
             if closing and not closing["info"].strip() and closing.group("mark").startswith(mark):
                 break
             last += 1
@@ -184,6 +192,7 @@ class _Reader:
     def _is_title(self, line: TextLine, name: str) -> bool:
         short = 0 < len(name.split()) <= _LONGEST_HEADING_WORDS
         marked = ITEM.match(line.text) or "|" in name or line.indent or is_code([line.text])
+        marked = marked or _VALUE.search(name)
         if self._marks_headings or marked or line.text.startswith(">"):
             return False
         return short and (name[-1].isalnum() or name[-1] in "?)`")
@@ -192,6 +201,7 @@ class _Reader:
         self._heading = plain_text(self._source, start, end, literal=self._literal).text
         self._at += lines
         self._in_list = False
+        self._opens = True
 
     def _take_directive(self, line: TextLine) -> bool:
         if self._literal:
@@ -214,6 +224,34 @@ class _Reader:
             self._at += 1
             return True
         return False
+
+    def _field(self, line: TextLine) -> "re.Match[str] | None":
+        """Return the name of a field that the line begins."""
+        if self._literal or self._marks_headings:
+            return None
+        found = FIELD.match(line.text)
+        return None if found is None or found["name"].lower() in OPTION_NAMES else found
+
+    def _take_field(self, line: TextLine) -> bool:
+        found = self._field(line)
+        if found is None:
+            return False
+        start, end = line.start + found.start("name"), line.end
+        self._at += 1
+        while (
+            self._at < len(self._lines)
+            and self._lines[self._at].indent > line.indent
+            and self._continues(self._lines[self._at])
+        ):
+            end = self._lines[self._at].end
+            self._at += 1
+        if not self._in_list:
+            self._block += 1
+        self._in_list = True
+        end = start + len(self._source[start:end].rstrip())
+        kind: UnitKind = "sentence" if found.end() >= len(line.text.rstrip()) else "item"
+        self._add(kind, start, end, plain_text(self._source, start, end))
+        return True
 
     def _take_table(self, line: TextLine) -> bool:
         if not is_row(line.text, self._literal):
@@ -267,10 +305,10 @@ class _Reader:
         starts = (
             line.blank
             or ITEM.match(line.text)
-            or (not self._literal and (FENCE.match(line.text) or ATX.match(line.text)))
+            or (not self._literal and (line.fence or ATX.match(line.text)))
             or (not self._literal and any(mark.match(line.text) for mark in BREAKS))
         )
-        return not starts
+        return not starts and not self._field(line)
 
     def _take_code(self, line: TextLine) -> bool:
         """Take an indented block of code, or lines that look like code."""
@@ -312,7 +350,7 @@ class _Reader:
             while first < len(self._lines) and self._lines[first].blank:
                 first += 1
             end = self._paragraph_end(first)
-            if first == end or FENCE.match(self._lines[first].text):
+            if first == end or self._lines[first].fence:
                 return last
             if not self._is_code(first, end) and not self._lines[first].indent:
                 return last
@@ -358,8 +396,10 @@ class _Reader:
                     heading=self._heading,
                     block=self._block,
                     marker=marker,
+                    opens=self._opens,
                 )
             )
+            self._opens = False
 
 
 def _divided(

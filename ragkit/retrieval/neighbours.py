@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
-from ragkit.core.filters import passes
 from ragkit.core.protocols import Index
-from ragkit.core.types import Chunk, Hit, StageRank, chunk_id
+from ragkit.core.types import Chunk, Hit, StageRank
 from ragkit.retrieval.query import Query
 from ragkit.retrieval.request import SearchOptions, SearchRequest
 from ragkit.retrieval.results import Hits
+from ragkit.retrieval.surroundings import Surroundings, ids_around
 from ragkit.retrieval.wrapper import RetrieverWrapper
 
 STAGE = "neighbours"
@@ -36,26 +36,18 @@ class WithNeighbours(RetrieverWrapper):
         request = SearchRequest.of(options, self.settings)
         found = await self.inner.search(query, **options)
         started = time.perf_counter()
-        shown = {hit.chunk.id for hit in found}
-        wanted = dict.fromkeys(item for hit in found for item in self._around(hit.chunk))
-        ids = [item for item in wanted if item not in shown]
-        fetched = await self.index.fetch(ids, tenant=request.tenant) if ids else []
-        fields = self.index.fields
-        allowed = {one.id: one for one in fetched if passes(one, request.where, fields)}
+        near = Surroundings(index=self.index, tenant=request.tenant, where=request.where)
+        fetched = await near.around([hit.chunk for hit in found], reach=self.reach)
+        allowed = {one.id: one for one in fetched}
         hits = list(self._expanded(found, allowed))
         before, seconds = found.explanation, time.perf_counter() - started
         return Hits(hits, before and before.followed_by(STAGE, hits, seconds))
-
-    def _around(self, chunk: Chunk) -> Iterator[str]:
-        first = max(0, chunk.ordinal - self.reach)
-        for ordinal in range(first, chunk.ordinal + self.reach + 1):
-            if ordinal != chunk.ordinal:
-                yield chunk_id(chunk.generation, ordinal)
 
     def _expanded(self, found: Sequence[Hit], allowed: Mapping[str, Chunk]) -> Iterator[Hit]:
         left = dict(allowed)
         for hit in found:
             yield hit
-            for chunk in (left.pop(item) for item in self._around(hit.chunk) if item in left):
+            near = ids_around(hit.chunk, self.reach)
+            for chunk in (left.pop(item) for item in near if item in left):
                 trace = {STAGE: StageRank(len(allowed) - len(left), hit.score)}
                 yield Hit(chunk=chunk, score=hit.score, trace=trace)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from ragkit.core.filters import Filter
 from ragkit.core.types import Hit, Usage
+from ragkit.retrieval.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +67,24 @@ class Explanation:
 
 
 class Hits(list[Hit]):
-    """Hits, best first, with their `explanation` where one was asked for."""
+    """Hits, best first, with their `explanation` where one was asked for.
 
-    def __init__(self, hits: Iterable[Hit], explanation: Explanation | None = None) -> None:
+    `surroundings` reads what stands around them in their documents; a copy that was pickled has
+    none.
+    """
+
+    def __init__(
+        self,
+        hits: Iterable[Hit],
+        explanation: Explanation | None = None,
+        *,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         """Copy the hits and keep the explanation."""
         super().__init__(hits)
         self.explanation = explanation
+        self.surroundings = surroundings
+
+    def __getstate__(self) -> dict[str, Explanation | None]:
+        """Leave out the open index."""
+        return {"explanation": self.explanation, "surroundings": None}

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 from ragkit.core.errors import InputError
+from ragkit.core.filter_parser import as_filter
 from ragkit.core.protocols import LLM, Answerer, Embedder, Index, Reranker, StreamingAnswerer
 from ragkit.core.settings import Settings
 from ragkit.core.tenant import check_tenant
@@ -21,6 +22,7 @@ from ragkit.ingest.sources import PathPatterns, SourceItem, SourceOptions, Sourc
 from ragkit.ingest.sources.file import MetadataOf
 from ragkit.retrieval.context import Passage, build_context
 from ragkit.retrieval.results import Hits
+from ragkit.retrieval.surroundings import Surroundings
 from ragkit.sdk.options import (
     AskOptions,
     RetrievalOptions,
@@ -163,11 +165,12 @@ class AsyncRAG:
         """
         check_names(options, RetrievalOptions.__optional_keys__, call="search")
         settings = overridden(self.settings, options)
-        retriever = self._parts.retriever(
-            settings, await self.index(), rerank=options.get("rerank")
-        )
-        chosen = search_options(options, tenant=self._tenant(options.get("tenant")))
-        return await retriever.search(query, **chosen)
+        index = await self.index()
+        retriever = self._parts.retriever(settings, index, rerank=options.get("rerank"))
+        tenant = self._tenant(options.get("tenant"))
+        hits = await retriever.search(query, **search_options(options, tenant=tenant))
+        near = Surroundings(index=index, tenant=tenant, where=as_filter(options.get("where")))
+        return Hits(hits, hits.explanation, surroundings=near)
 
     async def context(self, query: str, **options: Unpack[RetrievalOptions]) -> list[Passage]:
         """Return passages for a language model, in order: merged, packed, best first.

@@ -2,26 +2,30 @@
 
 import functools
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from langgraph.checkpoint.memory import InMemorySaver
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, stream
 from ragkit.agents.agent import Agent, stream_resumed
 from ragkit.agents.approval import Approvals, Decision
 from ragkit.agents.events import Event, Finished
+from ragkit.agents.result import AgentResult
 from ragkit.agents.tools import calculator, http_get, python, search_documents, sql, tool
+from ragkit.answering.conversations import Owner
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import LLM, Tool
+from ragkit.core.protocols import Tool
+from ragkit.core.sync import run_sync
 from ragkit.core.types import Pattern
 from ragkit.ui.background import Job
 from ragkit.ui.run_events import KeptRun, RunEvent
+from ragkit.ui.run_store import WaitingRun
 from ragkit.ui.workspace import Workspace
 
 PATTERNS: Mapping[Pattern, Callable[..., Agent]] = {
@@ -56,9 +60,15 @@ class AgentRun:
     """One run. Its events can be read from any thread while it goes on."""
 
     def __init__(
-        self, workspace: Workspace, choices: AgentChoices, question: str, *, notes: Path
+        self,
+        workspace: Workspace,
+        choices: AgentChoices,
+        question: str,
+        *,
+        owner: Owner,
+        waiting: WaitingRun | None = None,
     ) -> None:
-        """Start.
+        """Start, or take up a run that waits.
 
         Raises:
             ConfigError: No language model is set, or there is no such tool.
@@ -73,33 +83,60 @@ class AgentRun:
                 "vllm:http://127.0.0.1:8000, or start with --llm."
             )
         self._workspace, self._choices, self._question = workspace, choices, question
-        self._llm, self._notes = llm, notes
-        self._events: list[RunEvent] = []
-        self._started = time.monotonic()
-        self._thread = ""
-        self._agent: Agent | None = None
-        tools = [tool_of(workspace, name, notes) for name in choices.tools]
-        self._job = Job(functools.partial(self._ask, llm, tools))
+        self._llm, self._owner = llm, owner
+        self._events: list[RunEvent] = [*waiting.kept.events] if waiting else []
+        self._before = self._events[-1].at if self._events else 0.0
+        self._thread = waiting.thread if waiting else uuid.uuid4().hex
+        notes = workspace.agent_store.folder(owner) / "notes.md"
+        self._tools = [tool_of(workspace, name, notes) for name in choices.tools]
+        self._job: Job[None] | None = None if waiting else Job(self._ask)
+
+    @classmethod
+    def taken_up(cls, workspace: Workspace, owner: Owner) -> "AgentRun | None":
+        """Return the owner's run that waited when the application ended, None without one.
+
+        Raises:
+            ConfigError: Its language model or a tool is no longer there.
+            InputError: It cannot be read.
+        """
+        waiting = workspace.agent_store.waiting(owner)
+        if waiting is None:
+            return None
+        kept, limits = waiting.kept, waiting.kept.limits
+        steps, tokens = limits["steps"], limits["tokens"]
+        choices = AgentChoices(
+            pattern=TypeAdapter[Pattern](Pattern).validate_python(kept.pattern),
+            tools=kept.tools,
+            model=waiting.model,
+            budget=Budget(
+                steps=None if steps is None else int(steps),
+                tokens=None if tokens is None else int(tokens),
+                seconds=limits["seconds"],
+                cost=waiting.cost,
+            ),
+            approvals=waiting.approvals,
+        )
+        return cls(workspace, choices, kept.question, owner=owner, waiting=waiting)
 
     @property
     def running(self) -> bool:
         """True while it works; False while a person is waited for, and after its end."""
-        return self._job.running
+        return self._job is not None and self._job.running
 
     @property
     def stopped(self) -> bool:
         """True where a person stopped it."""
-        return self._job.state == "cancelled"
+        return self._job is not None and self._job.state == "cancelled"
 
     @property
     def error(self) -> str:
         """The sentence of its failure, empty without one."""
-        return self._job.error
+        return self._job.error if self._job else ""
 
     @property
     def seconds(self) -> float:
         """Seconds of the work that goes on or ended last."""
-        return self._job.seconds
+        return self._job.seconds if self._job else 0.0
 
     def kept(self) -> KeptRun:
         """Return the run so far."""
@@ -115,37 +152,63 @@ class AgentRun:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until it ends or asks a person, at most so long; returns True where it did."""
-        return self._job.wait(seconds)
+        return self._job is None or self._job.wait(seconds)
 
     def stop(self) -> None:
         """Stop it; its events stay."""
-        self._job.cancel()
+        if self._job is not None:
+            self._job.cancel()
+
+    def give_up(self) -> None:
+        """Stop it and forget its state, before another run takes its place."""
+        self.stop()
+        self._workspace.agent_store.release(self._owner)
+        run_sync(lambda: self._workspace.agent_checkpoints.forget(self._thread))
 
     def decide(self, decisions: Mapping[str, Decision]) -> None:
         """Continue with decisions by the ids of the calls that wait."""
         self._job = Job(functools.partial(self._resume, dict(decisions)))
 
-    async def _ask(self, llm: LLM, tools: Sequence[Tool]) -> None:
-        self._agent = PATTERNS[self._choices.pattern](
-            llm,
-            tools,
-            budget=self._choices.budget,
-            approvals=self._choices.approvals,
-            checkpointer=InMemorySaver(),
-        )
-        await self._follow(stream(self._agent, self._question))
+    async def _ask(self) -> None:
+        await self._follow(stream(await self._agent(), self._question, thread=self._thread))
 
     async def _resume(self, decisions: Mapping[str, Decision]) -> None:
-        if self._agent is None:
-            raise InputError("The run had not begun. Fix: start it again.")
-        await self._follow(stream_resumed(self._agent, self._thread, decisions))
+        if not self._workspace.agent_store.release(self._owner):
+            raise InputError("The run was continued or given up elsewhere. Fix: start it again.")
+        await self._follow(stream_resumed(await self._agent(), self._thread, decisions))
+
+    async def _agent(self) -> Agent:
+        choices = self._choices
+        return PATTERNS[choices.pattern](
+            self._llm,
+            self._tools,
+            budget=choices.budget,
+            approvals=choices.approvals,
+            checkpointer=await self._workspace.agent_checkpoints.saver(),
+        )
 
     async def _follow(self, events: AsyncGenerator[Event]) -> None:
+        started = time.monotonic() - self._before
         async with aclosing(events):
             async for event in events:
+                self._events.append(event_of(event, time.monotonic() - started))
                 if isinstance(event, Finished):
-                    self._thread = event.result.thread
-                self._events.append(event_of(event, time.monotonic() - self._started))
+                    await self._ended(event.result)
+        self._before = self._events[-1].at
+
+    async def _ended(self, result: AgentResult) -> None:
+        """Keep a run that waits for a person, and forget the state of one that is over."""
+        if not result.pending:
+            await self._workspace.agent_checkpoints.forget(self._thread)
+            return
+        waiting = WaitingRun(
+            kept=self.kept(),
+            thread=self._thread,
+            cost=self._choices.budget.cost,
+            approvals=self._choices.approvals,
+            model=self._choices.model,
+        )
+        self._workspace.agent_store.hold(self._owner, waiting)
 
 
 def event_of(event: Event, at: float) -> RunEvent:

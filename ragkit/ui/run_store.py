@@ -5,8 +5,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ragkit.agents.approval import Approvals
 from ragkit.answering.conversations import Owner
 from ragkit.core.errors import InputError
 from ragkit.ui.run_events import KeptRun
@@ -21,6 +22,26 @@ class RunFile:
 
     path: Path
     question: str
+
+
+class WaitingRun(BaseModel):
+    """A run that waits for a person, with all that is needed to go on in another process.
+
+    Attributes:
+        kept: The run so far.
+        thread: The name of its checkpoints.
+        cost: The budget's limit of cost; its other limits are those of `kept`.
+        approvals: When a person is asked.
+        model: The name of the model that was chosen; empty for the setting's.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kept: KeptRun
+    thread: str
+    cost: float | None
+    approvals: Approvals
+    model: str
 
 
 class RunStore:
@@ -44,16 +65,51 @@ class RunStore:
         folder = self.folder(owner)
         path = folder / f"{time.time_ns()}.json"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(run.model_dump_json(), encoding="utf-8")
+            _write(path, run)
             for old in sorted(folder.glob("*.json"))[:-_KEPT]:
                 old.unlink()
         except OSError as error:
-            raise InputError(
-                f"The run cannot be kept in {str(folder)!r}: {error.strerror or error}. "
-                "Fix: give a folder that can be written with --data."
-            ) from error
+            raise _unwritable(folder, error) from error
         return path
+
+    def hold(self, owner: Owner, run: WaitingRun) -> None:
+        """Keep the run of an owner that waits.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        try:
+            _write(self._waiting(owner), run)
+        except OSError as error:
+            raise _unwritable(self.folder(owner), error) from error
+
+    def waiting(self, owner: Owner) -> WaitingRun | None:
+        """Return the run of an owner that waits, None where none does.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        path = self._waiting(owner)
+        try:
+            return WaitingRun.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            raise InputError(
+                f"The run that waits cannot be read: {error}. Fix: delete {str(path)!r} and run "
+                "the agent again."
+            ) from error
+
+    def release(self, owner: Owner) -> bool:
+        """Forget the run that waits; returns False where another process did so before."""
+        try:
+            self._waiting(owner).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _waiting(self, owner: Owner) -> Path:
+        return self.folder(owner) / "waiting" / "run.json"
 
     def list(self, owner: Owner) -> list[RunFile]:
         """Return the owner's runs, the newest first."""
@@ -61,6 +117,21 @@ class RunStore:
             RunFile(path=path, question=load_kept_run(path).question)
             for path in sorted(self.folder(owner).glob("*.json"), reverse=True)
         ]
+
+
+def _write(path: Path, run: BaseModel) -> None:
+    """Write a file whole, also where the process ends meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_text(run.model_dump_json(), encoding="utf-8")
+    partial.replace(path)
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"The run cannot be kept in {str(folder)!r}: {error.strerror or error}. "
+        "Fix: give a folder that can be written with --data."
+    )
 
 
 def load_kept_run(path: Path) -> KeptRun:

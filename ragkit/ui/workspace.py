@@ -15,6 +15,7 @@ from ragkit.core.sync import run_sync
 from ragkit.core.types import Chunk, DocumentRecord, Hit
 from ragkit.models.build import build_reranker
 from ragkit.sdk import AsyncRAG
+from ragkit.ui.agent_checkpoints import AgentCheckpoints
 from ragkit.ui.background import Job
 from ragkit.ui.conversations import Conversations
 from ragkit.ui.failures import FailureHandler, FailureLog
@@ -56,6 +57,7 @@ class Workspace:
         agent_runs: The last run of an agent of each owner.
         kept_agent_runs: Runs that are in the store already.
         agent_store: Kept runs.
+        agent_checkpoints: The states of runs that wait for a person.
         evaluation: The last evaluation.
         doctor: The last run of `ragkit doctor`.
         ingestion: The ingestion that runs, or the last one.
@@ -92,6 +94,7 @@ class Workspace:
         self.agent_runs: dict[str, AgentRun] = {}
         self.kept_agent_runs: list[AgentRun] = []
         self.agent_store = RunStore(self.data / "agents")
+        self.agent_checkpoints = AgentCheckpoints(self.data / "agents")
         self.evaluation: EvaluationRun | None = None
         self.doctor: Job[list[DoctorCheck]] | None = None
         self.ingestion: Ingestion | None = None
@@ -202,6 +205,7 @@ class Workspace:
     def close(self) -> None:
         """Release index, models and files."""
         run_sync(self.rag.close)
+        run_sync(self.agent_checkpoints.close)
         self.conversations.close()
 
     def _load_embedder(self) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from ragkit.answering.disagreement import disagreeing, source_of, year_of
+from ragkit.answering.suitability import Suitability
 from ragkit.answering.unit_features import UnitCandidate, UnitFeatures
 from ragkit.answering.units import units_of
 from ragkit.core.types import Chunk, Hit, MetadataValue
@@ -22,6 +23,7 @@ def _candidate(
         hit=Hit(chunk=chunk, score=1.0, trace={}),
         unit=units_of(chunk)[0],
         features=UnitFeatures(**{**values, "similarity": similarity}),
+        form=Suitability(**dict.fromkeys(Suitability.__dataclass_fields__, 0.0)),
         span=None,
     )
 

@@ -4,6 +4,7 @@ import pytest
 
 from ragkit.answering.excerpt import Excerpt, excerpt
 from ragkit.answering.question_kind import QuestionKind
+from ragkit.answering.suitability import Suitability
 from ragkit.answering.unit_features import UnitCandidate, UnitFeatures
 from ragkit.answering.units import units_of
 from ragkit.core.types import Chunk, Hit
@@ -44,9 +45,14 @@ def _passage(text: str, *, start: int = 0, path: tuple[str, ...] = ()) -> list[U
         heading_path=path,
     )  # fmt: skip
     features = UnitFeatures(**dict.fromkeys(UnitFeatures.__dataclass_fields__, 0.0))
+    form = Suitability(**dict.fromkeys(Suitability.__dataclass_fields__, 0.0))
     return [
         UnitCandidate(
-            hit=Hit(chunk=chunk, score=1.0, trace={}), unit=unit, features=features, span=None
+            hit=Hit(chunk=chunk, score=1.0, trace={}),
+            unit=unit,
+            features=features,
+            form=form,
+            span=None,
         )
         for unit in units_of(chunk)
     ]
@@ -132,3 +138,35 @@ def test_a_long_list_is_cut_around_its_best_item() -> None:
     found = excerpt(passage[20], [passage], kind="list")
     assert passage[20] in found.units
     assert len(found.text(headed=False)) < 1300
+
+
+def test_code_that_the_edge_of_a_chunk_cuts_is_joined() -> None:
+    text = "Run this:\n\n```\nimport x\nx.start()\n"
+    one, two = _passage(text), _passage("x.stop()\n```\n\nThen wait.\n", start=len(text))
+    found = excerpt(one[1], [one, two], kind="fact")
+    assert found.text(headed=False) == "Run this:\nimport x\nx.start()\nx.stop()"
+    assert len(found.citations()) == 2
+
+
+def test_a_sentence_that_the_edge_of_a_chunk_cuts_is_joined() -> None:
+    text = "The limit is five"
+    one, two = _passage(text), _passage("days at most. Then it ends.\n", start=len(text))
+    for best in (one[0], two[0]):
+        found = excerpt(best, [one, two], kind="fact")
+        assert found.text(headed=False) == "The limit is five days at most."
+
+
+def test_steps_begin_after_the_code_of_other_steps() -> None:
+    guide = (
+        "## Use\n\nRun all:\n\n```\nmake all\n```\n\nRun one with a mark:\n\n```\nmake one\n```\n"
+    )
+    passage = _passage(guide)
+    found = excerpt(passage[2], [passage], kind="steps")
+    assert found.text(headed=False) == "Run one with a mark:\nmake one"
+
+
+def test_lists_that_follow_each_other_answer_for_several_together() -> None:
+    text = "It comes with these:\n\nUsed by A:\n\n- x\n\nUsed by B:\n\n- y\n\nThat is all."
+    passage = _passage(text)
+    found = excerpt(passage[0], [passage], kind="list")
+    assert found.text(headed=False) == ("It comes with these:\nUsed by A:\n• x\nUsed by B:\n• y")

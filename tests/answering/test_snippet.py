@@ -1,7 +1,9 @@
+import pickle
 from dataclasses import replace
 
 import pytest
 
+from ragkit import AsyncRAG
 from ragkit.answering.abstention import ABSTENTION
 from ragkit.answering.snippet import UNDECIDED, SnippetAnswerer
 from ragkit.core.protocols import Embedder
@@ -151,3 +153,33 @@ async def test_the_question_itself_is_no_answer_but_what_follows_it(minilm: Embe
     )
     answer = await _answerer(minilm).answer("How long do refunds take?", [faq])
     assert answer.text == "They take five days."
+
+
+async def test_an_answer_goes_on_in_chunks_that_were_not_found(minilm: Embedder) -> None:
+    text = CORS.replace("Then restart", "Further text about nothing. " * 60 + "Then restart")
+    async with AsyncRAG(index=":memory:", embedder=minilm, chunker="recursive:30") as rag:
+        await rag.ingest(("cors.md", text))
+        hits = await rag.search("How do I allow cross-origin requests?", k=1)
+        assert "app.add_middleware" not in hits[0].chunk.text
+        answer = await _answerer(minilm).answer("How do I allow cross-origin requests?", hits)
+        assert 'app.add_middleware(CORSMiddleware, allow_origins=["*"])' in answer.text
+        assert [hit.chunk.id for hit in answer.hits] == [hits[0].chunk.id]
+        for one in answer.citations:
+            assert text[one.start : one.end] == one.quote
+        copy = pickle.loads(pickle.dumps(hits))
+        assert (copy, copy.surroundings) == (hits, None)
+        alone = await _answerer(minilm).answer("How do I allow cross-origin requests?", copy)
+        assert "app.add_middleware" not in alone.text
+
+
+async def test_both_sides_of_a_comparison_are_shown(minilm: Embedder) -> None:
+    tilde = _hit("## Tilde ranges\n\nAllows patch-level changes.\n", uri="t.md")
+    caret = _hit("## Caret ranges\n\nAllows changes of the minor version.\n", uri="c.md")
+    question = "What is the difference between tilde and caret ranges?"
+    answer = await _answerer(minilm).answer(question, [caret, tilde])
+    assert answer.text == (
+        "Tilde ranges\nAllows patch-level changes.\n"
+        "Caret ranges\nAllows changes of the minor version."
+    )
+    assert [one.uri for one in answer.citations] == ["t.md", "c.md"]
+    _check_citations(answer, tilde, caret)

@@ -184,3 +184,40 @@ def test_indented_text_at_the_start_of_a_chunk_is_not_code() -> None:
         ("sentence", "the value of preview has no effect."),
         ("sentence", "Next."),
     ]
+
+
+def test_fields_of_restructuredtext_are_items_and_options_of_directives_are_not() -> None:
+    text = (
+        ":Number of Instances: 569\n:Attribute Information:\n    - radius\n    - texture\n"
+        ":Date: November, 1995\n\n.. figure:: a.png\n   :alt: none\n\nEnd.\n\n:width: 80%\n"
+    )
+    assert _shown(text, uri="doc.rst") == [
+        ("item", "Number of Instances: 569"),
+        ("sentence", "Attribute Information:"),
+        ("item", "radius"),
+        ("item", "texture"),
+        ("item", "Date: November, 1995"),
+        ("sentence", "End."),
+    ]
+    (first, *_) = _units(text, uri="doc.rst")
+    assert text[first.start : first.end] == "Number of Instances: 569"
+
+
+def test_tildes_underline_a_heading_in_restructuredtext() -> None:
+    text = "Run it:\n\n.. code:: bash\n\n    $ make\n\nBlock it\n~~~~~~~~\n\nIt is off.\n"
+    units = _units(text, uri="doc.rst")
+    assert [(unit.kind, unit.heading, unit.text) for unit in units] == [
+        ("sentence", "Doc", "Run it:"),
+        ("code", "Doc", "$ make"),
+        ("sentence", "Block it", "It is off."),
+    ]
+    assert _shown("Run it:\n\n~~~\n$ make\n~~~\n") == [("sentence", "Run it:"), ("code", "$ make")]
+
+
+def test_a_line_with_a_value_is_no_heading() -> None:
+    text = "os.cpus()\n\nAdded in: v0.3.3\n\nReturns the cores."
+    units = _units(text, uri="doc.html", path=("os.cpus()",))
+    assert [(unit.heading, unit.text) for unit in units] == [
+        ("os.cpus()", "Added in: v0.3.3"),
+        ("os.cpus()", "Returns the cores."),
+    ]

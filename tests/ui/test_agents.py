@@ -18,6 +18,7 @@ from ragkit.ui.views.agents import gauge_html, steps_html
 from ragkit.ui.workspace import Workspace
 from tests.ui.conftest import MakeWorkspace, filled
 
+SOMEBODY = Owner(name="somebody-with-a-long-name", tenant="default")
 NOTE = ("save_note", {"text": "Refunds take 5 days."})
 
 
@@ -25,7 +26,7 @@ def _run(
     workspace: Workspace, *tools: str, pattern: Pattern = "react", question: str = "Q?"
 ) -> AgentRun:
     choices = AgentChoices(pattern=pattern, tools=tools, budget=Budget(steps=8))
-    run = AgentRun(workspace, choices, question, notes=workspace.data / "notes.md")
+    run = AgentRun(workspace, choices, question, owner=SOMEBODY)
     assert run.wait(60)
     return run
 
@@ -66,10 +67,57 @@ def test_a_call_that_writes_waits_for_a_person(
     assert [call["tool"] for call in pending] == ["save_note"]
     run.decide({pending[0]["id"]: decision})
     assert run.wait(60)
-    notes = workspace.data / "notes.md"
+    notes = workspace.agent_store.folder(SOMEBODY) / "notes.md"
     assert (notes.read_text() if notes.exists() else None) == saved
     view = run_view(run.kept().events)
     assert (view.answer, view.pending) == ("Done.", [])
+
+
+def test_a_run_that_waits_outlives_the_application(make_workspace: MakeWorkspace) -> None:
+    first = _scripted(make_workspace, says_action("I write.", NOTE))
+    shown = run_view(_run(first, "save_note").kept().events)
+    first.close()
+
+    second = _scripted(make_workspace, says_finish("Done."))
+    run = AgentRun.taken_up(second, SOMEBODY)
+    assert run is not None
+    assert not run.running
+    view = run_view(run.kept().events)
+    assert (view.items, view.pending) == (shown.items, shown.pending)
+    run.decide({view.pending[0]["id"]: approve()})
+    assert run.wait(60)
+    assert not run.error
+    assert run_view(run.kept().events).answer == "Done."
+    assert (second.agent_store.folder(SOMEBODY) / "notes.md").read_text().startswith("Refunds")
+    assert AgentRun.taken_up(second, SOMEBODY) is None
+
+
+def test_a_run_that_waits_is_continued_once(make_workspace: MakeWorkspace) -> None:
+    workspace = _scripted(make_workspace, says_action("", NOTE), says_finish("Done."))
+    run = _run(workspace, "save_note")
+    again = AgentRun.taken_up(workspace, SOMEBODY)
+    assert again is not None
+    decisions = {run_view(run.kept().events).pending[0]["id"]: approve()}
+    run.decide(decisions)
+    assert run.wait(60)
+    again.decide(decisions)
+    assert again.wait(60)
+    assert "continued or given up elsewhere" in again.error
+    assert run_view(run.kept().events).answer == "Done."
+
+
+def test_a_run_that_cannot_be_taken_up_says_why(
+    make_workspace: MakeWorkspace, workspace: Workspace
+) -> None:
+    waits = _scripted(make_workspace, says_action("", NOTE))
+    run = _run(waits, "save_note")
+    with pytest.raises(ConfigError, match="needs a language model"):
+        AgentRun.taken_up(workspace, SOMEBODY)
+    (waits.agent_store.folder(SOMEBODY) / "waiting" / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="Fix: delete"):
+        AgentRun.taken_up(waits, SOMEBODY)
+    run.give_up()
+    assert AgentRun.taken_up(waits, SOMEBODY) is None
 
 
 def test_a_plan_fills_in(make_workspace: MakeWorkspace) -> None:
@@ -92,7 +140,7 @@ def test_a_run_can_be_stopped(make_workspace: MakeWorkspace) -> None:
     llm = ScriptedLLM(random_replies(1, ending=0.01), delay_s=0.01)
     workspace = filled(make_workspace(llm))
     choices = AgentChoices(tools=("calculator",), budget=Budget())
-    run = AgentRun(workspace, choices, "Q?", notes=workspace.data / "notes.md")
+    run = AgentRun(workspace, choices, "Q?", owner=SOMEBODY)
     run.stop()
     assert run.stopped or not run.running
 
@@ -100,9 +148,9 @@ def test_a_run_can_be_stopped(make_workspace: MakeWorkspace) -> None:
 def test_what_is_missing_is_a_sentence(workspace: Workspace) -> None:
     choices = AgentChoices(budget=Budget())
     with pytest.raises(ConfigError, match="Fix: enter one, such as vllm:"):
-        AgentRun(workspace, choices, "Q?", notes=Path("n"))
+        AgentRun(workspace, choices, "Q?", owner=SOMEBODY)
     with pytest.raises(InputError, match="The question is empty"):
-        AgentRun(workspace, choices, " ", notes=Path("n"))
+        AgentRun(workspace, choices, " ", owner=SOMEBODY)
     for name in ("rm", "sql", "calculator=x"):
         with pytest.raises(ConfigError, match=f"no tool '{name}'"):
             tool_of(workspace, name, Path("n"))
@@ -179,3 +227,13 @@ def test_gauges_say_numbers_beside_their_bars() -> None:
     assert "1,200 of 2,000 tokens" in gauge_html("tokens", 1200, 2000)
     assert "width:60%" in gauge_html("tokens", 1200, 2000)
     assert "no limit" in gauge_html("steps", 3, None)
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(make_workspace: MakeWorkspace) -> None:
+    workspace = _scripted(make_workspace, says_finish("Yes."))
+    workspace.data.mkdir(parents=True, exist_ok=True)
+    (workspace.data / "agents").write_text("a file")
+    run = _run(workspace, "calculator")
+    assert "Fix: give a folder that can be written with --data." in run.error
+    (workspace.data / "agents").unlink()
+    assert not _run(workspace, "calculator").error

@@ -8,6 +8,7 @@ from ragkit.ingest.loaders.html.tree import (
     BLOCK_TAGS,
     inline_text,
     is_hidden,
+    is_permalink,
     joined,
     role,
     verbatim_text,
@@ -68,7 +69,8 @@ class _BlockWriter:
     def _is_dropped(self, node: "LexborNode") -> bool:
         if not node.is_element_node:
             return not node.is_text_node
-        return node.tag in self._dropped or is_hidden(node) or role(node) in _DROPPED_ROLES
+        hidden = is_hidden(node) or is_permalink(node)
+        return node.tag in self._dropped or hidden or role(node) in _DROPPED_ROLES
 
     def _is_opaque(self, node: "LexborNode") -> bool:
         return node.tag == "pre" or (node.tag == "table" and node.mem_id not in self._layout)

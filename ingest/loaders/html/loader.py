@@ -51,7 +51,7 @@ _METADATA: Mapping[str, str] = {
 class HtmlLoader(EncodedLoader):
     """A loader of HTML; `encoding` applies where the page itself names no encoding."""
 
-    version = "html-1"
+    version = "html-2"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Parse as a browser does and keep the text of `<main>`, a lone `<article>` or the body.

@@ -48,12 +48,22 @@ def walk(
                 child = child.prev
 
 
+_PERMALINK_SIGNS = frozenset({"#", "¶", "§", "🔗", "\uf0c1"})
+
+
 def is_hidden(node: "LexborNode") -> bool:
     """Return whether an element declares itself hidden, to everyone or to screen readers."""
     attributes = node.attributes
     if "hidden" in attributes:
         return True
     return (attributes.get("aria-hidden") or "").strip().lower() == "true"
+
+
+def is_permalink(node: "LexborNode") -> bool:
+    """Return whether an element is the sign that links to a heading beside it, such as `#`."""
+    if node.tag != "a" or not (node.attributes.get("href") or "").startswith("#"):
+        return False
+    return (node.text() or "").strip() in _PERMALINK_SIGNS
 
 
 def role(node: "LexborNode") -> str:

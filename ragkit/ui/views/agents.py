@@ -50,7 +50,7 @@ def show(workspace: Workspace) -> None:
     owner = current_owner(workspace)
     choices = _choices(workspace)
     _show_kept(workspace, owner)
-    run = workspace.agent_runs.get(owner.name)
+    run = _last_run(workspace, owner)
     has_model = workspace.llm(choices.model or workspace.settings.llm.model) is not None
     if not has_model:
         _show_need()
@@ -148,14 +148,30 @@ def _start(
     workspace: Workspace, owner: Owner, choices: AgentChoices, question: str
 ) -> AgentRun | None:
     _open(None)
-    notes = workspace.agent_store.folder(owner) / "notes.md"
+    before = workspace.agent_runs.get(owner.name)
     try:
-        run = AgentRun(workspace, choices, question, notes=notes)
+        run = AgentRun(workspace, choices, question, owner=owner)
     except RagkitError as error:
         show_error(workspace, "agents", error)
         return None
+    if before is not None:
+        before.give_up()
     workspace.agent_runs[owner.name] = run
     return run
+
+
+def _last_run(workspace: Workspace, owner: Owner) -> AgentRun | None:
+    """Return the owner's last run, or the one that waited when the application ended."""
+    if owner.name not in workspace.agent_runs:
+        try:
+            run = AgentRun.taken_up(workspace, owner)
+        except RagkitError as error:
+            show_error(workspace, "agents", error)
+            return None
+        if run is None:
+            return None
+        workspace.agent_runs[owner.name] = run
+    return workspace.agent_runs[owner.name]
 
 
 def _show_run(workspace: Workspace, owner: Owner, run: AgentRun) -> None:

@@ -38,6 +38,11 @@ def test_what_is_no_content_is_dropped(dropped: str) -> None:
     assert blocks(f"<p>a</p>{dropped}<p>b</p>") == [("paragraph", "a"), ("paragraph", "b")]
 
 
+def test_the_sign_that_links_to_a_heading_is_not_part_of_it() -> None:
+    html = "<h2>Use<a href='#use'>#</a></h2><p>See <a href='#a'>#1</a> <a href='x'>#</a></p>"
+    assert blocks(html) == [("heading", "Use"), ("paragraph", "See #1 #")]
+
+
 @pytest.mark.parametrize(
     ("html", "text"),
     [

@@ -11,11 +11,11 @@ from ragkit.ingest.loaders import HtmlLoader, MarkdownLoader, PdfLoader, TextLoa
 @pytest.mark.parametrize(
     ("loader", "identity"),
     [
-        (TextLoader(), "text-1"),
+        (TextLoader(), "text-2"),
         (MarkdownLoader(), "markdown-1"),
-        (HtmlLoader(encoding="UTF8"), "html-1"),
+        (HtmlLoader(encoding="UTF8"), "html-2"),
         (PdfLoader(encoding="cp1252"), "pdf-1"),
-        (TextLoader(encoding="windows-1252"), "text-1:cp1252"),
+        (TextLoader(encoding="windows-1252"), "text-2:cp1252"),
     ],
 )
 def test_identity_names_format_version_and_unusual_encoding(loader: Loader, identity: str) -> None:

@@ -37,6 +37,14 @@ def test_underlined_lines_are_headings(source: str, level: int, title: str) -> N
     assert (paragraph.kind, paragraph.text) == ("paragraph", "body")
 
 
+def test_further_styles_of_headings_are_as_deep_as_they_are_late() -> None:
+    text = (
+        "A\n=\n\nMain\n====\n\nUse\n---\n\nPrint\n~~~~~\n\nx\n\nDeep\n^^^^\n\ny\n\nLong line\n***\n"
+    )
+    headings = [(heading_text(one), one.level) for one in load(text).blocks if one.level]
+    assert headings == [("Main", 1), ("Use", 2), ("Print", 3), ("Deep", 4)]
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -1,0 +1,46 @@
+from ragkit.answering.comparison import sides_of
+from ragkit.answering.unit_features import UnitCandidate, UnitReader
+from ragkit.core.types import Chunk, Hit
+from ragkit.models.cross_encoder import packaged_cross_encoder
+from ragkit.testing.embedder import HashEmbedder
+
+TILDE = "## Tilde ranges\n\nAllows patch-level changes.\n"
+CARET = "## Caret ranges\n\nAllows changes right of the first digit that is not zero.\n"
+BOTH = "A tilde range allows less than a caret range does.\n"
+
+
+async def _sides(question: str, *texts: str) -> list[str]:
+    hits = [
+        Hit(
+            chunk=Chunk(id=t, uri=t, title="Manual", text=t, start=0, end=len(t)), score=1, trace={}
+        )
+        for t in texts
+    ]
+    reader = UnitReader(model=packaged_cross_encoder(), embedder=HashEmbedder())
+    found = [one for units in await reader.read(question, hits) for one in units]
+    ranked: list[UnitCandidate] = sorted(found, key=lambda one: -one.score)
+    return [one.unit.text for one in sides_of(question, ranked, "english")]
+
+
+async def test_each_side_of_a_comparison_is_found() -> None:
+    for question in (
+        "What is the difference between tilde and caret ranges?",
+        "How do tilde ranges differ from caret ranges?",
+        "Tilde ranges vs. caret ranges",
+    ):
+        assert await _sides(question, TILDE, CARET) == [
+            "Allows patch-level changes.",
+            "Allows changes right of the first digit that is not zero.",
+        ]
+
+
+async def test_a_sentence_about_both_sides_answers_alone() -> None:
+    question = "What is the difference between tilde and caret ranges?"
+    assert await _sides(question, TILDE, CARET, BOTH) == [BOTH.strip()]
+
+
+async def test_nothing_is_compared_where_one_side_is_missing() -> None:
+    question = "What is the difference between tilde and caret ranges?"
+    assert await _sides(question, TILDE) == []
+    assert await _sides("What is a tilde range?", TILDE, CARET) == []
+    assert await _sides(question, "```\nx = tilde(caret, ranges)\n```") == []

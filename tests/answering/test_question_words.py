@@ -1,0 +1,34 @@
+import pytest
+
+from ragkit.answering.question_words import NAME, QuestionWords
+
+
+@pytest.mark.parametrize(
+    ("question", "names"),
+    [
+        ("What does --omit do?", ["--omit"]),
+        ("What is maxRetries for?", ["maxRetries"]),
+        ("How is st.form used with run()?", ["st.form", "run()"]),
+        ("Which line-by-line cross-origin options are there?", []),
+        ("Is it well-known?", []),
+    ],
+)
+def test_names_of_code_are_told_from_words(question: str, names: list[str]) -> None:
+    assert NAME.findall(question) == names
+
+
+def test_words_are_found_inside_names_and_rare_ones_count_more() -> None:
+    texts = ["the default size", "the default port", "the default"]
+    words = QuestionWords("What is the default size?", texts, "english")
+    assert words.coverage("defaultSize") == pytest.approx(1.0)
+    assert words.coverage("size") > words.coverage("default") > words.coverage("cats") == 0.0
+
+
+def test_a_name_counts_more_than_what_it_is_called() -> None:
+    texts = ["omit them", "an option", "something"]
+    words = QuestionWords("What does the --omit option do?", texts, "english")
+    assert words.coverage("omit") > 2 * words.coverage("option")
+
+
+def test_a_question_without_words_is_covered_by_nothing() -> None:
+    assert QuestionWords("?", [], "english").coverage("a text") == 0.0
