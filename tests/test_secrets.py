@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, SecretStr
@@ -60,13 +60,13 @@ def marker(*path: str) -> str:
 def text_settings(model: type[BaseModel], *path: str) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield the path of every setting that holds text, and whether it is a secret by its type."""
     for name, field in model.model_fields.items():
-        kind = cast("object", field.annotation)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from text_settings(kind, *path, name)
-        elif "SecretStr" in str(kind):
+        kind: Any = field.annotation
+        if "SecretStr" in str(kind):
             yield (*path, name), True
         elif _holds_text(kind):
             yield (*path, name), False
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from text_settings(kind, *path, name)
 
 
 def _holds_text(kind: object) -> bool:
