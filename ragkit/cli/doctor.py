@@ -4,7 +4,7 @@ import asyncio
 import platform
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 import httpx
 
 from ragkit.core.errors import InputError, RagkitError
+from ragkit.core.secrets import ServerAddress, without_credentials
 from ragkit.core.settings import Settings
 from ragkit.index.build import MEMORY, build_index, identity_for
 from ragkit.models.build import build_embedder
@@ -47,7 +48,14 @@ async def examine(settings: Settings) -> list[Check]:
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     checks = [Check(name="python", status="ok", detail=python), *_packages()]
     checks += [check async for check in _parts(settings)]
-    return checks
+    return [
+        replace(
+            check,
+            detail=without_credentials(check.detail),
+            fix=without_credentials(check.fix),
+        )
+        for check in checks
+    ]
 
 
 def _packages() -> Iterator[Check]:
@@ -163,8 +171,10 @@ async def _index(settings: Settings) -> Check:
 
 async def _unreachable(url: str) -> str | None:
     try:
-        async with httpx.AsyncClient(timeout=3.0) as client:
-            (await client.get(url)).raise_for_status()
+        address = ServerAddress.parse(url)
+        headers = {"authorization": address.authorization} if address.authorization else {}
+        async with httpx.AsyncClient(timeout=3.0, headers=headers) as client:
+            (await client.get(address.url)).raise_for_status()
     except httpx.HTTPError as error:
         return str(error) or type(error).__name__
     return None

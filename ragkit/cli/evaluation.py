@@ -14,6 +14,8 @@ from ragkit.cli.evaluation_console import (
     show_comparison,
     show_evaluation,
     show_generated,
+    show_tuning,
+    tuning_json,
 )
 from ragkit.cli.options import (
     Config,
@@ -238,6 +240,37 @@ def compare(
         console.print_json(comparison)
     else:
         show_comparison(comparison)
+
+
+@app.command()
+@reporting
+def tune(
+    dataset_dir: Annotated[Path, typer.Argument(help="Folder in the layout of BEIR.")],
+    *,
+    limit: Limit = None,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the settings to a new file.", metavar="FILE"),
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Fit fusion, weights, rrf_k and depth to judged queries; check them on the other half."""
+    from ragkit.evaluation import tuning as tunings
+
+    if out is not None and out.exists():
+        raise ConfigError(f"{str(out)!r} is there already. Fix: name a new file.")
+    settings = Settings.load(config)
+    dataset = load_beir(dataset_dir).limited(limit, seed=seed)
+    with console.progress(quiet=as_json) as on_progress:
+        tuning = asyncio.run(tunings.tune(settings, dataset, seed=seed, on_progress=on_progress))
+    if out is not None:
+        write_text(out, tuning.settings.toml)
+    if as_json:
+        console.print_json(tuning_json(tuning))
+    else:
+        show_tuning(tuning)
 
 
 @app.command()

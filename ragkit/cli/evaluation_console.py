@@ -1,6 +1,7 @@
 """Evaluations in a terminal, and their JSON."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ragkit.evaluation.stats import Estimate
 
 if TYPE_CHECKING:
     from ragkit.evaluation.test_sets import GeneratedSet
+    from ragkit.evaluation.tuning import Tuning
 
 _CHANGED = 10
 _ACROSS = 4
@@ -89,6 +91,34 @@ def _show_stage(stage: StageComparison) -> None:
         question = " ".join(change.question.split())[:80]
         values = f"{change.a:.3f} -> {change.b:.3f}"
         out.print(f"  {values}  {escape(change.query)} [dim]{escape(question)}", soft_wrap=True)
+
+
+def tuning_json(tuning: "Tuning") -> dict[str, object]:
+    """Return the fields of a `Tuning`, with `recommended` and the `settings` to use."""
+    values = asdict(tuning)
+    return {**values, "recommended": tuning.recommended, "settings": asdict(tuning.settings)}
+
+
+def show_tuning(tuning: "Tuning") -> None:
+    """Show the verdict and the settings to use."""
+    out.print(
+        f"[bold]{escape(tuning.dataset)}[/]: fitted on {tuning.fitted} queries, checked on "
+        f"{tuning.held_out} others, with {escape(tuning.embedder)}",
+        soft_wrap=True,
+    )
+    table = Table()
+    for column in ("settings", f"{tuning.measure}, fitted", f"{tuning.measure}, held out"):
+        table.add_column(column)
+    for name, choice, fit, held_out in (
+        ("present", tuning.current, tuning.fitted_current, tuning.comparison.a),
+        ("tuned", tuning.tuned, tuning.fitted_tuned, tuning.comparison.b),
+    ):
+        table.add_row(f"{name}: {choice}", f"{fit:.3f}", f"{held_out:.3f}")
+    out.print(table)
+    out.print(tuning.verdict, soft_wrap=True, markup=False)
+    if tuning.recommended:
+        out.print("Put this in ragkit.toml:\n", markup=False)
+        out.print(tuning.tuned.toml, soft_wrap=True, markup=False)
 
 
 def show_generated(

@@ -17,6 +17,8 @@ RagkitError
 
 from typing import Literal, TypeAlias
 
+from ragkit.core.secrets import without_credentials
+
 Failure: TypeAlias = Literal[
     "refused", "overloaded", "timeout", "broken_stream", "rejected", "no_grammar", "failed"
 ]
@@ -25,7 +27,11 @@ a reply; a request that it refuses; a server that ignores grammars; anything els
 
 
 class RagkitError(Exception):
-    """Root of all errors raised by ragkit."""
+    """Root of all errors raised by ragkit; no message has the password of a URL."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message, without user names and passwords of URLs in it."""
+        super().__init__(without_credentials(message))
 
 
 class ConfigError(RagkitError):

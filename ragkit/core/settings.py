@@ -6,11 +6,19 @@ and does nothing else.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -20,6 +28,7 @@ from pydantic_settings import (
 )
 
 from ragkit.core.errors import ConfigError
+from ragkit.core.secrets import without_credentials
 from ragkit.core.types import DEFAULT_TENANT, FieldType, Quantization, TransformName
 
 Positive = Annotated[int, Field(gt=0)]
@@ -30,8 +39,17 @@ _OF_TESTS = "RAGKIT_TEST_"
 _SECRETS = frozenset({"api_key"})
 
 
+Address = Annotated[str, PlainSerializer(without_credentials, when_used="json")]
+"""A text that may be or hold a URL; its password stands neither in the JSON nor in the repr."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, object]]:
+        """Yield the settings without the passwords of URLs."""
+        for name, value in super().__repr_args__():
+            yield name, without_credentials(value) if isinstance(value, str) else value
 
 
 class IndexSettings(_Section):
@@ -50,7 +68,7 @@ class IndexSettings(_Section):
     unfinished commit alone. `grpc_port` turns on gRPC for searches and writes.
     """
 
-    location: str = ".ragkit/index"
+    location: Address = ".ragkit/index"
     collection: str = "ragkit"
     api_key: SecretStr | None = None
     search_dimensions: Positive | None = 128
@@ -78,7 +96,7 @@ class EmbedderSettings(_Section):
     float32). `api_key`, `timeout_s` and `concurrency` (requests at the same time) are for a server.
     """
 
-    model: str = "packaged:all-minilm-l6-v2"
+    model: Address = "packaged:all-minilm-l6-v2"
     rotation: str | None = "auto"
     dimensions: Positive | None = None
     query_prompt: str | None = None
@@ -99,7 +117,7 @@ class RerankerSettings(_Section):
     server.
     """
 
-    model: str | None = None
+    model: Address | None = None
     depth: Positive = 20
     batch_size: Positive = 32
     device: str | None = None
@@ -170,7 +188,7 @@ class LLMSettings(_Section):
     `reasoning_tokens` is what a reasoning model may use before its reply.
     """
 
-    model: str | None = None
+    model: Address | None = None
     api_key: SecretStr | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 600.0
     concurrency: Positive = 64

@@ -169,7 +169,7 @@ async def measure_retrieval(
     The stages `hybrid` and `rerank` have the transformation of the settings. The choices among a
     few hits, maximal marginal relevance and neighbours, have no part in rankings of 100 documents.
     """
-    async with _indexed(settings, dataset, stages, on_progress) as indexed:
+    async with indexed_dataset(settings, dataset, stages, on_progress) as indexed:
         decided = f"{settings_digest(settings)} {indexed.built} {dataset.corpus_digest}"
         with _FOLDER.checkpoint(decided, fresh=fresh) as checkpoint:
             async with _transformation(settings, indexed.embedder) as transform:
@@ -195,7 +195,7 @@ async def measure_retrieval(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _IndexedDataset:
+class IndexedDataset:
     """A data set in its index; `built` is a digest of all that shapes the index."""
 
     retriever: HybridRetriever
@@ -205,12 +205,18 @@ class _IndexedDataset:
 
 
 @asynccontextmanager
-async def _indexed(
+async def indexed_dataset(
     settings: Settings,
     dataset: RetrievalDataset,
     stages: Sequence[Stage],
     on_progress: OnProgress | None,
-) -> AsyncGenerator[_IndexedDataset]:
+) -> AsyncGenerator[IndexedDataset]:
+    """Index a data set as `RAG.ingest` would, under `.ragkit/eval`, and open it for searches.
+
+    Raises:
+        ConfigError: A stage lacks its part.
+        InputError: A document could not be ingested.
+    """
     reranker = build_reranker(settings.reranker) if "rerank" in stages else None
     check_stages(stages, reranker)
     embedder = build_embedder(settings.embedder)
@@ -229,7 +235,7 @@ async def _indexed(
             on_progress=on_progress,
         )
         await index_dataset(pipeline, dataset)
-        yield _IndexedDataset(
+        yield IndexedDataset(
             retriever=HybridRetriever(
                 index=index,
                 embedder=indexed,

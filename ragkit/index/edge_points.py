@@ -62,6 +62,7 @@ def vectors_config(identity: IndexIdentity, quantization: Quantization) -> qe.Ed
             size=max(full, 1),
             distance=qe.Distance.Cosine,
             datatype=qe.VectorStorageDatatype.Float16,
+            memory=qe.Memory.Cold,
             hnsw_config=qe.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
         ),
         layout.SEARCH: qe.EdgeVectorParams(

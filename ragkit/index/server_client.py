@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from json import JSONDecodeError
 from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 
 from ragkit.core.errors import ConfigError, InputError, ProviderError
+from ragkit.core.secrets import ServerAddress, without_credentials
 from ragkit.core.settings import IndexSettings
 from ragkit.index import server_points
 from ragkit.index.layout import Payload
@@ -39,7 +41,8 @@ class ServerClient:
         """Wrap a client, which is closed with this object."""
         self.client = client
         self.name = settings.collection
-        self.location = shown(settings.location)
+        self.location = without_credentials(settings.location)
+        self._secrets = _address(settings).secrets
         self._settings = settings
         self._slots = asyncio.Semaphore(_CONCURRENT)
         self._retry_s = min(_CONNECT_S, settings.retry_s)
@@ -158,8 +161,9 @@ class ServerClient:
         async with self._slots:
             try:
                 return await request(*args, **kwargs)
-            except (ApiException, QdrantException, AioRpcError) as error:
-                raise provider_error(error, self.location) from error
+            except (ApiException, QdrantException, AioRpcError, JSONDecodeError) as error:
+                told = provider_error(error, self.location, secrets=self._secrets)
+                raise told from self._secrets.cause(error)
 
     def check_open(self) -> None:
         """Raise `InputError` after `close`."""
@@ -179,10 +183,13 @@ def open_client(settings: IndexSettings) -> AsyncQdrantClient:
     Raises:
         ConfigError: The location is no URL.
     """
+    address = _address(settings)
+    headers = {"authorization": address.authorization} if address.authorization else None
     try:
         return AsyncQdrantClient(
-            url=with_port(settings.location),
+            url=with_port(address.url),
             api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+            headers=headers,
             timeout=max(1, round(settings.timeout_s)),
             grpc_port=settings.grpc_port or 6334,
             prefer_grpc=settings.grpc_port is not None,
@@ -190,7 +197,7 @@ def open_client(settings: IndexSettings) -> AsyncQdrantClient:
         )
     except ValueError as error:
         raise ConfigError(
-            f"index.location {shown(settings.location)!r} is no URL of a server: {error}. "
+            f"index.location {address.url!r} is no URL of a server: {error}. "
             "Fix: write it like http://localhost:6333"
         ) from error
 
@@ -204,7 +211,6 @@ def with_port(url: str) -> str:
     return parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
 
 
-def shown(url: str) -> str:
-    """Return the URL as messages name it: without the password that it may hold."""
-    head, at, host = url.partition("://")[2].rpartition("@")
-    return url if not at else url.replace(f"{head}@{host}", f"***@{host}")
+def _address(settings: IndexSettings) -> ServerAddress:
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    return ServerAddress.parse(settings.location, key)

@@ -10,8 +10,10 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from ragkit.core.errors import ProviderError
+from ragkit.core.secrets import NO_SECRETS, Secrets
 
 PROVIDER = "qdrant"
+_SHOWN = 1000
 OLDEST_SERVER = (1, 20)
 """The first release with BM25 over a text index."""
 
@@ -33,8 +35,17 @@ def check_version(version: str, location: str) -> None:
         )
 
 
-def provider_error(error: Exception, location: str) -> ProviderError:
-    """Translate an error of the client."""
+def provider_error(
+    error: Exception, location: str, *, secrets: Secrets = NO_SECRETS
+) -> ProviderError:
+    """Translate an error of the client; secrets that the server repeats are hidden."""
+    told = _translated(error, location)
+    return ProviderError(
+        secrets.hidden(str(told)), provider=PROVIDER, status=told.status, retryable=told.retryable
+    )
+
+
+def _translated(error: Exception, location: str) -> ProviderError:
     where = f"The Qdrant server at {location!r}"
     if isinstance(error, UnexpectedResponse):
         status = error.status_code or 0
@@ -107,4 +118,4 @@ def _reason(error: UnexpectedResponse) -> str:
     try:
         return str(error.structured()["status"]["error"])
     except (ValueError, KeyError, TypeError):
-        return error.content[:200].decode(errors="replace") or error.reason_phrase
+        return error.content.decode(errors="replace")[:_SHOWN] or error.reason_phrase

@@ -21,6 +21,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from ragkit.core.errors import ConfigError, ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import Tokenizer
+from ragkit.core.secrets import ServerAddress
 from ragkit.core.settings import EmbedderSettings, RerankerSettings
 from ragkit.core.text import may_exceed
 from ragkit.core.types import FloatArray, Json
@@ -112,11 +113,14 @@ class ModelServer:
         url, _, model = address.partition("#")
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"{url!r} is not a URL. Fix: write it as 'http://127.0.0.1:8000'.")
-        self.url = url.rstrip("/").removesuffix("/v1")
+        found = ServerAddress.parse(url, api_key)
+        self.url = found.url.rstrip("/").removesuffix("/v1")
+        self._secrets = found.secrets
         self._name = model
+        sent = f"Bearer {api_key}" if api_key else found.authorization
         self._client = httpx.Client(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            headers={"Authorization": sent} if sent else {},
             timeout=timeout_s,
         )
         # An embedder is not closed by its users: its connections end with it.
@@ -181,17 +185,18 @@ class ModelServer:
                 retryable=True,
                 failure="timeout" if slow else "broken_stream",
             ) from error
+        content = self._secrets.hidden_bytes(response.content)
         if response.is_error:
-            raise _refusal(response, f"{self.url}{path}")
-        return response.content
+            said = content.decode(errors="replace")[:_SHOWN]
+            raise _refusal(response.status_code, said, f"{self.url}{path}")
+        return content
 
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, ProviderError) and error.retryable
 
 
-def _refusal(response: httpx.Response, url: str) -> InputError | ProviderError:
-    status, said = response.status_code, response.text[:_SHOWN]
+def _refusal(status: int, said: str, url: str) -> InputError | ProviderError:
     if status in {400, 413, 422}:
         kind = ContextExceeded if "context length" in said or "too long" in said else InputError
         return kind(f"{url} rejected the request: {said}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 from ragkit.core.errors import InputError
 from ragkit.core.filter_parser import as_filter
 from ragkit.core.protocols import LLM, Answerer, Embedder, Index, Reranker, StreamingAnswerer
+from ragkit.core.secrets import without_credentials
 from ragkit.core.settings import Settings
 from ragkit.core.tenant import check_tenant
 from ragkit.core.types import Answer, AnswerDelta, Chunk, DocumentRecord, FieldType, IndexIdentity
@@ -281,7 +282,7 @@ class AsyncRAG:
         index, owner = await self.index(), self._tenant(tenant)
         records = await index.records(tenant=owner)
         return IndexStats(
-            location=self.settings.index.location,
+            location=without_credentials(self.settings.index.location),
             tenant=owner,
             documents=len(records),
             chunks=sum(record.chunks for record in records),

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ragkit.core.errors import ProviderError
+from ragkit.core.secrets import without_credentials
 from ragkit.core.settings import Settings
 
 _TIMEOUT_S = 180
@@ -82,7 +83,8 @@ def index_check(settings: Settings, documents: int | None, error: str) -> Doctor
     if documents is None:
         fix = "Add documents on the page Documents, or start with another --index"
         return DoctorCheck(name="index", status="failed", detail=error, fix=fix)
-    detail = f"{settings.index.location}: open here, {documents} documents of this tenant"
+    location = without_credentials(settings.index.location)
+    detail = f"{location}: open here, {documents} documents of this tenant"
     return DoctorCheck(name="index", status="ok", detail=detail)
 
 

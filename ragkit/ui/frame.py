@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from ragkit.core.errors import RagkitError
+from ragkit.core.secrets import without_credentials
 from ragkit.ui.readiness import LoadStep
 from ragkit.ui.session import show_error
 from ragkit.ui.workspace import Workspace
@@ -55,7 +56,8 @@ def show_page(workspace: Workspace, path: str) -> None:
 def show_sidebar_head(workspace: Workspace) -> None:
     """Show whose documents are asked, and that nothing can be changed where that is so."""
     with st.sidebar:
-        st.caption(f"Index {workspace.settings.index.location} · tenant {workspace.tenant}")
+        location = without_credentials(workspace.settings.index.location)
+        st.caption(f"Index {location} · tenant {workspace.tenant}")
         if workspace.options.read_only:
             st.badge("read only", icon=":material/lock:", color="gray")
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, cast
 from pydantic import SecretStr
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
+from ragkit.core.secrets import without_credentials
 from ragkit.core.settings import Settings
 
 Origin: TypeAlias = Literal["option", "environment", "file", "default"]
@@ -61,4 +62,4 @@ def _shown(value: object) -> str:
         return HIDDEN
     if value is None:
         return "not set"
-    return "{}" if value == {} else str(value)
+    return "{}" if value == {} else without_credentials(str(value))

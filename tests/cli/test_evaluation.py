@@ -58,10 +58,43 @@ def test_a_folder_is_measured_with_and_without_the_commands_name(beir_set: Path)
     assert plain["questions"] == {"q1": "striped zebra", "q2": "galloping horse"}
 
 
+@pytest.fixture(name="judged_set")
+def _judged_set() -> Path:
+    """Thirty documents, each with a query."""
+    folder = Path("judged")
+    names = [f"animal{number} place{number * 7}" for number in range(30)]
+    lines = [
+        {"_id": f"d{n}", "title": "", "text": f"About {name}."} for n, name in enumerate(names)
+    ]
+    asked = [{"_id": f"q{n}", "text": f"What of {name}?"} for n, name in enumerate(names)]
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "queries.jsonl").write_text("".join(json.dumps(line) + "\n" for line in asked))
+    rows = "".join(f"q{n}\td{n}\t1\n" for n in range(len(names)))
+    (folder / "qrels/test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}")
+    return folder
+
+
+def test_fusion_is_tuned_and_nothing_is_written_unless_asked(judged_set: Path) -> None:
+    before = set(Path().iterdir()) | {Path(".ragkit")}
+    found = _json("tune", str(judged_set))
+    assert (found["dataset"], found["measure"]) == ("judged", "ndcg@10")
+    assert (found["fitted"], found["held_out"]) == (15, 15)
+    assert found["comparison"]["queries"] == 15
+    assert found["settings"] == found["tuned" if found["recommended"] else "current"]
+    assert {"low", "high"} <= found["comparison"]["difference"].keys()
+    assert set(Path().iterdir()) <= before
+    shown = _run("tune", str(judged_set), "--out", "tuned.toml").stdout
+    assert found["verdict"] in " ".join(shown.split())
+    assert Path("tuned.toml").read_text().startswith("[retrieval]\nfusion = ")
+    again = _run("tune", str(judged_set), "--out", "tuned.toml")
+    assert (again.exit_code, "is there already" in again.stderr) == (1, True)
+
+
 def test_help_names_the_commands_and_the_short_form() -> None:
     shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", _run("--help").stdout).split())
     assert "ragkit eval FOLDER" in shown
-    for name in ("retrieval", "qa", "compare", "make"):
+    for name in ("retrieval", "qa", "compare", "tune", "make"):
         assert name in shown
     assert "--fail-under" in _run("retrieval", "--help").stdout
 

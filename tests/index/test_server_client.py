@@ -3,8 +3,9 @@
 import pytest
 
 from ragkit.core.errors import ProviderError
+from ragkit.core.secrets import without_credentials
 from ragkit.core.settings import IndexSettings
-from ragkit.index.server_client import ServerClient, open_client, shown, with_port
+from ragkit.index.server_client import ServerClient, open_client, with_port
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_a_url_without_a_port_has_that_of_its_scheme(url: str, wanted: str) -> N
     ],
 )
 def test_a_password_in_a_url_is_not_shown(url: str, wanted: str) -> None:
-    assert shown(url) == wanted
+    assert without_credentials(url) == wanted
 
 
 async def test_grpc_is_used_where_its_port_is_set() -> None:

@@ -12,6 +12,7 @@ import httpx_sse
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.http_pool import reclaim_connections
+from ragkit.core.secrets import ServerAddress
 from ragkit.core.types import Json
 from ragkit.llm.openai.errors import broken, refusal, too_slow, transport_failure
 
@@ -56,9 +57,12 @@ class Connection:
             raise ConfigError(
                 f"{base_url!r} is not a URL. Fix: write it as 'http://127.0.0.1:8000'."
             )
-        self.url = base_url.rstrip("/").removesuffix("/v1")
+        address = ServerAddress.parse(base_url, api_key)
+        self.url = address.url.rstrip("/").removesuffix("/v1")
         self._patience = patience
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._secrets = address.secrets
+        sent = f"Bearer {api_key}" if api_key else address.authorization
+        self._headers = {"Authorization": sent} if sent else {}
         # `Concurrency` bounds the calls in flight; a second bound here would hide its queue.
         self._limits = httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT)
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
@@ -71,13 +75,13 @@ class Connection:
         Raises:
             RagkitError: No response came, or its status is 400 or above.
         """
-        wait = self._patience.first_token_s
+        wait = min(self._patience.first_token_s, self._patience.total_s)
         with _translated(self.url):
             async with _within(wait, self.url), self._requesting() as client:
                 response = await client.request(method, path, json=body)
         if response.is_error:
-            raise refusal(response, self.url)
-        return response.content
+            raise refusal(response, self.url, secrets=self._secrets)
+        return self._secrets.hidden_bytes(response.content)
 
     async def events(
         self, path: str, body: Mapping[str, Json], *, timeout_s: float | None
@@ -106,7 +110,7 @@ class Connection:
                         raise broken(self.url, "it ended before the reply did")
                     if event.data == "[DONE]":
                         return
-                    yield event.data
+                    yield self._secrets.hidden(event.data)
                     patience = self._patience.stall_s
             finally:
                 await response.aclose()
@@ -115,10 +119,11 @@ class Connection:
         if response.is_error:
             async with _within(self._patience.stall_s, self.url):
                 await response.aread()
-            raise refusal(response, self.url)
+            raise refusal(response, self.url, secrets=self._secrets)
         kind = response.headers.get("content-type", "")
         if "text/event-stream" not in kind:
-            raise broken(self.url, f"its content type is {kind!r}, not text/event-stream")
+            said = self._secrets.hidden(f"its content type is {kind!r}, not text/event-stream")
+            raise broken(self.url, said)
 
     def client(self) -> httpx.AsyncClient:
         """Return the client of the running event loop."""

@@ -8,6 +8,7 @@ import httpx
 from pydantic import ValidationError
 
 from ragkit.core.errors import ContextExceeded, Failure, InputError, ProviderError, RagkitError
+from ragkit.core.secrets import NO_SECRETS, Secrets
 from ragkit.llm.openai.wire import ErrorBody, FailedBody
 
 PROVIDER = "vllm"
@@ -65,12 +66,16 @@ def failed_inside(error: ErrorBody, url: str) -> RagkitError:
     return status_error(status, error.message, url)
 
 
-def refusal(response: httpx.Response, url: str) -> RagkitError:
-    """Return the error for a status of 400 or above; the response has been read."""
+def refusal(response: httpx.Response, url: str, *, secrets: Secrets = NO_SECRETS) -> RagkitError:
+    """Return the error for a status of 400 or above; the response has been read.
+
+    Secrets that the server repeats are hidden.
+    """
+    content = secrets.hidden_bytes(response.content)
     try:
-        said = FailedBody.model_validate_json(response.content).text()
+        said = FailedBody.model_validate_json(content).text()
     except ValidationError:
-        said = response.text
+        said = secrets.hidden(response.text)
     wait = retry_after(response.headers.get("retry-after"))
     return status_error(response.status_code, said[:_SHOWN], url, wait=wait)
 

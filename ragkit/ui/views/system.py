@@ -6,6 +6,7 @@ import statistics
 import streamlit as st
 
 from ragkit.core.errors import RagkitError
+from ragkit.core.secrets import without_credentials
 from ragkit.ui.background import Job
 from ragkit.ui.charts import latency_chart
 from ragkit.ui.doctor import DoctorCheck, index_check, run_doctor, sorted_checks
@@ -81,6 +82,7 @@ def _show_checks(checks: list[DoctorCheck]) -> None:
 def _show_index(workspace: Workspace) -> None:
     location = workspace.settings.index.location
     size = bytes_on_disk(location)
+    location = without_credentials(location)
     first, second, third = st.columns(3)
     first.metric("Location", location if len(location) <= 24 else "…" + location[-23:])  # what fits
     second.metric("Size on disk", "on a server" if size is None else f"{size / 2**20:.1f} MiB")
