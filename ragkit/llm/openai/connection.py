@@ -12,7 +12,7 @@ import httpx_sse
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.types import Json
-from ragkit.llm.openai.errors import broken, refusal, too_slow, transport_failure
+from ragkit.llm.openai.errors import Endpoint, broken, refusal, too_slow, transport_failure
 
 _KEPT = 256
 """Idle connections that are kept open."""
@@ -43,10 +43,17 @@ class Connection:
         self,
         base_url: str,
         *,
+        provider: str,
         api_key: str | None,
         patience: Patience,
     ) -> None:
         """Configure; it connects on first use.
+
+        Args:
+            base_url: The server's URL, with or without `/v1`.
+            provider: The kind of server, for errors.
+            api_key: Sent as a bearer token.
+            patience: The time limits of a call.
 
         Raises:
             ConfigError: `base_url` is not a URL.
@@ -56,6 +63,7 @@ class Connection:
                 f"{base_url!r} is not a URL. Fix: write it as 'http://127.0.0.1:8000'."
             )
         self.url = base_url.rstrip("/").removesuffix("/v1")
+        self.at = Endpoint(url=self.url, provider=provider)
         self._patience = patience
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # `Concurrency` bounds the calls in flight; a second bound here would hide its queue.
@@ -71,11 +79,11 @@ class Connection:
             RagkitError: No response came, or its status is 400 or above.
         """
         wait = self._patience.first_token_s
-        with _translated(self.url):
-            async with _within(wait, self.url):
+        with _translated(self.at):
+            async with _within(wait, self.at):
                 response = await self.client().request(method, path, json=body)
         if response.is_error:
-            raise refusal(response, self.url)
+            raise refusal(response, self.at)
         return response.content
 
     async def events(
@@ -91,18 +99,18 @@ class Connection:
         total = timeout_s or self._patience.total_s
         ends = time.monotonic() + total
         request = self.client().build_request("POST", path, json=body, headers=_EVENT_STREAM)
-        with _translated(self.url):
-            async with _until(ends, total, self._patience.first_token_s, self.url):
+        with _translated(self.at):
+            async with _until(ends, total, self._patience.first_token_s, self.at):
                 response = await self.client().send(request, stream=True)
             try:
                 await self._check(response)
                 events = httpx_sse.EventSource(response).aiter_sse()
                 patience = self._patience.first_token_s
                 while True:
-                    async with _until(ends, total, patience, self.url):
+                    async with _until(ends, total, patience, self.at):
                         event = await anext(events, None)
                     if event is None:
-                        raise broken(self.url, "it ended before the reply did")
+                        raise broken(self.at, "it ended before the reply did")
                     if event.data == "[DONE]":
                         return
                     yield event.data
@@ -112,12 +120,12 @@ class Connection:
 
     async def _check(self, response: httpx.Response) -> None:
         if response.is_error:
-            async with _within(self._patience.stall_s, self.url):
+            async with _within(self._patience.stall_s, self.at):
                 await response.aread()
-            raise refusal(response, self.url)
+            raise refusal(response, self.at)
         kind = response.headers.get("content-type", "")
         if "text/event-stream" not in kind:
-            raise broken(self.url, f"its content type is {kind!r}, not text/event-stream")
+            raise broken(self.at, f"its content type is {kind!r}, not text/event-stream")
 
     def client(self) -> httpx.AsyncClient:
         """Return the client of the running event loop."""
@@ -138,24 +146,24 @@ class Connection:
 
 
 @contextlib.contextmanager
-def _translated(url: str) -> Generator[None]:
+def _translated(at: Endpoint) -> Generator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.StreamError) as error:
-        raise transport_failure(error, url) from error
+        raise transport_failure(error, at) from error
 
 
 @contextlib.asynccontextmanager
-async def _within(seconds: float, url: str, *, stalled: bool = False) -> AsyncGenerator[None]:
+async def _within(seconds: float, at: Endpoint, *, stalled: bool = False) -> AsyncGenerator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise too_slow(url, seconds, stalled=stalled) from error
+        raise too_slow(at, seconds, stalled=stalled) from error
 
 
 @contextlib.asynccontextmanager
-async def _until(ends: float, total: float, patience: float, url: str) -> AsyncGenerator[None]:
+async def _until(ends: float, total: float, patience: float, at: Endpoint) -> AsyncGenerator[None]:
     """Limit the wait for the next event to its own patience and to the rest of the call's time."""
     left = ends - time.monotonic()
     try:
@@ -163,4 +171,4 @@ async def _until(ends: float, total: float, patience: float, url: str) -> AsyncG
             yield
     except TimeoutError as error:
         stalled = patience < left
-        raise too_slow(url, patience if stalled else total, stalled=stalled) from error
+        raise too_slow(at, patience if stalled else total, stalled=stalled) from error
