@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ragkit.answering.abstention import ABSTENTION
 from ragkit.answering.prompt_passages import PromptPassages
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
+from ragkit.core.protocols import LLM, CallOptions, JsonForm, ReplyGrammar
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Answer, AnswerDelta, Hit, Message, Timings, Usage
 from ragkit.grammar.grammar import Grammar
@@ -161,11 +161,15 @@ class _FittedGrammar:
         return self.grammar.ebnf
 
     @property
+    def form(self) -> JsonForm:
+        return self.grammar.form
+
+    @property
     def max_tokens(self) -> int:
         return self.grammar.max_tokens
 
-    def fit(self, context_tokens: int) -> "_FittedGrammar":
-        if self.max_tokens > context_tokens:
+    def fit(self, context_tokens: int, *, bytes_per_token: float = 1.0) -> "_FittedGrammar":
+        if self.max_tokens > context_tokens * bytes_per_token:
             raise InputError(
                 f"An answer takes up to {self.max_tokens} tokens, and {context_tokens} are left. "
                 "Fix: use a model with a longer context, or lower answer.max_quotes."

@@ -132,10 +132,14 @@ async def _llm(settings: Settings) -> Check:
         detail = f"{settings.llm.model!r} did not answer in {_LLM_S} s"
         return Check(name="llm", status="failed", detail=detail, fix="read the server's log")
     except RagkitError as error:
-        fix = "docker compose up -d vllm"
+        own = settings.llm.model.partition(":")[0] == "vllm"
+        fix = "docker compose up -d vllm" if own else "follow the message"
         return Check(name="llm", status="failed", detail=str(error), fix=fix)
-    seconds = reply.timings.total_s
-    detail = f"{llm.model}: decodes under grammars, context of {context} tokens, {seconds:.2f} s"
+    held = {"grammar": "decodes under grammars", "schema": "checks replies by their JSON Schema"}
+    detail = (
+        f"{llm.model}: {held[llm.guarantee]} (guarantee: {llm.guarantee}), context of {context} "
+        f"tokens, {reply.timings.total_s:.2f} s"
+    )
     return Check(name="llm", status="ok", detail=detail)
 
 

@@ -28,7 +28,12 @@ Index = Annotated[
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Tenant whose documents are used.")]
 LLMName = Annotated[
     str | None,
-    typer.Option("--llm", help="vllm:URL, vllm:URL#MODEL or local:FOLDER.", metavar="LLM"),
+    typer.Option(
+        "--llm",
+        help="vllm:URL[#MODEL], sglang:URL, llamacpp:URL, ollama:MODEL, openai:MODEL or "
+        "local:FOLDER.",
+        metavar="LLM",
+    ),
 ]
 PatternName = Annotated[Pattern, typer.Option("--pattern", help="Pattern of the agent.")]
 Tools = Annotated[

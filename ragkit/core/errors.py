@@ -20,10 +20,18 @@ from typing import Literal, TypeAlias
 from ragkit.core.secrets import without_credentials
 
 Failure: TypeAlias = Literal[
-    "refused", "overloaded", "timeout", "broken_stream", "rejected", "no_grammar", "failed"
+    "refused",
+    "overloaded",
+    "timeout",
+    "broken_stream",
+    "rejected",
+    "no_grammar",
+    "invalid_reply",
+    "failed",
 ]
 """Kinds of failure of a provider: no connection; 429, 503 or a full queue; too slow; cut off within
-a reply; a request that it refuses; a server that ignores grammars; anything else."""
+a reply; a request that it refuses; a server that ignores or refuses grammars, or the schemas that
+stand for them; replies that break their schema; anything else."""
 
 
 class RagkitError(Exception):

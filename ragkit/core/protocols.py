@@ -17,6 +17,7 @@ from ragkit.core.types import (
     DocumentRecord,
     FieldType,
     FloatArray,
+    Guarantee,
     Hit,
     IndexIdentity,
     Json,
@@ -281,6 +282,19 @@ class Index(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonForm:
+    """A reply as JSON, for servers that take a JSON Schema instead of a grammar.
+
+    Attributes:
+        schema: The JSON Schema of the reply's value. The grammar may allow less; `parse` checks.
+        plain: Whether the reply is the text of a string, and not JSON.
+    """
+
+    schema: Mapping[str, Json]
+    plain: bool = False
+
+
 class ReplyGrammar(Protocol[T_co]):
     """The grammar of a reply; `ragkit.grammar` builds them."""
 
@@ -290,12 +304,22 @@ class ReplyGrammar(Protocol[T_co]):
         ...
 
     @property
+    def form(self) -> JsonForm:
+        """The reply as JSON, for servers that know no grammars."""
+        ...
+
+    @property
     def max_tokens(self) -> int:
         """Tokens that always suffice for a reply."""
         ...
 
-    def fit(self, context_tokens: int) -> Self:
-        """This grammar, tightened until `max_tokens` is within `context_tokens`.
+    def fit(self, context_tokens: int, *, bytes_per_token: float = 1.0) -> Self:
+        """This grammar, tightened until its longest reply is within `context_tokens`.
+
+        Args:
+            context_tokens: Tokens for the reply, with the one that ends it.
+            bytes_per_token: Bytes that a token stands for: with 1 no reply is ever cut; with more,
+                replies of usual text fit.
 
         Raises:
             InputError: No reply is that short.
@@ -357,6 +381,11 @@ class LLM(Protocol):
     @property
     def model(self) -> str:
         """The model's name; empty until the server reports it, where none was chosen."""
+        ...
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """The hold of a grammar on replies: `"grammar"`, or `"schema"` on servers without."""
         ...
 
     async def context_tokens(self) -> int:

@@ -181,8 +181,11 @@ class AnswerSettings(_Section):
 
 
 class LLMSettings(_Section):
-    """`model` is `"vllm:<URL>"`, `"vllm:<URL>#<model>"`, `"local:<folder or hub name>"` or None.
+    """`model` is `"<server>:<URL>[#model]"`, `"local:<folder or hub name>"` or None.
 
+    A server is `vllm`, `sglang`, `llamacpp`, `ollama` or `openai`; `"ollama:<model>"` is one on
+    this machine, `"openai:<model>"` OpenAI's own. `context_tokens` is for a server that does not
+    report its context.
     `concurrency` bounds the calls of a server in flight; `device` is for a local model. `extra` are
     further fields of each request, such as `{"chat_template_kwargs": {"enable_thinking": false}}`;
     `reasoning_tokens` is what a reasoning model may use before its reply.
@@ -195,6 +198,7 @@ class LLMSettings(_Section):
     device: str | None = None
     extra: dict[str, JsonValue] = {}
     reasoning_tokens: Annotated[int, Field(ge=0)] = 0
+    context_tokens: Positive | None = None
 
 
 class Settings(BaseSettings):

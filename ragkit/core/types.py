@@ -18,6 +18,12 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 MetadataValue: TypeAlias = str | int | float | bool | tuple[str, ...]
 Metadata: TypeAlias = Mapping[str, MetadataValue]
 Quantization: TypeAlias = Literal["int8", "binary", "none"]
+Guarantee: TypeAlias = Literal["grammar", "schema"]
+"""How a model is held to the grammar of a reply.
+
+`"grammar"`: no other reply can be decoded. `"schema"`: the server is given the JSON Schema; the
+reply is checked afterwards, and asked for again once where it fails.
+"""
 """Compression of the searched prefixes of vectors, which are kept in memory beside float16."""
 FieldType: TypeAlias = Literal["keyword", "integer", "float", "bool", "datetime"]
 BlockKind: TypeAlias = Literal["heading", "paragraph", "table", "code", "list"]
@@ -311,7 +317,8 @@ class Reply:
 
     `finish_reason` is `"stop"` (it ended, or met a stop text), `"length"` (cut at `max_tokens`) or
     `"tool_calls"`. `reasoning` is what a reasoning model wrote before the reply. `usage` and
-    `timings` cover the alternatives too.
+    `timings` cover the alternatives too, and every one of the `calls` that the reply took.
+    `guarantee` is how a reply under a grammar was held to it, None for free text.
     """
 
     text: str
@@ -323,18 +330,22 @@ class Reply:
     alternatives: tuple[Alternative, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = ""
+    guarantee: Guarantee | None = None
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
     """A piece of a reply as it comes; the last one has no text and the whole `reply`.
 
-    `reasoning` is a piece of what a reasoning model writes before the reply.
+    `reasoning` is a piece of what a reasoning model writes before the reply. After `restart` the
+    reply begins again: what came before it is void.
     """
 
     text: str
     reply: Reply | None = None
     reasoning: str = ""
+    restart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,11 @@
 """Tool calls: a thought first, then calls that each follow their own tool's schema."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ragkit.core.errors import InputError
+from ragkit.core.protocols import JsonForm
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.character_runs import closed_run
@@ -14,6 +15,7 @@ from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.grammar import Built, Grammar, Recipe, load_json
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.schema.check import Checker
+from ragkit.grammar.schema.composition import embedded, object_schema
 from ragkit.grammar.schema.document import Source
 from ragkit.grammar.schema.expansion import Expander, Node
 from ragkit.grammar.schema.keywords import Finding
@@ -68,6 +70,30 @@ class ToolSchema:
         closed = replace(limits, undeclared=0)
         builder = Builder(self.expander, self.recursion, closed, rules, scope=self.tool.name)
         return Arguments(self, builder)
+
+    def call_form(self, defs: dict[str, Json]) -> dict[str, Json]:
+        """Return the JSON Schema of a call, for a schema with these `$defs`."""
+        arguments = embedded(self.tool.parameters, scope=self.tool.name, into=defs)
+        return object_schema(
+            tool={"type": "string", "const": self.tool.name},
+            arguments={"type": "object", **arguments},
+        )
+
+    def check_names(self, given: Mapping[str, Json]) -> None:
+        """Check the names of arguments, some of which are references.
+
+        Raises:
+            InputError: A required one is missing, or the schema forbids one.
+        """
+        schema = self.tool.parameters
+        missing = [name for name in schema.get("required", ()) if name not in given]
+        closed = schema.get("additionalProperties") is False
+        unknown = [name for name in given if closed and name not in schema.get("properties", {})]
+        if missing or unknown:
+            raise InputError(
+                f"The arguments of {self.tool.name!r} lack {missing!r} and may not have "
+                f"{unknown!r}."
+            )
 
     def check_property(self, name: str, value: Json) -> None:
         """Check one argument alone.
@@ -192,7 +218,17 @@ def action_grammar(
             raise InputError("No call fits these limits. Fix: raise the limits.")
         return Built(root=root, rules=rules, limits=limits, checked=findings(schemas))
 
-    return Recipe(build, _reader(schemas)).grammar(limits or Limits())
+    read = _reader(schemas, ends, max_calls)
+    return Recipe(build, read, _form(schemas, max_calls)).grammar(limits or Limits())
+
+
+def _form(schemas: Mapping[str, ToolSchema], max_calls: int) -> JsonForm:
+    """Return the form of a turn; that an ending call stands alone is checked when it is read."""
+    defs: dict[str, Json] = {}
+    calls = [schema.call_form(defs) for schema in schemas.values()]
+    several = {"type": "array", "items": {"anyOf": calls}, "minItems": 1, "maxItems": max_calls}
+    turn = object_schema(thought={"type": "string"}, calls=several)
+    return JsonForm(schema={**turn, "$defs": defs} if defs else turn)
 
 
 def _call(arguments: Arguments) -> Expr | None:
@@ -200,7 +236,9 @@ def _call(arguments: Arguments) -> Expr | None:
     return seq(Lit(f'{{"tool":{name},"arguments":'), arguments.literal(), Lit("}"))
 
 
-def _reader(schemas: Mapping[str, ToolSchema]) -> Callable[[str], Action]:
+def _reader(
+    schemas: Mapping[str, ToolSchema], ends: Set[str], max_calls: int
+) -> Callable[[str], Action]:
     def read(text: str) -> Action:
         value = load_json(text)
         try:
@@ -210,6 +248,11 @@ def _reader(schemas: Mapping[str, ToolSchema]) -> Callable[[str], Action]:
                 schemas[tool].checker.check(given)
         except (KeyError, TypeError) as error:
             raise InputError(f"The reply is no action of these tools: {text[:300]!r}") from error
+        if not 1 <= len(calls) <= (1 if ends & {tool for tool, _ in calls} else max_calls):
+            raise InputError(
+                f"The reply has {len(calls)} calls. It may have {max_calls}, or one of "
+                f"{', '.join(sorted(ends)) or 'the tools'} alone: {text[:300]!r}"
+            )
         return Action(
             thought=thought, calls=tuple(ActionCall(tool=t, arguments=g) for t, g in calls)
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from ragkit.core.errors import InputError
+from ragkit.core.protocols import JsonForm
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf.expression import Expr, Sizes, render
 from ragkit.grammar.ebnf.rules import Rules, TooManyRulesError
@@ -18,7 +19,7 @@ from ragkit.grammar.schema.expansion import Expander
 from ragkit.grammar.schema.keywords import Finding
 from ragkit.grammar.schema.recursion import Recursion
 from ragkit.grammar.schema.type_schema import described
-from ragkit.grammar.schema.values import ExactFloat, Json
+from ragkit.grammar.schema.values import ExactFloat, Json, is_object
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -41,6 +42,11 @@ class Grammar(Generic[T_co]):
     limits: Limits
     checked: tuple[Finding, ...] = ()
     _recipe: "Recipe[T_co]" = field(repr=False, compare=False)
+
+    @property
+    def form(self) -> JsonForm:
+        """The reply as JSON, for servers that know no grammars."""
+        return self._recipe.form
 
     @property
     def max_tokens(self) -> int:
@@ -111,10 +117,12 @@ class Recipe(Generic[T_co]):
     Attributes:
         build: Builds the expressions under limits into the rules, or into fresh ones.
         read: Reads a reply.
+        form: The reply as JSON.
     """
 
     build: Callable[[Limits, Rules], Built]
     read: Callable[[str], T_co]
+    form: JsonForm
     _known: dict[Limits, Grammar[T_co]] = field(default_factory=dict[Limits, Any])
 
     def grammar(self, limits: Limits) -> Grammar[T_co]:
@@ -200,7 +208,8 @@ def schema_grammar(
         limits = replace(limits, undeclared=0) if closed else limits
         return _shallow(Builder(expander, recursion, limits, rules))
 
-    return Recipe(build, parse).grammar(limits)
+    form = JsonForm(schema=schema if is_object(schema) else {} if schema else {"not": {}})
+    return Recipe(build, parse, form).grammar(limits)
 
 
 def _shallow(builder: Builder) -> Built:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from ragkit.core.errors import InputError
+from ragkit.core.protocols import JsonForm
 from ragkit.core.text import is_unicode
 from ragkit.grammar.ebnf.expression import UNBOUNDED, Expr
 from ragkit.grammar.ebnf.pattern import UnsupportedPatternError, as_python, constraints
@@ -36,7 +37,8 @@ def choice_grammar(choices: Sequence[str]) -> Grammar[str]:
     def build(limits: Limits, rules: Rules) -> Built:
         return Built(root=_present(one_of(allowed, rules)), rules=rules, limits=limits)
 
-    return Recipe(build, read).grammar(Limits())
+    form = JsonForm(schema={"type": "string", "enum": [*choices]}, plain=True)
+    return Recipe(build, read, form).grammar(Limits())
 
 
 def require_text(text: str) -> None:
@@ -81,7 +83,8 @@ def regex_grammar(pattern: str, *, limits: Limits | None = None) -> Grammar[str]
             raise _unsupported(pattern, error) from error
         return Built(root=_present(root), rules=rules, limits=limits)
 
-    return Recipe(build, read).grammar(limits or Limits())
+    form = JsonForm(schema={"type": "string", "pattern": f"^(?:{pattern})$"}, plain=True)
+    return Recipe(build, read, form).grammar(limits or Limits())
 
 
 def _unsupported(pattern: str, error: UnsupportedPatternError) -> InputError:

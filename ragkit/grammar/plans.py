@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ragkit.core.errors import InputError
+from ragkit.core.protocols import JsonForm
 from ragkit.grammar.actions import Arguments, ToolSchema, ToolSpec, findings, tool_schemas
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.character_runs import closed_run
@@ -14,6 +15,7 @@ from ragkit.grammar.ebnf.json_escapes import json_text
 from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.grammar import Built, Grammar, Recipe, load_json
 from ragkit.grammar.limits import Limits
+from ragkit.grammar.schema.composition import object_schema
 from ragkit.grammar.schema.values import Json, is_array, is_object
 from ragkit.grammar.types.choices import choices
 from ragkit.grammar.types.numbers import NumberShape, number
@@ -22,6 +24,12 @@ _LABEL = re.compile(r"#E[1-9][0-9]*")
 _PATH_LENGTH = 4
 _NAME_LENGTH = 32
 _INDEX_DIGITS = 3
+
+
+_REFERENCE = object_schema(
+    ref={"type": "string"},
+    path={"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +91,27 @@ def plan_grammar(
         root = _present(seq(Lit('{"steps":['), after, Lit("]}")))
         return Built(root=root, rules=rules, limits=limits, checked=findings(schemas))
 
-    return Recipe(build, _reader(schemas)).grammar(limits or Limits())
+    form = _form(schemas, max_steps)
+    return Recipe(build, _reader(schemas, max_steps), form).grammar(limits or Limits())
+
+
+def _form(schemas: Mapping[str, ToolSchema], max_steps: int) -> JsonForm:
+    """Return the form of a plan; ids and the order of references are checked when it is read."""
+    defs: dict[str, Json] = {"reference": _REFERENCE}
+    steps = [_step_form(schema.call_form(defs)) for schema in schemas.values()]
+    listed = {"type": "array", "items": {"anyOf": steps}, "minItems": 1, "maxItems": max_steps}
+    return JsonForm(schema={**object_schema(steps=listed), "$defs": defs})
+
+
+def _step_form(call: dict[str, Json]) -> dict[str, Json]:
+    """Return the form of a call with an id, each of whose arguments may be a reference."""
+    tool, given = call["properties"]["tool"], call["properties"]["arguments"]
+    properties = {
+        name: {"anyOf": [schema, {"$ref": "#/$defs/reference"}]}
+        for name, schema in given.get("properties", {}).items()
+    }
+    arguments = {**given, "properties": properties} if properties else given
+    return object_schema(id={"type": "string"}, tool=tool, arguments=arguments)
 
 
 def _present(expr: Expr | None) -> Expr:
@@ -121,7 +149,7 @@ def _path_part(rules: Rules) -> Expr | None:
     return alt([key, number(index, rules)])
 
 
-def _reader(schemas: Mapping[str, ToolSchema]) -> Callable[[str], Plan]:
+def _reader(schemas: Mapping[str, ToolSchema], max_steps: int) -> Callable[[str], Plan]:
     def read(text: str) -> Plan:
         value = load_json(text)
         try:
@@ -130,6 +158,8 @@ def _reader(schemas: Mapping[str, ToolSchema]) -> Callable[[str], Plan]:
             ]
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"The reply is no plan of these tools: {text[:300]!r}") from error
+        if not 1 <= len(steps) <= max_steps:
+            raise InputError(f"The plan has {len(steps)} steps, not 1 to {max_steps}.")
         return Plan(steps=tuple(steps))
 
     return read
@@ -142,6 +172,7 @@ def _read_step(index: int, step: Json, schemas: Mapping[str, ToolSchema]) -> Pla
     read = {name: _read_argument(value) for name, value in given.items()}
     if not any(isinstance(value, StepReference) for value in read.values()):
         schemas[tool].checker.check(given)
+    schemas[tool].check_names(given)
     for name, value in read.items():
         if not isinstance(value, StepReference):
             schemas[tool].check_property(name, value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ragkit.core.errors import InputError
+from ragkit.core.protocols import JsonForm
 from ragkit.core.text import sentences
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.character_runs import closed_run
@@ -15,6 +16,8 @@ from ragkit.grammar.ebnf.rules import Rules
 from ragkit.grammar.grammar import Built, Grammar, Recipe, load_json
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.plain_text import require_text
+from ragkit.grammar.schema.composition import object_schema
+from ragkit.grammar.schema.values import Json
 from ragkit.grammar.types.choices import choices
 
 _LINE = re.compile(r"\S(?:.*\S)?")
@@ -75,7 +78,8 @@ def quote_grammar(
         spoken = _spoken(quote, [*sources.texts], max_quotes, limits, rules)
         return Built(root=alt([_SILENT, spoken]) or _SILENT, rules=rules, limits=limits)
 
-    return Recipe(build, partial(_read, sources)).grammar(limits)
+    form = _form([*sources.texts], max_quotes)
+    return Recipe(build, partial(_read, sources), form).grammar(limits)
 
 
 _Spans = Mapping[str, tuple[int, int]]
@@ -169,6 +173,20 @@ class _Quotable:
         )
 
 
+def _form(names: list[str], most: int) -> JsonForm:
+    """Return the form of an answer; that quotes are sentences is checked when it is read."""
+    name: Json = {"type": "string", "enum": [*names]}
+    quote = object_schema(passage=name, quote={"type": "string"})
+    return JsonForm(
+        schema=object_schema(
+            quotes={"type": "array", "items": quote, "maxItems": most},
+            sufficient={"type": "boolean"},
+            answer={"type": "string"},
+            citations={"type": "array", "items": name, "maxItems": most},
+        )
+    )
+
+
 def _read(sources: _Quotable, text: str) -> Evidence:
     value = load_json(text)
     try:
@@ -179,6 +197,14 @@ def _read(sources: _Quotable, text: str) -> Evidence:
         sufficient, answer = bool(value["sufficient"]), str(value["answer"])
     except (KeyError, TypeError) as error:
         raise InputError(f"The reply is no quoted answer: {text[:300]!r}") from error
+    if (
+        sufficient != bool(quotes and answer and citations)
+        or bool(answer or citations) > sufficient
+    ):
+        raise InputError(
+            "The reply is contradictory: it has quotes, an answer and citations where the passages "
+            f"are sufficient, and neither answer nor citations otherwise: {text[:300]!r}"
+        )
     if not set(citations) <= sources.texts.keys():
         known = [*sources.texts]
         raise InputError(f"The reply cites {citations!r}, but the passages are {known!r}.")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ragkit.llm.build import build_llm
     from ragkit.llm.call import Call, LLMWrapper, StreamedLLM
     from ragkit.llm.local.llm import LocalLLM
-    from ragkit.llm.openai.client import VLLM
+    from ragkit.llm.openai.servers import VLLM, LlamaCpp, Ollama, OpenAI, SGLang
     from ragkit.llm.prompts import Prompt, with_reasoning
     from ragkit.llm.typed import TypedReply, complete_typed, stream_typed
     from ragkit.llm.wrappers.cache import Cache
@@ -38,7 +38,7 @@ _EXPORTS = {
     "ragkit.llm.wrappers.rate_limit": ("RateLimit", "Rates"),
     "ragkit.llm.wrappers.retry": ("Retry",),
     "ragkit.llm.wrappers.routing": ("Cascade", "Fallback", "Router"),
-    "ragkit.llm.openai.client": ("VLLM",),
+    "ragkit.llm.openai.servers": ("VLLM", "LlamaCpp", "Ollama", "OpenAI", "SGLang"),
 }
 
 __all__ = [
@@ -53,9 +53,12 @@ __all__ = [
     "Delta",
     "Fallback",
     "LLMWrapper",
+    "LlamaCpp",
     "LocalLLM",
     "Message",
     "Metered",
+    "Ollama",
+    "OpenAI",
     "Price",
     "Prompt",
     "RateLimit",
@@ -63,6 +66,7 @@ __all__ = [
     "Reply",
     "Retry",
     "Router",
+    "SGLang",
     "SelfConsistent",
     "StreamedLLM",
     "TypedReply",

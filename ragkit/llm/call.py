@@ -2,14 +2,14 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Self, Unpack
 
 from ragkit.core.errors import ProviderError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
-from ragkit.core.types import Conversation, Delta, Json, Reply
+from ragkit.core.types import Conversation, Delta, Guarantee, Json, Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +129,11 @@ class StreamedLLM(ABC):
     def model(self) -> str:
         """See `LLM.model`."""
 
+    @property
+    def guarantee(self) -> Guarantee:
+        """See `LLM.guarantee`; it decodes under the grammar unless it says otherwise."""
+        return "grammar"
+
     async def close(self) -> None:  # noqa: B027  # most have nothing to release
         """See `LLM.close`."""
 
@@ -153,6 +158,11 @@ class LLMWrapper(StreamedLLM):
         """The wrapped model's name."""
         return self.inner.model
 
+    @property
+    def guarantee(self) -> Guarantee:
+        """The wrapped model's guarantee."""
+        return self.inner.guarantee
+
     async def model_name(self) -> str:
         """Return the wrapped model's name."""
         return await model_name(self.inner)
@@ -173,6 +183,11 @@ class LLMWrapper(StreamedLLM):
 async def model_name(llm: LLM) -> str:
     """Return the name of a model; see `StreamedLLM.model_name`."""
     return await llm.model_name() if isinstance(llm, StreamedLLM) else llm.model
+
+
+def weakest(llms: Iterable[LLM]) -> Guarantee:
+    """Return the guarantee that holds whichever of the models replies."""
+    return "grammar" if all(llm.guarantee == "grammar" for llm in llms) else "schema"
 
 
 def fixed_fields(llm: LLM) -> Mapping[str, Json]:

@@ -123,6 +123,13 @@ def _message(position: int, item: object) -> Message:
         ) from error
 
 
+def asked_again(messages: tuple[Message, ...], text: str, reason: str) -> tuple[Message, ...]:
+    """Return the conversation that asks for another reply in the place of a rejected one."""
+    said = Message(role="assistant", content=text or "(no text)")
+    again = f"This was rejected:\n{reason}\nGive the corrected value."
+    return (*messages, said, Message(role="user", content=again))
+
+
 def estimated_tokens(conversation: Conversation) -> int:
     """Estimate the tokens of a conversation, rather too high than too low.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Unpack
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,10 +10,10 @@ from pydantic_core import from_json
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, CallOptions
-from ragkit.core.types import Conversation, Json, Message, Reply
+from ragkit.core.types import Conversation, Json, Reply
 from ragkit.grammar import json_grammar
-from ragkit.llm.messages import messages_of
-from ragkit.llm.wrappers.cost import total_usage
+from ragkit.llm.messages import asked_again, messages_of
+from ragkit.llm.wrappers.cost import charged
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ async def stream_typed(
         text, last = "", None
         async with aclosing(llm.stream(tries.conversation, grammar=grammar, **options)) as deltas:
             async for delta in deltas:
-                text += delta.text
+                text = "" if delta.restart else text + delta.text
                 partial = _partial(text)
                 if partial is not None and partial != last:
                     last = partial
@@ -134,18 +134,9 @@ class _Attempts(Generic[T]):
                     f"were rejected by its validators, the last one {reply.text!r:.200}: {reason}. "
                     "Fix: say in the question what is wanted, or raise attempts."
                 ) from error
-            again = f"This was rejected:\n{reason}\nGive the corrected value."
-            said = Message(role="assistant", content=reply.text)
-            self.conversation = (
-                *self.conversation,
-                said,
-                Message(role="user", content=again),
-            )
+            self.conversation = asked_again(self.conversation, reply.text, reason)
             return None
-        usage = total_usage([one.usage for one in self._spent])
-        return TypedReply(
-            value=value, reply=replace(reply, usage=usage), rejected=tuple(self._rejected)
-        )
+        return TypedReply(value=value, reply=charged(self._spent), rejected=tuple(self._rejected))
 
 
 def _validated(kind: type[T], text: str) -> T:

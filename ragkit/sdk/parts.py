@@ -53,8 +53,8 @@ class PartOptions(TypedDict, total=False):
         embedder: `"packaged:all-minilm-l6-v2"` or `"sentence-transformers:<folder or hub name>"`.
         reranker: `"packaged:minilm-reader"` or `"cross-encoder:<folder or hub name>"`.
         answerer: `"snippet"`, `"reader"`, `"extractive"` or `"generative"`.
-        llm: `"vllm:<URL>"`, `"vllm:<URL>#<model>"` or `"local:<folder or hub name>"`; an object
-            stays open.
+        llm: `"vllm:<URL>[#model]"`, another server by its kind, or `"local:<folder or hub name>"`
+            (`Settings.llm`); an object stays open.
         chunker: `"recursive:<tokens>"`.
         loaders: Loaders by file extension, before those of ragkit.
         retriever: `"hybrid:scores"` or `"hybrid:rrf"`. An object replaces search as a whole.

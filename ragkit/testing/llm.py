@@ -3,16 +3,26 @@
 import asyncio
 import functools
 import random
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from ragkit.core.errors import ContextExceeded, InputError
 from ragkit.core.protocols import CallOptions, ReplyGrammar
-from ragkit.core.types import Alternative, Delta, Message, Reply, Timings, Usage
+from ragkit.core.types import (
+    Alternative,
+    Delta,
+    Guarantee,
+    Message,
+    Reply,
+    Timings,
+    ToolCall,
+    Usage,
+)
 from ragkit.grammar.random_decoding import RandomDecoder
 from ragkit.llm.call import Call, StreamedLLM
+from ragkit.llm.checking import checked
 from ragkit.llm.messages import messages_of
 from ragkit.llm.options import checked_options, fitted
 
@@ -31,7 +41,10 @@ class ScriptedCall:
         return "\n".join(f"{message.role}: {message.content}" for message in self.messages)
 
 
-Script: TypeAlias = Callable[[ScriptedCall], str]
+Said: TypeAlias = str | Sequence[ToolCall]
+"""A reply: its text, or the tool calls of a call that has `tools`."""
+
+Script: TypeAlias = Callable[[ScriptedCall], Said]
 """Returns the reply to a call; it is called once for each of `n` replies."""
 
 
@@ -48,11 +61,12 @@ class ScriptedLLM(StreamedLLM):
 
     def __init__(
         self,
-        replies: Iterable[str] | Script,
+        replies: Iterable[Said] | Script,
         *,
         context: int = 1 << 20,
         delay_s: float = 0.0,
         model: str = "scripted",
+        guarantee: Guarantee = "grammar",
     ) -> None:
         """Prepare the replies.
 
@@ -61,12 +75,20 @@ class ScriptedLLM(StreamedLLM):
             context: Tokens (bytes) that prompt and reply have together.
             delay_s: Seconds until each piece of a reply.
             model: The model's name.
+            guarantee: `"schema"` for a double of a server that knows no grammars: a reply that
+                its grammar does not take is asked for again once, which takes the next reply.
         """
         self.calls: list[ScriptedCall] = []
         self._script = replies if callable(replies) else _from_list(iter(replies))
         self._context = context
         self._delay = delay_s
         self._model = model
+        self._guarantee: Guarantee = guarantee
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """The guarantee, as given."""
+        return self._guarantee
 
     @property
     def model(self) -> str:
@@ -83,8 +105,20 @@ class ScriptedLLM(StreamedLLM):
         Raises:
             AssertionError: The script has ended, or its reply does not match the grammar.
         """
+        checked_options(call.options)
+        if call.grammar is not None and self._guarantee == "schema":
+            parts = checked(self._unheld, call, model=self._model, provider="scripted")
+        else:
+            parts = self._said(call)
+        async with aclosing(parts) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    def _unheld(self, call: Call, _: ReplyGrammar[object]) -> AsyncGenerator[Delta]:
+        return self._said(call)
+
+    async def _said(self, call: Call) -> AsyncGenerator[Delta]:
         messages = messages_of(call.messages)
-        options = checked_options(call.options)
         prompt = sum(len(message.content.encode()) for message in messages)
         room = self._context - prompt
         if room < 1:
@@ -93,30 +127,43 @@ class ScriptedLLM(StreamedLLM):
             )
         loop = asyncio.get_running_loop()
         started = loop.time()
-        grammar, limit = fitted(call.grammar, options.get("max_tokens"), room)
-        scripted = ScriptedCall(messages=messages, grammar=grammar, options=options)
+        most = call.options.get("max_tokens")
+        grammar, limit = fitted(call.grammar, most, room)
+        if self._guarantee == "schema":
+            limit = room if most is None else min(most, room)
+        scripted = ScriptedCall(messages=messages, grammar=grammar, options=call.options)
         self.calls.append(scripted)
-        texts = [self._say(scripted, limit) for _ in range(options.get("n", 1))]
+        said = [self._say(scripted, limit) for _ in range(call.options.get("n", 1))]
+        texts = [reply for reply, _ in said]
         for start in range(0, len(texts[0].text), _PIECE):
             await asyncio.sleep(self._delay)
             yield Delta(text=texts[0].text[start : start + _PIECE])
-        said = sum(len(text.text.encode()) + (text.finish_reason == "stop") for text in texts)
+        tokens = sum(len(text.text.encode()) + (text.finish_reason == "stop") for text in texts)
         elapsed = loop.time() - started
         yield Delta(
             text="",
             reply=Reply(
                 text=texts[0].text,
                 finish_reason=texts[0].finish_reason,
-                usage=Usage(prompt=prompt, completion=said),
+                usage=Usage(prompt=prompt, completion=tokens),
                 timings=Timings(ttft_s=elapsed, tpot_s=0.0, total_s=elapsed),
                 model=self._model,
                 alternatives=tuple(texts[1:]),
+                tool_calls=said[0][1],
+                guarantee=None if call.grammar is None else self._guarantee,
             ),
         )
 
-    def _say(self, call: ScriptedCall, limit: int) -> Alternative:
-        text = self._script(call)
-        if call.grammar is not None:
+    def _say(self, call: ScriptedCall, limit: int) -> tuple[Alternative, tuple[ToolCall, ...]]:
+        said = self._script(call)
+        if not isinstance(said, str):
+            if not call.options.get("tools"):
+                raise AssertionError(f"The script calls tools, but the call has none: {said!r}")
+            return Alternative(text="", finish_reason="tool_calls"), tuple(said)
+        return self._text(call, said, limit), ()
+
+    def _text(self, call: ScriptedCall, text: str, limit: int) -> Alternative:
+        if call.grammar is not None and self._guarantee == "grammar":
             if not _decoder().accepts(_decoder().compile(call.grammar.ebnf), text):
                 raise AssertionError(f"The scripted reply does not match its grammar: {text!r}")
             return Alternative(text=text, finish_reason="stop")
@@ -138,7 +185,7 @@ class FailingLLM(ScriptedLLM):
     def __init__(
         self,
         *errors: Exception,
-        replies: Iterable[str] | Script = lambda _: "reply",
+        replies: Iterable[Said] | Script = lambda _: "reply",
         after_a_piece: bool = False,
     ) -> None:
         """Prepare the errors.
@@ -197,8 +244,8 @@ def random_replies(seed: int, *, ending: float = 0.5) -> Script:
 _WORDS = ("the", "a", "model", "says", "that", "water", "runs", "downhill", "é", "🐺", "\n", "42")
 
 
-def _from_list(replies: Iterator[str]) -> Script:
-    def reply(call: ScriptedCall) -> str:
+def _from_list(replies: Iterator[Said]) -> Script:
+    def reply(call: ScriptedCall) -> Said:
         text = next(replies, None)
         if text is None:
             raise AssertionError(f"The script has no reply left for {call.prompt[-200:]!r}.")

@@ -34,6 +34,12 @@ class TestScriptedLLM(LLMContract):
         return scripted()
 
 
+class TestScriptedLLMWithoutGrammars(LLMContract):
+    @pytest.fixture
+    def llm(self) -> LLM:
+        return ScriptedLLM(random_replies(1), context=40_000, guarantee="schema")
+
+
 class TestVLLM(LLMContract):
     @pytest.fixture
     async def llm(self, vllm_server: VLLMServer) -> AsyncIterator[LLM]:

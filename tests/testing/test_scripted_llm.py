@@ -2,6 +2,7 @@ import pytest
 from pydantic import BaseModel
 
 from ragkit.core.errors import ContextExceeded, ProviderError
+from ragkit.core.types import Json, ToolCall
 from ragkit.grammar import json_grammar, regex_grammar
 from ragkit.testing import FailingLLM, ScriptedCall, ScriptedLLM, random_replies
 
@@ -71,3 +72,25 @@ async def test_an_error_may_come_after_a_piece_of_text() -> None:
     assert (await anext(deltas)).text == "half"
     with pytest.raises(ProviderError):
         await anext(deltas)
+
+
+async def test_a_double_without_grammars_asks_again_for_a_reply_that_breaks_its_schema() -> None:
+    grammar = json_grammar(City)
+    replies = ['{"name": 3}', '{ "name": "Rome" }', "no", "no"]
+    llm = ScriptedLLM(replies, guarantee="schema")
+    assert llm.guarantee == "schema"
+    reply = await llm.complete("x", grammar=grammar)
+    assert (reply.text, reply.calls, reply.guarantee) == ('{ "name": "Rome" }', 2, "schema")
+    assert "This was rejected" in llm.calls[1].prompt
+    with pytest.raises(ProviderError, match="gave 2 replies that break their schema"):
+        await llm.complete("x", grammar=grammar)
+
+
+async def test_a_double_may_call_tools() -> None:
+    call = ToolCall(id="1", name="add", arguments="{}")
+    tool: dict[str, Json] = {"type": "function", "function": {"name": "add"}}
+    llm = ScriptedLLM([[call], [call]], guarantee="schema")
+    reply = await llm.complete("x", tools=[tool])
+    assert (reply.tool_calls, reply.finish_reason) == ((call,), "tool_calls")
+    with pytest.raises(AssertionError, match="calls tools, but the call has none"):
+        await llm.complete("x")

@@ -1,63 +1,58 @@
-"""`VLLM`: a client of vLLM's OpenAI-compatible server that streams and measures each call."""
+"""`ChatServer`: a client of an OpenAI-compatible server that streams and measures each call."""
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ValidationError
 
 from ragkit.core.errors import ConfigError, InputError, ProviderError
 from ragkit.core.protocols import CallOptions
-from ragkit.core.types import Conversation, Delta, Json, Message, Reply
+from ragkit.core.types import Alternative, Delta, Json, Message, Reply
 from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.messages import messages_of
 from ragkit.llm.openai.connection import Connection, Patience
-from ragkit.llm.openai.errors import PROVIDER, broken, failed_inside, too_slow
-from ragkit.llm.openai.probe import Proof, new_proof
+from ragkit.llm.openai.errors import broken, failed_inside, too_slow
 from ragkit.llm.openai.stream import Assembly
-from ragkit.llm.openai.wire import (
-    ChunkBody,
-    ModelBody,
-    ModelsBody,
-    TokenizedBody,
-    request_body,
-    turns,
-)
-from ragkit.llm.options import checked_options, fitted
+from ragkit.llm.openai.wire import ChunkBody, ModelBody, ModelsBody, request_body
+from ragkit.llm.options import checked_options
+from ragkit.llm.wrappers.cost import charged
 
-_TEMPLATE_TOKENS = 24
-"""An upper bound of what chat templates put around a message."""
-_NOTHING: Mapping[str, Json] = MappingProxyType({})
-_OF_PROMPT = ("chat_template", "chat_template_kwargs", "add_special_tokens")
-"""Further fields that change the prompt, which `/tokenize` takes as well."""
-_NO_THINKING: Mapping[str, Json] = {"enable_thinking": False, "thinking": False}
-"""The arguments of chat templates that turn reasoning off; templates ignore unknown ones."""
-_REASONING = 2048
-"""Tokens within which a model that cannot be told not to reason comes to its reply."""
+NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class VLLM(StreamedLLM):
-    """A model on a vLLM server, or for free text on any OpenAI-compatible server.
+class ChatServer(StreamedLLM):
+    """A model on an OpenAI-compatible server.
 
-    On first use it reads which models are served and how long their context is; on first use
-    of a grammar it checks that the server decodes under grammars. May be used from any number of
-    tasks, threads and event loops at once.
+    On first use it reads which models are served. May be used from any number of tasks, threads
+    and event loops at once.
+
+    Attributes:
+        provider: The kind of server, as settings and errors name it.
+        fields: The server's names of the options that are numbers. Others are refused; without
+            `n`, several replies are as many calls.
     """
 
-    def __init__(
+    provider: ClassVar[str]
+    fields: ClassVar[Mapping[str, str]]
+
+    def __init__(  # noqa: PLR0913  # one argument for each setting of a server
         self,
         base_url: str,
         model: str | None = None,
         *,
         api_key: str | None = None,
         patience: Patience | None = None,
-        extra: Mapping[str, Json] = _NOTHING,
+        extra: Mapping[str, Json] = NOTHING,
         reasoning_tokens: int = 0,
+        context: int | None = None,
     ) -> None:
         """Configure; it connects on first use.
 
@@ -70,23 +65,25 @@ class VLLM(StreamedLLM):
                 `{"chat_template_kwargs": {"enable_thinking": False}}`.
             reasoning_tokens: Tokens that a reasoning model may use before a reply under a grammar,
                 besides those of the reply.
+            context: Tokens of prompt and reply together, for a server that does not report them.
 
         Raises:
             ConfigError: `base_url` is not a URL.
         """
         self._connection = Connection(
             base_url,
+            provider=self.provider,
             api_key=api_key,
             patience=patience or Patience(),
         )
         self._name = model
         self._extra = extra
         self._reasoning = reasoning_tokens
+        self._context = context
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             WeakKeyDictionary()
         )
         self._served: ModelBody | None = None
-        self._proven = False
 
     @property
     def base_url(self) -> str:
@@ -112,30 +109,15 @@ class VLLM(StreamedLLM):
         Raises:
             ProviderError: The server does not answer, or does not report it.
         """
-        served = await self._ask_model()
-        if served.max_model_len is None:
+        if self._context is None:
+            self._context = await self._find_context(await self._ask_model())
+        if self._context is None:
             raise ProviderError(
-                f"{self.base_url} does not report the context length of {served.id!r}, which "
-                "grammars need. Fix: use a vLLM server.",
-                provider=PROVIDER,
+                f"{self.base_url} does not report the context length of {self.model!r}. "
+                "Fix: set llm.context_tokens.",
+                provider=self.provider,
             )
-        return served.max_model_len
-
-    async def count_tokens(self, messages: Conversation) -> int:
-        """Count the tokens of a prompt with its chat template, by the server's tokenizer.
-
-        Raises:
-            ProviderError: The server fails, or has no `/tokenize`.
-        """
-        served = await self._ask_model()
-        body: dict[str, Json] = {
-            "model": served.id,
-            "messages": turns(messages_of(messages)),
-            "add_generation_prompt": True,
-            **{name: self._extra[name] for name in _OF_PROMPT if name in self._extra},
-        }
-        content = await self._connection.fetch("POST", "/tokenize", body)
-        return self._read(TokenizedBody, content).count
+        return self._context
 
     async def ready(self, *, timeout_s: float = 300.0) -> None:
         """Wait until the server answers.
@@ -148,57 +130,63 @@ class VLLM(StreamedLLM):
                 while not await self._answers():  # noqa: ASYNC110  # a server sends no event
                     await asyncio.sleep(0.5)
         except TimeoutError as error:
-            raise too_slow(self.base_url, timeout_s, stalled=False) from error
-
-    async def prove_grammars(self) -> None:
-        """Check, once, that the server decodes under a grammar.
-
-        Raises:
-            ProviderError: It ignores or refuses grammars (`failure` is `"no_grammar"`), or fails.
-        """
-        if self._proven:
-            return
-        await self._ask_model()
-        async with self._lock():
-            if not self._proven:
-                await self._prove()
-            self._proven = True
+            raise too_slow(self._connection.at, timeout_s, stalled=False) from error
 
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
-        """Stream the reply of the server, with the grammar fitted to the room that is left."""
+        """Stream the reply of the server."""
         messages = messages_of(call.messages)
-        options = checked_options(call.options)
-        if call.grammar is not None and options.get("tools"):
-            raise InputError(
-                "A grammar and tools exclude each other. Fix: use action_grammar, or tools alone."
-            )
+        self._check(checked_options(call.options), call)
         await self._ask_model()
-        grammar, limit = call.grammar, call.options.get("max_tokens")
-        if grammar is not None:
-            await self.prove_grammars()
-            wanted = min(grammar.max_tokens, limit or grammar.max_tokens) + self._reasoning
-            room = await self._room(messages, wanted)
-            room -= self._reasoning
-            grammar, tokens = await asyncio.to_thread(fitted, grammar, limit, room)
-            limit = tokens + self._reasoning
-        ebnf = None if grammar is None else grammar.ebnf
-        async with aclosing(self._decode(messages, call.options, ebnf, limit)) as deltas:
+        count = call.options.get("n", 1)
+        alone = count > 1 and self._splits(call)
+        async with aclosing(self._replied(messages, _one_of(call, 0) if alone else call)) as deltas:
             async for delta in deltas:
-                if grammar is not None and delta.reply and delta.reply.finish_reason == "length":
-                    raise self._reasoned_too_long(delta.reply)
-                yield delta
+                if alone and delta.reply is not None:
+                    calls = (self.reply(_one_of(call, place)) for place in range(1, count))
+                    others = await asyncio.gather(*calls)
+                    yield Delta(text="", reply=_joined(delta.reply, others))
+                else:
+                    yield delta
 
     async def close(self) -> None:
         """Close the connections that this event loop opened."""
         await self._connection.close()
 
+    @abstractmethod
+    def _held(self, messages: tuple[Message, ...], call: Call) -> AsyncGenerator[Delta]:
+        """Stream a reply that is held to the call's grammar."""
+
+    @abstractmethod
+    async def _find_context(self, served: ModelBody) -> int | None:
+        """Ask the server for the tokens of its context, None where it does not say."""
+
+    def _splits(self, call: Call) -> bool:
+        """Return whether several replies are as many calls."""
+        return "n" not in self.fields
+
+    def _replied(self, messages: tuple[Message, ...], call: Call) -> AsyncGenerator[Delta]:
+        if call.grammar is None:
+            return self._decode(messages, call.options)
+        return self._held(messages, call)
+
+    def _check(self, options: CallOptions, call: Call) -> None:
+        if call.grammar is not None and options.get("tools"):
+            raise InputError(
+                "A grammar and tools exclude each other. Fix: use action_grammar, or tools alone."
+            )
+        numbers = set(_NUMBERS) - self.fields.keys()
+        if unknown := sorted(numbers & options.keys()):
+            raise InputError(
+                f"{self.provider} takes no option {unknown[0]!r}. Fix: leave it out, or send the "
+                "server's own field in llm.extra."
+            )
+
     async def _decode(
         self,
         messages: tuple[Message, ...],
         options: CallOptions,
-        ebnf: str | None,
-        max_tokens: int | None,
         *,
+        held: Mapping[str, Json] = NOTHING,
         extra: Mapping[str, Json] | None = None,
     ) -> AsyncGenerator[Delta]:
         """Make one request, without any preparation."""
@@ -208,8 +196,8 @@ class VLLM(StreamedLLM):
             self.model,
             messages,
             options,
-            ebnf=ebnf,
-            max_tokens=max_tokens,
+            fields=self._field_names(),
+            held=held,
             extra=extra or self._extra,
         )
         events = self._connection.events(
@@ -220,61 +208,24 @@ class VLLM(StreamedLLM):
                 async for data in events:
                     chunk = self._read(ChunkBody, data)
                     if chunk.error is not None:
-                        raise failed_inside(chunk.error, self.base_url)
+                        raise failed_inside(chunk.error, self._connection.at)
                     if delta := assembly.add(chunk, now=now()):
                         yield delta
             if not assembly.finished:
-                raise broken(self.base_url, "it ended before the reply did")
+                raise broken(self._connection.at, "it ended before the reply did")
         except ProviderError as error:
             error.partial = assembly.partial
             raise
         yield Delta(text="", reply=assembly.reply(now=now()))
 
+    def _field_names(self) -> Mapping[str, str]:
+        return self.fields
+
     def _read(self, kind: type[Body], data: str | bytes) -> Body:
         try:
             return kind.model_validate_json(data)
         except ValidationError as error:
-            raise broken(self.base_url, f"it sent {data[:200]!r}") from error
-
-    def _reasoned_too_long(self, reply: Reply) -> ProviderError:
-        return ProviderError(
-            f"{self.base_url} reached its limit of tokens before the reply under the grammar was "
-            f"complete, after {len(reply.reasoning)} characters of reasoning. Fix: raise "
-            "llm.reasoning_tokens, or turn reasoning off in llm.extra.",
-            provider=PROVIDER,
-            partial=reply.text,
-        )
-
-    async def _prove(self) -> None:
-        proof = new_proof()
-        reply = await self._tried(proof, extra=_without_thinking(self._extra))
-        if reply.text != proof.word and reply.reasoning:
-            reply = await self._tried(proof, extra=self._extra, reasoning=_REASONING)
-        if reply.text != proof.word:
-            raise ProviderError(
-                f"{self.base_url} ignores grammars: it replied {reply.text[:80]!r} under a grammar "
-                f"that allows only {proof.word!r}. Fix: use vLLM 0.21 or later.",
-                provider=PROVIDER,
-                failure="no_grammar",
-            )
-
-    async def _tried(self, proof: Proof, *, extra: Mapping[str, Json], reasoning: int = 0) -> Reply:
-        tokens = proof.max_tokens + reasoning
-        deltas = self._decode(proof.messages, {}, proof.ebnf, tokens, extra=extra)
-        *_, last = [delta async for delta in deltas]
-        if last.reply is None:
-            raise broken(self.base_url, "it ended before the reply did")
-        return last.reply
-
-    async def _room(self, messages: tuple[Message, ...], wanted: int) -> int:
-        """Return the tokens that the prompt leaves; ask the tokenizer only where it may matter."""
-        context = await self.context_tokens()
-        most = _TEMPLATE_TOKENS + sum(
-            len(message.content.encode()) + _TEMPLATE_TOKENS for message in messages
-        )
-        if not self._extra and most + wanted <= context:
-            return context - most
-        return context - await self.count_tokens(messages)
+            raise broken(self._connection.at, f"it sent {data[:200]!r}") from error
 
     async def _answers(self) -> bool:
         try:
@@ -294,19 +245,45 @@ class VLLM(StreamedLLM):
     async def _find_model(self) -> ModelBody:
         content = await self._connection.fetch("GET", "/v1/models")
         found = self._read(ModelsBody, content).data
-        chosen = next((one for one in found if self._name in {None, one.id}), None)
+        chosen = next((one for one in found if self._is_chosen(one.id)), None)
         if chosen is None:
-            names = ", ".join(repr(one.id) for one in found)
+            names = ", ".join(repr(one.id) for one in found[:_SHOWN_MODELS])
             raise ConfigError(
                 f"{self.base_url} does not serve {self._name!r}. Fix: use one of {names}."
             )
         return chosen
 
+    def _is_chosen(self, served: str) -> bool:
+        return self._name in {None, served}
+
     def _lock(self) -> asyncio.Lock:
         return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
-def _without_thinking(extra: Mapping[str, Json]) -> Mapping[str, Json]:
-    given = extra.get("chat_template_kwargs")
-    known = given if isinstance(given, dict) else {}
-    return {**extra, "chat_template_kwargs": {**known, **_NO_THINKING}}
+_SHOWN_MODELS = 20
+_NUMBERS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
+
+
+def _one_of(call: Call, place: int) -> Call:
+    """Return the call for one of several replies, with a seed of its own."""
+    options = call.options.copy()
+    options["n"] = 1
+    if (seed := options.get("seed")) is not None:
+        options["seed"] = seed + place
+    return replace(call, messages=messages_of(call.messages), options=options)
+
+
+def _joined(first: Reply, others: list[Reply]) -> Reply:
+    """Return the first reply with the others as its alternatives, and what they cost."""
+    alternatives = tuple(
+        Alternative(text=one.text, finish_reason=one.finish_reason, logprobs=one.logprobs)
+        for one in others
+    )
+    total = charged([*others, first])
+    return replace(
+        first,
+        alternatives=alternatives,
+        usage=total.usage,
+        timings=total.timings,
+        calls=total.calls,
+    )

@@ -14,7 +14,7 @@ from ragkit.core.errors import ConfigError
 from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.secrets import ServerAddress
 from ragkit.core.types import Json
-from ragkit.llm.openai.errors import broken, refusal, too_slow, transport_failure
+from ragkit.llm.openai.errors import Endpoint, broken, refusal, too_slow, transport_failure
 
 _KEPT = 256
 """Idle connections that are kept open."""
@@ -45,10 +45,17 @@ class Connection:
         self,
         base_url: str,
         *,
+        provider: str,
         api_key: str | None,
         patience: Patience,
     ) -> None:
         """Configure; it connects on first use.
+
+        Args:
+            base_url: The server's URL, with or without `/v1`.
+            provider: The kind of server, for errors.
+            api_key: Sent as a bearer token.
+            patience: The time limits of a call.
 
         Raises:
             ConfigError: `base_url` is not a URL.
@@ -59,6 +66,7 @@ class Connection:
             )
         address = ServerAddress.parse(base_url, api_key)
         self.url = address.url.rstrip("/").removesuffix("/v1")
+        self.at = Endpoint(url=self.url, provider=provider)
         self._patience = patience
         self._secrets = address.secrets
         sent = f"Bearer {api_key}" if api_key else address.authorization
@@ -76,11 +84,11 @@ class Connection:
             RagkitError: No response came, or its status is 400 or above.
         """
         wait = min(self._patience.first_token_s, self._patience.total_s)
-        with _translated(self.url):
-            async with _within(wait, self.url), self._requesting() as client:
+        with _translated(self.at):
+            async with _within(wait, self.at), self._requesting() as client:
                 response = await client.request(method, path, json=body)
         if response.is_error:
-            raise refusal(response, self.url, secrets=self._secrets)
+            raise refusal(response, self.at, secrets=self._secrets)
         return self._secrets.hidden_bytes(response.content)
 
     async def events(
@@ -96,18 +104,18 @@ class Connection:
         total = timeout_s or self._patience.total_s
         ends = time.monotonic() + total
         request = self.client().build_request("POST", path, json=body, headers=_EVENT_STREAM)
-        with _translated(self.url):
+        with _translated(self.at):
             patience = self._patience.first_token_s
-            async with _until(ends, total, patience, self.url), self._requesting() as client:
+            async with _until(ends, total, patience, self.at), self._requesting() as client:
                 response = await client.send(request, stream=True)
             try:
                 await self._check(response)
                 events = httpx_sse.EventSource(response).aiter_sse()
                 while True:
-                    async with _until(ends, total, patience, self.url):
+                    async with _until(ends, total, patience, self.at):
                         event = await anext(events, None)
                     if event is None:
-                        raise broken(self.url, "it ended before the reply did")
+                        raise broken(self.at, "it ended before the reply did")
                     if event.data == "[DONE]":
                         return
                     yield self._secrets.hidden(event.data)
@@ -117,13 +125,13 @@ class Connection:
 
     async def _check(self, response: httpx.Response) -> None:
         if response.is_error:
-            async with _within(self._patience.stall_s, self.url):
+            async with _within(self._patience.stall_s, self.at):
                 await response.aread()
-            raise refusal(response, self.url, secrets=self._secrets)
+            raise refusal(response, self.at, secrets=self._secrets)
         kind = response.headers.get("content-type", "")
         if "text/event-stream" not in kind:
             said = self._secrets.hidden(f"its content type is {kind!r}, not text/event-stream")
-            raise broken(self.url, said)
+            raise broken(self.at, said)
 
     def client(self) -> httpx.AsyncClient:
         """Return the client of the running event loop."""
@@ -153,24 +161,24 @@ class Connection:
 
 
 @contextlib.contextmanager
-def _translated(url: str) -> Generator[None]:
+def _translated(at: Endpoint) -> Generator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.StreamError) as error:
-        raise transport_failure(error, url) from error
+        raise transport_failure(error, at) from error
 
 
 @contextlib.asynccontextmanager
-async def _within(seconds: float, url: str, *, stalled: bool = False) -> AsyncGenerator[None]:
+async def _within(seconds: float, at: Endpoint, *, stalled: bool = False) -> AsyncGenerator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise too_slow(url, seconds, stalled=stalled) from error
+        raise too_slow(at, seconds, stalled=stalled) from error
 
 
 @contextlib.asynccontextmanager
-async def _until(ends: float, total: float, patience: float, url: str) -> AsyncGenerator[None]:
+async def _until(ends: float, total: float, patience: float, at: Endpoint) -> AsyncGenerator[None]:
     """Limit the wait for the next event to its own patience and to the rest of the call's time."""
     left = ends - time.monotonic()
     try:
@@ -178,4 +186,4 @@ async def _until(ends: float, total: float, patience: float, url: str) -> AsyncG
             yield
     except TimeoutError as error:
         stalled = patience < left
-        raise too_slow(url, patience if stalled else total, stalled=stalled) from error
+        raise too_slow(at, patience if stalled else total, stalled=stalled) from error

@@ -1,7 +1,9 @@
 """Translation of httpx's errors and a server's refusals into ragkit's errors."""
 
+import contextlib
 import email.utils
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
@@ -11,10 +13,10 @@ from ragkit.core.errors import ContextExceeded, Failure, InputError, ProviderErr
 from ragkit.core.secrets import NO_SECRETS, Secrets
 from ragkit.llm.openai.wire import ErrorBody, FailedBody
 
-PROVIDER = "vllm"
 _TOO_LONG = re.compile(
-    r"context length|max_model_len|maximum (model|input) length|too (long|large)"
+    r"context (length|size|window)|max_model_len|maximum (model|input) length|too (long|large)"
 )
+_UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value"})
 _REMEDIES = {
     401: "Fix: set api_key to the server's key.",
     403: "Fix: set api_key to the server's key.",
@@ -23,76 +25,103 @@ _REMEDIES = {
 _SHOWN = 500
 
 
-def transport_failure(error: httpx.HTTPError | httpx.StreamError, url: str) -> ProviderError:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A server that errors name.
+
+    Attributes:
+        url: Its address, without `/v1`.
+        provider: Its kind, such as `"vllm"`.
+    """
+
+    url: str
+    provider: str
+
+
+class UnsupportedFieldError(InputError):
+    """The model takes no such field, or not this value of it."""
+
+    def __init__(self, message: str, *, field: str) -> None:
+        """Keep the name of the field."""
+        super().__init__(message)
+        self.field = field
+
+
+def transport_failure(error: httpx.HTTPError | httpx.StreamError, at: Endpoint) -> ProviderError:
     """Return the error for a call that got no response, or only a part of one."""
     failure: Failure = "broken_stream"
-    said = f"{url} dropped the connection"
+    said = f"{at.url} dropped the connection"
     remedy = ""
     if isinstance(error, httpx.ConnectTimeout):
-        failure, said = "timeout", f"{url} took too long to connect"
+        failure, said = "timeout", f"{at.url} took too long to connect"
     elif isinstance(error, httpx.ConnectError):
-        failure, said = "refused", f"No server answers at {url}"
+        failure, said = "refused", f"No server answers at {at.url}"
         remedy = " Fix: start the server, or correct the base URL."
     elif isinstance(error, httpx.TimeoutException):
-        failure, said = "timeout", f"{url} was too slow"
+        failure, said = "timeout", f"{at.url} was too slow"
     reason = str(error) or type(error).__name__
     return ProviderError(
-        f"{said} ({reason}).{remedy}", provider=PROVIDER, retryable=True, failure=failure
+        f"{said} ({reason}).{remedy}", provider=at.provider, retryable=True, failure=failure
     )
 
 
-def too_slow(url: str, seconds: float, *, stalled: bool) -> ProviderError:
+def too_slow(at: Endpoint, seconds: float, *, stalled: bool) -> ProviderError:
     """Return the error for a call that passed a time limit."""
     what = "sent nothing for" if stalled else "took longer than"
     return ProviderError(
-        f"{url} {what} {seconds:g} s.", provider=PROVIDER, retryable=True, failure="timeout"
+        f"{at.url} {what} {seconds:g} s.", provider=at.provider, retryable=True, failure="timeout"
     )
 
 
-def broken(url: str, reason: str) -> ProviderError:
+def broken(at: Endpoint, reason: str) -> ProviderError:
     """Return the error for a response that cannot be read."""
     return ProviderError(
-        f"The response of {url} is broken: {reason}.",
-        provider=PROVIDER,
+        f"The response of {at.url} is broken: {reason}.",
+        provider=at.provider,
         retryable=True,
         failure="broken_stream",
     )
 
 
-def failed_inside(error: ErrorBody, url: str) -> RagkitError:
+def failed_inside(error: ErrorBody, at: Endpoint) -> RagkitError:
     """Return the error that a server reports in the middle of its stream."""
     code = str(error.code)
     status = int(code) if code.isdigit() else 500
-    return status_error(status, error.message, url)
+    return status_error(status, error.message, at)
 
 
-def refusal(response: httpx.Response, url: str, *, secrets: Secrets = NO_SECRETS) -> RagkitError:
+def refusal(
+    response: httpx.Response, at: Endpoint, *, secrets: Secrets = NO_SECRETS
+) -> RagkitError:
     """Return the error for a status of 400 or above; the response has been read.
 
     Secrets that the server repeats are hidden.
     """
-    content = secrets.hidden_bytes(response.content)
-    try:
-        said = FailedBody.model_validate_json(content).text()
-    except ValidationError:
-        said = secrets.hidden(response.text)
+    said, error = secrets.hidden(response.text), None
+    with contextlib.suppress(ValidationError):
+        body = FailedBody.model_validate_json(secrets.hidden_bytes(response.content))
+        said, error = body.text(), body.error
+    if isinstance(error, ErrorBody) and error.code in _UNSUPPORTED and error.param:
+        return UnsupportedFieldError(
+            f"{at.url} rejected the request: {said[:_SHOWN]}", field=error.param
+        )
     wait = retry_after(response.headers.get("retry-after"))
-    return status_error(response.status_code, said[:_SHOWN], url, wait=wait)
+    return status_error(response.status_code, said[:_SHOWN], at, wait=wait)
 
 
-def status_error(status: int, said: str, url: str, *, wait: float | None = None) -> RagkitError:
+def status_error(status: int, said: str, at: Endpoint, *, wait: float | None = None) -> RagkitError:
     """Return the error for a status and the server's message."""
-    if status in {400, 413, 422} and _TOO_LONG.search(said):
+    if status in {400, 413, 422} and _TOO_LONG.search(said) and "rammar" not in said:
         return ContextExceeded(f"Prompt and reply do not fit the model's context: {said}")
     if status in {400, 422}:
-        return InputError(f"{url} rejected the request: {said}")
+        return InputError(f"{at.url} rejected the request: {said}")
     failure: Failure = "failed" if status >= 500 else "rejected"
     if status in {429, 503}:
         failure = "overloaded"
     remedy = _REMEDIES.get(status, "")
     return ProviderError(
-        f"{url} answered with status {status}: {said or 'no reason given'}. {remedy}".rstrip(),
-        provider=PROVIDER,
+        f"{at.url} answered with status {status}: {said or 'no reason given'}. {remedy}".rstrip(),
+        provider=at.provider,
         status=status,
         retryable=status in {408, 409, 429} or status >= 500,
         failure=failure,

@@ -27,7 +27,7 @@ class _ChoiceParts:
     logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
 
     def add(self, choice: ChoiceBody) -> str:
-        text = choice.delta.content or ""
+        text = choice.delta.text
         self.texts.append(text)
         self.reasoning += choice.delta.thought
         for piece in choice.delta.tool_calls or ():

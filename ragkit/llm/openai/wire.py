@@ -11,7 +11,6 @@ from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Json, Message, TokenLogprob
 
 _TOOL_CHOICES = frozenset({"auto", "none", "required"})
-_SAME_NAME = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "n")
 
 
 def request_body(
@@ -19,11 +18,20 @@ def request_body(
     messages: Sequence[Message],
     options: CallOptions,
     *,
-    ebnf: str | None,
-    max_tokens: int | None,
+    fields: Mapping[str, str],
+    held: Mapping[str, Json],
     extra: Mapping[str, Json],
 ) -> dict[str, Json]:
-    """Return the body of a streamed chat completion."""
+    """Return the body of a streamed chat completion.
+
+    Args:
+        model: The model's name.
+        messages: The conversation.
+        options: The options of the call.
+        fields: The server's names of those options that are numbers.
+        held: The fields that hold the reply to a grammar or schema.
+        extra: Further fields.
+    """
     body: dict[str, Json] = {
         "model": model,
         "messages": turns(messages),
@@ -34,9 +42,7 @@ def request_body(
     given: Mapping[str, Json] = {
         name: value for name, value in options.items() if isinstance(value, int | float)
     }
-    body |= {name: given[name] for name in _SAME_NAME if name in given}
-    if max_tokens is not None:
-        body["max_tokens"] = max_tokens
+    body |= {field: given[name] for name, field in fields.items() if name in given}
     if stop := options.get("stop"):
         body["stop"] = list(stop)
     if (top := options.get("logprobs")) is not None:
@@ -46,9 +52,7 @@ def request_body(
         choice = options.get("tool_choice", "auto")
         named: Json = {"type": "function", "function": {"name": choice}}
         body["tool_choice"] = choice if choice in _TOOL_CHOICES else named
-    if ebnf is not None:
-        body["structured_outputs"] = {"grammar": ebnf}
-    return body
+    return {**body, **held}
 
 
 def turns(messages: Sequence[Message]) -> list[Json]:
@@ -116,9 +120,15 @@ class DeltaBody(BaseModel):
     """The text, reasoning and calls that a chunk adds; vLLM has had both names of reasoning."""
 
     content: str | None = None
+    refusal: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[ToolCallPiece] | None = None
+
+    @property
+    def text(self) -> str:
+        """The piece of the reply, or of the reason why the model refuses one."""
+        return self.content or self.refusal or ""
 
     @property
     def thought(self) -> str:
@@ -155,6 +165,7 @@ class ErrorBody(BaseModel):
     message: str = ""
     type: str | None = None
     code: int | str | None = None
+    param: str | None = None
 
 
 class ChunkBody(BaseModel):

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import LLM
-from ragkit.core.types import Delta, Usage
+from ragkit.core.types import Delta, Reply, Usage
 from ragkit.llm.call import Call, LLMWrapper
 
 _MILLION = 1e6
@@ -34,6 +34,17 @@ def total_usage(usages: Sequence[Usage]) -> Usage:
         prompt=sum(usage.prompt for usage in usages),
         cached=sum(usage.cached for usage in usages),
         completion=sum(usage.completion for usage in usages),
+    )
+
+
+def charged(replies: Sequence[Reply]) -> Reply:
+    """Return the last reply, with the usage, the time and the number of calls of all of them."""
+    last = replies[-1]
+    return replace(
+        last,
+        usage=total_usage([reply.usage for reply in replies]),
+        timings=replace(last.timings, total_s=sum(reply.timings.total_s for reply in replies)),
+        calls=sum(reply.calls for reply in replies),
     )
 
 

@@ -15,11 +15,11 @@ from typing import TypeAlias
 
 from ragkit.core.errors import ConfigError, ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import LLM
-from ragkit.core.types import Delta, Json, Message, Reply
+from ragkit.core.types import Delta, Guarantee, Json, Message, Reply
 from ragkit.grammar import choice_grammar
-from ragkit.llm.call import Call, StreamedLLM, fixed_fields, model_name
+from ragkit.llm.call import Call, StreamedLLM, fixed_fields, model_name, weakest
 from ragkit.llm.messages import messages_of
-from ragkit.llm.wrappers.cost import total_usage
+from ragkit.llm.wrappers.cost import charged
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,11 @@ class Router(StreamedLLM):
     def model(self) -> str:
         """The names of all models; a reply names its own."""
         return "|".join(llm.model for llm in self._routes.values())
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """The weakest guarantee among the models; a reply names its own."""
+        return weakest(self._routes.values())
 
     async def model_name(self) -> str:
         """Return the names of all models."""
@@ -131,6 +136,11 @@ class Cascade(StreamedLLM):
         """The names of all models; a reply names its own."""
         return ">".join(llm.model for llm in self._llms)
 
+    @property
+    def guarantee(self) -> Guarantee:
+        """The weakest guarantee among the models; a reply names its own."""
+        return weakest(self._llms)
+
     async def model_name(self) -> str:
         """Return the names of all models."""
         return ">".join([await model_name(llm) for llm in self._llms])
@@ -162,7 +172,7 @@ class Cascade(StreamedLLM):
                     break
             self.escalations += 1
         yield Delta(text=spent[-1].text)
-        yield Delta(text="", reply=_charged(spent))
+        yield Delta(text="", reply=charged(spent))
 
     async def close(self) -> None:
         """Close all."""
@@ -202,6 +212,11 @@ class Fallback(StreamedLLM):
     def model(self) -> str:
         """The names of all models; a reply names its own."""
         return "|".join(llm.model for llm in self._llms)
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """The weakest guarantee among the models; a reply names its own."""
+        return weakest(self._llms)
 
     async def model_name(self) -> str:
         """Return the name of the preferred model, whose replies are the expected ones."""
@@ -268,14 +283,3 @@ def mean_probability(reply: Reply) -> float:
     if not reply.logprobs:
         raise InputError("The reply has no log-probabilities. Fix: request them with logprobs=0.")
     return math.exp(sum(token.logprob for token in reply.logprobs) / len(reply.logprobs))
-
-
-def _charged(replies: Sequence[Reply]) -> Reply:
-    """Return the last reply, with the usage and the time of all of them."""
-    return replace(
-        replies[-1],
-        usage=total_usage([reply.usage for reply in replies]),
-        timings=replace(
-            replies[-1].timings, total_s=sum(reply.timings.total_s for reply in replies)
-        ),
-    )

@@ -97,7 +97,7 @@ async def test_a_request_that_the_server_rejects_is_an_input_error() -> None:
 @pytest.mark.parametrize("url", ["localhost:8000", "", "ftp://x"])
 def test_what_is_not_a_url_is_named(url: str) -> None:
     with pytest.raises(ConfigError, match=f"'{url}' is not a URL. Fix: write it as"):
-        Connection(url, api_key=None, patience=Patience())
+        Connection(url, provider="vllm", api_key=None, patience=Patience())
 
 
 async def test_a_server_s_own_tool_calls_are_returned_and_answered() -> None:

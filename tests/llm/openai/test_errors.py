@@ -3,6 +3,7 @@ import pytest
 
 from ragkit.core.errors import ContextExceeded, Failure, InputError, ProviderError
 from ragkit.llm.openai.errors import (
+    Endpoint,
     failed_inside,
     refusal,
     retry_after,
@@ -11,7 +12,7 @@ from ragkit.llm.openai.errors import (
 )
 from ragkit.llm.openai.wire import ErrorBody
 
-URL = "http://models:8000"
+URL = Endpoint(url="http://models:8000", provider="vllm")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | N
 def test_statuses_say_whether_to_try_again(
     status: int, kind: type[Exception], *, retryable: bool | None
 ) -> None:
-    error = status_error(status, "said", "http://x")
+    error = status_error(status, "said", URL)
     assert isinstance(error, kind)
     assert getattr(error, "retryable", None) is retryable
 

@@ -3,6 +3,7 @@ from pydantic import ValidationError
 
 from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Json, Message
+from ragkit.llm import VLLM
 from ragkit.llm.openai.wire import ChunkBody, ModelsBody, request_body
 
 MESSAGES = (Message(role="system", content="S"), Message(role="user", content="Ü 🐺"))
@@ -11,11 +12,12 @@ MESSAGES = (Message(role="system", content="S"), Message(role="user", content="�
 def body(
     options: CallOptions,
     *,
-    ebnf: str | None = None,
-    max_tokens: int | None = None,
+    held: dict[str, Json] | None = None,
     extra: dict[str, Json] | None = None,
 ) -> dict[str, Json]:
-    return request_body("m", MESSAGES, options, ebnf=ebnf, max_tokens=max_tokens, extra=extra or {})
+    return request_body(
+        "m", MESSAGES, options, fields=VLLM.fields, held=held or {}, extra=extra or {}
+    )
 
 
 def test_the_least_request_holds_model_messages_and_streaming() -> None:
@@ -34,7 +36,7 @@ def test_every_option_has_its_field() -> None:
     options = CallOptions(
         temperature=0.0, top_p=0.9, top_k=5, min_p=0.1, repetition_penalty=1.1, seed=7, n=2
     )
-    sent = body({**options, "stop": ("a", "b"), "logprobs": 3, "timeout_s": 9}, max_tokens=11)
+    sent = body({**options, "stop": ("a", "b"), "logprobs": 3, "timeout_s": 9, "max_tokens": 11})
     assert {name: sent[name] for name in options} == dict(options)
     assert sent["stop"] == ["a", "b"]
     assert (sent["logprobs"], sent["top_logprobs"]) == (True, 3)
@@ -43,8 +45,9 @@ def test_every_option_has_its_field() -> None:
 
 
 def test_a_grammar_and_further_fields_are_sent() -> None:
-    sent = body({"seed": None}, ebnf='root ::= "x"', extra={"chat_template_kwargs": {"a": 1}})
-    assert sent["structured_outputs"] == {"grammar": 'root ::= "x"'}
+    held: dict[str, Json] = {"ebnf": 'root ::= "x"'}
+    sent = body({"seed": None}, held=held, extra={"chat_template_kwargs": {"a": 1}})
+    assert sent["ebnf"] == 'root ::= "x"'
     assert sent["chat_template_kwargs"] == {"a": 1}
     assert "seed" not in sent
 
