@@ -21,6 +21,8 @@ from ragkit.grammar.schema.recursion import Recursion
 from ragkit.grammar.schema.values import Json
 from ragkit.grammar.types.objects import ObjectWriter, object_shape
 
+_LONGEST_THOUGHT = 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
@@ -163,7 +165,8 @@ def action_grammar(
     """Build the grammar of `{"thought": ..., "calls": [{"tool": ..., "arguments": {...}}, ...]}`.
 
     One to `max_calls` calls of `tools`, or one of an `ending` tool, which stands alone; each tool's
-    arguments follow its own schema. Strings of an ending call may be `max_calls` times as long.
+    arguments follow its own schema. Strings of an ending call may be as many times as long as there
+    may be calls; a thought has 1,024 characters where strings are bounded.
 
     Raises:
         InputError: A tool's schema cannot be honoured, names are missing or repeated, or
@@ -175,7 +178,7 @@ def action_grammar(
     ends = {tool.name for tool in ending}
 
     def build(limits: Limits, rules: Rules) -> Built:
-        longest = min(UNBOUNDED, limits.string_length * max_calls)
+        longest = min(UNBOUNDED, limits.string_length * limits.calls)
         longer = replace(limits, string_length=longest)
         calls = {
             name: _call(schema.under(longer if name in ends else limits, rules))
@@ -184,15 +187,19 @@ def action_grammar(
         several = alt(call for name, call in calls.items() if name not in ends)
         if several is not None:
             several = rules.add(several)
-            several = seq(several, rep(seq(Lit(","), several), 0, max_calls - 1))
-        thought = closed_run(charset.TEXT, 0, limits.string_length, rules)
+            several = seq(several, rep(seq(Lit(","), several), 0, limits.calls - 1))
+        bounded = limits.string_length < UNBOUNDED
+        most = min(limits.string_length, _LONGEST_THOUGHT) if bounded else UNBOUNDED
+        thought = closed_run(charset.TEXT, 0, most, rules)
         turn = alt([several, *(calls[name] for name in calls if name in ends)])
         root = seq(Lit('{"thought":"'), thought, Lit(',"calls":['), turn, Lit("]}"))
         if root is None:
             raise InputError("No call fits these limits. Fix: raise the limits.")
         return Built(root=root, rules=rules, limits=limits, checked=findings(schemas))
 
-    return Recipe(build, _reader(schemas)).grammar(limits or Limits())
+    given = limits or Limits()
+    within = replace(given, calls=min(given.calls, max_calls))
+    return Recipe(build, _reader(schemas)).grammar(within)
 
 
 def _call(arguments: Arguments) -> Expr | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from ragkit.core.errors import InputError
@@ -76,14 +76,16 @@ def plan_grammar(
     def build(limits: Limits, rules: Rules) -> Built:
         arguments = {name: schema.under(limits, rules) for name, schema in schemas.items()}
         after: Expr | None = NOTHING
-        for step in range(max_steps, 0, -1):
+        for step in range(limits.calls, 0, -1):
             one = rules.add(_present(_step(step, arguments, rules)))
             more = seq(Lit(","), one, after) if step > 1 else seq(one, after)
             after = rules.add(_present(alt([NOTHING, more]) if step > 1 else more))
         root = _present(seq(Lit('{"steps":['), after, Lit("]}")))
         return Built(root=root, rules=rules, limits=limits, checked=findings(schemas))
 
-    return Recipe(build, _reader(schemas)).grammar(limits or Limits())
+    given = limits or Limits()
+    within = replace(given, calls=min(given.calls, max_steps))
+    return Recipe(build, _reader(schemas)).grammar(within)
 
 
 def _present(expr: Expr | None) -> Expr:
