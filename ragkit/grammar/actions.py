@@ -15,13 +15,14 @@ from ragkit.grammar.grammar import Built, Grammar, Recipe, load_json
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.schema.check import Checker
 from ragkit.grammar.schema.document import Source
-from ragkit.grammar.schema.expansion import Expander, Node
+from ragkit.grammar.schema.expansion import Branch, Expander, Node
 from ragkit.grammar.schema.keywords import Finding
 from ragkit.grammar.schema.recursion import Recursion
 from ragkit.grammar.schema.values import Json
 from ragkit.grammar.types.objects import ObjectWriter, object_shape
 
 _LONGEST_THOUGHT = 1024
+_SHAPES = frozenset({"pattern", "format"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,20 +102,33 @@ class Arguments:
         depth = self._builder.limits.depth + 1
         return self._some(self._builder.node(self.schema.node, depth, depth))
 
-    def with_references(self, reference: Expr) -> Expr:
-        """Build arguments of which each may be a reference instead.
+    def with_references(self, reference: Expr, joined: Expr | None = None) -> Expr:
+        """Build arguments of which each may be a reference, and each text a joined one, instead.
 
         Raises:
             InputError: No arguments satisfy the schema.
         """
-        return self._some(alt(self._writers(reference)))
+        return self._some(alt(self._writers(reference, joined)))
 
-    def _writers(self, reference: Expr) -> Iterable[Expr | None]:
+    def _is_text(self, node: Node) -> bool:
+        """Return whether a node takes texts of its own, and not only some."""
+        return any(
+            branch.values is None
+            and "string" in branch.types
+            and not any(_SHAPES & keywords.keys() for _, keywords in self._keywords(branch))
+            for branch in self.schema.expander.branches(node)
+        )
+
+    def _keywords(self, branch: Branch) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        return self.schema.expander.keywords(branch)
+
+    def _writers(self, reference: Expr, joined: Expr | None) -> Iterable[Expr | None]:
         builder, schema = self._builder, self.schema
         left = builder.limits.depth + 1
 
         def build(node: Node) -> Expr | None:
-            return alt([builder.node(node, left, builder.limits.depth), reference])
+            instead = [reference, joined if self._is_text(node) else None]
+            return alt([builder.node(node, left, builder.limits.depth), *instead])
 
         for branch in schema.expander.branches(schema.node):
             found = [keywords for _, keywords in schema.expander.keywords(branch)]
