@@ -59,6 +59,8 @@ from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar, Tool
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Conversation, Json, Message
+from ragkit.grammar import Limits
+from ragkit.grammar.ebnf.expression import UNBOUNDED
 from ragkit.llm.messages import estimated_tokens
 from ragkit.llm.prompts import prompt_file
 
@@ -67,6 +69,9 @@ Selector: TypeAlias = Callable[[str, Sequence[Tool]], Awaitable[Sequence[Tool]]]
 
 S = TypeVar("S", bound=AgentState)
 S_co = TypeVar("S_co", bound=AgentState, covariant=True, default=AgentState)
+
+TEXT_WITHOUT_LIMIT = Limits(string_length=UNBOUNDED)
+"""The limits of replies by default: only the tokens of a reply limit its texts."""
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _CHECKPOINTER = "__pregel_checkpointer"  # LangGraph has no public name for it
@@ -174,13 +179,14 @@ class AgentContext:
     price: Price | None = None
     count_tokens: Callable[[Conversation], int] = estimated_tokens
     reply_tokens: int = 8192
-    answer_tokens: int = 1024
+    answer_tokens: int = 2048
     evidence_tokens: int = 8000
     observation_chars: int = 16_000
     parallel: int = 8
     decoding: CallOptions = field(default_factory=CallOptions)
     select: Selector | None = None
     output: ReplyGrammar[object] | None = None
+    limits: Limits = TEXT_WITHOUT_LIMIT
 
     @property
     def final_tokens(self) -> int:

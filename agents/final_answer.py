@@ -6,12 +6,12 @@ from ragkit.agents.context import AgentTurn
 from ragkit.agents.model_call import (
     Evidence,
     ModelRequest,
-    ask,
     earlier,
     fit_evidence,
     shared_out,
     show_answer,
 )
+from ragkit.agents.reply_size import ask
 from ragkit.agents.state import StoppedBy, Update, loaded
 from ragkit.core.types import Json, Message
 
@@ -76,8 +76,8 @@ async def answer(turn: AgentTurn, evidence: Evidence) -> Update:
         )
         said = await ask(turn, request)
         text, step = said.text.strip(), said.step
-        if said.stopped_by and reason == "finished":
-            reason = said.stopped_by
+        if reason == "finished":
+            reason = said.stopped_by or ("length" if said.cut else reason)
         if context.output is not None:
             text = text if said.value is not None else ""
             structured = loaded(text) if text else None

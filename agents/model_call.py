@@ -14,6 +14,8 @@ from ragkit.agents.state import Record, StoppedBy, clean, dumped
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import CallOptions, ReplyGrammar, Tool
 from ragkit.core.types import Json, Message, Reply, Usage
+from ragkit.grammar import Grammar, Limits
+from ragkit.grammar.ebnf.expression import UNBOUNDED
 from ragkit.llm.partial_json import FieldReader, Path
 
 T = TypeVar("T")
@@ -70,6 +72,9 @@ class ModelReply(Generic[T]):
         stopped_by: Why no further call makes sense, if so.
         problem: Why the reply could not be read.
         alternatives: The texts of further samples.
+        cut: Whether the reply ended at its limit of tokens.
+        bytes_per_token: The bytes that its tokens stood for.
+        limits: The limits that the grammar had.
     """
 
     step: str = ""
@@ -78,10 +83,13 @@ class ModelReply(Generic[T]):
     stopped_by: StoppedBy | None = None
     problem: str = ""
     alternatives: tuple[str, ...] = ()
+    cut: bool = False
+    bytes_per_token: float = 1.0
+    limits: Limits | None = None
 
 
-async def ask(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
-    """Ask the model within the rest of the budget, and record the call in the turn."""
+async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
+    """Make one call of the model within the rest of the budget, and record it in the turn."""
     price = turn.context.price
     estimated = turn.context.count_tokens(list(request.messages))
     granted = _grant(turn, request, estimated)
@@ -167,6 +175,7 @@ class _ModelCall(Generic[T]):
     stopped_by: StoppedBy | None = None
     problem: str = ""
     refused: bool = False
+    cut: bool = False
 
     async def make(self) -> None:
         """Stream the reply; failures become `stopped_by` and `problem`."""
@@ -184,10 +193,14 @@ class _ModelCall(Generic[T]):
             self.stopped_by, self.problem = self.granted.bound_by, str(error)
             self.refused = True
         except ProviderError as error:
+            self.text = error.partial or self.text
+            if self.request.grammar is not None and error.failure == "failed" and error.partial:
+                self.cut = True  # a server's client gives no reply that its grammar does not take
+                return
             late = error.failure == "timeout" and self.granted.timeout_s is not None
             self.stopped_by, self.problem = "seconds" if late else "model", str(error)
-            self.text = self.text or error.partial
-        self.seconds = loop.time() - started
+        finally:
+            self.seconds = loop.time() - started
 
     async def _stream(self) -> None:
         request, context = self.request, self.turn.context
@@ -206,6 +219,7 @@ class _ModelCall(Generic[T]):
         if self.reply is None:
             raise ProviderError("The stream ended without a reply.", provider=context.llm.model)
         self.text = self.reply.text
+        self.cut = self.reply.finish_reason == "length"
 
     def _show(self, reader: FieldReader, piece: str) -> None:
         self.text += piece
@@ -226,12 +240,21 @@ class _ModelCall(Generic[T]):
             return self.reply.usage
         if not self.text and self.refused:
             return Usage()
+        if self.cut:
+            return Usage(prompt=estimated, completion=self.granted.max_tokens)
         came = len(self.text.encode()) // 3 if self.text else 0
         return Usage(prompt=estimated, completion=came)
 
     def read(self) -> ModelReply[T]:
         """Return the reply, read by its grammar."""
         step, reply, grammar = self.step, self.reply, self.request.grammar
+        if self.cut and grammar is not None:
+            most = self.granted.max_tokens
+            problem = f"It was cut at its limit of {most} tokens."
+            each = len(self.text.encode()) / most
+            return ModelReply(
+                step=step, text=self.text, problem=problem, cut=True, bytes_per_token=each
+            )
         if reply is None:
             return ModelReply(
                 step=step, text=self.text, stopped_by=self.stopped_by, problem=self.problem
@@ -239,9 +262,10 @@ class _ModelCall(Generic[T]):
         others = tuple(other.text for other in reply.alternatives)
         said: ModelReply[T] = ModelReply(step=step, text=reply.text, alternatives=others)
         if grammar is None:
-            return said
+            return replace(said, cut=self.cut)
         try:
-            return replace(said, value=grammar.parse(reply.text))
+            limits = grammar.limits if isinstance(grammar, Grammar) else None
+            return replace(said, value=grammar.parse(reply.text), limits=limits)
         except InputError as error:
             return replace(said, problem=str(error))
 
@@ -343,10 +367,19 @@ def tool_list(context: AgentContext, tools: Iterable[Tool]) -> str:
 
     Untrusted texts about a tool are left to `told_tools`.
     """
-    return "\n".join(
+    listed = [
         f"- {tool.name}: {_TOLD_BELOW if context.distrusts(tool) else _about(tool)}"
         for tool in tools
-    )
+    ]
+    return "\n".join([*listed, "", _limits_in_force(context)])
+
+
+def _limits_in_force(context: AgentContext) -> str:
+    most = f"A reply has at most {context.reply_tokens:,} tokens, all its calls together."
+    characters = context.limits.string_length
+    if characters >= UNBOUNDED:
+        return most
+    return f"{most} A text in it has at most {characters:,} characters."
 
 
 def told_tools(turn: AgentTurn, tools: Iterable[Tool]) -> str:

@@ -11,14 +11,14 @@ from pydantic import BaseModel
 from ragkit.agents import final_answer
 from ragkit.agents.approval import Approvals, approval_reasons
 from ragkit.agents.budget import Budget, Price
-from ragkit.agents.context import AgentContext, Prompts, Selector
+from ragkit.agents.context import TEXT_WITHOUT_LIMIT, AgentContext, Prompts, Selector
 from ragkit.agents.journal import Journal
 from ragkit.agents.tools.langchain import AnyTool, as_tools
 from ragkit.agents.tools.selection import FEW, PackagedSelector
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import LLM, CallOptions
 from ragkit.core.types import Conversation, Json
-from ragkit.grammar import json_grammar
+from ragkit.grammar import Limits, json_grammar
 from ragkit.llm.wrappers.cost import Price as TokenPrice
 
 _NUMBERS = ("reply_tokens", "answer_tokens", "evidence_tokens", "observation_chars", "parallel")
@@ -47,6 +47,9 @@ class AgentOptions(TypedDict, total=False):
             from with the packaged embedding model. None offers them all.
         output: A pydantic model, or a JSON Schema, of the result: the run ends with a
             `structured_response` that was decoded under its grammar.
+        limits: Bounds of replies where the tools' schemas have none. By default a text is only
+            bounded by `reply_tokens`; a reply that is longer is asked for again under bounds. With
+            bounds of yours, a text that reaches one is not used.
         name: The graph's name.
     """
 
@@ -66,6 +69,7 @@ class AgentOptions(TypedDict, total=False):
     decoding: CallOptions
     select: Selector | None
     output: type[BaseModel] | Mapping[str, Json] | None
+    limits: Limits
     name: str
 
 
@@ -118,7 +122,9 @@ def agent_context(  # the parts of every agent
         llm=llm,
         tools=by_name,
         prompts=Prompts.of(names, options.get("prompts")),
-        output=None if output is None else json_grammar(output),
+        output=None
+        if output is None
+        else json_grammar(output, limits=options.get("limits", TEXT_WITHOUT_LIMIT)),
         budget=budget,
         reasons=approval_reasons(tools, options.get("approvals", "untrusted")),
         trusted_tools=frozenset(options.get("trusted_tools", ())),

@@ -20,7 +20,6 @@ from ragkit.agents.events import Planned
 from ragkit.agents.final_answer import answer, conclude
 from ragkit.agents.model_call import (
     ModelRequest,
-    ask,
     earlier,
     evidence_room,
     first_question,
@@ -31,12 +30,13 @@ from ragkit.agents.model_call import (
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.react import ReAct
+from ragkit.agents.reply_size import ask
 from ragkit.agents.state import AgentState, RunRecord, Update
 from ragkit.agents.tool_call import FINISH, Control
 from ragkit.agents.tools.langchain import AnyTool, as_tools
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Json, Message
-from ragkit.grammar import Grammar, json_grammar
+from ragkit.grammar import Grammar, Limits, json_grammar
 
 TaskStatus: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked", "dropped"]
 
@@ -188,7 +188,7 @@ class PlanAndExecute:
         request = ModelRequest(
             name="planner",
             messages=await self._messages(turn),
-            grammar=task_grammar(self.max_steps, done, len(before) + 1),
+            grammar=task_grammar(self.max_steps, done, len(before) + 1, limits=self.context.limits),
             max_tokens=self.context.reply_tokens,
         )
         said = await ask(turn, request)
@@ -315,7 +315,9 @@ class PlanAndExecute:
         return [system, again]
 
 
-def task_grammar(max_steps: int, known: Sequence[int], first: int) -> Grammar[Any]:
+def task_grammar(
+    max_steps: int, known: Sequence[int], first: int, *, limits: Limits | None = None
+) -> Grammar[Any]:
     """Return the grammar of `{"thought": ..., "steps": [{"task": ..., "needs": [...]}, ...]}`.
 
     A task can only need one that is `known` or comes before it; numbers go on from `first`.
@@ -334,7 +336,7 @@ def task_grammar(max_steps: int, known: Sequence[int], first: int) -> Grammar[An
         "minItems": 1,
         "maxItems": max_steps,
     }
-    return json_grammar(object_schema(thought={"type": "string"}, steps=listed))
+    return json_grammar(object_schema(thought={"type": "string"}, steps=listed), limits=limits)
 
 
 def extended_tasks(before: Iterable[PlannedTask], plan: Mapping[str, Any]) -> list[PlannedTask]:

@@ -22,7 +22,6 @@ from ragkit.agents.final_answer import answer, conclude, evidence_of
 from ragkit.agents.model_call import (
     ModelReply,
     ModelRequest,
-    ask,
     evidence_room,
     fenced,
     first_question,
@@ -31,6 +30,7 @@ from ragkit.agents.model_call import (
     tool_list,
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
+from ragkit.agents.reply_size import ask, full_arguments
 from ragkit.agents.state import (
     AgentCall,
     AgentState,
@@ -44,6 +44,7 @@ from ragkit.agents.tool_call import (
     FINISH_CONTROL,
     Control,
     call_sends,
+    cut_call,
     perform_all,
     perform_one,
     planned_call,
@@ -215,12 +216,13 @@ class ReAct:
         ended_by = state.get("ended_by") or {}
         text = ended_by.get("text", "").strip()
         written = bool(text) and not (self.write_answer and ended_by.get("name") == FINISH)
-        step = ended_by.get("step", "")
+        step, cut = ended_by.get("step", ""), "cut" in ended_by
+        written = written and not cut
         if written and self.context.output is None:
             return turn.end(text, "finished", step=step)
         known = {text for _, text in turn.background}
         found = [(label, said) for label, said in evidence_of(turn) if said not in known]
-        evidence = [*turn.background, *found]
+        evidence = [*turn.background, *found, *([("answer, its end cut off", text)] if cut else [])]
         if written:
             return await conclude(turn, text, "finished", step=step, evidence=evidence)
         return await answer(turn, evidence)
@@ -262,7 +264,10 @@ class ReAct:
             while len(self.grammars) >= _CACHED:
                 self.grammars.pop(next(iter(self.grammars)))
             self.grammars[key] = action_grammar(
-                specs_of(tools), ending=specs_of(self.controls.values()), max_calls=self.max_calls
+                specs_of(tools),
+                ending=specs_of(self.controls.values()),
+                max_calls=self.max_calls,
+                limits=self.context.limits,
             )
         return self.grammars[key]
 
@@ -282,10 +287,15 @@ class ReAct:
                 planned = planned_call(
                     turn, call.tool, call.arguments, step=step, tainted=turn.tainted
                 )
-                calls.append(planned)
+                tool = self.context.tools[call.tool]
+                cut = full_arguments(call.arguments, tool, said.limits)
+                calls.append(cut_call(planned, cut) if cut else planned)
             elif not ended_by:
                 text = next((str(value) for value in call.arguments.values()), "")
                 ended_by = {"name": call.tool, "text": clean(text), "step": said.step}
+                control, times = self.controls[call.tool], said.limits.calls if said.limits else 1
+                if full_arguments(call.arguments, control, said.limits, times=times):
+                    ended_by["cut"] = "true"
         if calls:
             turn.messages.append(turn.calls(said.step, said.value.thought, calls))
         return {"calls": calls, "ended_by": ended_by}

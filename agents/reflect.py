@@ -12,7 +12,6 @@ from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import conclude, evidence_of
 from ragkit.agents.model_call import (
     ModelRequest,
-    ask,
     evidence_room,
     fenced,
     fit_evidence,
@@ -20,6 +19,7 @@ from ragkit.agents.model_call import (
     show_answer,
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
+from ragkit.agents.reply_size import ask
 from ragkit.agents.state import AgentState, Update
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM
@@ -178,8 +178,9 @@ class Reflection:
         )
         said = await ask(turn, request)
         revised = state.get("revisions", 0) + 1
-        if said.stopped_by or not said.text.strip():
-            return turn.update(stopped_by=said.stopped_by or "model", revisions=revised)
+        if said.stopped_by or said.cut or not said.text.strip():
+            stopped = said.stopped_by or ("length" if said.cut else "model")
+            return turn.update(stopped_by=stopped, revisions=revised)
         return turn.update(draft=said.text.strip(), revisions=revised)
 
     async def close(self, state: ReflectState) -> Update:

@@ -22,7 +22,6 @@ from ragkit.agents.final_answer import answer
 from ragkit.agents.model_call import (
     ModelReply,
     ModelRequest,
-    ask,
     earlier,
     evidence_room,
     first_question,
@@ -32,6 +31,7 @@ from ragkit.agents.model_call import (
     tool_list,
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
+from ragkit.agents.reply_size import ask, full_arguments
 from ragkit.agents.rewoo_plan import (
     EVIDENCE,
     RewooStep,
@@ -63,7 +63,7 @@ from ragkit.grammar import Grammar, Plan, plan_grammar
 
 PROMPTS = ("rewoo", "question", "replan", *final_answer.PROMPTS)
 
-_ROUNDED = 256
+_CACHED = 16
 
 
 class RewooState(AgentState, total=False):
@@ -89,7 +89,7 @@ def rewoo(
     Args:
         llm: The model.
         tools: The tools that it can call, at least one.
-        max_steps: Steps of a plan; fewer where the longest reply would not fit.
+        max_steps: Steps of a plan.
         max_replans: Plans after the first, for steps that failed and those that need them.
         options: See `AgentOptions`.
 
@@ -110,13 +110,13 @@ def rewoo(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReWOO:
-    """The nodes of a ReWOO agent. `grammars` are kept by tools, steps and size."""
+    """The nodes of a ReWOO agent. `grammars` are kept by the names of tools and results."""
 
     context: AgentContext
     max_steps: int
     max_replans: int
-    grammars: dict[tuple[tuple[str, ...], int, int], Grammar[Plan] | None] = field(
-        default_factory=dict[tuple[tuple[str, ...], int, int], Grammar[Plan] | None]
+    grammars: dict[tuple[str, ...], Grammar[Plan]] = field(
+        default_factory=dict[tuple[str, ...], Grammar[Plan]]
     )
 
     def graph(self) -> AgentGraph:
@@ -147,12 +147,10 @@ class ReWOO:
         before = list(state.get("plan", []))
         again = bool(before or state.get("problem"))
         messages = await self._messages(turn, again=again)
-        rooms = context.reply_tokens, turn.spare.tokens, await context.llm.context_tokens()
-        prompt = context.count_tokens(messages)
         request = ModelRequest(
             name="rewoo",
             messages=messages,
-            grammar=self._grammar(turn, int(min(rooms[0], *(one - prompt for one in rooms[1:])))),
+            grammar=self._grammar(turn),
             max_tokens=context.reply_tokens,
         )
         said = await ask(turn, request)
@@ -213,6 +211,10 @@ class ReWOO:
         before = list(turn.state.get("plan", []))
         if said.value is None:
             return before, said.problem
+        for step in said.value.steps:
+            tool = self.context.tools.get(step.tool)
+            if tool and (cut := full_arguments(step.arguments, tool, said.limits)):
+                return before, f"{' and '.join(cut)} of {step.id} may be cut: write less."
         try:
             tainted = turn.tainted or bool(before)
             plan = extended(before, said.value, step=said.step, tainted=tainted)
@@ -225,26 +227,19 @@ class ReWOO:
         turn.emit(Planned(step=said.step, steps=shown))
         return plan, ""
 
-    def _grammar(self, turn: AgentTurn[RewooState], room: int) -> Grammar[Plan]:
-        """Return the grammar of a plan with as many steps as allowed, or as fit the room."""
+    def _grammar(self, turn: AgentTurn[RewooState]) -> Grammar[Plan]:
+        """Return the grammar of a plan; results so far can be taken as evidence."""
         tools: list[Tool] = turn.tools
         done = [step["id"] for step in turn.state.get("plan", []) if step["status"] == "done"]
         if done:
             tools = [*tools, _evidence_control(done)]
-        names = (*(tool.name for tool in tools), *done)
-        rounded = room // _ROUNDED * _ROUNDED
-        specs = specs_of(tools)
-        for steps in range(self.max_steps, 1, -1):
-            key = (names, steps, rounded)
-            if key not in self.grammars:
-                try:
-                    self.grammars[key] = plan_grammar(specs, steps).fit(rounded)
-                except InputError:
-                    self.grammars[key] = None
-            found = self.grammars[key]
-            if found is not None:
-                return found
-        return plan_grammar(specs, 1)
+        key = (*(tool.name for tool in tools), *done)
+        if key not in self.grammars:
+            while len(self.grammars) >= _CACHED:
+                self.grammars.pop(next(iter(self.grammars)))
+            limits = self.context.limits
+            self.grammars[key] = plan_grammar(specs_of(tools), self.max_steps, limits=limits)
+        return self.grammars[key]
 
     async def _messages(self, turn: AgentTurn[RewooState], *, again: bool) -> list[Message]:
         prompts = self.context.prompts

@@ -1,7 +1,7 @@
 """The plan of a ReWOO run: its steps, their references to earlier results, and new plans.
 
 References are values of their own, never text in text: a result or an argument that holds `#E1`
-is only that.
+is only that. A text with results in it is a list of texts and references.
 """
 
 import json
@@ -12,7 +12,7 @@ from ragkit.agents.state import dumped
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json
-from ragkit.grammar import Plan, StepReference, json_grammar
+from ragkit.grammar import Plan, StepReference, StepText, json_grammar
 
 PlanStatus: TypeAlias = Literal["waiting", "asking", "done", "failed", "blocked", "dropped"]
 EVIDENCE = "evidence"
@@ -101,34 +101,38 @@ def lost_steps(plan: Sequence[RewooStep]) -> list[RewooStep]:
 
 
 def kept_arguments(arguments: Mapping[str, object], labels: Mapping[str, str]) -> str:
-    """Return arguments as a JSON text: each a literal, or a reference by its label in the run."""
-    kept: dict[str, object] = {}
-    for name, value in arguments.items():
-        if isinstance(value, StepReference):
-            kept[name] = {"ref": labels[value.ref], "path": list(value.path)}
-        else:
-            kept[name] = {"value": value}
-    return dumped(kept)
+    """Return arguments as a JSON text: literals, joins, references by their labels in the run."""
+    return dumped({name: _kept(value, labels) for name, value in arguments.items()})
+
+
+def _kept(value: object, labels: Mapping[str, str]) -> dict[str, object]:
+    if isinstance(value, StepReference):
+        return {"ref": labels[value.ref], "path": list(value.path)}
+    if isinstance(value, StepText):
+        return {"join": [_kept(part, labels) for part in value.parts]}
+    return {"value": value}
 
 
 def needs_of(arguments: str) -> list[str]:
     """Return the labels of the steps that kept arguments refer to."""
     kept: dict[str, dict[str, Any]] = json.loads(arguments)
-    return list(dict.fromkeys(one["ref"] for one in kept.values() if "ref" in one))
+    parts = (part for one in kept.values() for part in one.get("join", [one]))
+    return list(dict.fromkeys(part["ref"] for part in parts if "ref" in part))
 
 
 def shown_arguments(arguments: str) -> str:
     """Return kept arguments as a person or a model reads them."""
     kept: dict[str, dict[str, Any]] = json.loads(arguments)
-    parts: list[str] = []
-    for name, one in kept.items():
-        if "ref" in one:
-            path = "".join(f"[{part!r}]" for part in one["path"])
-            parts.append(f"{name}={one['ref']}{path}")
-        else:
-            text = dumped(one["value"])
-            parts.append(f"{name}={text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}")
-    return ", ".join(parts)
+    return ", ".join(f"{name}={_shown(one)}" for name, one in kept.items())
+
+
+def _shown(one: Mapping[str, Any]) -> str:
+    if "join" in one:
+        return " + ".join(map(_shown, one["join"]))
+    if "ref" in one:
+        return f"{one['ref']}{''.join(f'[{part!r}]' for part in one['path'])}"
+    text = dumped(one["value"])
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def resolved(tool: Tool, arguments: str, results: Mapping[str, tuple[str, str]]) -> dict[str, Json]:
@@ -140,23 +144,48 @@ def resolved(tool: Tool, arguments: str, results: Mapping[str, tuple[str, str]])
         results: Value (JSON text, empty where it was too large to keep) and text by label.
 
     Raises:
-        ToolError: A result has no such part, or does not satisfy the schema.
+        ToolError: A result has no such part, is longer than the argument may be, or does not
+            satisfy the schema otherwise.
     """
     kept: dict[str, dict[str, Any]] = json.loads(arguments)
     given: dict[str, Json] = {}
     for name, one in kept.items():
-        if "ref" not in one:
-            given[name] = one["value"]
-            continue
-        value, text = results[one["ref"]]
-        whole: Json = json.loads(value) if value else text
-        part = part_of(whole, one["path"], label=one["ref"])
-        given[name] = _as_asked(part, _schema(tool, name), text if not one["path"] else "")
+        schema = _schema(tool, name)
+        if "join" in one:
+            parts = [_resolved(part, {"type": "string"}, results) for part in one["join"]]
+            given[name] = "".join(map(str, parts))
+        else:
+            given[name] = _resolved(one, schema, results)
+        if "value" not in one:
+            labels = needs_of(dumped({name: one}))
+            _check_length(given[name], schema, f"{name} of {tool.name}", labels)
     try:
         json_grammar(dict(tool.parameters)).parse(dumped(given))
     except InputError as error:
         raise ToolError(f"The results do not fit the arguments of {tool.name}: {error}") from error
     return given
+
+
+def _resolved(
+    one: Mapping[str, Any], schema: Mapping[str, Any], results: Mapping[str, tuple[str, str]]
+) -> Json:
+    if "ref" not in one:
+        return cast("Json", one["value"])
+    value, text = results[one["ref"]]
+    whole: Json = json.loads(value) if value else text
+    part = part_of(whole, one["path"], label=one["ref"])
+    return _as_asked(part, schema, text if not one["path"] else "")
+
+
+def _check_length(
+    value: Json, schema: Mapping[str, Any], argument: str, labels: Sequence[str]
+) -> None:
+    most = schema.get("maxLength")
+    if isinstance(value, str) and isinstance(most, int) and len(value) > most:
+        raise ToolError(
+            f"Not made: {' and '.join(labels)} would give {argument} {len(value):,} characters, "
+            f"but it takes at most {most:,}. Refer to a part, or to a step that shortens it."
+        )
 
 
 def part_of(value: Json, path: Sequence[str | int], *, label: str) -> Json:
@@ -214,8 +243,7 @@ def _as_asked(value: Json, schema: Mapping[str, Any], text: str) -> Json:
     """Return the value in the type that the schema names, where there is an obvious way."""
     kind = schema.get("type")
     if kind == "string":
-        said = value if isinstance(value, str) else (text or dumped(value))
-        return said[: schema.get("maxLength", len(said))]
+        return value if isinstance(value, str) else (text or dumped(value))
     if kind in {"integer", "number"} and isinstance(value, str):
         for read in (int, float):
             try:

@@ -25,10 +25,12 @@ from ragkit.agents.messages import with_messages
 from ragkit.core.types import Citation, Json, Message, Role
 
 StoppedBy: TypeAlias = Literal[
-    "finished", "steps", "tokens", "seconds", "cost", "context", "repeats", "model", "approval"
-]
+    "finished", "steps", "tokens", "seconds", "cost", "context", "repeats", "model", "length",
+    "approval",
+]  # fmt: skip
 """The reason why a run ended: it answered; a limit was reached; the prompt did not fit the model's
-context; a call gave the same result repeatedly; the model failed; or it waits for a person."""
+context; a call gave the same result repeatedly; the model failed; the answer reached its limit of
+tokens and ends early; or it waits for a person."""
 
 CallStatus: TypeAlias = Literal["ready", "ask", "done"]
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Send
@@ -111,6 +111,15 @@ def planned_call(
         reason=reason,
         tainted=tainted,
     )
+
+
+def cut_call(call: AgentCall, names: Sequence[str]) -> AgentCall:
+    """Return a call that is not made, since the texts of these arguments may have been cut."""
+    why = (
+        f"Not made: {' and '.join(names)} reached the most characters that the reply could hold, "
+        "so the end may be missing. Call it again with less, or in parts."
+    )
+    return cast("AgentCall", {**call, "status": "ready", "refused": why})
 
 
 def journal_key(run: str, call: AgentCall) -> str:

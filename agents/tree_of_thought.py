@@ -12,8 +12,9 @@ from langgraph.constants import END, START
 from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import conclude, without_model
-from ragkit.agents.model_call import ModelRequest, ask, object_schema, show_answer
+from ragkit.agents.model_call import ModelRequest, object_schema, show_answer
 from ragkit.agents.options import AgentOptions, agent_context, at_least
+from ragkit.agents.reply_size import ask
 from ragkit.agents.self_consistency import TEMPERATURE
 from ragkit.agents.state import AgentState, Update
 from ragkit.core.protocols import LLM
@@ -124,8 +125,8 @@ class TreeOfThought:
             show=show_answer,
         )
         said = await ask(turn, request)
-        if said.stopped_by and stopped == "finished":
-            stopped = said.stopped_by
+        if stopped == "finished":
+            stopped = said.stopped_by or ("length" if said.cut else stopped)
         text = said.text.strip() or without_model(
             [("thought", thought) for thought in best], f"stopped by {stopped}"
         )

@@ -191,9 +191,8 @@ class _Reader:
 
     def _is_title(self, line: TextLine, name: str) -> bool:
         short = 0 < len(name.split()) <= _LONGEST_HEADING_WORDS
-        marked = ITEM.match(line.text) or "|" in name or line.indent or is_code([line.text])
-        marked = marked or _VALUE.search(name)
-        if self._marks_headings or marked or line.text.startswith(">"):
+        item = ITEM.match(line.text) or "|" in name or line.indent or line.text.startswith(">")
+        if self._marks_headings or item or is_code([line.text]) or _VALUE.search(name):
             return False
         return short and (name[-1].isalnum() or name[-1] in "?)`")
 

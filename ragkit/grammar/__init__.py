@@ -22,7 +22,7 @@ from ragkit.grammar.compiler import compile_grammar
 from ragkit.grammar.grammar import Grammar, json_grammar
 from ragkit.grammar.limits import Limits
 from ragkit.grammar.plain_text import choice_grammar, regex_grammar
-from ragkit.grammar.plans import Plan, PlanStep, StepReference, plan_grammar
+from ragkit.grammar.plans import Plan, PlanStep, StepReference, StepText, plan_grammar
 from ragkit.grammar.quotes import Evidence, Quote, quote_grammar
 from ragkit.grammar.schema.keywords import Finding
 from ragkit.grammar.schema.lint import lint
@@ -38,6 +38,7 @@ __all__ = [
     "PlanStep",
     "Quote",
     "StepReference",
+    "StepText",
     "ToolSpec",
     "action_grammar",
     "choice_grammar",

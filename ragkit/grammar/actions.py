@@ -17,11 +17,14 @@ from ragkit.grammar.limits import Limits
 from ragkit.grammar.schema.check import Checker
 from ragkit.grammar.schema.composition import embedded, object_schema
 from ragkit.grammar.schema.document import Source
-from ragkit.grammar.schema.expansion import Expander, Node
+from ragkit.grammar.schema.expansion import Branch, Expander, Node
 from ragkit.grammar.schema.keywords import Finding
 from ragkit.grammar.schema.recursion import Recursion
 from ragkit.grammar.schema.values import Json
 from ragkit.grammar.types.objects import ObjectWriter, object_shape
+
+_LONGEST_THOUGHT = 1024
+_SHAPES = frozenset({"pattern", "format"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,20 +128,33 @@ class Arguments:
         depth = self._builder.limits.depth + 1
         return self._some(self._builder.node(self.schema.node, depth, depth))
 
-    def with_references(self, reference: Expr) -> Expr:
-        """Build arguments of which each may be a reference instead.
+    def with_references(self, reference: Expr, joined: Expr | None = None) -> Expr:
+        """Build arguments of which each may be a reference, and each text a joined one, instead.
 
         Raises:
             InputError: No arguments satisfy the schema.
         """
-        return self._some(alt(self._writers(reference)))
+        return self._some(alt(self._writers(reference, joined)))
 
-    def _writers(self, reference: Expr) -> Iterable[Expr | None]:
+    def _is_text(self, node: Node) -> bool:
+        """Return whether a node takes texts of its own, and not only some."""
+        return any(
+            branch.values is None
+            and "string" in branch.types
+            and not any(_SHAPES & keywords.keys() for _, keywords in self._keywords(branch))
+            for branch in self.schema.expander.branches(node)
+        )
+
+    def _keywords(self, branch: Branch) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        return self.schema.expander.keywords(branch)
+
+    def _writers(self, reference: Expr, joined: Expr | None) -> Iterable[Expr | None]:
         builder, schema = self._builder, self.schema
         left = builder.limits.depth + 1
 
         def build(node: Node) -> Expr | None:
-            return alt([builder.node(node, left, builder.limits.depth), reference])
+            instead = [reference, joined if self._is_text(node) else None]
+            return alt([builder.node(node, left, builder.limits.depth), *instead])
 
         for branch in schema.expander.branches(schema.node):
             found = [keywords for _, keywords in schema.expander.keywords(branch)]
@@ -189,7 +205,8 @@ def action_grammar(
     """Build the grammar of `{"thought": ..., "calls": [{"tool": ..., "arguments": {...}}, ...]}`.
 
     One to `max_calls` calls of `tools`, or one of an `ending` tool, which stands alone; each tool's
-    arguments follow its own schema. Strings of an ending call may be `max_calls` times as long.
+    arguments follow its own schema. Strings of an ending call may be as many times as long as there
+    may be calls; a thought has 1,024 characters where strings are bounded.
 
     Raises:
         InputError: A tool's schema cannot be honoured, names are missing or repeated, or
@@ -201,7 +218,7 @@ def action_grammar(
     ends = {tool.name for tool in ending}
 
     def build(limits: Limits, rules: Rules) -> Built:
-        longest = min(UNBOUNDED, limits.string_length * max_calls)
+        longest = min(UNBOUNDED, limits.string_length * limits.calls)
         longer = replace(limits, string_length=longest)
         calls = {
             name: _call(schema.under(longer if name in ends else limits, rules))
@@ -210,16 +227,20 @@ def action_grammar(
         several = alt(call for name, call in calls.items() if name not in ends)
         if several is not None:
             several = rules.add(several)
-            several = seq(several, rep(seq(Lit(","), several), 0, max_calls - 1))
-        thought = closed_run(charset.TEXT, 0, limits.string_length, rules)
+            several = seq(several, rep(seq(Lit(","), several), 0, limits.calls - 1))
+        bounded = limits.string_length < UNBOUNDED
+        most = min(limits.string_length, _LONGEST_THOUGHT) if bounded else UNBOUNDED
+        thought = closed_run(charset.TEXT, 0, most, rules)
         turn = alt([several, *(calls[name] for name in calls if name in ends)])
         root = seq(Lit('{"thought":"'), thought, Lit(',"calls":['), turn, Lit("]}"))
         if root is None:
             raise InputError("No call fits these limits. Fix: raise the limits.")
         return Built(root=root, rules=rules, limits=limits, checked=findings(schemas))
 
+    given = limits or Limits()
+    within = replace(given, calls=min(given.calls, max_calls))
     read = _reader(schemas, ends, max_calls)
-    return Recipe(build, read, _form(schemas, max_calls)).grammar(limits or Limits())
+    return Recipe(build, read, _form(schemas, max_calls)).grammar(within)
 
 
 def _form(schemas: Mapping[str, ToolSchema], max_calls: int) -> JsonForm:

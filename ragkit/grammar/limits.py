@@ -8,8 +8,10 @@ from ragkit.grammar.ebnf.expression import UNBOUNDED
 
 _WIDE_DEPTH = 6
 _MOST_DIGITS = 1000
+_LONGEST = 4096
 _FLOORS = (
     {
+        "calls": 1,
         "depth": 1,
         "undeclared": 2,
         "map_entries": 4,
@@ -38,6 +40,7 @@ class Limits:
         integer_digits: Digits before the decimal point.
         fraction_digits: Digits after it.
         depth: Number of times that a recursive schema, or JSON of any kind, may nest in itself.
+        calls: Calls of a turn, or steps of a plan; as many as the grammar allows by default.
     """
 
     string_length: int = 1024
@@ -48,6 +51,7 @@ class Limits:
     integer_digits: int = 18
     fraction_digits: int = 17
     depth: int = 2
+    calls: int = UNBOUNDED
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -56,7 +60,7 @@ class Limits:
             InputError: One is no number of its range.
         """
         for name in (limit.name for limit in fields(self)):
-            value, least = getattr(self, name), int(name == "depth")
+            value, least = getattr(self, name), int(name in {"depth", "calls"})
             most = _MOST_DIGITS if name.endswith("_digits") else UNBOUNDED
             if not isinstance(value, int) or not least <= value <= most:
                 raise InputError(
@@ -79,8 +83,11 @@ class Limits:
         )
 
     def bounded(self) -> "Limits":
-        """Return these limits with the defaults in the place of missing bounds."""
-        usual = Limits()
+        """Return these limits with bounds in the place of missing ones.
+
+        Strings get 4,096 characters, the others their defaults.
+        """
+        usual = Limits(string_length=_LONGEST)
         missing = [f.name for f in fields(self) if getattr(self, f.name) >= UNBOUNDED]
         return replace(self, **{name: int(getattr(usual, name)) for name in missing})
 
@@ -88,13 +95,13 @@ class Limits:
         """Yield ever tighter limits, ending at the tightest.
 
         In rounds, each limit is halved down to the round's floor before the next one is touched:
-        twice nesting, undeclared entries, map entries, items, string length and key length; then
-        strings, keys and digits. Maps of one entry and arrays of one item come last, only where
-        no longer ones fit.
+        calls and steps first; twice nesting, undeclared entries, map entries, items, string length
+        and key length; then strings, keys and digits. Maps of one entry and arrays of one item come
+        last, only where no longer ones fit.
         """
         limits = self
         for floors in _FLOORS:
             for name, floor in floors.items():
-                while (value := int(getattr(limits, name))) > floor:
+                while UNBOUNDED > (value := int(getattr(limits, name))) > floor:
                     limits = replace(limits, **{name: max(floor, value // 2)})
                     yield limits

@@ -100,6 +100,11 @@ def refers_to(label: str, *path: str | int) -> Json:
     return {"ref": label, "path": list(path)}
 
 
+def joins(*parts: Json) -> Json:
+    """Return an argument of a plan: texts and references (`refers_to`) in turn, as one text."""
+    return {"join": [*parts]}
+
+
 async def never(_: Mapping[str, Json]) -> Json:
     """Wait for ever, as a tool does that hangs."""
     await asyncio.Event().wait()

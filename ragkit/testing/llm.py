@@ -166,7 +166,14 @@ class ScriptedLLM(StreamedLLM):
         if call.grammar is not None and self._guarantee == "grammar":
             if not _decoder().accepts(_decoder().compile(call.grammar.ebnf), text):
                 raise AssertionError(f"The scripted reply does not match its grammar: {text!r}")
-            return Alternative(text=text, finish_reason="stop")
+            if len(text.encode()) < limit:
+                return Alternative(text=text, finish_reason="stop")
+            if not getattr(call.grammar, "may_be_cut", False):
+                raise AssertionError(
+                    f"The scripted reply is longer than its grammar says: {text!r}"
+                )
+            cut = text.encode()[:limit].decode(errors="ignore")
+            return Alternative(text=cut, finish_reason="length")
         for stop in call.options.get("stop", ()):
             text = text.partition(stop)[0]
         if len(text.encode()) < limit:
@@ -231,9 +238,9 @@ def random_replies(seed: int, *, ending: float = 0.5) -> Script:
             return " ".join(words.choice(_WORDS) for _ in range(words.randrange(1, 40)))
         decoder = _decoder()
         compiled = decoder.compile(call.grammar.ebnf)
-        said = decoder.decode(
-            compiled, seed=drawn, max_tokens=call.grammar.max_tokens, ending=ending
-        )
+        may_be_cut = getattr(call.grammar, "may_be_cut", False)
+        most = _MOST_TOKENS if may_be_cut else call.grammar.max_tokens
+        said = decoder.decode(compiled, seed=drawn, max_tokens=most, ending=ending)
         if said is None:
             raise AssertionError("The reply did not fit max_tokens: the grammar's bound is wrong.")
         return said.decode()
@@ -241,6 +248,7 @@ def random_replies(seed: int, *, ending: float = 0.5) -> Script:
     return reply
 
 
+_MOST_TOKENS = 1 << 16
 _WORDS = ("the", "a", "model", "says", "that", "water", "runs", "downhill", "é", "🐺", "\n", "42")
 
 

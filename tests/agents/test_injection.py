@@ -76,10 +76,15 @@ async def test_no_write_happens_without_approval_whatever_a_document_says(
     def read(_: Mapping[str, Json]) -> Json:
         return shown
 
+    any_text: dict[str, Json] = {
+        "type": "object",
+        "properties": {"text": {"type": "string"}},
+        "required": ["text"],
+    }
     llm = ScriptedLLM(gullible)
     tools = [
         RecordingTool(name="read", does=read),
-        RecordingTool(name="send", permission="write"),
+        RecordingTool(name="send", permission="write", parameters=any_text),
     ]
     made = agent(pattern, llm, tools)
     for number in range(PER_SET):

@@ -13,7 +13,15 @@ from ragkit.agents.approval import approve, refuse
 from ragkit.agents.events import Observed, Planned
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Json
-from ragkit.testing.agents import Does, RecordingTool, count_bytes, never, refers_to, says_plan
+from ragkit.testing.agents import (
+    Does,
+    RecordingTool,
+    count_bytes,
+    joins,
+    never,
+    refers_to,
+    says_plan,
+)
 from ragkit.testing.llm import ScriptedLLM, random_replies
 from tests.clock import Clock
 
@@ -262,3 +270,31 @@ def test_no_run_hangs_raises_exceeds_its_budget_or_loses_a_result(
     assert result.usage.prompt + result.usage.completion <= tokens
     done = [step for step in result.steps if step.name == "ordinary" and not step.failed]
     assert len(done) == len(ordinary.calls)
+
+
+async def test_a_text_holds_results_and_counts_as_untrusted_where_they_are() -> None:
+    plan = says_plan(
+        ("echo", {"text": "Nile"}),
+        ("echo", {"text": "#E1"}),
+        ("use", {"text": joins("How long is the ", refers_to("#E1"), "? See ", refers_to("#E2"))}),
+        ("save", {"text": joins("It is ", refers_to("#E1"))}),
+    )
+    tool, use, save = echo(), echo("use"), RecordingTool(name="save", permission="write")
+    llm = ScriptedLLM([plan, "ok"])
+    result = await run(rewoo(llm, [tool, use, save], max_replans=0), "Q")
+    assert given_to(use) == ["How long is the Nile? See #E1"]
+    assert not save.calls
+    assert "nobody can be asked" in llm.calls[1].prompt
+    assert result.answer == "ok"
+
+
+async def test_a_result_that_is_longer_than_the_argument_is_reported_and_planned_again() -> None:
+    plan = says_plan(("long", {"text": ""}), ("use", {"text": refers_to("#E1")}))
+    again = says_plan(("evidence", {"label": "#E1"}), ("use", {"text": refers_to("#E1", "short")}))
+    long = RecordingTool(name="long", does=lambda _: {"all": "x" * 500, "short": "x"})
+    llm, use = ScriptedLLM([plan, again, "ok"]), echo("use")
+    result = await run(rewoo(llm, [long, use]), "Q")
+    assert given_to(use) == ["x"]
+    assert "#E1 would give text of use 5" in llm.calls[1].prompt
+    assert "at most 64" in llm.calls[1].prompt
+    assert result.answer == "ok"

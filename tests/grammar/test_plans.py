@@ -1,7 +1,7 @@
 import pytest
 
 from ragkit.core.errors import InputError
-from ragkit.grammar import Plan, StepReference, ToolSpec, plan_grammar
+from ragkit.grammar import Plan, StepReference, StepText, ToolSpec, plan_grammar
 from ragkit.grammar.random_decoding import RandomDecoder
 from tests.grammar.conftest import CLOCK, SEARCH, SMALL
 
@@ -37,3 +37,42 @@ def test_a_later_step_may_give_arguments_of_any_name(decoder: RandomDecoder) -> 
 def test_a_plan_needs_a_step() -> None:
     with pytest.raises(InputError, match="at least one step"):
         plan_grammar([SEARCH], 0)
+
+
+def test_a_text_may_be_joined_of_texts_and_references(decoder: RandomDecoder) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {
+            "query": {"type": "string"},
+            "kind": {"enum": ["a", "b"]},
+            "day": {"type": "string", "pattern": "^[a-z]+$"},
+        },
+        "required": ["query"],
+        "additionalProperties": False,
+    }
+    tool = ToolSpec(name="find", description="", parameters=parameters)
+    grammar = plan_grammar([tool], 3, limits=SMALL)
+    compiled = decoder.compile(grammar)
+
+    def plan(arguments: str) -> str:
+        first = '{"id":"#E1","tool":"find","arguments":{"query":"x"}}'
+        second = f'{{"id":"#E2","tool":"find","arguments":{arguments}}}'
+        return f'{{"steps":[{first},{second}]}}'
+
+    joined = '{"join":["ab ",{"ref":"#E1","path":[]}," c"]}'
+    text = plan(f'{{"query":{joined}}}')
+    assert decoder.accepts(compiled, text)
+    (_, step) = grammar.parse(text).steps
+    reference = StepReference(ref="#E1")
+    assert step.arguments["query"] == StepText(parts=("ab ", reference, " c"))
+    assert step.needs == ("#E1",)
+    for wrong in (
+        f'{{"query":"x","kind":{joined}}}',
+        f'{{"query":"x","day":{joined}}}',
+        '{"query":{"join":["ab "]}}',
+        '{"query":{"join":["ab ",{"ref":"#E2","path":[]}]}}',
+    ):
+        assert not decoder.accepts(compiled, plan(wrong))
+    for reply in decoder.replies(grammar, 20):
+        for index, one in enumerate(grammar.parse(reply).steps, 1):
+            assert all(int(ref[2:]) < index for ref in one.needs)

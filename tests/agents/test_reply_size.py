@@ -1,0 +1,196 @@
+"""Replies are as long as the tokens allow; one that is cut is asked for again, or said to be."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
+from ragkit.agents.events import Finished, Noticed
+from ragkit.agents.reply_size import fills
+from ragkit.core.errors import InputError
+from ragkit.core.types import Json
+from ragkit.grammar import Limits, ToolSpec, action_grammar
+from ragkit.testing.agents import (
+    RecordingTool,
+    count_bytes,
+    says_action,
+    says_finish,
+    says_plan,
+)
+from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
+
+CODE: dict[str, Json] = {
+    "type": "object",
+    "properties": {"code": {"type": "string"}},
+    "required": ["code"],
+    "additionalProperties": False,
+}
+LINES = "".join(f"x{n} = {n} * {n}  # a line of code\n" for n in range(200))[:4000]
+
+
+def python() -> RecordingTool:
+    return RecordingTool(name="python", parameters=CODE, does=lambda _: "ran")
+
+
+def scripted(*replies: str) -> ScriptedLLM:
+    return ScriptedLLM(replies)
+
+
+async def test_code_and_an_answer_of_4000_characters_fit_8192_tokens() -> None:
+    llm, tool = scripted(says_action("", ("python", {"code": LINES})), says_finish(LINES)), python()
+    result = await run(react(llm, [tool, RecordingTool(name="other")], reply_tokens=8192), "Q")
+    assert [arguments["code"] for arguments, _ in tool.calls] == [LINES]
+    assert (result.answer, result.stopped_by, len(llm.calls)) == (LINES.strip(), "finished", 2)
+
+
+async def test_so_they_do_in_a_plan() -> None:
+    llm, tool = scripted(says_plan(("python", {"code": LINES})), "ok"), python()
+    assert (await run(rewoo(llm, [tool]), "Q")).answer == "ok"
+    assert [arguments["code"] for arguments, _ in tool.calls] == [LINES]
+
+
+async def test_a_reply_that_is_cut_is_asked_for_again_in_fewer_calls_then_shorter_texts() -> None:
+    long = says_action("", *(("python", {"code": "y" * 900}) for _ in range(4)))
+    llm = scripted(long, says_action("", ("python", {"code": "z"})), says_finish("Done."))
+    tool = python()
+    agent = react(llm, [tool], reply_tokens=2000, count_tokens=count_bytes)
+    events = [event async for event in stream(agent, "Q")]
+    last = events[-1]
+    assert isinstance(last, Finished)
+    result = last.result
+    assert (result.answer, len(tool.calls)) == ("Done.", 1)
+    again = llm.calls[1]
+    assert "longer than 2000 tokens" in again.messages[-1].content
+    assert "one call, texts of at most" in again.messages[-1].content
+    assert len(again.messages) == len(llm.calls[0].messages)
+    assert again.grammar is not None
+    assert again.grammar.max_tokens <= 2000
+    assert any(isinstance(event, Noticed) and "not used" in event.text for event in events)
+    assert [step.error for step in result.steps if step.error] == [
+        "It was cut at its limit of 2000 tokens."
+    ]
+    assert result.usage.completion >= 2000
+
+
+async def test_where_no_second_call_is_left_the_reply_is_held_to_its_tokens() -> None:
+    llm = scripted(says_action("", ("python", {"code": "z"})), "From what I saw.")
+    agent = react(llm, [python()], budget=Budget(steps=2), reply_tokens=2000)
+    assert (await run(agent, "Q")).answer == "From what I saw."
+    grammar: Any = llm.calls[0].grammar
+    assert not grammar.may_be_cut
+    assert grammar.max_tokens <= 2000
+
+
+def test_fewer_calls_come_before_shorter_texts() -> None:
+    spec = ToolSpec(name="python", description="", parameters=CODE)
+    grammar = action_grammar([spec], max_calls=4)
+    fits = [grammar.fit(tokens).limits for tokens in (20_000, 14_000, 9_000)]
+    assert [(one.calls, one.string_length) for one in fits] == [(2, 1024), (2, 1024), (1, 1024)]
+    assert grammar.fit(6_000).limits.string_length == 512
+
+
+@pytest.mark.parametrize("where", ["call", "answer", "plan"])
+async def test_a_text_that_fills_its_bound_is_not_used_in_silence(where: str) -> None:
+    limits, full = Limits(string_length=300), "w" * 300
+    tool, save = python(), RecordingTool(name="save")
+    if where == "plan":
+        replies = (says_plan(("python", {"code": full})), says_plan(("save", {"text": "x"})), "ok")
+        llm = scripted(*replies)
+        await run(rewoo(llm, [tool, save], limits=limits), "Q")
+        assert "code of #E1 may be cut" in llm.calls[1].prompt
+        assert (len(tool.calls), len(save.calls)) == (0, 1)
+        return
+    if where == "call":
+        llm = scripted(says_action("", ("python", {"code": full})), says_finish("ok"))
+    else:
+        llm = scripted(says_finish("w" * 1200), "The whole answer.")
+    result = await run(react(llm, [tool, save], limits=limits), "Q")
+    assert not tool.calls
+    if where == "call":
+        (step,) = [step for step in result.steps if step.kind == "tool"]
+        assert step.failed
+        assert "code reached the most characters" in step.result
+    else:
+        assert result.answer == "The whole answer."
+        assert "answer, its end cut off" in llm.calls[1].prompt
+    assert "at most 300 characters" in llm.calls[0].prompt
+
+
+async def test_the_prompt_says_which_limits_hold() -> None:
+    llm = scripted(says_finish("ok"))
+    await run(react(llm, [python()], reply_tokens=5000), "Q")
+    assert "at most 5,000 tokens" in llm.calls[0].messages[0].content
+
+
+def writing(text: str) -> ScriptedLLM:
+    """A model that goes on where its answer ended, and calls `finish` with nothing before."""
+
+    def reply(call: ScriptedCall) -> str:
+        if call.grammar is not None:
+            return says_finish(" ")
+        if call.messages[-1].content.startswith("That reply ended"):
+            return text[len(call.messages[-2].content) :]
+        return text
+
+    return ScriptedLLM(reply)
+
+
+async def test_an_answer_that_reaches_its_tokens_is_continued() -> None:
+    text = " ".join(f"word{n}" for n in range(300))
+    llm = writing(text)
+    result = await run(react(llm, [python()], answer_tokens=1000, write_answer=True), "Q")
+    assert (result.answer, result.stopped_by) == (text, "finished")
+    assert len(llm.calls) == 1 + 3
+
+
+async def test_an_answer_that_still_ends_early_says_so() -> None:
+    text = " ".join(f"word{n}" for n in range(900))
+    result = await run(react(writing(text), [python()], answer_tokens=1000), "Q")
+    assert result.stopped_by == "length"
+    assert text.startswith(result.answer)
+    assert len(result.answer) > 3500
+
+
+@pytest.mark.parametrize(("pattern", "tokens"), [("react", 200), ("rewoo", 300), ("plan", 450)])
+@pytest.mark.parametrize("ending", [0.002, 0.3])
+async def test_every_call_of_a_random_model_is_valid_though_replies_are_cut(
+    pattern: str, tokens: int, ending: float
+) -> None:
+    def strict(given: Mapping[str, Json]) -> Json:
+        assert given.keys() == {"code"}
+        assert isinstance(given["code"], str)
+        return "ran"
+
+    make: Any = {"react": react, "rewoo": rewoo, "plan": plan_and_execute}[pattern]
+    cut = 0
+    for seed in range(5):
+        tool = RecordingTool(name="python", parameters=CODE, does=strict)
+        llm = ScriptedLLM(random_replies(seed, ending=ending))
+        budget = Budget(steps=7, tokens=20_000)
+        agent = make(llm, [tool], budget=budget, reply_tokens=tokens, count_tokens=count_bytes)
+        result = await run(agent, "Sum up.")
+        assert result.answer
+        assert result.usage.prompt + result.usage.completion <= 20_000
+        assert sum(step.kind == "model" for step in result.steps) <= 7
+        problems = [step.error for step in result.steps if step.error]
+        assert all("cut at its limit" in problem for problem in problems)
+        cut += len(problems)
+    assert cut > 0 or ending > 0.1 or pattern == "plan"
+
+
+@pytest.mark.parametrize(
+    ("text", "characters", "full"),
+    [("a" * 300, 300, True), ("a" * 200, 300, False), ("\n" * 20, 300, True), ("DE", 2, False)],
+)
+def test_a_text_fills_its_room_escapes_included(text: str, characters: int, full: bool) -> None:
+    assert fills(text, characters) == full
+
+
+def test_a_cut_grammar_is_one_whose_replies_may_end_early() -> None:
+    grammar = action_grammar([ToolSpec(name="python", description="", parameters=CODE)])
+    assert grammar.cut_at(10**9) is grammar
+    assert (grammar.cut_at(500).max_tokens, grammar.cut_at(500).may_be_cut) == (500, True)
+    assert grammar.cut_at(500).fit(9000) == grammar.fit(9000)
+    with pytest.raises(InputError, match="calls must be a whole number from 1"):
+        Limits(calls=0)
