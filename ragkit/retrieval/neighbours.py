@@ -25,7 +25,7 @@ class WithNeighbours(RetrieverWrapper):
 
     Attributes:
         index: The index that the hits come from.
-        reach: Number of chunks before, and after, each hit.
+        reach: Number of chunks before, and after, each hit; a hit with a window has its chunks too.
     """
 
     index: Index
@@ -47,8 +47,10 @@ class WithNeighbours(RetrieverWrapper):
         return Hits(hits, before and before.followed_by(STAGE, hits, seconds))
 
     def _around(self, chunk: Chunk) -> Iterator[str]:
-        first = max(0, chunk.ordinal - self.reach)
-        for ordinal in range(first, chunk.ordinal + self.reach + 1):
+        first, last = chunk.ordinal - self.reach, chunk.ordinal + self.reach
+        if chunk.window is not None:
+            first, last = min(first, chunk.window[0]), max(last, chunk.window[1])
+        for ordinal in range(max(0, first), last + 1):
             if ordinal != chunk.ordinal:
                 yield chunk_id(chunk.generation, ordinal)
 
