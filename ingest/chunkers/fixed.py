@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.types import DEFAULT_TENANT, Chunk, Document
-from ragkit.ingest.chunkers.units import ChunkSource, TextUnit, UnitReader, check_sizes
+from ragkit.ingest.chunkers.units import ChunkSource, TextUnit, UnitDivider, check_sizes
 
 
 class FixedChunker:
@@ -30,7 +30,7 @@ class FixedChunker:
         check_sizes(tokenizer, chunk_tokens=chunk_tokens, overlap_tokens=overlap_tokens)
         self._size = chunk_tokens
         self._overlap = overlap_tokens
-        self._reader = UnitReader(
+        self._reader = UnitDivider(
             tokenizer=tokenizer, size=chunk_tokens, language=language, cut="words"
         )
 
@@ -57,9 +57,11 @@ class FixedChunker:
                 tokens += units[last].tokens
                 last += 1
             yield first, last
-            first, room = last, self._overlap
+            if last == len(units):
+                break
             # What is repeated must leave room for what comes next.
-            room = min(room, self._size - units[last].tokens) if last < len(units) else 0
-            while room >= units[first - 1].tokens:
+            room = min(self._overlap, self._size - units[last].tokens)
+            begun, first = first, last
+            while first - 1 > begun and 0 < room >= units[first - 1].tokens:
                 first -= 1
                 room -= units[first].tokens

@@ -3,7 +3,7 @@
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.types import DEFAULT_TENANT, Chunk, Document
 from ragkit.ingest.chunkers.sections import sections_of, split_section
-from ragkit.ingest.chunkers.units import ChunkSource, UnitReader, check_sizes
+from ragkit.ingest.chunkers.units import ChunkSource, UnitDivider, check_sizes
 
 _CHILDREN = 4
 
@@ -25,7 +25,7 @@ class ParentChildChunker:
         """
         check_sizes(tokenizer, chunk_tokens=chunk_tokens)
         self._size = chunk_tokens
-        self._reader = UnitReader(tokenizer=tokenizer, size=chunk_tokens, language=language)
+        self._reader = UnitDivider(tokenizer=tokenizer, size=chunk_tokens, language=language)
 
     @property
     def identity(self) -> str:

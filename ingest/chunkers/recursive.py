@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.types import DEFAULT_TENANT, Chunk, Document
 from ragkit.ingest.chunkers.sections import sections_of, split_section
-from ragkit.ingest.chunkers.units import ChunkSource, TextUnit, UnitReader, check_sizes
+from ragkit.ingest.chunkers.units import ChunkSource, TextUnit, UnitDivider, check_sizes
 
 
 class RecursiveChunker:
@@ -32,7 +32,7 @@ class RecursiveChunker:
         check_sizes(tokenizer, chunk_tokens=chunk_tokens, overlap_tokens=overlap_tokens)
         self._size = chunk_tokens - overlap_tokens
         self._overlap = overlap_tokens
-        self._reader = UnitReader(tokenizer=tokenizer, size=self._size, language=language)
+        self._reader = UnitDivider(tokenizer=tokenizer, size=self._size, language=language)
 
     @property
     def identity(self) -> str:

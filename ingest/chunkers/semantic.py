@@ -7,7 +7,7 @@ import numpy as np
 from ragkit.core.protocols import Embedder
 from ragkit.core.sync import run_sync
 from ragkit.core.types import DEFAULT_TENANT, Chunk, Document, FloatArray
-from ragkit.ingest.chunkers.units import ChunkSource, TextUnit, UnitReader, check_sizes
+from ragkit.ingest.chunkers.units import ChunkSource, TextUnit, UnitDivider, check_sizes
 
 _SMALL = 0.25
 """Share of the size that each part has at least, where there is such a place."""
@@ -31,7 +31,7 @@ class SemanticChunker:
         check_sizes(embedder.tokenizer, chunk_tokens=chunk_tokens)
         self._embedder = embedder
         self._size = chunk_tokens
-        self._reader = UnitReader(
+        self._reader = UnitDivider(
             tokenizer=embedder.tokenizer, size=chunk_tokens, language=language, cut="sentences"
         )
 

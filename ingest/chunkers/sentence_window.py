@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.types import DEFAULT_TENANT, Chunk, Document
-from ragkit.ingest.chunkers.units import ChunkSource, TextUnit, UnitReader, check_sizes
+from ragkit.ingest.chunkers.units import ChunkSource, TextUnit, UnitDivider, check_sizes
 
 _FRAGMENT_TOKENS = 12
 """A heading or a shorter sentence is joined to what follows."""
@@ -24,7 +24,7 @@ class SentenceWindowChunker:
         """
         check_sizes(tokenizer, chunk_tokens=chunk_tokens)
         self._size = chunk_tokens
-        self._reader = UnitReader(
+        self._reader = UnitDivider(
             tokenizer=tokenizer, size=chunk_tokens, language=language, cut="sentences"
         )
 

@@ -54,7 +54,7 @@ def check_sizes(tokenizer: Tokenizer, *, chunk_tokens: int, overlap_tokens: int 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnitReader:
+class UnitDivider:
     """Divides documents into units of at most `size` tokens that tile the text.
 
     Blocks that are longer are cut at sentences or lines, and those between tokens. With `cut`

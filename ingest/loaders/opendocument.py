@@ -54,7 +54,7 @@ class OpenDocumentLoader:
         with open_package(data, uri=uri, kind="OpenDocument") as package:
             try:
                 _check_open(package, uri)
-                reader = _Reader(uri)
+                reader = _OpenDocumentReader(uri)
                 reader.read(fromstring(package.read("content.xml")))
                 title, metadata = _properties(package)
             except InputError:
@@ -80,7 +80,7 @@ def _check_open(package: zipfile.ZipFile, uri: str) -> None:
         raise InputError(f"{uri!r} is encrypted. Fix: save it without a password.")
 
 
-class _Reader:
+class _OpenDocumentReader:
     """Writes the blocks of a document, one element after the other."""
 
     def __init__(self, uri: str) -> None:

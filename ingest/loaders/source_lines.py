@@ -13,7 +13,7 @@ class SourceLine(NamedTuple):
 
     @property
     def is_blank(self) -> bool:
-        """Whether it has no character but white space."""
+        """It has no character but white space."""
         return not self.text.strip()
 
 

@@ -46,6 +46,7 @@ _TEXTS = st.lists(
             "यह पहला वाक्य है। यह दूसरा है॥",
             "هل هذا سؤال؟ نعم.",
             "",
+            "\n\n",
         ]
     )
     | st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit import Document, InputError
-from ragkit.ingest.chunkers.units import UnitReader
+from ragkit.ingest.chunkers.units import UnitDivider
 from ragkit.ingest.loaders import loader_for
 from ragkit.ingest.loaders.registry import LoaderRegistry
 from ragkit.testing.embedder import WordTokenizer
@@ -140,7 +140,7 @@ def test_asciidoc_is_read_as_it_is() -> None:
 
 @pytest.mark.parametrize(("text", "extension"), [(RST, ".rst"), (ADOC, ".adoc")])
 def test_headings_above_a_passage_have_no_marks(text: str, extension: str) -> None:
-    units = list(UnitReader(tokenizer=WordTokenizer(), size=50).units(load(text, extension)))
+    units = list(UnitDivider(tokenizer=WordTokenizer(), size=50).units(load(text, extension)))
     path = ("Wolf Guide", "Food", "Numbers") if extension == ".rst" else ("Wolf Guide", "Food")
     assert path in {unit.path for unit in units}
     assert units[-1].path[-1] == "Sleep"
