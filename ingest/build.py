@@ -2,27 +2,85 @@
 
 from collections.abc import Mapping
 
-from ragkit.core.protocols import Chunker, Loader, Tokenizer
+from ragkit.core.errors import ConfigError
+from ragkit.core.protocols import Chunker, Embedder, Loader, Tokenizer
 from ragkit.core.settings import Settings
+from ragkit.core.types import ChunkerName
+from ragkit.ingest.chunkers.by_extension import ChunkerByExtension
+from ragkit.ingest.chunkers.fixed import FixedChunker
+from ragkit.ingest.chunkers.parent_child import ParentChildChunker
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.chunkers.semantic import SemanticChunker
+from ragkit.ingest.chunkers.sentence_window import SentenceWindowChunker
 from ragkit.ingest.loaders import LoaderRegistry
 from ragkit.ingest.loaders.charset import codec_name
 from ragkit.ingest.sources import FileReader
 from ragkit.ingest.sources.file import MetadataOf
 
+_OVERLAPPING: Mapping[ChunkerName, type[RecursiveChunker] | type[FixedChunker]] = {
+    "recursive": RecursiveChunker,
+    "fixed": FixedChunker,
+}
+_SMALL: Mapping[ChunkerName, type[SentenceWindowChunker] | type[ParentChildChunker]] = {
+    "sentence-window": SentenceWindowChunker,
+    "parent-child": ParentChildChunker,
+}
+"""Chunks that are read with those around them."""
 
-def build_chunker(settings: Settings, tokenizer: Tokenizer) -> Chunker:
+
+def build_chunker(
+    settings: Settings, tokenizer: Tokenizer, *, embedder: Embedder | None = None
+) -> Chunker:
     """Return the chunker that the settings describe; it counts the embedder's tokens.
 
+    Args:
+        settings: Chunkers, sizes and language.
+        tokenizer: The embedder's.
+        embedder: For chunkers that need one.
+
     Raises:
-        ConfigError: The sizes do not fit the embedding model, or the language is unknown.
+        ConfigError: The sizes do not fit the embedding model or the chunker, the language is
+            unknown, or an embedder is needed.
     """
-    return RecursiveChunker(
-        tokenizer,
-        chunk_tokens=settings.ingest.chunk_tokens,
-        overlap_tokens=settings.ingest.overlap_tokens,
-        language=settings.index.language,
+    config = settings.ingest
+    for extension in config.chunkers:
+        if not extension.startswith(".") or extension != extension.lower():
+            raise ConfigError(
+                f"ingest.chunkers has {extension!r}. Fix: write extensions in small letters, such "
+                "as '.py'."
+            )
+    default, *others = (
+        _named_chunker(name, settings, tokenizer, embedder)
+        for name in (config.chunker, *config.chunkers.values())
     )
+    if not others:
+        return default
+    return ChunkerByExtension(
+        default=default, others=dict(zip(config.chunkers, others, strict=True))
+    )
+
+
+def _named_chunker(
+    name: ChunkerName, settings: Settings, tokenizer: Tokenizer, embedder: Embedder | None
+) -> Chunker:
+    size, overlap = settings.ingest.chunk_tokens, settings.ingest.overlap_tokens
+    language = settings.index.language
+    if name in _OVERLAPPING:
+        return _OVERLAPPING[name](
+            tokenizer, chunk_tokens=size, overlap_tokens=overlap, language=language
+        )
+    if overlap:
+        raise ConfigError(
+            f"The chunker {name!r} has no overlap, and ingest.overlap_tokens is {overlap}. Fix: "
+            f"set it to 0, or take one of {', '.join(_OVERLAPPING)}."
+        )
+    if name in _SMALL:
+        return _SMALL[name](tokenizer, chunk_tokens=size, language=language)
+    if embedder is None:
+        raise ConfigError(
+            f"The chunker {name!r} needs an embedder. Fix: pass one, or another name."
+        )
+    return SemanticChunker(embedder, chunk_tokens=size, language=language)
 
 
 def build_reader(

@@ -2,22 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from ragkit.ingest.chunkers.units import TextUnit
 
 _SMALL = 0.25
 """A section below this share of the chunk size is joined to the next."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextUnit:
-    """A span that is not divided further, with its length in tokens and its place."""
-
-    start: int
-    end: int
-    tokens: int
-    is_heading: bool
-    path: tuple[str, ...]
-    page: int | None
 
 
 def sections_of(units: Sequence[TextUnit], size: int) -> Iterator[list[TextUnit]]:

@@ -33,9 +33,19 @@ _ZIP_PARTS: Mapping[str, str] = {
     "xl/": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 _EPUB = "application/epub+zip"
+OPEN_DOCUMENT = "application/vnd.oasis.opendocument.text"
+"""Texts, and by the same loader sheets and slides."""
+_NAMED_IN_ZIP: Mapping[bytes, str] = {
+    _EPUB.encode(): _EPUB,
+    **{
+        f"application/vnd.oasis.opendocument.{kind}".encode(): OPEN_DOCUMENT
+        for kind in ("text", "spreadsheet", "presentation")
+    },
+}
 _HTML = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
 )
+_XML = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml\s")
 _MAIL = re.compile(
     rb"(?:(?:From|To|Subject|Date|Received|Return-Path|Message-ID|MIME-Version|Delivered-To"
     rb"|Content-Type|Reply-To|X-[\w-]+):[^\n]*\n(?:[ \t][^\n]*\n)*){3}",
@@ -64,7 +74,7 @@ def media_type_of_content(data: bytes, *, named: str | None, has_extension: bool
         if _MAIL.match(head):
             return "message/rfc822"
     if named is None and not has_extension and _is_text(head):
-        return "text/plain"
+        return "application/xml" if _XML.match(head) else "text/plain"
     return None
 
 
@@ -74,7 +84,7 @@ def _inside_zip(data: bytes) -> str | None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
             if "mimetype" in names and archive.getinfo("mimetype").file_size < 100:
-                return _EPUB if archive.read("mimetype").strip() == _EPUB.encode() else None
+                return _NAMED_IN_ZIP.get(archive.read("mimetype").strip())
     except UNREADABLE:
         return None
     if "[Content_Types].xml" not in names:

@@ -9,7 +9,7 @@ from typing import cast
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Loader
-from ragkit.ingest.loaders.detection import media_type_of_content
+from ragkit.ingest.loaders.detection import OPEN_DOCUMENT, media_type_of_content
 from ragkit.ingest.loaders.titles import path_of
 
 
@@ -32,15 +32,25 @@ class FileFormat:
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _TABLE = (
-    ("text", "text/plain", ".txt .text .log .rst", "text", "TextLoader"),
+    ("text", "text/plain", ".txt .text .log", "text", "TextLoader"),
     ("Markdown", "text/markdown", ".md .markdown .mdown", "markdown", "MarkdownLoader"),
+    (
+        "reStructuredText",
+        "text/x-rst",
+        ".rst .rest",
+        "restructured_text",
+        "RestructuredTextLoader",
+    ),
+    ("AsciiDoc", "text/asciidoc", ".adoc .asciidoc", "asciidoc", "AsciiDocLoader"),
     ("HTML", "text/html", ".html .htm .xhtml", "html.loader", "HtmlLoader"),
     ("PDF", "application/pdf", ".pdf", "pdf.loader", "PdfLoader"),
     ("Word", f"{_OFFICE}.wordprocessingml.document", ".docx .docm", "docx", "DocxLoader"),
     ("PowerPoint", f"{_OFFICE}.presentationml.presentation", ".pptx .pptm", "pptx", "PptxLoader"),
     ("Excel", f"{_OFFICE}.spreadsheetml.sheet", ".xlsx .xlsm", "xlsx", "XlsxLoader"),
+    ("OpenDocument", OPEN_DOCUMENT, ".odt .ods .odp", "opendocument", "OpenDocumentLoader"),
     ("CSV", "text/csv", ".csv .tsv", "csv_table", "CsvLoader"),
     ("JSON", "application/json", ".json .jsonl .ndjson", "json_records", "JsonLoader"),
+    ("XML", "application/xml", ".xml .dbk .dita", "xml_document", "XmlLoader"),
     ("notebook", "application/x-ipynb+json", ".ipynb", "notebook", "NotebookLoader"),
     ("EPUB", "application/epub+zip", ".epub", "epub", "EpubLoader"),
     ("e-mail", "message/rfc822", ".eml", "email_message", "EmailLoader"),

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-_ATX = re.compile(r"#{1,6}(?:[ \t]+|$)")
-_CLOSING_MARKS = re.compile(r"(?:^|[ \t])#+$")
-_RULE = re.compile(r"""[ \t]*(?:=+|-+|([~^"'+*#`:._])\1{2,})[ \t]*""")
+_MARKS = re.compile(r"(?:#{1,6}(?:[ \t]+|$)|={1,6}[ \t]+(?=\S))")
+_CLOSING_MARKS = re.compile(r"(?:^|[ \t])(?:#+|=+)$")
+_RULE = re.compile(r"[ \t]*(?:=+|-+|([!-/:-@\[-`{-~])\1{2,})[ \t]*")
 _INLINE_MARKUP = re.compile(r"[*_`\[\\&<]")
 _LONGEST_TITLE = 500
 
@@ -23,11 +23,11 @@ _LONGEST_TITLE = 500
 def heading_text(block: Block) -> str:
     """Return a heading without `#` marks, underline and inline markup, on one line.
 
-    Only source in Markdown's notation is changed: a heading taken from HTML or PDF, which has
-    neither mark nor underline, is returned as it is.
+    Only source in the notation of Markdown, AsciiDoc or reStructuredText is changed: a heading
+    taken from HTML or PDF, which has neither mark nor underline, is returned as it is.
     """
     lines = block.text.strip().split("\n")
-    if marks := _ATX.match(lines[0]):
+    if marks := _MARKS.match(lines[0]):
         return _plain(_CLOSING_MARKS.sub("", lines[0][marks.end() :].strip()))
     title = " ".join(line.strip() for line in lines if not _RULE.fullmatch(line))
     underlined = len(lines) > 1 and _RULE.fullmatch(lines[-1])

@@ -29,7 +29,13 @@ from pydantic_settings import (
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.secrets import without_credentials
-from ragkit.core.types import DEFAULT_TENANT, FieldType, Quantization, TransformName
+from ragkit.core.types import (
+    DEFAULT_TENANT,
+    ChunkerName,
+    FieldType,
+    Quantization,
+    TransformName,
+)
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -126,8 +132,15 @@ class RerankerSettings(_Section):
 
 
 class IngestSettings(_Section):
-    """`chunk_tokens` counts the embedder's tokens; `encoding` is for text that is not UTF-8."""
+    """The reading and dividing of documents.
 
+    `chunker` divides into passages of up to `chunk_tokens` of the embedder's tokens
+    (docs/ingestion.md); `chunkers` are those of other extensions, such as `{".py": "fixed"}`.
+    `encoding` is for text that is not UTF-8.
+    """
+
+    chunker: ChunkerName = "recursive"
+    chunkers: Mapping[str, ChunkerName] = Field(default_factory=dict[str, ChunkerName])
     chunk_tokens: Positive = 200
     overlap_tokens: Annotated[int, Field(ge=0)] = 0
     max_file_mb: Positive = 50

@@ -35,6 +35,10 @@ Pattern: TypeAlias = Literal["react", "rewoo", "plan"]
 """Working pattern of an agent."""
 DEFAULT_TOOLS = "search_documents,calculator"
 """Tools of an agent from the command line."""
+ChunkerName: TypeAlias = Literal[
+    "recursive", "fixed", "sentence-window", "semantic", "parent-child"
+]
+"""Way to divide documents into passages."""
 TransformName: TypeAlias = Literal["multi_query", "hyde", "step_back", "decompose", "feedback"]
 """Transformation of a query before it is searched for."""
 Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
@@ -110,6 +114,8 @@ class Chunk:
         metadata: Of the document.
         generation: The version of the document that it belongs to.
         ordinal: Its place in the document, counted from 0.
+        window: First and last ordinal of the chunks that are read with it, where its chunker says
+            so: it searches small passages, and reads larger ones.
     """
 
     id: str
@@ -123,6 +129,7 @@ class Chunk:
     metadata: Metadata = field(default_factory=dict[str, MetadataValue])
     generation: str = ""
     ordinal: int = 0
+    window: tuple[int, int] | None = None
 
     @property
     def header(self) -> str:

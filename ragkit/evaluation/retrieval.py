@@ -221,7 +221,7 @@ async def indexed_dataset(
     check_stages(stages, reranker)
     embedder = build_embedder(settings.embedder)
     indexed = None if set(stages) == {"bm25"} else embedder
-    chunker = build_chunker(settings, embedder.tokenizer)
+    chunker = build_chunker(settings, embedder.tokenizer, embedder=embedder)
     identity = identity_for(indexed, settings.index)
     built = digest(repr((astuple(identity), chunker.identity, settings.index.quantization)))
     location = str(_FOLDER.index_location(dataset.name, built))

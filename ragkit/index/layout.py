@@ -6,7 +6,7 @@ have payload only, so no search can return them.
 
 ```
 chunk     {kind, tenant, uri, title, version, ordinal, text, original?, body, start, end, headings,
-           page, metadata}
+           page, window?, metadata}
 record    {kind, tenant, source, version, record: {uri, title, content_hash, pipeline, chunks,
            generation, source, stamp}}
 change    {kind, tenant, change: {writer, expires_at, written, replaced, claim}}
@@ -77,6 +77,7 @@ class _ChunkPayload(_StoredModel):
     end: int
     headings: tuple[str, ...] = ()
     page: int | None = None
+    window: tuple[int, int] | None = None
     metadata: dict[str, MetadataValue] = Field(default_factory=dict[str, MetadataValue])
 
 
@@ -152,6 +153,7 @@ def chunk_payload(chunk: Chunk, *, tenant: str, version: str) -> Payload:
         "end": chunk.end,
         "headings": list(chunk.heading_path),
         "page": chunk.page,
+        **({} if chunk.window is None else {"window": list(chunk.window)}),
         "metadata": {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in chunk.metadata.items()
@@ -175,6 +177,7 @@ def read_chunk(point_id: str, payload: Payload | None) -> Chunk:
         metadata=stored.metadata,
         generation=generation_of(stored.version),
         ordinal=stored.ordinal,
+        window=stored.window,
     )
 
 

@@ -25,7 +25,7 @@ class WithNeighbours(RetrieverWrapper):
 
     Attributes:
         index: The index that the hits come from.
-        reach: Number of chunks before, and after, each hit.
+        reach: Number of chunks before, and after, each hit; a hit with a window has its chunks too.
     """
 
     index: Index

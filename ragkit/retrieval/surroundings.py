@@ -32,7 +32,10 @@ class Surroundings:
 
 
 def ids_around(chunk: Chunk, reach: int) -> Iterator[str]:
-    """Yield the ids of the chunks before and after one, in the order of reading."""
-    for ordinal in range(max(0, chunk.ordinal - reach), chunk.ordinal + reach + 1):
+    """Yield the ids of the chunks before and after one, and of its window, in reading order."""
+    first, last = chunk.ordinal - reach, chunk.ordinal + reach
+    if chunk.window is not None:
+        first, last = min(first, chunk.window[0]), max(last, chunk.window[1])
+    for ordinal in range(max(0, first), last + 1):
         if ordinal != chunk.ordinal:
             yield chunk_id(chunk.generation, ordinal)

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TypedDict, cast, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -31,6 +31,7 @@ from ragkit.core.settings import (
     RetrievalSettings,
     Settings,
 )
+from ragkit.core.types import ChunkerName
 from ragkit.index.build import build_index, identity_for
 from ragkit.index.layout import check_identity
 from ragkit.index.memory import MemoryIndex
@@ -55,7 +56,7 @@ class PartOptions(TypedDict, total=False):
         answerer: `"snippet"`, `"reader"`, `"extractive"` or `"generative"`.
         llm: `"vllm:<URL>[#model]"`, another server by its kind, or `"local:<folder or hub name>"`
             (`Settings.llm`); an object stays open.
-        chunker: `"recursive:<tokens>"`.
+        chunker: `"recursive:<tokens>"`, or one of the others (docs/ingestion.md).
         loaders: Loaders by file extension, before those of ragkit.
         retriever: `"hybrid:scores"` or `"hybrid:rrf"`. An object replaces search as a whole.
         on_progress: Called while documents are ingested.
@@ -75,12 +76,16 @@ class PartOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PartKind:
-    """A part's section in the settings, the setting that its name sets, and an object's method."""
+    """A part's section in the settings, the setting that its name sets, and an object's method.
+
+    A name may begin with one of the providers; `choice` is the setting that they set, if any.
+    """
 
     section: str
     setting: str
     method: str
-    provider: str = ""
+    providers: tuple[str, ...] = ()
+    choice: str = ""
 
 
 _KINDS: Mapping[str, _PartKind] = {
@@ -90,10 +95,14 @@ _KINDS: Mapping[str, _PartKind] = {
     "answerer": _PartKind(section="answer", setting="mode", method="answer"),
     "llm": _PartKind(section="llm", setting="model", method="complete"),
     "chunker": _PartKind(
-        section="ingest", setting="chunk_tokens", method="chunk", provider="recursive"
+        section="ingest",
+        setting="chunk_tokens",
+        method="chunk",
+        providers=get_args(ChunkerName),
+        choice="chunker",
     ),
     "retriever": _PartKind(
-        section="retrieval", setting="fusion", method="search", provider="hybrid"
+        section="retrieval", setting="fusion", method="search", providers=("hybrid",)
     ),
 }
 
@@ -158,7 +167,9 @@ class RAGParts:
     def chunker(self) -> Chunker:
         """The chunker in use."""
         given = cast("Chunker | None", self._objects.get("chunker"))
-        return given or build_chunker(self.settings, self.embedder.tokenizer)
+        return given or build_chunker(
+            self.settings, self.embedder.tokenizer, embedder=self.embedder
+        )
 
     def answerer(self, settings: Settings) -> Answerer:
         """Return the answerer of these settings, which may be those of one call.
@@ -269,15 +280,15 @@ def _section(name: str, kind: _PartKind, value: object, section: BaseModel) -> B
 
 
 def _named(name: str, kind: _PartKind, value: str, section: BaseModel) -> BaseModel:
-    setting = value
-    if kind.provider:
+    chosen = {kind.setting: value}
+    if kind.providers:
         provider, _, setting = value.partition(":")
-        if provider != kind.provider or not setting:
-            raise ConfigError(
-                f"{name} is {value!r}. Fix: write '{kind.provider}:<{kind.setting}>'."
-            )
+        if provider not in kind.providers or not setting:
+            wanted = " or ".join(f"'{one}:<{kind.setting}>'" for one in kind.providers)
+            raise ConfigError(f"{name} is {value!r}. Fix: write {wanted}.")
+        chosen = {kind.setting: setting} | ({kind.choice: provider} if kind.choice else {})
     try:
-        return type(section).model_validate({**section.model_dump(), kind.setting: setting})
+        return type(section).model_validate({**section.model_dump(), **chosen})
     except ValidationError as error:
         raise ConfigError(f"{name} is {value!r}. Fix: {error.errors()[0]['msg']}.") from error
 

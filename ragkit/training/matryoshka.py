@@ -154,8 +154,12 @@ def neighbours_kept(queries: FloatArray, passages: FloatArray, dimensions: int) 
 async def _texts(settings: Settings, model: Embedder, examples: Examples) -> _Texts:
     rows = [] if examples.pairs is None else load_pairs(examples.pairs)
     documents, failed = await load_files(examples.paths, build_reader(settings))
-    chunker = build_chunker(settings, model.tokenizer)
-    chunks = [chunk for document in documents for chunk in chunker.chunk(document)]
+    chunker = build_chunker(settings, model.tokenizer, embedder=model)
+    chunks = [
+        chunk
+        for document in documents
+        for chunk in await asyncio.to_thread(chunker.chunk, document)
+    ]
     passages = {passage_text(chunk, model.tokenizer) for chunk in chunks}
     queries = [row.query for row in rows]
     if not queries:

@@ -52,6 +52,10 @@ def examples() -> dict[str, bytes]:
         ".json": b'[{"a": [1, {"b": "c"}], "d": null}]',
         ".md": b"---\na: 1\n---\n# h\n\n- a\n- b\n\n|a|b|\n|-|-|\n|1|2|\n",
         ".py": b"def f():\n    return 1\n",
+        ".rst": b"T\n=\n\n* a\n\nCode::\n\n    x\n\n+-+\n|a|\n+-+\n",
+        ".adoc": b"= T\n\n----\nx\n----\n\n|===\n|a\n|===\n\n* a\n",
+        ".xml": b"<?xml version='1.0'?><a><t x='1'>b</t><s><head>c</head><p>d<i>e</i></p></s></a>",
+        ".ods": open_document(),
         ".srt": b"1\n00:00:01,000 --> 00:00:03,000\n<i>Hello</i> there.\n",
     }
     for extension, save in ((".docx", word.save), (".xlsx", book.save), (".pptx", show.save)):
@@ -59,6 +63,22 @@ def examples() -> dict[str, bytes]:
         save(file)
         files[extension] = file.getvalue()
     return files
+
+
+def open_document() -> bytes:
+    """Return a small sheet as OpenDocument has it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as package:
+        package.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        package.writestr(
+            "content.xml",
+            '<d xmlns:o="urn:o" xmlns:t="urn:t" xmlns:x="urn:x"><o:body><o:spreadsheet>'
+            '<t:table t:name="S"><t:table-row><t:table-cell t:number-columns-repeated="3">'
+            "<x:p>a<x:s/>b</x:p></t:table-cell></t:table-row><t:table-row "
+            't:number-rows-repeated="1000000"><t:table-cell/></t:table-row></t:table>'
+            "</o:spreadsheet></o:body></d>",
+        )
+    return file.getvalue()
 
 
 def mutated(data: bytes, draw: random.Random) -> bytes:

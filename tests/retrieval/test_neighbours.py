@@ -123,3 +123,13 @@ async def test_neighbours_are_of_the_hits_own_version() -> None:
     retriever = WithNeighbours(inner=_hybrid(index), index=index)
     hits = await retriever.search("two", k=1, legs=["bm25"])
     assert [hit.chunk.text for hit in hits] == ["old two"]
+
+
+async def test_a_hit_with_a_window_brings_the_chunks_of_it() -> None:
+    index = MemoryIndex(IDENTITY)
+    chunks = [replace(chunk, window=(1, 4)) for chunk in _chunks(LONG)]
+    await index.commit([await make_entry("long", *chunks)])
+    hits = await WithNeighbours(inner=_hybrid(index), index=index, reach=0).search(
+        "delta", k=1, legs=["bm25"]
+    )
+    assert _words(hits) == ["delta", "bravo", "carrot", "echo"]

@@ -49,6 +49,8 @@ def _rag(**parts: Unpack[PartOptions]) -> RAG:
         ("answerer", "extractive", "answer.mode", "extractive"),
         ("llm", "local:x", "llm.model", "local:x"),
         ("chunker", "recursive:99", "ingest.chunk_tokens", 99),
+        ("chunker", "parent-child:99", "ingest.chunk_tokens", 99),
+        ("chunker", "parent-child:99", "ingest.chunker", "parent-child"),
         ("retriever", "hybrid:rrf", "retrieval.fusion", "rrf"),
         ("index", IndexSettings(location="x"), "index.location", "x"),
         ("embedder", EmbedderSettings(batch_size=7), "embedder.batch_size", 7),
@@ -87,6 +89,11 @@ def test_none_is_the_settings_own_part() -> None:
         ("retriever", "rrf", r"retriever is 'rrf'\. Fix: write 'hybrid:<fusion>'"),
         ("retriever", "hybrid:magic", r"retriever is 'hybrid:magic'\. Fix: "),
         ("chunker", "recursive:many", r"chunker is 'recursive:many'\. Fix: "),
+        (
+            "chunker",
+            "clever:9",
+            r"chunker is 'clever:9'\. Fix: write 'recursive:<chunk_tokens>' or",
+        ),
         ("loaders", {"txt": object()}, r"loaders has 'txt'.* Fix: map an extension such as"),
     ],
 )

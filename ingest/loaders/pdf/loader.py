@@ -55,7 +55,7 @@ class PdfLoader:
     @property
     def identity(self) -> str:
         """Name and version."""
-        return "pdf-1"
+        return "pdf-2"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Extract the text in PDFium's reading order.
@@ -81,7 +81,7 @@ class PdfLoader:
             title=_title(properties, content.blocks, uri=uri),
             text=content.text,
             blocks=content.blocks,
-            metadata=_metadata(properties, pages),
+            metadata=_metadata(properties, pages) | _coverage(lines, pages),
             content_hash=content_hash(data),
         )
 
@@ -127,6 +127,12 @@ def _warn_of_image_pages(lines: list[Line], pages: int, *, uri: str) -> None:
     missing = pages - len({line.page for line in lines})
     if missing > pages / 2:
         _LOG.warning("%r: %d of %d pages have no text layer. Fix: run OCR.", uri, missing, pages)
+
+
+def _coverage(lines: list[Line], pages: int) -> dict[str, MetadataValue]:
+    """Return how many pages have no text layer, where some have none."""
+    missing = pages - len({line.page for line in lines})
+    return {"pages_without_text": missing} if missing else {}
 
 
 def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str) -> str:

@@ -7,7 +7,8 @@ from typing import overload
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.ingest.chunkers.sections import TextUnit, sections_of, split_section
+from ragkit.ingest.chunkers.sections import sections_of, split_section
+from ragkit.ingest.chunkers.units import TextUnit
 
 
 def units_of(shapes: Sequence[tuple[bool, int]]) -> list[TextUnit]:

@@ -20,6 +20,7 @@ from ragkit.ingest.loaders import (
     loader_for,
     supported_extensions,
 )
+from ragkit.ingest.loaders.restructured_text import RestructuredTextLoader
 
 DOCUMENTS = Path(__file__).parents[3] / "../shared/data/documents"
 TEXT = [".txt", ".md", ".html"]
@@ -156,7 +157,7 @@ def test_every_real_document_loads_or_is_refused() -> None:
         ("/a.b/c/readme.txt", TextLoader),
         ("https://example.org/page.htm?x=1.pdf#top", HtmlLoader),
         ("C:\\reports\\Q3.PDF", PdfLoader),
-        (".rst", TextLoader),
+        (".rst", RestructuredTextLoader),
         ("file:///a/my%2Edoc.xhtml", HtmlLoader),
     ],
 )
