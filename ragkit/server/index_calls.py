@@ -1,9 +1,11 @@
 """The index itself over HTTP, for `RAG(index="ragkit:http://host:port")` in other processes."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
 
 from fastapi import APIRouter
 
+from ragkit.core.protocols import Index, StoredVersion
 from ragkit.core.types import DocumentRecord
 from ragkit.index.remote_wire import (
     ChunksBody,
@@ -39,118 +41,113 @@ async def facts(state: State, key: Reader) -> IndexFacts:
 async def search(call: SearchCall, state: State, key: Reader) -> FoundLegs:
     """Return the ranked results of the dense and the BM25 leg."""
     query = call.query()
-    _check_tenant(state, key, query.tenant)
-    async with admitted(state, key):
-        return FoundLegs.of(await (await state.rag.index()).search(query))
+    async with _index(state, key, query.tenant) as index:
+        return FoundLegs.of(await index.search(query))
 
 
 @router.post("/fetch", summary="Fetch chunks by their ids")
 async def fetch(call: IdsCall, state: State, key: Reader) -> ChunksBody:
     """Return the chunks in the order of the ids, without those unknown."""
-    _check_tenant(state, key, call.tenant)
-    async with admitted(state, key):
-        return ChunksBody(
-            chunks=await (await state.rag.index()).fetch(call.ids, tenant=call.tenant)
-        )
+    async with _index(state, key, call.tenant) as index:
+        return ChunksBody(chunks=await index.fetch(call.ids, tenant=call.tenant))
 
 
 @router.post("/chunks", summary="Fetch the chunks of documents")
 async def chunks(call: UrisCall, state: State, key: Reader) -> ChunksBody:
     """Return all chunks of the documents in the order of the uris."""
-    _check_tenant(state, key, call.tenant)
-    async with admitted(state, key):
-        return ChunksBody(
-            chunks=await (await state.rag.index()).chunks(call.uris, tenant=call.tenant)
-        )
+    async with _index(state, key, call.tenant) as index:
+        return ChunksBody(chunks=await index.chunks(call.uris, tenant=call.tenant))
 
 
 @router.post("/vectors", summary="Fetch vectors of chunks")
 async def vectors(call: IdsCall, state: State, key: Reader) -> VectorRows:
     """Return the whole vectors of chunks in the order of the ids."""
-    _check_tenant(state, key, call.tenant)
-    async with admitted(state, key):
-        return VectorRows.of(await (await state.rag.index()).vectors(call.ids, tenant=call.tenant))
+    async with _index(state, key, call.tenant) as index:
+        return VectorRows.of(await index.vectors(call.ids, tenant=call.tenant))
 
 
 @router.post("/records", summary="List the records of documents")
 async def records(call: RecordsCall, state: State, key: Reader) -> RecordsBody:
     """Return the records of documents, of all tenants that the key reaches where none is named."""
     tenant = _tenant(state, key, call.tenant)
-    async with admitted(state, key):
-        index = await state.rag.index()
+    async with _index(state, key) as index:
         found = await index.records(call.uris, tenant=tenant, source=call.source)
-    return RecordsBody(records=found)
+        return RecordsBody(records=found)
 
 
 @router.post("/versions", summary="List the stored writes of documents")
 async def versions(call: VersionsCall, state: State, key: Reader) -> VersionsBody:
     """Return every stored write, of all tenants that the key reaches where none is named."""
     tenant = _tenant(state, key, call.tenant)
-    async with admitted(state, key):
-        return VersionsBody(versions=await (await state.rag.index()).versions(tenant=tenant))
+    async with _index(state, key) as index:
+        return VersionsBody(versions=await index.versions(tenant=tenant))
 
 
 @router.post("/incomplete", summary="Find documents whose chunks are not all there")
 async def incomplete(call: RecordsBody, state: State, key: Reader) -> RecordsBody:
     """Return those of these records that are still stored, and not all of their chunks are."""
-    _check_records(state, key, call.records)
-    async with admitted(state, key):
-        return RecordsBody(records=await (await state.rag.index()).incomplete(call.records))
+    async with _index(state, key, *_tenants(call.records)) as index:
+        return RecordsBody(records=await index.incomplete(call.records))
 
 
 @router.post("/commit", summary="Store documents with their vectors")
 async def commit(call: CommitCall, state: State, key: Writer) -> DoneBody:
     """Store documents, each as its new current version."""
     entries = [body.entry() for body in call.entries]
-    _check_records(state, key, [entry.record for entry in entries])
-    async with admitted(state, key):
-        await (await state.rag.index()).commit(entries)
+    async with _index(state, key, *_tenants(entry.record for entry in entries)) as index:
+        await index.commit(entries)
     return DoneBody()
 
 
 @router.post("/touch", summary="Overwrite records")
 async def touch(call: RecordsBody, state: State, key: Writer) -> DoneBody:
     """Overwrite records whose version of the document is still the stored one."""
-    _check_records(state, key, call.records)
-    async with admitted(state, key):
-        await (await state.rag.index()).touch(call.records)
+    async with _index(state, key, *_tenants(call.records)) as index:
+        await index.touch(call.records)
     return DoneBody()
 
 
 @router.post("/delete", summary="Remove documents")
 async def delete(call: UrisCall, state: State, key: Writer) -> CountBody:
     """Remove documents, and return the number of those removed."""
-    _check_tenant(state, key, call.tenant)
-    async with admitted(state, key):
-        return CountBody(
-            count=await (await state.rag.index()).delete(call.uris, tenant=call.tenant)
-        )
+    async with _index(state, key, call.tenant) as index:
+        return CountBody(count=await index.delete(call.uris, tenant=call.tenant))
 
 
 @router.post("/drop", summary="Remove what a stopped writer left")
 async def drop(call: VersionsBody, state: State, key: Writer) -> DoneBody:
     """Remove the chunks of writes that no record names."""
-    for version in call.versions:
-        _check_tenant(state, key, version.tenant)
-    async with admitted(state, key):
-        await (await state.rag.index()).drop(call.versions)
+    async with _index(state, key, *_tenants(call.versions)) as index:
+        await index.drop(call.versions)
     return DoneBody()
 
 
 @router.post("/discard", summary="Remove documents that have not changed")
 async def discard(call: RecordsBody, state: State, key: Writer) -> CountBody:
     """Remove documents that are still as these records say."""
-    _check_records(state, key, call.records)
-    async with admitted(state, key):
-        return CountBody(count=await (await state.rag.index()).discard(call.records))
+    async with _index(state, key, *_tenants(call.records)) as index:
+        return CountBody(count=await index.discard(call.records))
 
 
 @router.post("/optimize", summary="Make search fast after bulk loading")
 async def optimize(call: DoneBody, state: State, key: Writer) -> DoneBody:
     """Build the structures that make search fast."""
-    async with admitted(state, key):
-        await (await state.rag.index()).optimize()
+    async with _index(state, key) as index:
+        await index.optimize()
     return DoneBody()
+
+
+@asynccontextmanager
+async def _index(state: ServerState, key: ApiKey, *tenants: str) -> AsyncGenerator[Index]:
+    """Admit a call that concerns these tenants.
+
+    Raises:
+        ApiError: The key does not reach one of them (403), or the call is refused (429).
+    """
+    for tenant in tenants:
+        _check_tenant(state, key, tenant)
+    async with admitted(state, key):
+        yield await state.rag.index()
 
 
 def _tenant(state: ServerState, key: ApiKey, tenant: str | None) -> str | None:
@@ -161,9 +158,8 @@ def _tenant(state: ServerState, key: ApiKey, tenant: str | None) -> str | None:
     return None if state.gate.keys is None else key.tenant
 
 
-def _check_records(state: ServerState, key: ApiKey, records: Sequence[DocumentRecord]) -> None:
-    for record in records:
-        _check_tenant(state, key, record.tenant)
+def _tenants(items: Iterable[DocumentRecord | StoredVersion]) -> set[str]:
+    return {item.tenant for item in items}
 
 
 def _check_tenant(state: ServerState, key: ApiKey, tenant: str) -> None:
