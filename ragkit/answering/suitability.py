@@ -53,7 +53,17 @@ _DURATION = re.compile(
     r"hourly|once|every)\b",
     re.IGNORECASE,
 )
-_TYPED = ((_ASKS_NUMBER, _NUMBER), (_ASKS_DURATION, _DURATION))
+_ASKS_DATE = re.compile(
+    r"^when (?:was|were|did|had)\b|\b(?:what|which) (?:year|date|month|century)\b", re.IGNORECASE
+)
+_DATE = re.compile(
+    r"(?<![\d,.])[12]\d{3}(?!\d|,\d)|\b\d+(?:st|nd|rd|th)\b|"
+    r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december|"
+    r"centur(?:y|ies)|decades?|ago|BCE?|AD|years?|yesterday|today|monday|tuesday|wednesday|thursday|"
+    r"friday|saturday|sunday|spring|summer|autumn|winter|after|before|during|until|since)\b",
+    re.IGNORECASE,
+)
+_TYPED = ((_ASKS_NUMBER, _NUMBER), (_ASKS_DURATION, _DURATION), (_ASKS_DATE, _DATE))
 """What a question asks for, and what an answer to it must hold."""
 _FIELD = re.compile(
     r"(?:types?|defaults?|alias(?:es)?|added in|since|version|deprecated|returns?|stability|"
@@ -83,7 +93,7 @@ class Suitability:
         fragment: A sentence whose beginning is in another passage.
         refers: A sentence that needs the one before it: "It ...", "So, ...".
         history: From a list of changes, where the question is not about changes.
-        mistyped: Without a number, where the question asks for one.
+        mistyped: Without a number, duration or date, where the question asks for one.
         default: States a default, where the question asks for one.
         defines: Says what the thing is that the question asks about.
         named: Stands under a heading that is the name that the question asks about.

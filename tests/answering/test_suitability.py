@@ -38,6 +38,10 @@ def test_a_list_of_changes_does_not_tell_how_things_are(heading: str, history: f
         ("What is the default timeout?", "It waits a minute.", 0.0),
         ("What is the default timeout?", "There is no timeout.", 0.0),
         ("Which port is it?", "A port.", 1.0),
+        ("When was it named?", "It is 1,230 km long.", 1.0),
+        ("When was it named?", "It was named in 1230.", 0.0),
+        ("When was it named?", "It was named on 3rd May.", 0.0),
+        ("When should I use it?", "Use it often.", 0.0),
         ("What is a port?", "A door for ships.", 0.0),
     ],
 )
