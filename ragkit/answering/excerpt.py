@@ -34,7 +34,7 @@ class PlacedUnit(Protocol):
 
     @property
     def score(self) -> float:
-        """How well it answers, in log-odds; minus infinity for a unit that is only read on into."""
+        """Its score as an answer, in log-odds; minus infinity where it is only read on into."""
         ...
 
 

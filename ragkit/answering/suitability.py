@@ -1,4 +1,4 @@
-"""Whether a part of a text can answer a question at all, by its form.
+"""The form of a part of a text, which says if it can answer a question at all.
 
 Rules over English wording that no judged set tells: a change log says what changed and not how a
 thing is, a number answers "how many", a sentence without its beginning answers nothing.
@@ -65,7 +65,7 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _TYPED = ((_ASKS_NUMBER, _NUMBER), (_ASKS_DURATION, _DURATION), (_ASKS_DATE, _DATE))
-"""What a question asks for, and what an answer to it must hold."""
+"""The wording of a question, and what an answer to it must hold."""
 _FIELD = re.compile(
     r"(?:types?|defaults?|alias(?:es)?|added in|since|version|deprecated|returns?|stability|"
     r"status)\s*:",
@@ -138,7 +138,7 @@ def starts_midway(unit: Unit) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AskedForm:
-    """What a question asks for, by its form."""
+    """The form of a question and of what answers it."""
 
     question: str
     kind: QuestionKind
