@@ -22,8 +22,9 @@ from ragkit import AsyncRAG, Settings
 from ragkit.answering.build import build_answerer
 from ragkit.core.protocols import Answerer
 from ragkit.core.settings import AnswerSettings
-from ragkit.core.types import Answer, Hit
+from ragkit.core.types import Answer
 from ragkit.evaluation.answer_metrics import f1
+from ragkit.retrieval.results import Hits
 from training.answer_sets import AnswerSet, JudgedQuestion, answer_sets, words
 
 MODES = ("reader", "extractive", "snippet")
@@ -70,11 +71,12 @@ async def ask(judged: AnswerSet, *, count: int) -> dict[str, list[Given]]:
                 mode: build_answerer(_settings(mode), embedder=rag.embedder) for mode in MODES
             }
             for item in judged.sampled("test", count=count):
-                hits: list[Hit] = list(await rag.search(item.query, k=_CANDIDATES))
+                found = await rag.search(item.query, k=_CANDIDATES)
+                hits = Hits(found[:_HITS], surroundings=found.surroundings)
                 if item.kind == "near":
-                    hits = item.near(hits, _HITS)
+                    hits = Hits(item.near(found, _HITS))
                 for mode, answerer in answerers.items():
-                    answer = await answerer.answer(item.query, hits[:_HITS])
+                    answer = await answerer.answer(item.query, hits)
                     given[mode].append(Given(item=item, answer=answer))
     return given
 

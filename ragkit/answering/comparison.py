@@ -17,10 +17,17 @@ _SIDES = re.compile(
 )
 
 
+_CONTRAST = re.compile(
+    r"\b(?:differ\w*|unlike|whereas|while|rather|instead|but|than|versus|vs|contrast|similar\w*|same|"
+    r"both|however|only|not|distinct\w*|compared?|equivalent|alternative)\b|n't\b",
+    re.IGNORECASE,
+)
+
+
 def sides_of(
     question: str, ranked: Sequence[UnitCandidate], language: str
 ) -> tuple[UnitCandidate, ...]:
-    """Return what answers a comparison: a unit about both sides, or the best one about each.
+    """Return what answers a comparison: a unit that contrasts both sides, or the best about each.
 
     Empty where the question names no two sides, or nothing is said of one of them.
     """
@@ -41,12 +48,13 @@ def sides_of(
         return ()
     least = ranked[0].score - NEARLY_AS_GOOD
     both = [item for item in ranked if about(item, one) and about(item, two)]
-    if both and both[0].score >= least:
-        return (max((item for item in both if item.score >= least), key=_suited),)
+    both = [item for item in both if item.score >= least]
+    if contrasts := [item for item in both if _CONTRAST.search(item.unit.text)]:
+        return (max(contrasts, key=_suited),)
     first = [item for item in ranked if about(item, one) and not about(item, two - one)]
     second = [item for item in ranked if about(item, two) and not about(item, one - two)]
     if not first or not second:
-        return ()
+        return (max(both, key=_suited),) if both else ()
     return (max(first, key=_suited), max(second, key=_suited))
 
 

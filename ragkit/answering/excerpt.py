@@ -34,7 +34,7 @@ class PlacedUnit(Protocol):
 
     @property
     def score(self) -> float:
-        """How well it answers, in log-odds; minus infinity for a unit that is only read on into."""
+        """Its score as an answer, in log-odds; minus infinity where it is only read on into."""
         ...
 
 
@@ -109,7 +109,7 @@ def excerpt(
         first, last = _section(sequence, at)
     elif best.unit.kind == "sentence":
         first, last = _sentences(sequence, at, whole=kind == "comparison")
-    elif best.unit.kind == "code":
+    elif best.unit.kind == "code" or (best.unit.kind == "row" and kind != "list"):
         first = last = at
     else:
         first, last = _items(sequence, at)
@@ -176,7 +176,9 @@ def _section(sequence: Sequence[PlacedUnit], at: int) -> tuple[int, int]:
     best unit where that is near.
     """
     first = last = at
-    if sequence[at].unit.kind in {"item", "row"}:
+    if sequence[at].unit.kind == "row":
+        return at, at
+    if sequence[at].unit.kind == "item":
         first, last = _items(sequence, at)
     first = _section_start(sequence, first, at)
     if any(one.unit.kind != "sentence" for one in sequence[first : last + 1]):
@@ -206,9 +208,16 @@ def _section_start(sequence: Sequence[PlacedUnit], first: int, at: int) -> int:
         start -= 1
     if first - start > _NEAR_UNITS or _size(sequence[start:first]) > _NEAR_CHARACTERS:
         return _sentences(sequence, at)[0] if sequence[at].unit.kind == "sentence" else first
-    while start < at and starts_midway(sequence[start].unit):
+    while start < at and _opens_badly(sequence, start):
         start += 1
     return start
+
+
+def _opens_badly(sequence: Sequence[PlacedUnit], at: int) -> bool:
+    """Return True for what needs the units before it, or announces what is not there."""
+    unit = sequence[at].unit
+    orphan = unit.text.endswith(":") and sequence[at + 1].unit.kind == "sentence"
+    return orphan or starts_midway(unit) or (unit.kind == "sentence" and refers_back(unit.text))
 
 
 def _items(sequence: Sequence[PlacedUnit], at: int) -> tuple[int, int]:

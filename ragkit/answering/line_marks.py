@@ -9,6 +9,10 @@ from ragkit.answering.code_lines import is_code
 CODE_INDENT = 4
 FENCE = re.compile(r"[ \t>]*(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)\Z")
 ATX = re.compile(r"[ \t>]*#{1,6}[ \t]+(?P<text>.*?)[ \t]*#*[ \t]*\Z")
+SUMMARY = re.compile(
+    r"[ \t]*(?:<details[^<>]*>[ \t]*)?<summary>[ \t]*(\S.*?)[ \t]*</summary>[ \t]*\Z"
+)
+"""The title of a part that is folded in."""
 UNDERLINE = re.compile(r"[ \t]*([=\-~^\"'*+#.:_`])\1{2,}[ \t]*\Z")
 ITEM = re.compile(
     r"(?P<indent>[ \t>]*)(?P<marker>[-*+•‣◦]|\d{1,3}[.)]|\(?[a-zA-Z][.)])[ \t]+(?=\S)"
@@ -56,6 +60,7 @@ NOISE = re.compile(
         \[(?!\^)[^\]]+\]:[ ]+\S+.*      # the target of a reference
         | (?:[-*_=][ \t]*){3,}          # a rule
         | /{3,}.*                       # the border of a block
+        | </?(?:details|div|section|center|article)\b[^<>]*>
         | [-+=|:]*[-=]{3,}\+[-+=|: ]*\|?  # the border of a table
         | \{[*!%].*[*!%]\}              # an inclusion
         | :{3,}.*                       # a directive of MkDocs or MyST
@@ -67,7 +72,7 @@ NOISE = re.compile(
     re.VERBOSE,
 )
 
-BREAKS = (NOISE, ADMONITION, DIRECTIVE)
+BREAKS = (NOISE, ADMONITION, DIRECTIVE, SUMMARY)
 """Lines without text of their own, which end a paragraph."""
 
 

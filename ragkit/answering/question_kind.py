@@ -25,6 +25,7 @@ _PARTS: Mapping[str, str] = {
     "several": "two|three|four|five|six|main|key|different|various|possible|available",
 }
 _RULES: Sequence[tuple[QuestionKind, str]] = (
+    ("explanation", r"^when (?:to|{modal}|does|is it|are they)\b"),
     ("fact", r"^(?:who|whom|whose|when)\b"),
     ("comparison", r"\b(?:differences?|differs?|compared?|comparison|versus|vs)\b"),
     ("fact", r"^how (?:many|much|long|old|far|often|tall|big|large|fast|high|deep|wide|soon)\b"),

@@ -16,6 +16,7 @@ from ragkit.answering.disagreement import disagreeing, source_of, year_of
 from ragkit.answering.excerpt import excerpt
 from ragkit.answering.features import LinearScore
 from ragkit.answering.question_kind import WITH_SPAN, QuestionKind, question_kind
+from ragkit.answering.suitability import is_mistyped
 from ragkit.answering.unit_features import UnitCandidate, UnitFeatures, UnitReader
 from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
@@ -40,6 +41,9 @@ class AnswerFeatures(UnitFeatures):
 CONFIDENCE = LinearScore(
     {"similarity": 2.63, "context_coverage": 0.83, "relevance": 0.33, "margin": 0.22}, bias=-2.55
 )
+
+DOUBTS = LinearScore({"history": -1.5, "mistyped": -1.0})
+"""What the form of the best unit takes from the confidence, set by hand."""
 
 LEAST_SPAN = -2.0
 """The least score of a span, over "no answer here", that is marked in its sentence."""
@@ -98,11 +102,17 @@ class SnippetAnswerer(AbstainingAnswerer):
         best = versions[0]
         parts = [best] if len(sides) < 2 else [*sides]
         found = [
-            excerpt(part, [*passages, *await self._beside(part, hits)], kind=kind) for part in parts
+            excerpt(
+                part,
+                [*passages, *await self._beside(part, hits)],
+                kind="fact" if len(parts) > 1 and part.unit.kind != "sentence" else kind,
+            )
+            for part in parts
         ]
         headed = kind not in {"fact", "boolean"}
         text = "\n".join(one.text(headed=headed) for one in found)
-        confidence = probability(CONFIDENCE.score(answer_features(ranked)))
+        odds = CONFIDENCE.score(answer_features(ranked)) + DOUBTS.score(first.form)
+        confidence = probability(odds)
         cited = [citation for one in found for citation in one.citations()]
         if len(versions) > 1:
             text, cited = _versions_text(versions), [*map(_cited, versions)]
@@ -145,7 +155,7 @@ class SnippetAnswerer(AbstainingAnswerer):
         start, end = best.unit.plain.snapped(best.span.start, best.span.end)
         marked = best.unit.text[start:end]
         said = set(terms(question, language=self._language))
-        if set(terms(marked, language=self._language)) <= said:
+        if set(terms(marked, language=self._language)) <= said or is_mistyped(question, marked):
             return None
         start += text.index(best.unit.text)
         return AnswerSpan(text=marked, start=start, end=start + len(marked))

@@ -1,4 +1,4 @@
-"""Whether a part of a text can answer a question at all, by its form.
+"""The form of a part of a text, which says if it can answer a question at all.
 
 Rules over English wording that no judged set tells: a change log says what changed and not how a
 thing is, a number answers "how many", a sentence without its beginning answers nothing.
@@ -18,7 +18,8 @@ _HISTORY = re.compile(
     re.IGNORECASE,
 )
 _ASKS_HISTORY = re.compile(
-    r"\b(?:version|change[sd]?|changelog|release[sd]?|new|since|deprecated?|removed|dropped|added|"
+    r"\b(?:(?:which|what|since|in|from) version|change[sd]?|changelog|release[sd]?|new|"
+    r"since|deprecated?|removed|dropped|added|"
     r"introduced|fixed|upgrad\w+|migrat\w+|when)\b",
     re.IGNORECASE,
 )
@@ -53,8 +54,18 @@ _DURATION = re.compile(
     r"hourly|once|every)\b",
     re.IGNORECASE,
 )
-_TYPED = ((_ASKS_NUMBER, _NUMBER), (_ASKS_DURATION, _DURATION))
-"""What a question asks for, and what an answer to it must hold."""
+_ASKS_DATE = re.compile(
+    r"^when (?:was|were|did|had)\b|\b(?:what|which) (?:year|date|month|century)\b", re.IGNORECASE
+)
+_DATE = re.compile(
+    r"(?<![\d,.])[12]\d{3}(?!\d|,\d)|\b\d+(?:st|nd|rd|th)\b|"
+    r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december|"
+    r"centur(?:y|ies)|decades?|ago|BCE?|AD|years?|yesterday|today|monday|tuesday|wednesday|thursday|"
+    r"friday|saturday|sunday|spring|summer|autumn|winter|after|before|during|until|since)\b",
+    re.IGNORECASE,
+)
+_TYPED = ((_ASKS_NUMBER, _NUMBER), (_ASKS_DURATION, _DURATION), (_ASKS_DATE, _DATE))
+"""The wording of a question, and what an answer to it must hold."""
 _FIELD = re.compile(
     r"(?:types?|defaults?|alias(?:es)?|added in|since|version|deprecated|returns?|stability|"
     r"status)\s*:",
@@ -83,10 +94,10 @@ class Suitability:
         fragment: A sentence whose beginning is in another passage.
         refers: A sentence that needs the one before it: "It ...", "So, ...".
         history: From a list of changes, where the question is not about changes.
-        mistyped: Without a number, where the question asks for one.
+        mistyped: Without a number, duration or date, where the question asks for one.
         default: States a default, where the question asks for one.
         defines: Says what the thing is that the question asks about.
-        named: Stands under a heading that is the name that the question asks about.
+        named: Under a heading that is the name that the question asks about, or its entry.
         field: A type, default or version, where the question asks for more than a fact.
         opens: The first of its section, where the question asks for an explanation.
         listed: An item, a row or what announces a list, where the question asks for several.
@@ -127,7 +138,7 @@ def starts_midway(unit: Unit) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AskedForm:
-    """What a question asks for, by its form."""
+    """The form of a question and of what answers it."""
 
     question: str
     kind: QuestionKind
@@ -137,7 +148,7 @@ class AskedForm:
         text, question = unit.text, self.question
         code = (1 / 3 if self.kind == "steps" else 1.0) if unit.kind == "code" else 0.0
         history = _is_history(headings) and not _ASKS_HISTORY.search(question)
-        mistyped = any(asks.search(question) and not says.search(text) for asks, says in _TYPED)
+        mistyped = is_mistyped(question, text)
         wants_default = "default" in question.lower()
         return Suitability(
             asks=float(text.endswith(("?", "\uff1f"))),
@@ -148,23 +159,32 @@ class AskedForm:
             mistyped=float(mistyped),
             default=float(wants_default and bool(_STATES_DEFAULT.search(text))),
             defines=float(_defines(question, text)),
-            named=float(_is_named(question, unit.heading)),
+            named=float(_is_named(question, unit)),
             field=float(self.kind != "fact" and bool(_FIELD.match(text))),
             opens=float(self.kind == "explanation" and unit.opens),
             listed=float(self.kind == "list" and _is_listed(unit)),
         )
 
 
+def is_mistyped(question: str, text: str) -> bool:
+    """Return True for a text without the number, duration or date that a question asks for."""
+    return any(asks.search(question) and not says.search(text) for asks, says in _TYPED)
+
+
 def _is_history(headings: str) -> bool:
     return any(_HISTORY.search(heading) for heading in headings.split(" > "))
 
 
-def _is_named(question: str, heading: str) -> bool:
-    """Return True for the section of what a question names: `--omit` and "omit"."""
+def _is_named(question: str, unit: Unit) -> bool:
+    """Return True for the section or the entry of what a question names: `--omit` and "omit"."""
+    names = [name.strip(".:/") for name in NAME.findall(question)]
+    entry = unit.kind in {"item", "row"} and any(
+        re.match(rf"(?:[\w ]+: )?{re.escape(name)}(?![\w.])", unit.text) for name in names
+    )
     found = _ASKS_MEANING.match(question.strip())
-    names = [*NAME.findall(question), *([found["name"]] if found else [])]
-    bare = _bare(heading)
-    return bool(bare) and any(_bare(name) == bare for name in names)
+    bare = _bare(unit.heading)
+    asked = [*names, *([found["name"]] if found else [])]
+    return entry or (bool(bare) and any(_bare(name) == bare for name in asked))
 
 
 def _bare(name: str) -> str:

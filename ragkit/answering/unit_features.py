@@ -72,12 +72,12 @@ RANKING = LinearScore(
 # The next two are set by hand, as no set judges what they say.
 FORM = LinearScore(
     {
-        "history": -3.0,
+        "history": -4.0,
         "mistyped": -1.5,
         "default": 1.5,
         "defines": 1.0,
         "named": 1.0,
-        "opens": 0.5,
+        "opens": 1.0,
         "listed": 0.5,
         "code": -0.7,
     }

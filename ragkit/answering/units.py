@@ -25,6 +25,7 @@ from ragkit.answering.line_marks import (
     OBJECTS,
     OPTION,
     OPTION_NAMES,
+    SUMMARY,
     UNDERLINE,
     TextLine,
     lines_of,
@@ -54,7 +55,7 @@ class Unit:
         heading: The innermost heading above it.
         block: Number of the paragraph, list, table or code block that it belongs to.
         marker: The marker of a list item, `•` or its number.
-        opens: True for the first unit under its heading.
+        opens: True for the first sentence under its heading, or after a list that stands there.
     """
 
     kind: UnitKind
@@ -168,6 +169,9 @@ class _Reader:
 
     def _take_heading(self, line: TextLine) -> bool:
         following = self._lines[self._at + 1] if self._at + 1 < len(self._lines) else None
+        if not self._literal and (summary := SUMMARY.match(line.text)):
+            self._set_heading(line.start + summary.start(1), line.start + summary.end(1), 1)
+            return True
         if not self._literal and (atx := ATX.match(line.text)):
             self._set_heading(line.start + atx.start("text"), line.start + atx.end("text"), 1)
             return True
@@ -395,10 +399,10 @@ class _Reader:
                     heading=self._heading,
                     block=self._block,
                     marker=marker,
-                    opens=self._opens,
+                    opens=self._opens and kind == "sentence",
                 )
             )
-            self._opens = False
+            self._opens = self._opens and kind in {"item", "row"}
 
 
 def _divided(

@@ -49,6 +49,14 @@ def _translated(error: Exception, location: str) -> ProviderError:
     where = f"The Qdrant server at {location!r}"
     if isinstance(error, UnexpectedResponse):
         status = error.status_code or 0
+        if status in _UNKNOWN_PATH and not _is_qdrants(error):
+            return ProviderError(
+                f"{location!r} is no Qdrant server: it answered {status} to a request that Qdrant "
+                "knows. Fix: give the URL of Qdrant, such as http://localhost:6333. A ragkit "
+                "server (ragkit serve) is asked over HTTP, and is no index that can be opened.",
+                provider=PROVIDER,
+                status=status,
+            )
         return ProviderError(
             f"{where} answered {status}: {_reason(error)}{_REMEDIES.get(status, '')}",
             provider=PROVIDER,
@@ -112,6 +120,16 @@ _REMEDIES: Mapping[int, str] = {
     403: ". Fix: set a key with this right, RAGKIT_INDEX__API_KEY",
     404: ". Fix: ragkit ingest PATH --index URL",
 }
+
+
+_UNKNOWN_PATH = frozenset({404, 405, 501})
+
+
+def _is_qdrants(error: UnexpectedResponse) -> bool:
+    try:
+        return "status" in error.structured()
+    except (ValueError, TypeError):
+        return False
 
 
 def _reason(error: UnexpectedResponse) -> str:

@@ -44,3 +44,10 @@ async def test_nothing_is_compared_where_one_side_is_missing() -> None:
     assert await _sides(question, TILDE) == []
     assert await _sides("What is a tilde range?", TILDE, CARET) == []
     assert await _sides(question, "```\nx = tilde(caret, ranges)\n```") == []
+
+
+async def test_a_sentence_that_contrasts_nothing_gives_way_to_both_sides() -> None:
+    question = "What is the difference between tilde and caret ranges?"
+    idle = "Tilde and caret ranges are ranges.\n"
+    assert len(await _sides(question, idle, TILDE, CARET)) == 2
+    assert await _sides(question, idle) == [idle.strip()]

@@ -170,3 +170,16 @@ def test_lists_that_follow_each_other_answer_for_several_together() -> None:
     passage = _passage(text)
     found = excerpt(passage[0], [passage], kind="list")
     assert found.text(headed=False) == ("It comes with these:\nUsed by A:\n• x\nUsed by B:\n• y")
+
+
+def test_steps_do_not_start_with_what_announces_nothing() -> None:
+    text = "## Print\n\nHere is the output:\n\n![x](y.png)\n\nCall it so.\n\n```\nprint()\n```\n"
+    passage = _passage(text)
+    found = excerpt(passage[1], [passage], kind="steps")
+    assert found.text(headed=False) == "Call it so.\nprint()"
+
+
+def test_a_row_answers_alone_where_no_list_is_asked_for() -> None:
+    passage = _passage("| name | value |\n| --- | --- |\n| a | 1 |\n| b | 2 |\n")
+    assert excerpt(passage[1], [passage], kind="steps").text(headed=False) == "name: b; value: 2"
+    assert excerpt(passage[1], [passage], kind="explanation").units == (passage[1],)

@@ -25,6 +25,8 @@ from ragkit.answering.question_kind import QuestionKind, question_kind
         ("Which options are available?", "list"),
         ("What are the supported formats?", "list"),
         ("Why does it exist?", "explanation"),
+        ("When should I use a fragment?", "explanation"),
+        ("When did the war end?", "fact"),
         ("How does the resolver work?", "explanation"),
         ("What is a workspace?", "explanation"),
         ("What is the purpose of the lock file?", "explanation"),

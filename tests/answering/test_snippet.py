@@ -183,3 +183,19 @@ async def test_both_sides_of_a_comparison_are_shown(minilm: Embedder) -> None:
     )
     assert [one.uri for one in answer.citations] == ["t.md", "c.md"]
     _check_citations(answer, tilde, caret)
+
+
+async def test_a_span_without_the_number_that_is_asked_for_is_not_marked(minilm: Embedder) -> None:
+    hit = _hit(
+        "| Parameter | Default |\n| --- | --- |\n| ping interval of keep-alive pings | 15 |\n"
+    )
+    answer = await _answerer(minilm).answer("How often are pings sent by default?", [hit])
+    assert "15" in answer.text
+    assert answer.span is None or "15" in answer.span.text
+
+
+async def test_a_number_that_is_missing_lowers_the_confidence(minilm: Embedder) -> None:
+    question = "How many retries are made?"
+    sure = await _answerer(minilm).answer(question, [_hit("The number of retries made is 5.")])
+    unsure = await _answerer(minilm).answer(question, [_hit("The number of retries made is set.")])
+    assert unsure.confidence < sure.confidence

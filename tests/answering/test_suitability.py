@@ -38,6 +38,10 @@ def test_a_list_of_changes_does_not_tell_how_things_are(heading: str, history: f
         ("What is the default timeout?", "It waits a minute.", 0.0),
         ("What is the default timeout?", "There is no timeout.", 0.0),
         ("Which port is it?", "A port.", 1.0),
+        ("When was it named?", "It is 1,230 km long.", 1.0),
+        ("When was it named?", "It was named in 1230.", 0.0),
+        ("When was it named?", "It was named on 3rd May.", 0.0),
+        ("When should I use it?", "Use it often.", 0.0),
         ("What is a port?", "A door for ships.", 0.0),
     ],
 )
@@ -61,6 +65,7 @@ def test_the_section_of_what_is_asked_about_is_known() -> None:
     assert _form(question, "#### `omit`\n\n* Default: none").field == 1.0
     assert _form(question, "#### `omit`\n\nWhat is left out.").opens == 1.0
     assert _form(question, "#### `omit`\n\nOne. What is left out.").opens == 0.0
+    assert _form(question, "#### `omit`\n\n* Default: none\n\nWhat is left out.").opens == 1.0
 
 
 def test_parts_of_sentences_are_told_from_whole_ones() -> None:
@@ -84,3 +89,15 @@ def test_code_and_questions_are_no_prose() -> None:
     assert _form("How do I call f?", code).code == pytest.approx(1 / 3)
     assert _form("What is f?", code).code == 1.0
     assert _form("What is f?", "What is f?").asks == 1.0
+
+
+def test_the_entry_of_a_name_is_told_from_names_like_it() -> None:
+    question = "What is the default maxRetries?"
+    assert _form(question, "- maxRetries (number): 5").named == 1.0
+    assert _form(question, "- maxRetriesLeft (number): see maxRetries").named == 0.0
+
+
+def test_a_version_that_is_installed_is_no_change() -> None:
+    question = "How do I install a specific version?"
+    assert _form(question, "It is fixed.", path=("1.3.3",)).history == 1.0
+    assert _form("In which version was it fixed?", "Fixed.", path=("1.3.3",)).history == 0.0

@@ -221,3 +221,8 @@ def test_a_line_with_a_value_is_no_heading() -> None:
         ("os.cpus()", "Added in: v0.3.3"),
         ("os.cpus()", "Returns the cores."),
     ]
+
+
+def test_the_title_of_a_folded_part_is_a_heading() -> None:
+    text = "<details>\n<summary>Markdown</summary>\n\nIt is rendered.\n\n</details>"
+    assert [(unit.heading, unit.text) for unit in _units(text)] == [("Markdown", "It is rendered.")]

@@ -34,6 +34,8 @@ _BODY = b'{"status": {"error": "what went wrong"}, "time": 0.1}'
         (refused(401, b""), "answered 401: Reason.*RAGKIT_INDEX__API_KEY", 401, False),
         (refused(403, _BODY), "answered 403: .*RAGKIT_INDEX__API_KEY", 403, False),
         (refused(404, _BODY), "answered 404: .*ragkit ingest", 404, False),
+        (refused(404, b'{"error": {"code": 404}}'), "is no Qdrant server: .*Fix: give", 404, False),
+        (refused(405, b"<html>"), "is no Qdrant server: .*ragkit serve", 405, False),
         (refused(400, b'["odd"]'), "answered 400", 400, False),
         (ResourceExhaustedResponse("slow down", 3), "is overloaded: slow down", 429, True),
         (

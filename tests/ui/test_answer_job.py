@@ -6,7 +6,15 @@ from dataclasses import replace
 import pytest
 
 from ragkit.answering.conversations import Owner
+from ragkit.core.sync import run_sync
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
+from ragkit.testing.model_server import (
+    EmulatedModelServer,
+    ServerRequest,
+    ServerResponse,
+    chat_events,
+    served_models,
+)
 from ragkit.ui.answer_choices import AnswerChoices, Mode, filter_of, settings_for
 from ragkit.ui.answer_job import NO_HISTORY, AnswerJob, Request
 from ragkit.ui.stored_answer import StoredAnswer
@@ -29,9 +37,10 @@ def ask(
     *,
     mode: Mode = "extractive",
     where: str = "",
+    model: str = "",
     conversation: str | None = None,
 ) -> tuple[AnswerJob, str]:
-    choices = AnswerChoices(mode=mode, where=where)
+    choices = AnswerChoices(mode=mode, where=where, model=model)
     key = conversation or workspace.conversations.create(owner, question)
     turns = workspace.conversations.read(owner, key)
     workspace.conversations.add(owner, key, question, None)
@@ -129,6 +138,33 @@ def test_a_model_server_that_is_down_is_a_sentence_and_the_question_is_kept(
     assert "Traceback" not in answer.text
     assert workspace.conversations.read(owner, key)[0].text == "How long?"
     assert workspace.failures.all()[0].part == "ask"
+
+
+def test_a_model_server_that_dies_in_the_middle_is_a_sentence_with_a_fix(
+    workspace: Workspace, owner: Owner
+) -> None:
+    def respond(request: ServerRequest) -> ServerResponse:
+        if request.path == "/v1/models":
+            return served_models("emulated", context=4096)
+        if request.body.get("stream"):
+            return ServerResponse(events=chat_events('{"quotes":[],', '"suffi')[:-2])
+        return ServerResponse(body={"choices": [{"message": {"content": "ab"}}]})
+
+    server = EmulatedModelServer(respond)
+    run_sync(server.__aenter__)
+    try:
+        model = f"vllm:{server.url}"
+        job, key = ask(
+            workspace, owner, "How long do refunds take?", mode="generative", model=model
+        )
+        assert job.wait(120)
+    finally:
+        run_sync(lambda: server.__aexit__(None, None, None))
+    answer = answer_of(workspace, owner, key)
+    assert answer.outcome == "failed"
+    assert answer.text.startswith(f"The response of {server.url} is broken")
+    assert "Fix: read the server's log" in answer.text
+    assert workspace.conversations.read(owner, key)[0].text == "How long do refunds take?"
 
 
 def test_only_chosen_documents_are_asked(workspace: Workspace, owner: Owner) -> None:

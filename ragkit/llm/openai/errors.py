@@ -22,6 +22,8 @@ _REMEDIES = {
     403: "Fix: set api_key to the server's key.",
     404: "Fix: check the base URL and the model's name.",
 }
+_ASK_AGAIN = " Fix: read the server's log for the reason, and ask again."
+_WAIT_LONGER = " Fix: raise timeout_s, or send the server fewer requests at the same time."
 _SHOWN = 500
 
 
@@ -50,15 +52,14 @@ class UnsupportedFieldError(InputError):
 def transport_failure(error: httpx.HTTPError | httpx.StreamError, at: Endpoint) -> ProviderError:
     """Return the error for a call that got no response, or only a part of one."""
     failure: Failure = "broken_stream"
-    said = f"{at.url} dropped the connection"
-    remedy = ""
+    said, remedy = f"{at.url} dropped the connection", _ASK_AGAIN
     if isinstance(error, httpx.ConnectTimeout):
-        failure, said = "timeout", f"{at.url} took too long to connect"
+        failure, said, remedy = "timeout", f"{at.url} took too long to connect", _WAIT_LONGER
     elif isinstance(error, httpx.ConnectError):
         failure, said = "refused", f"No server answers at {at.url}"
         remedy = " Fix: start the server, or correct the base URL."
     elif isinstance(error, httpx.TimeoutException):
-        failure, said = "timeout", f"{at.url} was too slow"
+        failure, said, remedy = "timeout", f"{at.url} was too slow", _WAIT_LONGER
     reason = str(error) or type(error).__name__
     return ProviderError(
         f"{said} ({reason}).{remedy}", provider=at.provider, retryable=True, failure=failure
@@ -69,14 +70,17 @@ def too_slow(at: Endpoint, seconds: float, *, stalled: bool) -> ProviderError:
     """Return the error for a call that passed a time limit."""
     what = "sent nothing for" if stalled else "took longer than"
     return ProviderError(
-        f"{at.url} {what} {seconds:g} s.", provider=at.provider, retryable=True, failure="timeout"
+        f"{at.url} {what} {seconds:g} s.{_WAIT_LONGER}",
+        provider=at.provider,
+        retryable=True,
+        failure="timeout",
     )
 
 
 def broken(at: Endpoint, reason: str) -> ProviderError:
     """Return the error for a response that cannot be read."""
     return ProviderError(
-        f"The response of {at.url} is broken: {reason}.",
+        f"The response of {at.url} is broken: {reason}.{_ASK_AGAIN}",
         provider=at.provider,
         retryable=True,
         failure="broken_stream",

@@ -56,9 +56,13 @@ def test_statuses_say_whether_to_try_again(
     ("error", "failure", "message"),
     [
         (httpx.ConnectError("no route"), "refused", "Fix: start the server"),
-        (httpx.ConnectTimeout(""), "timeout", "too long to connect"),
-        (httpx.ReadTimeout(""), "timeout", "too slow"),
-        (httpx.RemoteProtocolError("gone"), "broken_stream", r"dropped the connection \(gone\)"),
+        (httpx.ConnectTimeout(""), "timeout", "too long to connect.*Fix: raise timeout_s"),
+        (httpx.ReadTimeout(""), "timeout", "too slow.*Fix: raise timeout_s"),
+        (
+            httpx.RemoteProtocolError("gone"),
+            "broken_stream",
+            r"dropped the connection \(gone\)\. Fix: read the server's log",
+        ),
     ],
 )
 def test_every_failure_of_the_transport_is_named_and_retryable(
