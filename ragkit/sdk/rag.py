@@ -135,6 +135,8 @@ class AsyncRAG:
         Raises:
             InputError: No source was found, or a pattern, source name or tenant cannot be used.
         """
+        if not sources:
+            raise InputError("Nothing was given to ingest. Fix: name a folder, or give documents.")
         parts = self._parts
         options = SourceOptions(
             reader=build_reader(self.settings, metadata=metadata, loaders=parts.loaders),
