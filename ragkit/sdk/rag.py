@@ -271,9 +271,11 @@ class AsyncRAG:
         retrieval = {name: value for name, value in options.items() if name in known}
         return answerer, await self.search(question, **cast("RetrievalOptions", retrieval))
 
-    async def documents(self, *, tenant: str | None = None) -> list[DocumentRecord]:
-        """Return the records of the documents in the index."""
-        return await (await self.index()).records(tenant=self._tenant(tenant))
+    async def documents(
+        self, uris: Sequence[str] | None = None, *, tenant: str | None = None
+    ) -> list[DocumentRecord]:
+        """Return the records of the documents in the index, of all or of those with these uris."""
+        return await (await self.index()).records(uris, tenant=self._tenant(tenant))
 
     async def chunks(self, uri: str, *, tenant: str | None = None) -> list[Chunk]:
         """Return the chunks of a document in reading order; none if it is not in the index."""

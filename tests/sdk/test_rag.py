@@ -191,6 +191,12 @@ def test_deleting_takes_one_uri_or_several_and_returns_their_number(small: RAG) 
     assert small.documents() == []
 
 
+def test_documents_are_found_by_their_uris(small: RAG) -> None:
+    (first, *_) = small.documents()
+    assert small.documents([first.uri, "unknown"]) == [first]
+    assert small.documents([]) == []
+
+
 @pytest.mark.parametrize("uris", [None, 5, [None], ["a", 5]])
 def test_only_uris_are_deleted(small: RAG, uris: Any) -> None:
     with pytest.raises(InputError, match=r"is no uri\. Fix: "):
