@@ -81,4 +81,3 @@ def _unknown(model: str, provider: str, known: list[str]) -> ConfigError:
         "'llamacpp:<URL>[#model]', 'ollama:<model>', 'openai:<model>', '<either>:<URL>#<model>' "
         "for these two elsewhere, or 'local:<folder or hub name>'."
     )
-    return Retry(Concurrency(server, limit=settings.concurrency))
