@@ -62,6 +62,7 @@ demo: setup ## ingest the example documents and answer questions from them
 bench: setup ## measure: search, ingestion, memory, start-up
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.search
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.ingestion
+	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.sharing
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.memory
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.startup
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.agents

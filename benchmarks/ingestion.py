@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=60)
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--filled", type=int, nargs="*", default=[1000, 20_000])
+    parser.add_argument("--filled", type=int, nargs="*", default=[1000, 20_000, 200_000])
     parser.add_argument("--headings", type=int, default=40_000)
     options = parser.parse_args()
     publish("ingestion", [against_forward_passes(options.documents, repeats=options.repeats)])

@@ -82,3 +82,32 @@ def test_what_the_finder_names_is_there(behaviour: str, path: str, names: list[s
         if isinstance(target, ast.Name)
     }
     assert set(names) <= defined | assigned
+
+
+PROMISE = re.compile(r"^\| (?P<promise>[^|]+) \| (?P<tests>`[^|]+`) \| (?P<figure>[^|]+) \|$")
+
+
+def promises() -> list[tuple[str, str]]:
+    """The promises of docs/promises.md, each with the id of one of its tests."""
+    page = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if re.match(r"\| (?!promise |---)", line)]
+    read = [PROMISE.match(line) for line in table]
+    assert all(read), [line for line, found in zip(table, read, strict=True) if not found]
+    return [
+        (row["promise"], test)
+        for row in read
+        if row is not None
+        for test in re.findall(r"`([^`]+)`", row["tests"])
+    ]
+
+
+def test_the_page_of_promises_has_a_test_and_a_figure_for_each() -> None:
+    assert len({promise for promise, _ in promises()}) >= 25
+
+
+@pytest.mark.parametrize(("promise", "test"), promises())
+def test_the_tests_of_a_promise_are_there(promise: str, test: str) -> None:
+    path, _, name = test.partition("::")
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    assert name in {node.name for node in ast.walk(tree) if isinstance(node, functions)}, promise

@@ -98,6 +98,12 @@ class SourceStream:
 
     async def _sources(self, items: Iterable[SourceItem]) -> AsyncGenerator[_Found]:
         for item in items:
+            given = cast("object", item)  # callers need not be checked by types
+            if not isinstance(given, str | Path | Document | Iterable | AsyncIterable):
+                raise InputError(
+                    f"{given!r} cannot be ingested. Fix: give a path, a document, a pair (uri, "
+                    "text), a dict, or an iterable of these."
+                )
             if isinstance(item, str | Path | Document | tuple | Mapping):
                 async for source in self._one(cast("object", item)):
                     yield source
@@ -112,6 +118,8 @@ class SourceStream:
 
     async def _one(self, item: object) -> AsyncGenerator[_Found]:
         if isinstance(item, str | Path):
+            if item == "":
+                raise InputError("The path is ''. Fix: name a folder, '.' for the present one.")
             async for source in self._walked(Path(item)):
                 yield source
             return

@@ -218,7 +218,7 @@ def delete(
 ) -> int:
     """Delete documents from the index, and nothing else; exit status 1 if one is not in it."""
     with RAG(chosen_settings(config, index, tenant)) as rag:
-        known = {record.uri for record in rag.documents()}
+        known = {record.uri for record in rag.documents(uris)}
         deleted = rag.delete(uris)
     unknown = [uri for uri in dict.fromkeys(uris) if uri not in known]
     if as_json:

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -59,11 +60,16 @@ def check_uris(uris: Sequence[str]) -> list[str]:
     """Return the uris, each once.
 
     Raises:
-        InputError: One uri was given where a list belongs.
+        InputError: One uri was given where a list belongs, or something else than uris.
     """
     if isinstance(uris, str):
         raise InputError(f"The uri {uris!r} was given where a list belongs. Fix: give [{uris!r}].")
-    return list(dict.fromkeys(uris))
+    given = cast("object", uris)  # callers need not be checked by types
+    items = list(cast("Iterable[object]", given)) if isinstance(given, Iterable) else [given]
+    found = [uri for uri in dict.fromkeys(items) if isinstance(uri, str)]
+    if bad := [uri for uri in items if not isinstance(uri, str)]:
+        raise InputError(f"{bad[0]!r} is no uri. Fix: give texts.")
+    return found
 
 
 def check_leg_query(

@@ -7,6 +7,24 @@ from ragkit.core.protocols import LLM
 from ragkit.core.settings import LLMSettings
 
 _LOCAL = "local"
+_PROVIDERS = ("vllm", "sglang", "llamacpp", "ollama", "openai", _LOCAL)
+
+
+def check_llm(settings: LLMSettings) -> tuple[str, str]:
+    """Return the provider and the name of the model; nothing is loaded.
+
+    Raises:
+        ConfigError: No model is set, or its provider is unknown.
+    """
+    if settings.model is None:
+        raise ConfigError(
+            "No LLM is set. Fix: set RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000 for a vLLM "
+            "server, or RAGKIT_LLM__MODEL=local:<folder or hub name> for a model in this process."
+        )
+    provider, _, name = settings.model.partition(":")
+    if not name or provider not in _PROVIDERS:
+        raise _unknown(settings.model, provider, [*_PROVIDERS])
+    return provider, name
 
 
 def build_llm(settings: LLMSettings) -> LLM:
@@ -15,13 +33,8 @@ def build_llm(settings: LLMSettings) -> LLM:
     Raises:
         ConfigError: No model is set, its provider is unknown, or the server needs a name or a key.
     """
-    if settings.model is None:
-        raise ConfigError(
-            "No LLM is set. Fix: set RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000 for a vLLM "
-            "server, or RAGKIT_LLM__MODEL=local:<folder or hub name> for a model in this process."
-        )
-    provider, _, name = settings.model.partition(":")
-    if provider == _LOCAL and name:
+    provider, name = check_llm(settings)
+    if provider == _LOCAL:
         return _in_process(name, settings)
     # Imported here: the compiler of grammars and httpx take a tenth of a second.
     from ragkit.llm.openai.connection import Patience
@@ -29,8 +42,6 @@ def build_llm(settings: LLMSettings) -> LLM:
     from ragkit.llm.wrappers.concurrency import Concurrency
     from ragkit.llm.wrappers.retry import Retry
 
-    if provider not in SERVERS or not name:
-        raise _unknown(settings.model, provider, [*SERVERS, _LOCAL])
     url, _, model = name.partition("#")
     default = DEFAULT_URLS.get(provider)
     if default and "://" not in url:

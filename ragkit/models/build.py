@@ -10,6 +10,40 @@ from ragkit.models.packaged import packaged_model
 from ragkit.models.reranking import CrossEncoderReranker, PackagedReranker
 from ragkit.models.sentence_transformer import SentenceTransformerEncoder
 
+_SENTENCE_TRANSFORMERS, _CROSS_ENCODER, _VLLM = "sentence-transformers", "cross-encoder", "vllm"
+
+
+def check_embedder(settings: EmbedderSettings) -> tuple[str, str]:
+    """Return the provider and the name of the embedder's model; nothing is loaded.
+
+    Raises:
+        ConfigError: The provider, or the packaged model, is unknown.
+    """
+    provider, _, name = settings.model.partition(":")
+    packaged = provider == "packaged" and packaged_model(name)
+    if packaged or (provider in {_SENTENCE_TRANSFORMERS, _VLLM} and name):
+        return provider, name
+    raise ConfigError(
+        f"Unknown embedder {settings.model!r}. Fix: write 'packaged:all-minilm-l6-v2', "
+        "'sentence-transformers:<folder or hub name>' or 'vllm:<URL>[#model]'."
+    )
+
+
+def check_reranker(settings: RerankerSettings) -> tuple[str, str]:
+    """Return the provider and the name of the reranker's model, empty where there is none.
+
+    Raises:
+        ConfigError: The provider is unknown.
+    """
+    provider, _, name = (settings.model or "").partition(":")
+    known = provider in {_CROSS_ENCODER, _VLLM} and name
+    if not settings.model or settings.model == PACKAGED_READER or known:
+        return provider, name
+    raise ConfigError(
+        f"Unknown reranker {settings.model!r}. Fix: write {PACKAGED_READER!r}, "
+        "'cross-encoder:<folder or hub name>' or 'vllm:<URL>[#model]'."
+    )
+
 
 def build_embedder(settings: EmbedderSettings) -> Embedder:
     """Build the embedder of the settings; its model is loaded on first use.
@@ -17,19 +51,14 @@ def build_embedder(settings: EmbedderSettings) -> Embedder:
     Raises:
         ConfigError: The provider, or the packaged model, is unknown.
     """
-    provider, _, name = settings.model.partition(":")
-    if provider == "packaged" and packaged_model(name):
-        return ModelEmbedder(settings, MiniLMEncoder(settings))
-    if provider == "sentence-transformers" and name:
+    provider, name = check_embedder(settings)
+    if provider == _SENTENCE_TRANSFORMERS:
         return ModelEmbedder(settings, SentenceTransformerEncoder(name, settings))
-    if provider == "vllm" and name:
+    if provider == _VLLM:
         from ragkit.models.server import VLLMEncoder  # with httpx, which the others do without
 
         return ModelEmbedder(settings, VLLMEncoder(name, settings))
-    raise ConfigError(
-        f"Unknown embedder {settings.model!r}. Fix: write 'packaged:all-minilm-l6-v2', "
-        "'sentence-transformers:<folder or hub name>' or 'vllm:<URL>[#model]'."
-    )
+    return ModelEmbedder(settings, MiniLMEncoder(settings))
 
 
 def build_reranker(settings: RerankerSettings) -> Reranker | None:
@@ -38,18 +67,13 @@ def build_reranker(settings: RerankerSettings) -> Reranker | None:
     Raises:
         ConfigError: The provider is unknown.
     """
+    provider, name = check_reranker(settings)
     if not settings.model:
         return None
-    if settings.model == PACKAGED_READER:
-        return PackagedReranker(packaged_cross_encoder())
-    provider, _, name = settings.model.partition(":")
-    if provider == "vllm" and name:
+    if provider == _VLLM:
         from ragkit.models.server import VLLMReranker  # with httpx
 
         return VLLMReranker(name, settings)
-    if provider == "cross-encoder" and name:
+    if provider == _CROSS_ENCODER:
         return CrossEncoderReranker(name, batch_size=settings.batch_size, device=settings.device)
-    raise ConfigError(
-        f"Unknown reranker {settings.model!r}. Fix: write {PACKAGED_READER!r}, "
-        "'cross-encoder:<folder or hub name>' or 'vllm:<URL>[#model]'."
-    )
+    return PackagedReranker(packaged_cross_encoder())

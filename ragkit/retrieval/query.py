@@ -1,6 +1,7 @@
 """Queries: their checks, and their vectors."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Embedder
@@ -30,10 +31,14 @@ def as_query(query: str | Query) -> Query:
     """Return the query, checked.
 
     Raises:
-        InputError: Its text cannot be searched for; see `check_query`.
+        InputError: It is neither a text nor a `Query`, or its text cannot be searched for; see
+            `check_query`.
     """
     if isinstance(query, str):
         return Query(text=check_query(query))
+    given = cast("object", query)  # callers need not be checked by types
+    if not isinstance(given, Query):
+        raise InputError(f"The query is {given!r}. Fix: give a text.")
     return Query(text=check_query(query.text), vector=query.vector, source=query.source)
 
 

@@ -30,7 +30,7 @@ class SearchOptions(TypedDict, total=False):
     k: int | None
     where: Where | None
     tenant: str
-    legs: Sequence[Leg]
+    legs: Leg | Sequence[Leg]
     explain: bool
 
 
@@ -49,13 +49,14 @@ class SearchRequest:
         """Check options and fill in the defaults.
 
         Raises:
-            InputError: `k` is below 1, the tenant is empty, a leg is unknown or none is given, or
-                the filter cannot be read.
+            InputError: `k` is no whole number of 1 or more, the tenant is empty, a leg is unknown
+                or none is given, or the filter cannot be read.
         """
         k = options.get("k")
-        if k is not None and k < 1:
+        if k is not None and (type(k) is not int or k < 1):
             raise InputError(f"A search was asked for k = {k!r} hits. Fix: give 1 or more.")
-        legs = tuple(options.get("legs", BOTH))
+        given = options.get("legs", BOTH)
+        legs = (given,) if isinstance(given, str) else tuple(given)
         if not legs or not set(legs) <= set(get_args(Leg)):
             raise InputError(f"Unknown legs {list(legs)!r}. Fix: give 'dense', 'bm25' or both.")
         return cls(

@@ -26,6 +26,8 @@ class RetrievalOptions(TypedDict, total=False):
         explain: Attach an `Explanation` with all candidates of all stages.
         rerank: False to search without the reranker.
         fusion: See `RetrievalSettings`, as for the following.
+        rrf_k: Offset of reciprocal ranks.
+        depth: Number of results of each leg.
         dense_weight: Weight of the dense leg.
         bm25_weight: Weight of the BM25 leg.
         transform: Transformation of the query.
@@ -37,10 +39,12 @@ class RetrievalOptions(TypedDict, total=False):
     k: int | None
     where: Where | None
     tenant: str | None
-    legs: Sequence[Leg]
+    legs: Leg | Sequence[Leg]
     explain: bool
     rerank: bool
     fusion: Literal["scores", "rrf"]
+    rrf_k: int
+    depth: int
     dense_weight: float | None
     bm25_weight: float | None
     transform: TransformName | None
@@ -64,8 +68,8 @@ class AskOptions(RetrievalOptions, total=False):
 
 
 RETRIEVAL = (
-    "fusion", "dense_weight", "bm25_weight", "transform", "mmr_lambda", "neighbours",
-    "drop_duplicates",
+    "fusion", "rrf_k", "depth", "dense_weight", "bm25_weight", "transform", "mmr_lambda",
+    "neighbours", "drop_duplicates",
 )  # fmt: skip
 """Options that override `settings.retrieval`."""
 ANSWER = ("mode", "threshold", "max_quotes")

@@ -31,12 +31,14 @@ from ragkit.core.settings import (
     RetrievalSettings,
     Settings,
 )
+from ragkit.core.text import check_language
 from ragkit.core.types import ChunkerName
 from ragkit.index.build import build_index, identity_for
 from ragkit.index.layout import check_identity
 from ragkit.index.memory import MemoryIndex
 from ragkit.ingest.build import build_chunker
-from ragkit.models.build import build_embedder, build_reranker
+from ragkit.llm.build import check_llm
+from ragkit.models.build import build_embedder, build_reranker, check_embedder, check_reranker
 from ragkit.retrieval.build import build_retriever
 from ragkit.retrieval.protocol import Retriever
 from ragkit.sdk.options import RETRIEVAL, check_names
@@ -132,6 +134,7 @@ class RAGParts:
         if (api_key := options.get("api_key")) is not None:
             keyed = settings.index.model_copy(update={"api_key": SecretStr(api_key)})
             settings = settings.model_copy(update={"index": keyed})
+        self._check_models(settings)
         self.settings = settings
         self.loaders: Mapping[str, Loader] = _loaders(options.get("loaders") or {})
         self.on_progress = options.get("on_progress")
@@ -139,6 +142,17 @@ class RAGParts:
         self._index: Index | None = None
         self._opening = asyncio.Lock()
         self._answerers: dict[AnswerSettings, Answerer] = {}
+
+    def _check_models(self, settings: Settings) -> None:
+        """Raise `ConfigError` for a name that is unknown, before anything is loaded."""
+        if "embedder" not in self._objects:
+            check_embedder(settings.embedder)
+        if "reranker" not in self._objects:
+            check_reranker(settings.reranker)
+        if "llm" not in self._objects and settings.llm.model is not None:
+            check_llm(settings.llm)
+        if "index" not in self._objects:
+            check_language(settings.index.language)
 
     @functools.cached_property
     def embedder(self) -> Embedder:

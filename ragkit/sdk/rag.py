@@ -135,6 +135,8 @@ class AsyncRAG:
         Raises:
             InputError: No source was found, or a pattern, source name or tenant cannot be used.
         """
+        if not sources:
+            raise InputError("Nothing was given to ingest. Fix: name a folder, or give documents.")
         parts = self._parts
         options = SourceOptions(
             reader=build_reader(self.settings, metadata=metadata, loaders=parts.loaders),
@@ -269,9 +271,11 @@ class AsyncRAG:
         retrieval = {name: value for name, value in options.items() if name in known}
         return answerer, await self.search(question, **cast("RetrievalOptions", retrieval))
 
-    async def documents(self, *, tenant: str | None = None) -> list[DocumentRecord]:
-        """Return the records of the documents in the index."""
-        return await (await self.index()).records(tenant=self._tenant(tenant))
+    async def documents(
+        self, uris: Sequence[str] | None = None, *, tenant: str | None = None
+    ) -> list[DocumentRecord]:
+        """Return the records of the documents in the index, of all or of those with these uris."""
+        return await (await self.index()).records(uris, tenant=self._tenant(tenant))
 
     async def chunks(self, uri: str, *, tenant: str | None = None) -> list[Chunk]:
         """Return the chunks of a document in reading order; none if it is not in the index."""

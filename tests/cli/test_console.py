@@ -1,3 +1,6 @@
+import json
+from dataclasses import fields
+
 import pytest
 
 from ragkit.cli import console
@@ -25,6 +28,19 @@ ANSWER = Answer(
     usage=Usage(),
     timings=Timings(total_s=0.1),
 )
+
+
+def test_json_has_the_names_of_the_sdk(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = console.answer_json("Which river?", ANSWER)
+    console.print_json(answer)
+    printed = json.loads(capsys.readouterr().out)
+    assert {field.name for field in fields(Answer)} <= printed.keys()
+    assert printed["answer"] == printed["text"] == ANSWER.text
+    assert {field.name for field in fields(Citation)} <= printed["citations"][0].keys()
+    assert {field.name for field in fields(Chunk)} | {"score", "trace"} == printed["hits"][0].keys()
+    console.print_json(IngestReport(added=["a"]))
+    report = json.loads(capsys.readouterr().out)
+    assert {field.name for field in fields(IngestReport)} <= report.keys()
 
 
 def test_a_check_is_shown_with_its_fix(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,8 @@ from ragkit.core.settings import LLMSettings
 from ragkit.llm import (
     build_llm,
 )
+from ragkit.llm.build import check_llm
+from ragkit.llm.openai.servers import SERVERS
 
 
 @pytest.mark.parametrize(
@@ -20,3 +22,8 @@ def test_a_missing_or_unknown_llm_says_what_to_set(model: str | None, named: str
 def test_the_settings_open_a_server_or_a_local_model(random_model: Path) -> None:
     assert build_llm(LLMSettings(model="vllm:http://127.0.0.1:1#m")).model == "m"
     assert build_llm(LLMSettings(model=f"local:{random_model}")).model == str(random_model)
+
+
+@pytest.mark.parametrize("provider", [*SERVERS, "local"])
+def test_every_provider_that_is_built_is_known_without_loading_anything(provider: str) -> None:
+    assert check_llm(LLMSettings(model=f"{provider}:name")) == (provider, "name")

@@ -30,6 +30,31 @@ def test_legs_fusion_and_weights_are_chosen_for_one_call(rag: RAG) -> None:
     ranks = rag.search("river", fusion="rrf", dense_weight=0.0, bm25_weight=1.0)
     assert ranks[0].score == pytest.approx(1 / 61)
     assert rag.search("river")[0].score != ranks[0].score
+    near = rag.search("river", fusion="rrf", rrf_k=1, dense_weight=0.0, k=1, depth=1, explain=True)
+    assert near[0].score == pytest.approx(1 / 2)
+    assert near.explanation is not None
+    assert {name: len(found) for name, found in near.explanation.stages.items()} == {
+        "dense": 1,
+        "bm25": 1,
+        "fusion": 1,
+    }
+
+
+def test_one_leg_may_be_named_without_a_list(rag: RAG) -> None:
+    assert rag.search("river", legs="bm25") == rag.search("river", legs=["bm25"])
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True, "3"])
+def test_a_number_of_hits_is_a_whole_number(rag: RAG, k: Any) -> None:
+    with pytest.raises(InputError, match=r"asked for k = .* hits\. Fix: give 1 or more"):
+        rag.search("river", k=k)
+
+
+@pytest.mark.parametrize("query", [None, 5, b"river"])
+def test_a_query_is_a_text(rag: RAG, query: Any) -> None:
+    for call in (rag.search, rag.ask):
+        with pytest.raises(InputError, match=r"The query is .*\. Fix: give a text"):
+            call(query)
 
 
 def test_an_option_holds_for_one_call_only(rag: RAG) -> None:

@@ -2,6 +2,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,6 +189,34 @@ def test_deleting_takes_one_uri_or_several_and_returns_their_number(small: RAG) 
     small.ingest(VOLGA_AND_ALPS.items())
     assert small.delete(["alps", "volga", "unknown"]) == 2
     assert small.documents() == []
+
+
+def test_documents_are_found_by_their_uris(small: RAG) -> None:
+    (first, *_) = small.documents()
+    assert small.documents([first.uri, "unknown"]) == [first]
+    assert small.documents([]) == []
+
+
+@pytest.mark.parametrize("uris", [None, 5, [None], ["a", 5]])
+def test_only_uris_are_deleted(small: RAG, uris: Any) -> None:
+    with pytest.raises(InputError, match=r"is no uri\. Fix: "):
+        small.delete(uris)
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([], "Nothing was given to ingest"),
+        ([""], r"The path is ''\. Fix: "),
+        ([["docs", ""]], r"The path is ''\. Fix: "),
+        ([None], r"None cannot be ingested\. Fix: "),
+        ([5], r"5 cannot be ingested\. Fix: "),
+    ],
+)
+def test_what_is_no_source_is_refused(items: list[Any], message: str) -> None:
+    rag = RAG(Settings(), index=":memory:", embedder=HashEmbedder(dimensions=64))
+    with pytest.raises(InputError, match=message):
+        rag.ingest(*items)
 
 
 def test_an_empty_tenant_is_no_name_for_the_default_one(small: RAG) -> None:
