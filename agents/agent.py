@@ -24,8 +24,9 @@ from langgraph.types import Command, Interrupt
 
 from ragkit.agents.approval import Decision, pending_of, resume_values
 from ragkit.agents.budget import Budget
-from ragkit.agents.context import SYNCHRONOUS, AgentContext, GraphNode, Handover
+from ragkit.agents.context import AgentContext, Handover
 from ragkit.agents.events import Event, Finished
+from ragkit.agents.graph_node import SYNCHRONOUS, GraphNode
 from ragkit.agents.options import AgentOptions
 from ragkit.agents.result import AgentResult, result_of
 from ragkit.agents.state import (
