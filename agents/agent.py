@@ -83,7 +83,12 @@ class AgentGraph(StateGraph[Any, Any, Any, Any]):
 
     def __init__(self, context: AgentContext, state: type[Any], *, gated: bool = False) -> None:
         """Begin an empty graph over a state that extends `AgentState`."""
-        super().__init__(state, input_schema=AgentInput, output_schema=AgentOutput)
+        super().__init__(
+            state,
+            context_schema=context.context_schema,
+            input_schema=AgentInput,
+            output_schema=AgentOutput,
+        )
         self.context = context
         self.gated = gated
         self._inner: dict[str, list[Agent]] = {}
@@ -152,6 +157,7 @@ async def run(
     *,
     thread: str | None = None,
     config: RunnableConfig | None = None,
+    context: object = None,
 ) -> AgentResult:
     """Ask an agent and return its result.
 
@@ -161,8 +167,9 @@ async def run(
         thread: The conversation that the question belongs to, where the agent has a checkpointer;
             a new one where left out.
         config: LangGraph's, such as callbacks.
+        context: The context of the run, by `context_schema`, which tools may receive.
     """
-    return await _last(stream(agent, question, thread=thread, config=config))
+    return await _last(stream(agent, question, thread=thread, config=config, context=context))
 
 
 async def resume(
@@ -171,6 +178,7 @@ async def resume(
     decision: Decision | Mapping[str, Decision] | None = None,
     *,
     config: RunnableConfig | None = None,
+    context: object = None,
 ) -> AgentResult:
     """Continue a run that was killed, or that waits for a person.
 
@@ -180,12 +188,13 @@ async def resume(
         decision: `approve()`, `edit(arguments)` or `refuse(reason)` for the call that waits; by
             the `id` of each in `AgentResult.pending` where several wait.
         config: LangGraph's.
+        context: The context of the run, which no checkpoint keeps.
 
     Raises:
         ConfigError: The agent has no checkpointer.
         InputError: The thread has nothing to resume, or the decision names no call.
     """
-    return await _last(stream_resumed(agent, thread, decision, config=config))
+    return await _last(stream_resumed(agent, thread, decision, config=config, context=context))
 
 
 async def stream(
@@ -194,6 +203,7 @@ async def stream(
     *,
     thread: str | None = None,
     config: RunnableConfig | None = None,
+    context: object = None,
 ) -> AsyncGenerator[Event]:
     """Ask an agent and yield the events of the run; the last one is `Finished`."""
     if thread is None and _has_checkpointer(agent):
@@ -204,7 +214,8 @@ async def stream(
             "Fix: pass checkpointer=... to it."
         )
     name = "question" if isinstance(question, str) else "messages"
-    async for event in _events(agent, {name: question}, thread=thread or "", config=config):
+    given = {name: question}
+    async for event in _events(agent, given, thread=thread or "", config=config, context=context):
         yield event
 
 
@@ -214,6 +225,7 @@ async def stream_resumed(
     decision: Decision | Mapping[str, Decision] | None = None,
     *,
     config: RunnableConfig | None = None,
+    context: object = None,
 ) -> AsyncGenerator[Event]:
     """Continue a run as `resume` does and yield the events of the rest of it."""
     if not _has_checkpointer(agent):
@@ -234,7 +246,7 @@ async def stream_resumed(
     if waiting:
         calls = [call.id for found in waiting.values() for call in found]
         resumed = Command(resume=resume_values(waiting, _for_each(calls, decision)))
-    async for event in _events(agent, resumed, thread=thread, config=config):
+    async for event in _events(agent, resumed, thread=thread, config=config, context=context):
         yield event
 
 
@@ -294,6 +306,7 @@ async def _events(
     *,
     thread: str,
     config: RunnableConfig | None,
+    context: object,
 ) -> AsyncGenerator[Event]:
     # `Any`: LangGraph's stream leaves the kind of its parts open.
     graph: Any = agent
@@ -308,6 +321,7 @@ async def _events(
         stream_mode=modes,
         output_keys=RECORD,
         subgraphs=True,
+        context=context,
         **options,
     ):
         if mode == "custom":

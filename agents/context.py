@@ -28,6 +28,7 @@ from ragkit.agents.budget import (
     tighter,
 )
 from ragkit.agents.events import Event, Noticed
+from ragkit.agents.hooks import Hook
 from ragkit.agents.journal import Journal, MemoryJournal
 from ragkit.agents.messages import (
     UNTRUSTED,
@@ -156,6 +157,8 @@ class AgentContext:
     select: Selector | None = None
     output: ReplyGrammar[object] | None = None
     limits: Limits = TEXT_WITHOUT_LIMIT
+    hooks: tuple[Hook, ...] = ()
+    context_schema: type[Any] | None = None
 
     @property
     def final_tokens(self) -> int:

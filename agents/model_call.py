@@ -90,12 +90,14 @@ class ModelReply(Generic[T]):
 
 async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     """Make one call of the model within the rest of the budget, and record it in the turn."""
-    price = turn.context.price
+    price, step = turn.context.price, turn.next_step()
+    for hook in turn.context.hooks:
+        changed = list(await hook.before_model(step, request.messages))
+        request = replace(request, messages=changed)
     estimated = turn.context.count_tokens(list(request.messages))
     granted = _grant(turn, request, estimated)
     if not isinstance(granted, Grant):
         return ModelReply(stopped_by=granted)
-    step = turn.next_step()
     if await _count_interrupted(turn, f"{step}:{request.name}", estimated, granted):
         granted = _grant(turn, request, estimated)
         if not isinstance(granted, Grant):
@@ -105,6 +107,8 @@ async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]
     usage = call.usage(estimated)
     turn.spent = settled(turn.spent, usage, estimated=estimated, seconds=call.seconds, price=price)
     turn.spent["steps"] += call.calls - 1
+    for hook in turn.context.hooks:
+        await hook.after_model(step, call.text, usage)
     said = call.read()
     record = Record(
         id=said.step,
