@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ragkit.agents.approval import Pending, approve, edit, refuse
     from ragkit.agents.budget import Budget
     from ragkit.agents.conversation import summarise, trim
+    from ragkit.agents.hooks import Hook
     from ragkit.agents.journal import Journal, MemoryJournal, SQLiteJournal
     from ragkit.agents.memory import LongTermMemory
     from ragkit.agents.options import AgentOptions
@@ -51,6 +52,7 @@ _EXPORTS = {
     "ragkit.agents.rewoo": ("rewoo",),
     "ragkit.agents.self_consistency": ("self_consistency",),
     "ragkit.agents.team": ("Member", "team"),
+    "ragkit.agents.hooks": ("Hook",),
     "ragkit.agents.tools": ("IdempotencyKey", "ToolSelector", "tool"),
     "ragkit.agents.tree_of_thought": ("tree_of_thought",),
 }
@@ -61,6 +63,7 @@ __all__ = [
     "AgentOptions",
     "AgentResult",
     "Budget",
+    "Hook",
     "IdempotencyKey",
     "Journal",
     "LongTermMemory",

@@ -24,8 +24,9 @@ from langgraph.types import Command, Interrupt
 
 from ragkit.agents.approval import Decision, pending_of, resume_values
 from ragkit.agents.budget import Budget
-from ragkit.agents.context import SYNCHRONOUS, AgentContext, GraphNode, Handover
+from ragkit.agents.context import AgentContext, Handover
 from ragkit.agents.events import Event, Finished
+from ragkit.agents.graph_node import SYNCHRONOUS, GraphNode
 from ragkit.agents.options import AgentOptions
 from ragkit.agents.result import AgentResult, result_of
 from ragkit.agents.state import (
@@ -82,7 +83,12 @@ class AgentGraph(StateGraph[Any, Any, Any, Any]):
 
     def __init__(self, context: AgentContext, state: type[Any], *, gated: bool = False) -> None:
         """Begin an empty graph over a state that extends `AgentState`."""
-        super().__init__(state, input_schema=AgentInput, output_schema=AgentOutput)
+        super().__init__(
+            state,
+            context_schema=context.context_schema,
+            input_schema=AgentInput,
+            output_schema=AgentOutput,
+        )
         self.context = context
         self.gated = gated
         self._inner: dict[str, list[Agent]] = {}
@@ -151,6 +157,7 @@ async def run(
     *,
     thread: str | None = None,
     config: RunnableConfig | None = None,
+    context: object = None,
 ) -> AgentResult:
     """Ask an agent and return its result.
 
@@ -160,8 +167,9 @@ async def run(
         thread: The conversation that the question belongs to, where the agent has a checkpointer;
             a new one where left out.
         config: LangGraph's, such as callbacks.
+        context: The context of the run, by `context_schema`, which tools may receive.
     """
-    return await _last(stream(agent, question, thread=thread, config=config))
+    return await _last(stream(agent, question, thread=thread, config=config, context=context))
 
 
 async def resume(
@@ -170,6 +178,7 @@ async def resume(
     decision: Decision | Mapping[str, Decision] | None = None,
     *,
     config: RunnableConfig | None = None,
+    context: object = None,
 ) -> AgentResult:
     """Continue a run that was killed, or that waits for a person.
 
@@ -179,12 +188,13 @@ async def resume(
         decision: `approve()`, `edit(arguments)` or `refuse(reason)` for the call that waits; by
             the `id` of each in `AgentResult.pending` where several wait.
         config: LangGraph's.
+        context: The context of the run, which no checkpoint keeps.
 
     Raises:
         ConfigError: The agent has no checkpointer.
         InputError: The thread has nothing to resume, or the decision names no call.
     """
-    return await _last(stream_resumed(agent, thread, decision, config=config))
+    return await _last(stream_resumed(agent, thread, decision, config=config, context=context))
 
 
 async def stream(
@@ -193,6 +203,7 @@ async def stream(
     *,
     thread: str | None = None,
     config: RunnableConfig | None = None,
+    context: object = None,
 ) -> AsyncGenerator[Event]:
     """Ask an agent and yield the events of the run; the last one is `Finished`."""
     if thread is None and _has_checkpointer(agent):
@@ -203,7 +214,8 @@ async def stream(
             "Fix: pass checkpointer=... to it."
         )
     name = "question" if isinstance(question, str) else "messages"
-    async for event in _events(agent, {name: question}, thread=thread or "", config=config):
+    given = {name: question}
+    async for event in _events(agent, given, thread=thread or "", config=config, context=context):
         yield event
 
 
@@ -213,6 +225,7 @@ async def stream_resumed(
     decision: Decision | Mapping[str, Decision] | None = None,
     *,
     config: RunnableConfig | None = None,
+    context: object = None,
 ) -> AsyncGenerator[Event]:
     """Continue a run as `resume` does and yield the events of the rest of it."""
     if not _has_checkpointer(agent):
@@ -233,7 +246,7 @@ async def stream_resumed(
     if waiting:
         calls = [call.id for found in waiting.values() for call in found]
         resumed = Command(resume=resume_values(waiting, _for_each(calls, decision)))
-    async for event in _events(agent, resumed, thread=thread, config=config):
+    async for event in _events(agent, resumed, thread=thread, config=config, context=context):
         yield event
 
 
@@ -293,6 +306,7 @@ async def _events(
     *,
     thread: str,
     config: RunnableConfig | None,
+    context: object,
 ) -> AsyncGenerator[Event]:
     # `Any`: LangGraph's stream leaves the kind of its parts open.
     graph: Any = agent
@@ -307,6 +321,7 @@ async def _events(
         stream_mode=modes,
         output_keys=RECORD,
         subgraphs=True,
+        context=context,
         **options,
     ):
         if mode == "custom":

@@ -1,15 +1,12 @@
 """The objects that every node works with: an agent's parts, and the turn of one node."""
 
-import functools
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
-from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_config, get_stream_writer
 from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
     push_message,
@@ -31,6 +28,7 @@ from ragkit.agents.budget import (
     tighter,
 )
 from ragkit.agents.events import Event, Noticed
+from ragkit.agents.hooks import Hook
 from ragkit.agents.journal import Journal, MemoryJournal
 from ragkit.agents.messages import (
     UNTRUSTED,
@@ -57,7 +55,6 @@ from ragkit.agents.state import (
 )
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar, Tool
-from ragkit.core.sync import run_sync
 from ragkit.core.types import Conversation, Json, Message
 from ragkit.grammar import Limits
 from ragkit.grammar.ebnf.expression import UNBOUNDED
@@ -76,33 +73,6 @@ TEXT_WITHOUT_LIMIT = Limits(string_length=UNBOUNDED)
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _CHECKPOINTER = "__pregel_checkpointer"  # LangGraph has no public name for it
 _ANSWERING = ("solve", "evidence", "untrusted")
-
-SYNCHRONOUS: ContextVar[bool] = ContextVar("synchronous", default=False)
-"""True where a synchronous graph runs the node."""
-
-
-class GraphNode(Runnable[Any, Any]):
-    """A node or route of a graph: a coroutine function that also runs in a synchronous graph.
-
-    There it runs on ragkit's background loop, with the caller's context variables.
-    """
-
-    def __init__(self, name: str, function: Callable[[Any], Awaitable[Any]]) -> None:
-        """Wrap a function of the state."""
-        self.name = name
-        self._function = function
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
-        """Run the function."""
-        return await self._function(input)
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
-        """Run the function on the background loop."""
-        token = SYNCHRONOUS.set(True)
-        try:
-            return run_sync(functools.partial(self.ainvoke, input))
-        finally:
-            SYNCHRONOUS.reset(token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +157,8 @@ class AgentContext:
     select: Selector | None = None
     output: ReplyGrammar[object] | None = None
     limits: Limits = TEXT_WITHOUT_LIMIT
+    hooks: tuple[Hook, ...] = ()
+    context_schema: type[Any] | None = None
 
     @property
     def final_tokens(self) -> int:
@@ -293,6 +265,7 @@ class AgentTurn(Generic[S_co]):
         self._fresh = fresh
         self._known = frozenset(self.texts)
         self._recorded = len(self.trace)
+        self._chosen = list(given.get("chosen", []))
 
     @property
     def state(self) -> S_co:
@@ -332,7 +305,7 @@ class AgentTurn(Generic[S_co]):
     def tools(self) -> list[Tool]:
         """The tools that were chosen for the question."""
         known = self.context.tools
-        return [known[name] for name in self._given.get("chosen", []) if name in known]
+        return [known[name] for name in self._chosen if name in known]
 
     @property
     def journal(self) -> Journal | None:
@@ -410,12 +383,27 @@ class AgentTurn(Generic[S_co]):
         self.trace.append(Record(id=step, kind="note", name=name, result=self.keep(text)))
         return step
 
-    async def choose_tools(self) -> list[str]:
-        """Return the names of the tools for this question; a note says so where they are fewer."""
+    @property
+    def chosen(self) -> list[str]:
+        """The names of the tools that are offered."""
+        return self._chosen
+
+    async def choose_tools(self, about: str = "") -> list[str]:
+        """Choose the tools for the question and return their names, which the state keeps.
+
+        A note says so where they are fewer than all.
+
+        Args:
+            about: The work that is planned beside the question, where it is known.
+        """
+        self._chosen = await self._choice(f"{self.question}\n{about}".strip())
+        return self._chosen
+
+    async def _choice(self, question: str) -> list[str]:
         tools, select = self.context.tools, self.context.select
         if select is None:
             return list(tools)
-        chosen = await select(self.question, list(tools.values()))
+        chosen = await select(question, list(tools.values()))
         names = [tool.name for tool in chosen if tool.name in tools]
         if names and len(names) < len(tools):
             text = f"{len(names)} of {len(tools)} tools were chosen: {', '.join(names)}."

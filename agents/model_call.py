@@ -13,7 +13,7 @@ from ragkit.agents.journal import JournalEntry
 from ragkit.agents.state import Record, StoppedBy, clean, dumped
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import CallOptions, ReplyGrammar, Tool
-from ragkit.core.types import Json, Message, Reply, Usage
+from ragkit.core.types import Guarantee, Json, Message, Reply, Usage
 from ragkit.grammar import Grammar, Limits
 from ragkit.grammar.ebnf.expression import UNBOUNDED
 from ragkit.llm.partial_json import FieldReader, Path
@@ -90,12 +90,14 @@ class ModelReply(Generic[T]):
 
 async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     """Make one call of the model within the rest of the budget, and record it in the turn."""
-    price = turn.context.price
+    price, step = turn.context.price, turn.next_step()
+    for hook in turn.context.hooks:
+        changed = list(await hook.before_model(step, request.messages))
+        request = replace(request, messages=changed)
     estimated = turn.context.count_tokens(list(request.messages))
     granted = _grant(turn, request, estimated)
     if not isinstance(granted, Grant):
         return ModelReply(stopped_by=granted)
-    step = turn.next_step()
     if await _count_interrupted(turn, f"{step}:{request.name}", estimated, granted):
         granted = _grant(turn, request, estimated)
         if not isinstance(granted, Grant):
@@ -104,6 +106,9 @@ async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]
     await call.make()
     usage = call.usage(estimated)
     turn.spent = settled(turn.spent, usage, estimated=estimated, seconds=call.seconds, price=price)
+    turn.spent["steps"] += call.calls - 1
+    for hook in turn.context.hooks:
+        await hook.after_model(step, call.text, usage)
     said = call.read()
     record = Record(
         id=said.step,
@@ -116,6 +121,8 @@ async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]
     )
     if said.problem:
         record["error"] = said.problem
+    if call.guarantee == "schema":
+        record["guarantee"] = "schema"
     turn.trace.append(record)
     spent = turn.spent
     tokens = spent["prompt"] + spent["completion"]
@@ -193,9 +200,14 @@ class _ModelCall(Generic[T]):
             self.stopped_by, self.problem = self.granted.bound_by, str(error)
             self.refused = True
         except ProviderError as error:
+            if error.failure == "no_grammar":
+                raise  # its message says which models can be used instead
             self.text = error.partial or self.text
             if self.request.grammar is not None and error.failure == "failed" and error.partial:
                 self.cut = True  # a server's client gives no reply that its grammar does not take
+                return
+            if error.failure == "invalid_reply":
+                self.problem = str(error)  # the model may do better in its next turn
                 return
             late = error.failure == "timeout" and self.granted.timeout_s is not None
             self.stopped_by, self.problem = "seconds" if late else "model", str(error)
@@ -214,6 +226,8 @@ class _ModelCall(Generic[T]):
         stream = context.llm.stream(request.messages, grammar=request.grammar, **options)
         async with aclosing(stream) as deltas:
             async for delta in deltas:
+                if delta.restart:
+                    self.text, reader = "", FieldReader()
                 self._show(reader, delta.text)
                 self.reply = delta.reply or self.reply
         if self.reply is None:
@@ -244,6 +258,18 @@ class _ModelCall(Generic[T]):
             return Usage(prompt=estimated, completion=self.granted.max_tokens)
         came = len(self.text.encode()) // 3 if self.text else 0
         return Usage(prompt=estimated, completion=came)
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """How the reply was held to its grammar; None for free text."""
+        if self.request.grammar is None:
+            return None
+        return self.reply.guarantee if self.reply else self.turn.context.llm.guarantee
+
+    @property
+    def calls(self) -> int:
+        """The requests that the reply took: 2 where it was asked for again."""
+        return self.reply.calls if self.reply else 1
 
     def read(self) -> ModelReply[T]:
         """Return the reply, read by its grammar."""

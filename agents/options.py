@@ -12,6 +12,7 @@ from ragkit.agents import final_answer
 from ragkit.agents.approval import Approvals, approval_reasons
 from ragkit.agents.budget import Budget, Price
 from ragkit.agents.context import TEXT_WITHOUT_LIMIT, AgentContext, Prompts, Selector
+from ragkit.agents.hooks import Hook
 from ragkit.agents.journal import Journal
 from ragkit.agents.tools.langchain import AnyTool, as_tools
 from ragkit.agents.tools.selection import FEW, PackagedSelector
@@ -50,6 +51,10 @@ class AgentOptions(TypedDict, total=False):
         limits: Bounds of replies where the tools' schemas have none. By default a text is only
             bounded by `reply_tokens`; a reply that is longer is asked for again under bounds. With
             bounds of yours, a text that reaches one is not used.
+        hooks: Code of yours around the calls of the model and of tools; see `Hook`.
+        context_schema: The type of the context of a run, such as a dataclass of user, tenant and
+            connections: pass `context=...` to `run`, or to LangGraph's methods. Tools receive it in
+            a parameter annotated `langgraph.runtime.Runtime[...]`; the model never sees it.
         name: The graph's name.
     """
 
@@ -70,6 +75,8 @@ class AgentOptions(TypedDict, total=False):
     select: Selector | None
     output: type[BaseModel] | Mapping[str, Json] | None
     limits: Limits
+    hooks: Sequence[Hook]
+    context_schema: type[Any] | None
     name: str
 
 
@@ -104,7 +111,7 @@ def agent_context(  # the parts of every agent
         key: value
         for key, value in options.items()
         if key in known
-        and key not in {"budget", "name", "output", "price", "prompts", "trusted_tools"}
+        and key not in {"budget", "name", "output", "price", "prompts", "trusted_tools", "hooks"}
     }
     if len(tools) > FEW:
         given.setdefault("select", PackagedSelector())
@@ -128,6 +135,7 @@ def agent_context(  # the parts of every agent
         budget=budget,
         reasons=approval_reasons(tools, options.get("approvals", "untrusted")),
         trusted_tools=frozenset(options.get("trusted_tools", ())),
+        hooks=tuple(options.get("hooks", ())),
         price=price.of if isinstance(price, TokenPrice) else price,
         **given,
     )
@@ -162,6 +170,7 @@ def _check_options(options: Mapping[str, object], tools: Collection[str]) -> Non
                 f"trusted_tools names {name!r}, which is no tool of the agent. "
                 f"Fix: name some of {sorted(tools)!r}."
             )
+    _check_hooks(cast("Sequence[object]", options.get("hooks", ())))
     decoding = cast("Mapping[str, object]", options.get("decoding", {}))
     for name in decoding:
         if name not in CallOptions.__annotations__:
@@ -169,3 +178,9 @@ def _check_options(options: Mapping[str, object], tools: Collection[str]) -> Non
                 f"decoding has no option {name!r}. "
                 f"Fix: use some of {sorted(CallOptions.__annotations__)!r}."
             )
+
+
+def _check_hooks(hooks: Sequence[object]) -> None:
+    for hook in hooks:
+        if not isinstance(hook, Hook):
+            raise ConfigError(f"{hook!r} is no hook. Fix: pass instances of subclasses of Hook.")

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from langgraph.constants import END, START
 
 from ragkit.agents.agent import Agent, AgentGraph, check_worker, hand_over
-from ragkit.agents.budget import minus, part
+from ragkit.agents.budget import Amount, minus, part
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import conclude, evidence_of
 from ragkit.agents.model_call import (
@@ -26,7 +26,7 @@ from ragkit.core.protocols import LLM
 from ragkit.core.types import Json
 from ragkit.grammar import Grammar, json_grammar
 
-PROMPTS = ("critique", "judged", "revise", "missed", "untrusted")
+PROMPTS = ("critique", "judged", "revise", "missed", "again", "untrusted")
 
 _HELD = 0.3
 
@@ -47,6 +47,7 @@ def reflect(
     *,
     llm: LLM,
     revisions: int = 2,
+    use_tools: bool = False,
     **options: Unpack[AgentOptions],
 ) -> Agent:
     """Make an agent whose answers are judged by a rubric and revised at most `revisions` times.
@@ -56,6 +57,8 @@ def reflect(
         rubric: A criterion, or several.
         llm: The model that judges and revises.
         revisions: Revisions at most. The answer that meets most criteria counts.
+        use_tools: Whether a revision is a run of the agent, which may call its tools again, instead
+            of one call of `llm`.
         options: See `AgentOptions`; of the budget, the agent gets all but the part held for this.
 
     Raises:
@@ -74,6 +77,7 @@ def reflect(
         criteria=tuple(criteria),
         grammar=critique_grammar(len(criteria)),
         revisions=revisions,
+        use_tools=use_tools,
     )
     return pattern.graph().finish(options)
 
@@ -99,6 +103,7 @@ class Reflection:
     criteria: tuple[str, ...]
     grammar: Grammar[Any]
     revisions: int
+    use_tools: bool = False
 
     def graph(self) -> AgentGraph:
         """Return the graph: an attempt, then critique and revision in turns."""
@@ -106,7 +111,7 @@ class Reflection:
         graph.node("start", self.start)
         graph.node("attempt", self.attempt, runs=[self.agent])
         graph.node("critique", self.critique)
-        graph.node("revise", self.revise)
+        graph.node("revise", self.revise, runs=[self.agent] if self.use_tools else [])
         graph.node("close", self.close)
         graph.add_edge(START, "start")
         graph.add_edge("start", "attempt")
@@ -163,7 +168,9 @@ class Reflection:
         return turn.update(**changes)
 
     async def revise(self, state: ReflectState) -> Update:
-        """Rewrite the draft by the critique."""
+        """Rewrite the draft by the critique, or have the agent answer again with it."""
+        if self.use_tools:
+            return await self._answer_again(state)
         turn, prompts = self.context.turn(state), self.context.prompts
         advice = fenced(state.get("advice", ""), fence=turn.fence, label="critique")
         request: ModelRequest[object] = ModelRequest(
@@ -182,6 +189,22 @@ class Reflection:
             stopped = said.stopped_by or ("length" if said.cut else "model")
             return turn.update(stopped_by=stopped, revisions=revised)
         return turn.update(draft=said.text.strip(), revisions=revised)
+
+    async def _answer_again(self, state: ReflectState) -> Update:
+        turn, revised = self.context.turn(state), state.get("revisions", 0) + 1
+        step = turn.note("revise", state.get("advice", ""))
+        left = minus(turn.left, Amount(steps=1, tokens=0, seconds=0, cost=0))  # for a critique
+        limits = part(left, 1 / (1 + self.revisions - state.get("revisions", 0)))
+        known = [*evidence_of(turn), ("answer", state.get("draft", ""))]
+        known.append(("critique", state.get("advice", "")))
+        inherited = turn.inherited(step, limits, tainted=True, background=known)
+        question = self.context.prompts.fill("again", question=turn.question)
+        output = await hand_over(self.agent, question, inherited)
+        turn.take(output)
+        stopped, text = output.get("stopped_by", "finished"), output.get("answer", "").strip()
+        if stopped != "finished" or not text:
+            return turn.update(stopped_by=stopped, revisions=revised)
+        return turn.update(draft=text, revisions=revised)
 
     async def close(self, state: ReflectState) -> Update:
         """Give the answer that met most criteria."""

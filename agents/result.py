@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ragkit.agents.approval import Pending
 from ragkit.agents.budget import nothing_spent
 from ragkit.agents.state import Record, RunRecord, StoppedBy, citation_of, loaded, message_of
-from ragkit.core.types import Citation, Json, Message, Usage
+from ragkit.core.types import Citation, Guarantee, Json, Message, Usage
 
 _LINE = 160
 
@@ -30,6 +30,8 @@ class Step:
         result: The text of the result, or the message of the failure.
         failed: Whether it failed.
         error: Why a reply could not be used.
+        guarantee: `"schema"` for a reply of a model without grammars, which was only checked
+            afterwards, and asked for again once where it failed; else `"grammar"`.
     """
 
     id: str
@@ -43,6 +45,7 @@ class Step:
     result: str = ""
     failed: bool = False
     error: str = ""
+    guarantee: Guarantee = "grammar"
 
     @property
     def depth(self) -> int:
@@ -59,6 +62,8 @@ class Step:
             return _one_line(f"{head} {given} {arrow} {self.result}")
         if self.usage is not None:
             head += f", {self.usage.prompt} + {self.usage.completion} tokens"
+        if self.guarantee == "schema":
+            head += ", held by its schema only"
         said = self.reply if self.kind == "model" else self.result
         return _one_line(f"{head}: {said}" + (f" ({self.error})" if self.error else ""))
 
@@ -140,6 +145,7 @@ def _step(record: Record, texts: Mapping[str, str]) -> Step:
         result=texts.get(record.get("result", ""), ""),
         failed=record.get("failed", False),
         error=record.get("error", ""),
+        guarantee=record.get("guarantee", "grammar"),
     )
 
 

@@ -146,6 +146,7 @@ class ReWOO:
         context, turn = self.context, self.context.turn(state)
         before = list(state.get("plan", []))
         again = bool(before or state.get("problem"))
+        chosen = await turn.choose_tools(_lost_work(turn)) if again else turn.chosen
         messages = await self._messages(turn, again=again)
         request = ModelRequest(
             name="rewoo",
@@ -160,7 +161,7 @@ class ReWOO:
         plan, problem = self._extended(turn, said)
         if replans >= self.max_replans:
             problem = ""
-        return turn.update(plan=plan, problem=problem, replans=replans, calls=[])
+        return turn.update(plan=plan, problem=problem, replans=replans, calls=[], chosen=chosen)
 
     async def work(self, state: RewooState) -> Update:
         """Run the steps until nothing more can be done without a person."""
@@ -366,6 +367,12 @@ class Schedule:
         tools = {one["id"]: one["tool"] for one in self.plan}
         trusted = self._turn.context.trusted_tools
         return any(tools[label] not in trusted for label in needs_of(step["arguments"]))
+
+
+def _lost_work(turn: AgentTurn[RewooState]) -> str:
+    """Return what a new plan is about: the calls that failed and those that need them."""
+    lost = lost_steps(turn.state.get("plan", []))
+    return "\n".join(f"{step['tool']} {shown_arguments(step['arguments'])}" for step in lost)
 
 
 def _evidence_control(labels: Sequence[str]) -> Control:

@@ -22,7 +22,7 @@ from typing_extensions import TypedDict  # pydantic reads no other before Python
 
 from ragkit.agents.budget import Amount, Spent
 from ragkit.agents.messages import with_messages
-from ragkit.core.types import Citation, Json, Message, Role
+from ragkit.core.types import Citation, Guarantee, Json, Message, Role
 
 StoppedBy: TypeAlias = Literal[
     "finished", "steps", "tokens", "seconds", "cost", "context", "repeats", "model", "length",
@@ -70,6 +70,7 @@ class Record(TypedDict, total=False):
     result: str
     failed: bool
     error: str
+    guarantee: Guarantee
     citations: list[dict[str, Any]]
 
 

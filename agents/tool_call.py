@@ -167,14 +167,30 @@ async def perform(turn: AgentTurn, call: AgentCall, *, ends: float) -> ToolOutco
     turn.emit(Called(step=call["id"], tool=call["tool"], arguments=arguments))
     loop = asyncio.get_running_loop()
     started = loop.time()
-    refused = call.get("refused")
+    refused = call.get("refused") or await _refused_by_hook(turn, call, arguments)
     if refused is None:
         outcome = await _journaled(turn, call, arguments, ends=ends)
+        for hook in turn.context.hooks:
+            if outcome.result is not None:
+                result = await hook.after_tool(call["id"], call["tool"], outcome.result)
+                outcome = CallOutcome(result=result)
     else:
         outcome = CallOutcome(error=refused)
     done = _shortened(outcome, turn.context.observation_chars, seconds=loop.time() - started)
     turn.emit(observed(call, done))
     return done
+
+
+async def _refused_by_hook(
+    turn: AgentTurn, call: AgentCall, arguments: Mapping[str, Json]
+) -> str | None:
+    """Return why a hook refuses a call, if one does."""
+    try:
+        for hook in turn.context.hooks:
+            await hook.before_tool(call["id"], call["tool"], arguments)
+    except ToolError as error:
+        return str(error) or f"{call['tool']} was refused."
+    return None
 
 
 def observed(call: AgentCall, done: ToolOutcome) -> Observed:

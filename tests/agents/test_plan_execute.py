@@ -1,17 +1,20 @@
 import asyncio
 import json
 import random
+from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given as given_by
+from hypothesis import settings
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 
-from ragkit.agents import Budget, plan_and_execute, resume, run, stream
+from ragkit.agents import Agent, Budget, plan_and_execute, resume, run, stream
 from ragkit.agents.approval import approve, refuse
 from ragkit.agents.events import Called, Planned
 from ragkit.agents.plan_execute import task_grammar
 from ragkit.core.errors import InputError, ToolError
+from ragkit.core.protocols import Tool
 from ragkit.core.types import Json
 from ragkit.testing.agents import Does, RecordingTool, count_bytes, never, says_action, says_finish
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
@@ -35,7 +38,7 @@ def look() -> RecordingTool:
 
 
 def test_needs_are_earlier_tasks_by_the_grammar_and_nothing_is_left_to_check() -> None:
-    grammar = task_grammar(3, [1, 2], 4)
+    grammar = task_grammar((1, 3), [1, 2], 4)
     assert not grammar.checked
     grammar.parse(says_tasks(("a", [1]), ("b", [4, 2]), ("c", [])))
     for bad in (says_tasks(("a", [4])), says_tasks(("a", [3])), says_tasks(("a", [1, 1]))):
@@ -65,7 +68,7 @@ async def test_tasks_run_at_the_same_time_unless_one_needs_the_other() -> None:
     assert "A is known" in third.prompt
     assert "B is known" in third.prompt
     assert "C is known" in planner.calls[1].prompt
-    assert [step.id for step in result.steps][:6] == ["1", "2", "3", "2/1", "2/1.1", "2/2"]
+    assert [step.id for step in result.steps][:6] == ["1", "2", "3", "4", "2/1", "2/1.1"]
     assert result.usage.prompt == sum(step.usage.prompt for step in result.steps if step.usage)
 
 
@@ -159,7 +162,7 @@ WILD: dict[str, Does] = {"fails": fails, "hangs": never, "huge": lambda _: "x" *
 
 
 @settings(max_examples=15, deadline=None)
-@given(
+@given_by(
     seed=st.integers(0, 10**6),
     steps=st.integers(1, 9),
     tokens=st.integers(300, 60_000),
@@ -181,3 +184,92 @@ def test_no_run_hangs_raises_exceeds_its_budget_or_loses_a_result(
     assert result.usage.prompt + result.usage.completion <= tokens
     done = [step for step in result.steps if step.name == "ordinary" and not step.failed]
     assert len(done) == len(ordinary.calls)
+
+
+async def test_a_task_starts_when_what_it_needs_is_done_though_others_still_run() -> None:
+    planner = ScriptedLLM([says_tasks(("slow", []), ("A", []), ("B", [2])), "All known."])
+    begun = asyncio.Event()
+    order: list[str] = []
+
+    async def work(given: Mapping[str, Json]) -> Json:
+        text = str(given["text"])
+        if text == "slow":
+            async with asyncio.timeout(60):
+                await begun.wait()
+        if text == "B":
+            begun.set()
+        order.append(text)
+        return text
+
+    tool = RecordingTool(name="look", does=work)
+    result = await run(plan_and_execute(planner, [tool], executor=ScriptedLLM(by_task)), "Q")
+    assert (result.answer, order) == ("All known.", ["A", "B", "slow"])
+    assert result.stopped_by == "finished"
+
+
+async def test_tasks_that_are_done_are_not_done_again_when_another_waits_for_a_person() -> None:
+    saver = InMemorySaver()
+    plan = says_tasks(("A", []), ("send", []), ("B", [1]), ("C", [2, 3]))
+    send, tool = RecordingTool(name="send", permission="approve"), look()
+
+    def reply(call: ScriptedCall) -> str:
+        task = call.messages[1].content.split("Question: ")[1].split("\n")[0]
+        if len(call.messages) == 2:
+            return says_action("", ("send" if task == "send" else "look", {"text": task}))
+        return says_finish(f"{task} over")
+
+    def made(*replies: str) -> Agent:  # as another process would
+        planner, executor = ScriptedLLM(replies), ScriptedLLM(reply)
+        return plan_and_execute(planner, [send, tool], executor=executor, checkpointer=saver)
+
+    waiting = await run(made(plan), "Q", thread="t")
+    assert [pending.tool for pending in waiting.pending] == ["send"]
+    assert given(tool) == ["A", "B"]
+    result = await resume(made("Done."), "t", approve())
+    assert result.answer == "Done."
+    assert (given(tool), given(send)) == (["A", "B", "C"], ["send"])
+    ids = [step.id for step in result.steps]
+    assert len(ids) == len(set(ids))
+
+
+def given(tool: RecordingTool) -> list[Json]:
+    return [arguments["text"] for arguments, _ in tool.calls]
+
+
+async def test_with_a_review_the_planner_changes_the_rest_of_the_plan_by_the_results() -> None:
+    planner = ScriptedLLM([says_tasks(("A", []), ("old", [1])), says_tasks(("new", [1])), "Done."])
+    tool = look()
+    agent = plan_and_execute(planner, [tool], executor=ScriptedLLM(by_task), review=True)
+    result = await run(agent, "Q")
+    assert (result.answer, given(tool)) == ("Done.", ["A", "new"])
+    assert "Tasks that are planned next" in planner.calls[1].prompt
+    assert "old" in planner.calls[1].prompt
+    assert "A is known" in planner.calls[1].prompt
+
+
+async def test_a_review_may_find_that_nothing_is_left_to_do() -> None:
+    planner = ScriptedLLM([says_tasks(("A", []), ("old", [1])), says_tasks(), "Done."])
+    tool = look()
+    agent = plan_and_execute(planner, [tool], executor=ScriptedLLM(by_task), review=True)
+    assert ((await run(agent, "Q")).answer, given(tool)) == ("Done.", ["A"])
+
+
+async def test_tools_are_chosen_again_when_the_plan_changes() -> None:
+    asked: list[str] = []
+
+    async def select(question: str, tools: Sequence[Tool]) -> Sequence[Tool]:
+        asked.append(question)
+        return [tool for tool in tools if tool.name == ("two" if "wrong" in question else "one")]
+
+    def reply(call: ScriptedCall) -> str:
+        if "Question: wrong" in call.prompt:
+            return says_action("", ("replan", {"reason": "no"}))
+        return says_finish("ok")
+
+    planner = ScriptedLLM([says_tasks(("wrong", [])), says_tasks(("right", [])), "Done."])
+    tools = [RecordingTool(name="one"), RecordingTool(name="two")]
+    agent = plan_and_execute(planner, tools, executor=ScriptedLLM(reply), select=select)
+    assert (await run(agent, "Q")).answer == "Done."
+    systems = [call.messages[0].content for call in planner.calls[:2]]
+    assert ["- one:" in system for system in systems] == [True, False]
+    assert "Q\nwrong" in asked

@@ -65,3 +65,24 @@ def test_reflection_never_exceeds_its_budget(seed: int, steps: int, tokens: int)
     assert result.answer
     assert len([step for step in result.steps if step.kind == "model"]) <= steps
     assert result.usage.prompt + result.usage.completion <= tokens
+
+
+async def test_a_revision_may_use_the_tools_again() -> None:
+    judge = ScriptedLLM([verdict(False, True), verdict(True, True)])
+    replies = [
+        says_action("", ("finish", {"answer": "Some."})),
+        says_action("", ("look", {"text": "number"})),
+        says_action("", ("finish", {"answer": "It is 7."})),
+    ]
+    llm, tool = ScriptedLLM(replies), RecordingTool(name="look")
+    agent = reflect(react(llm, [tool]), RUBRIC, llm=judge, use_tools=True)
+    result = await run(agent, "Which?")
+    assert (result.answer, result.stopped_by) == ("It is 7.", "finished")
+    assert [arguments["text"] for arguments, _ in tool.calls] == ["number"]
+    asked = llm.calls[1].messages[1].content
+    assert "Some." in asked
+    assert "reason 1" in asked
+    assert "look:number" in judge.calls[1].prompt
+    assert [step.name for step in result.steps if step.depth == 0] == [
+        "attempt", "critique", "revise", "critique",
+    ]  # fmt: skip

@@ -14,6 +14,7 @@ from typing import (
     TypeVar,
     Unpack,
     cast,
+    get_origin,
     get_type_hints,
     overload,
 )
@@ -53,6 +54,7 @@ class Signature:
         description: A description of what it does and returns, from the docstring.
         parameters: JSON Schema of its arguments.
         keys: The parameters that receive the call's key.
+        runtimes: The parameters that receive LangGraph's runtime, with the context of the run.
         positional: The parameters that are passed by position only.
     """
 
@@ -60,6 +62,7 @@ class Signature:
     description: str
     parameters: Mapping[str, Json]
     keys: tuple[str, ...]
+    runtimes: tuple[str, ...]
     positional: tuple[str, ...]
     _model: type[BaseModel]
 
@@ -76,6 +79,8 @@ class Signature:
         fields = type(read).model_fields
         given = {str(field.alias): getattr(read, name) for name, field in fields.items()}
         given |= dict.fromkeys(self.keys, IdempotencyKey(key))
+        if self.runtimes:
+            given |= dict.fromkeys(self.runtimes, _runtime(self.name))
         return [given.pop(name) for name in self.positional], given
 
 
@@ -106,7 +111,9 @@ def signature_of(
     for parameter in parameters.values():
         _check_kind(parameter, hints, name)
     keys = tuple(item for item in parameters if hints[item] is IdempotencyKey)
-    shown = {item: parameter for item, parameter in parameters.items() if item not in keys}
+    runtimes = tuple(item for item in parameters if _is_runtime(hints[item]))
+    hidden = {*keys, *runtimes}
+    shown = {item: parameter for item, parameter in parameters.items() if item not in hidden}
     documented, about = _documentation(function, name)
     if not (description or documented):
         raise InputError(
@@ -128,9 +135,27 @@ def signature_of(
         description=description or documented,
         parameters=cast(Mapping[str, Json], schema),
         keys=keys,
+        runtimes=runtimes,
         positional=tuple(p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY),
         _model=model,
     )
+
+
+def _is_runtime(hint: object) -> bool:
+    kind: Any = get_origin(hint) or hint
+    where = getattr(kind, "__module__", ""), getattr(kind, "__qualname__", "")
+    return where == ("langgraph.runtime", "Runtime")  # by name: importing it takes long
+
+
+def _runtime(name: str) -> object:
+    from langgraph.runtime import get_runtime
+
+    try:
+        return get_runtime()
+    except (RuntimeError, KeyError) as error:
+        raise ToolError(
+            f"{name} needs the runtime of LangGraph. Fix: call it in the run of an agent."
+        ) from error
 
 
 def _hints(function: Callable[..., object], name: str) -> dict[str, Any]:
@@ -295,8 +320,9 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Unpack[ToolOp
     """Make a tool of a typed function, sync (it runs in a thread) or async.
 
     The signature gives the arguments' schema, the docstring (Google style) the descriptions. A
-    parameter annotated `IdempotencyKey` receives the key of the call and is not shown to the
-    model. The function may return a string, a JSON value, a pydantic model or a dataclass;
+    parameter annotated `IdempotencyKey` receives the key of the call, one annotated
+    `langgraph.runtime.Runtime[...]` the runtime with the context of the run; the model sees
+    neither. The function may return a string, a JSON value, a pydantic model or a dataclass;
     whatever it raises becomes a `ToolError` whose message the model is shown.
 
     ```python

@@ -1,0 +1,31 @@
+"""Hooks: code of one's own before and after the calls of the model and of tools."""
+
+from collections.abc import Mapping, Sequence
+
+from ragkit.core.types import Json, Message, ToolResult, Usage
+
+
+class Hook:
+    """Code around an agent's calls, for logging, guards and tests; override what you need.
+
+    Hooks are called in their order. `step` is the id of the call in the trace. An error that a
+    hook raises ends the run, but for a `ToolError` in `before_tool`.
+    """
+
+    async def before_model(self, step: str, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return the messages that the model gets."""
+        return messages
+
+    async def after_model(self, step: str, reply: str, usage: Usage) -> None:
+        """See a reply and its tokens; the reply of a call that failed is what came of it."""
+
+    async def before_tool(self, step: str, tool: str, arguments: Mapping[str, Json]) -> None:
+        """See a call before it is made.
+
+        Raises:
+            ToolError: The call is not made, and the model reads why.
+        """
+
+    async def after_tool(self, step: str, tool: str, result: ToolResult) -> ToolResult:
+        """Return the result that the model gets; calls that failed are left out."""
+        return result

@@ -1,0 +1,68 @@
+"""Agents of models that know no grammars: replies are checked, and asked for again once."""
+
+import pytest
+
+from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
+from ragkit.agents.events import AnswerText, Thought
+from ragkit.core.errors import ProviderError
+from ragkit.testing.agents import RecordingTool, says_action, says_finish, says_plan
+from ragkit.testing.llm import FailingLLM, ScriptedLLM
+
+WRONG = says_action("Hm.", ("look", {"text": 7}))
+
+
+def unheld(*replies: str) -> ScriptedLLM:
+    return ScriptedLLM(replies, guarantee="schema")
+
+
+async def test_a_reply_that_breaks_its_schema_is_asked_for_again_and_the_trace_says_so() -> None:
+    look = RecordingTool(name="look")
+    llm = unheld(WRONG, says_action("Now.", ("look", {"text": "x"})), says_finish("ok"))
+    result = await run(react(llm, [look]), "Q")
+    assert (result.answer, [given["text"] for given, _ in look.calls]) == ("ok", ["x"])
+    models = [step for step in result.steps if step.kind == "model"]
+    assert [step.guarantee for step in models] == ["schema", "schema"]
+    assert "schema" in result.tree()
+    held = await run(react(ScriptedLLM([says_finish("ok")]), [look]), "Q")
+    assert held.steps[0].guarantee == "grammar"
+
+
+async def test_what_was_shown_of_a_void_reply_is_not_taken_for_the_next_one() -> None:
+    llm = unheld('{"thought":"Void', says_finish("The answer.", thought="Good."))
+    events = [event async for event in stream(react(llm, [RecordingTool(name="look")]), "Q")]
+    assert "".join(e.text for e in events if isinstance(e, AnswerText)) == "The answer."
+    assert "".join(e.text for e in events if isinstance(e, Thought)).endswith("Good.")
+
+
+async def test_two_replies_that_break_it_are_a_turn_in_which_nothing_is_called() -> None:
+    look = RecordingTool(name="look")
+    llm = unheld(WRONG, WRONG, says_finish("ok"))
+    result = await run(react(llm, [look]), "Q")
+    assert (result.answer, len(look.calls)) == ("ok", 0)
+    assert "break their schema" in result.steps[0].error
+    assert "could not be read" in llm.calls[2].prompt
+
+
+async def test_each_of_these_calls_counts_as_a_step() -> None:
+    llm = unheld(WRONG, says_action("", ("look", {"text": "x"})), "From what I saw.")
+    result = await run(react(llm, [RecordingTool(name="look")], budget=Budget(steps=3)), "Q")
+    assert (result.answer, result.stopped_by) == ("From what I saw.", "steps")
+
+
+@pytest.mark.parametrize("make", [rewoo, plan_and_execute])
+async def test_plans_are_checked_too(make: object) -> None:
+    look = RecordingTool(name="look")
+    if make is rewoo:
+        agent = rewoo(unheld("{}", says_plan(("look", {"text": "x"})), "ok"), [look])
+    else:
+        tasks = '{"thought":"","steps":[{"task":"Look.","needs":[]}]}'
+        executor = unheld(says_action("", ("look", {"text": "x"})), says_finish("seen"))
+        agent = plan_and_execute(unheld("{}", tasks, "ok"), [look], executor=executor)
+    assert (await run(agent, "Q")).answer == "ok"
+    assert [given["text"] for given, _ in look.calls] == ["x"]
+
+
+async def test_a_server_that_refuses_grammars_is_an_error_with_the_way_out() -> None:
+    refusal = ProviderError("no. Fix: use 'openai:...'.", provider="vllm", failure="no_grammar")
+    with pytest.raises(ProviderError, match="Fix: use 'openai:"):
+        await run(react(FailingLLM(refusal), [RecordingTool(name="look")]), "Q")
