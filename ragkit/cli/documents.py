@@ -1,16 +1,22 @@
 """`ragkit ingest | list | chunks | stats | delete`: the documents of the index."""
 
+import functools
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 from rich.markup import escape
 
 from ragkit.cli import console
+from ragkit.cli.folder_watch import changes, keep_ingesting, watched_folders
 from ragkit.cli.options import Config, Index, Json, Tenant, chosen_settings, reporting
 from ragkit.core.errors import InputError
+from ragkit.core.settings import Settings
 from ragkit.core.types import Metadata, MetadataValue
+from ragkit.index.build import MEMORY, folder, server_url
+from ragkit.ingest.report import IngestReport
 from ragkit.sdk import RAG
 
 INCOMPLETE = 3
@@ -56,6 +62,11 @@ SourceName = Annotated[
 ]
 
 
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Go on, and ingest again after each change of files.")
+]
+
+
 @reporting
 def ingest(
     paths: Paths,
@@ -68,6 +79,7 @@ def ingest(
     metadata: AddedMetadata = None,
     replace_metadata: ReplaceMetadata = False,
     source: SourceName = None,
+    watch: Watch = False,
     index: Index = None,
     tenant: Tenant = None,
     config: Config = None,
@@ -78,11 +90,14 @@ def ingest(
     Exit status 3 if a document failed, or nothing was readable.
     """
     settings, added = chosen_settings(config, index, tenant), parse_metadata(metadata or ())
+    if watch and dry_run:
+        raise InputError("--watch and --dry-run exclude each other. Fix: leave one out.")
     with (
         console.progress(quiet=as_json) as on_progress,
         RAG(settings, on_progress=on_progress) as rag,
     ):
-        report = rag.ingest(
+        run = functools.partial(
+            rag.ingest,
             *paths,
             sync=sync,
             force=force,
@@ -93,12 +108,27 @@ def ingest(
             metadata=added or None,
             replace_metadata=replace_metadata,
         )
+        if watch:
+            changed = changes(watched_folders(paths), ignored=_index_folder(settings))
+            return keep_ingesting(lambda: _show(run(), as_json=as_json), changed)
+        report = run()
+    return _show(report, as_json=as_json)
+
+
+def _show(report: IngestReport, *, as_json: bool) -> int:
+    """Show a report, and return its exit status."""
     if as_json:
         console.print_json(report)
     else:
         console.show_report(report)
     readable = report.added or report.updated or report.unchanged or report.deleted
     return 0 if report.ok and readable else INCOMPLETE
+
+
+def _index_folder(settings: Settings) -> Path | None:
+    location = settings.index.location
+    is_folder = server_url(location) is None and location != MEMORY
+    return folder(location).absolute() if is_folder else None
 
 
 def parse_metadata(texts: Sequence[str]) -> Metadata:

@@ -11,6 +11,8 @@ The tests are coroutines: run them with pytest-asyncio in its `auto` mode.
 
 # ruff: noqa: D102 - a test's name says the behaviour
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -177,6 +179,11 @@ class IndexContract(StorageContract):
         assert [chunk.text for chunk in await index.chunks([language])] == list(passages)
         for query in queries:
             assert (await find(index, query))["bm25"][:1] == [passages[0]], query
+
+    async def test_the_chunks_that_are_read_with_one_are_kept(self, index: Index) -> None:
+        windowed = replace(make_chunk("wolf", uri="a"), window=(0, 1))
+        await index.commit([await make_entry("a", windowed, "sheep")])
+        assert [one.window for one in await index.chunks(["a"])] == [(0, 1), None]
 
     async def test_a_vector_of_another_length_is_refused(self, index: Index) -> None:
         with pytest.raises(InputError, match=r"shape \(32,\).*64 dimensions.*'hash'"):
