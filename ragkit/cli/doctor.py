@@ -15,6 +15,7 @@ from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.secrets import ServerAddress, without_credentials
 from ragkit.core.settings import Settings
 from ragkit.index.build import MEMORY, build_index, identity_for
+from ragkit.ingest.loaders import FORMATS
 from ragkit.models.build import build_embedder
 from ragkit.models.cross_encoder import PACKAGED_READER
 from ragkit.models.packaged import CROSS_ENCODER, MINILM, verified_folder, verified_weights
@@ -27,6 +28,7 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "agents": ("pydantic-monty", "langgraph-checkpoint-sqlite"),
     "mcp": ("mcp",),
     "ui": ("streamlit",),
+    "watch": ("watchfiles",),
     "vllm": ("vllm",),
 }
 _REQUIRED = {"", "local"}
@@ -46,7 +48,9 @@ class Check:
 async def examine(settings: Settings) -> list[Check]:
     """Run every check, in the order in which problems are best fixed."""
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    formats = ", ".join(f"{one.name} ({' '.join(one.extensions)})" for one in FORMATS)
     checks = [Check(name="python", status="ok", detail=python), *_packages()]
+    checks.append(Check(name="formats", status="ok", detail=formats))
     checks += [check async for check in _parts(settings)]
     return [
         replace(

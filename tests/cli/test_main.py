@@ -325,6 +325,13 @@ def test_doctor_tells_an_index_of_another_model_from_a_missing_one() -> None:
     assert "search_dimensions" in checks["index"]["detail"]
 
 
+def test_doctor_lists_the_formats_that_are_read() -> None:
+    checks = {check["name"]: check for check in _json("doctor")["checks"]}
+    for name in ("PDF (.pdf)", "OpenDocument (.odt .ods .odp)", "XML", "reStructuredText"):
+        assert name in checks["formats"]["detail"]
+    assert "watchfiles" in checks
+
+
 def test_doctor_notices_a_server_that_does_not_answer() -> None:
     result = _run("doctor", "--index", "http://127.0.0.1:9", "--json")
     checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
