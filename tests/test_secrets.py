@@ -221,6 +221,11 @@ async def use_index(settings: Settings) -> None:
     await build_index(settings.index, IDENTITY)
 
 
+async def use_remote_index(settings: Settings) -> None:
+    location = f"ragkit:{settings.index.location}"
+    await build_index(settings.index.model_copy(update={"location": location}), IDENTITY)
+
+
 async def use_embedder(settings: Settings) -> None:
     await build_embedder(settings.embedder).embed(["a text"])
 
@@ -252,7 +257,7 @@ def _logs(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
 
-USES = (use_index, use_embedder, use_reranker, use_llm, use_llm_facts)
+USES = (use_index, use_remote_index, use_embedder, use_reranker, use_llm, use_llm_facts)
 FAILING = [(use, answer) for use in USES for answer in ANSWERS]
 FAILING.remove((use_llm_facts, "stream"))  # which is a good answer
 
@@ -403,6 +408,7 @@ def test_credentials_in_a_url_are_sent(answer: Answer) -> None:
     wanted = "Basic " + base64.b64encode(b"user:p@ss").decode()
     try:
         for use, settings in (
+            (use_remote_index, Settings(index=IndexSettings(location=url, retry_s=0))),
             (use_index, Settings(index=IndexSettings(location=url, retry_s=0))),
             (use_embedder, Settings(embedder=EmbedderSettings(model=f"vllm:{url}"))),
             (use_llm_facts, Settings(llm=LLMSettings(model=f"vllm:{url}#m"))),

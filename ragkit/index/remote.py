@@ -1,6 +1,7 @@
 """An index behind a ragkit server, `ragkit:http://host:port`: many processes share one store."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -20,6 +21,7 @@ from ragkit.core.errors import (
 )
 from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
+from ragkit.core.secrets import ServerAddress
 from ragkit.core.settings import IndexSettings
 from ragkit.core.tenant import check_tenant
 from ragkit.core.types import (
@@ -70,13 +72,16 @@ class RemoteIndex:
         self, settings: IndexSettings, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         """Configure; see `open`."""
-        self._url = settings.location.removeprefix(REMOTE).rstrip("/").removesuffix("/v1")
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        address = ServerAddress.parse(settings.location.removeprefix(REMOTE), key)
+        self._url = address.url.rstrip("/").removesuffix("/v1")
+        self._secrets = address.secrets
         if not self._url.startswith(("http://", "https://")):
             raise ConfigError(
                 f"{settings.location!r} names no server. Fix: write ragkit:http://HOST:PORT."
             )
-        key = settings.api_key
-        self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        sent = f"Bearer {key}" if key else address.authorization
+        self._headers = {"Authorization": sent} if sent else {}
         self._settings = settings
         self._transport = transport
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
@@ -275,9 +280,10 @@ class RemoteIndex:
                 retryable=True,
                 failure="timeout" if slow else "broken_stream",
             ) from error
+        received = self._secrets.hidden_bytes(response.content)
         if response.is_error:
-            raise _refusal(response, self._url)
-        return response.content
+            raise _refusal(response, received, self._url)
+        return received
 
     def _client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
@@ -305,13 +311,13 @@ def _pause(state: RetryCallState) -> float:
     return min(_LONGEST_PAUSE_S, asked if asked is not None else doubled)
 
 
-def _refusal(response: httpx.Response, url: str) -> RagkitError:
+def _refusal(response: httpx.Response, received: bytes, url: str) -> RagkitError:
     status = response.status_code
     try:
-        told = response.json()["error"]
+        told = json.loads(received)["error"]
         code, message = str(told["code"]), str(told["message"])
     except (ValueError, KeyError, TypeError):
-        code, message = "", response.text[:200]
+        code, message = "", received.decode(errors="replace")[:200]
     match code:
         case "invalid_input" | "invalid_value":
             return InputError(message)
