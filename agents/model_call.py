@@ -222,6 +222,8 @@ class _ModelCall(Generic[T]):
             options["timeout_s"] = self.granted.timeout_s
         if request.samples > 1:
             options["n"] = request.samples
+        if request.grammar is not None and context.llm.guarantee == "grammar":
+            options["strict"] = True  # one call: the agent sizes its grammars itself
         reader = FieldReader()
         stream = context.llm.stream(request.messages, grammar=request.grammar, **options)
         async with aclosing(stream) as deltas:

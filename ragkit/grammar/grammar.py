@@ -3,7 +3,7 @@
 import contextlib
 import json
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +51,11 @@ class Grammar(Generic[T_co]):
         return self._recipe.form
 
     @property
+    def bounds(self) -> Mapping[str, int]:
+        """The limits that bound a reply beside the schema's own bounds, by name."""
+        return self.limits.bounds
+
+    @property
     def max_tokens(self) -> int:
         """Tokens that always suffice: one for each byte, and one that ends the reply."""
         return self.max_bytes + 1
@@ -66,7 +71,8 @@ class Grammar(Generic[T_co]):
     def wide(self) -> "Grammar[T_co]":
         """Return this grammar without bounds but those of the schema; see `Limits.wide`.
 
-        Its replies may end by `max_tokens` instead of by themselves; then ask again under `fit`.
+        Limits that differ from the defaults stay, and so does a fitted grammar. A reply may
+        end by `max_tokens` instead of by itself; then ask again under `fit`.
         """
         return self._recipe.grammar(self.limits.wide())
 

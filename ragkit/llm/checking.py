@@ -23,7 +23,8 @@ _BYTES_PER_TOKEN = 4
 async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGenerator[Delta]:
     """Stream a reply that its grammar's `parse` takes.
 
-    A reply that fails is asked for again once, with the reason: the stream restarts.
+    A reply that fails is asked for again once, with the reason, and the stream restarts; not where
+    the call is `strict`.
 
     Args:
         ask: Makes one call.
@@ -40,6 +41,7 @@ async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGe
         raise InputError("There is no grammar to check a reply by.")
     if (limit := call.options.get("max_tokens")) is not None:
         grammar.fit(limit, bytes_per_token=_BYTES_PER_TOKEN)
+    attempts = 1 if call.options.get("strict") else _ATTEMPTS
     spent: list[Reply] = []
     while True:
         async with aclosing(ask(call.within(deadline), grammar)) as deltas:
@@ -52,9 +54,9 @@ async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGe
         if reason is None:
             yield Delta(text="", reply=replace(charged(spent), guarantee="schema"))
             return
-        if len(spent) == _ATTEMPTS:
+        if len(spent) == attempts:
             raise ProviderError(
-                f"{model!r} gave {_ATTEMPTS} replies that break their schema, the last one "
+                f"{model!r} gave {len(spent)} replies that break their schema, the last one "
                 f"{spent[-1].text!r:.200}: {reason} Fix: simplify the schema, use a larger model, "
                 "or a server that decodes under grammars: vllm:, sglang: or llamacpp:.",
                 provider=provider,
