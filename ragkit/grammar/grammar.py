@@ -105,13 +105,16 @@ class Grammar(Generic[T_co]):
             return self
         bounded = self.limits.bounded()
         steps = [bounded, *bounded.tightened()]
-        place = bisect_left(steps, True, key=lambda limits: self._recipe.bytes(limits) <= room)
-        if place == len(steps):
+        shortest = self._recipe.bytes(steps[-1])
+        if shortest > room:
             raise InputError(
-                f"The longest reply takes {self._recipe.bytes(steps[-1]) + 1} tokens under the "
-                f"tightest limits, but only {context_tokens} are left. Fix: shorten the prompt, or "
-                "bound the schema's strings and arrays."
+                f"The longest reply takes {shortest + 1} tokens under the tightest limits, but "
+                f"only {context_tokens} are left. Fix: shorten the prompt, or bound the schema's "
+                "strings and arrays."
             )
+        place = bisect_left(
+            steps, True, hi=len(steps) - 1, key=lambda limits: self._recipe.bytes(limits) <= room
+        )
         return self._recipe.grammar(steps[place])
 
 
@@ -142,6 +145,7 @@ class Recipe(Generic[T_co]):
     read: Callable[[str], T_co]
     form: JsonForm
     _known: dict[Limits, Grammar[T_co]] = field(default_factory=dict[Limits, Any])
+    _sizes: dict[Limits, int] = field(default_factory=dict[Limits, int])
 
     def grammar(self, limits: Limits) -> Grammar[T_co]:
         """Build the grammar, or return the one that was built before."""
@@ -160,8 +164,10 @@ class Recipe(Generic[T_co]):
 
     def bytes(self, limits: Limits) -> int:
         """Measure the longest reply, without building strings and numbers."""
-        built = self.build(limits, Rules(measuring=True))
-        return Sizes(built.rules.exprs).of(built.root)
+        if limits not in self._sizes:
+            built = self.build(limits, Rules(measuring=True))
+            self._sizes[limits] = Sizes(built.rules.exprs).of(built.root)
+        return self._sizes[limits]
 
 
 def load_json(text: str, *, exactly: bool = False) -> Json:
