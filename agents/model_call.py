@@ -263,7 +263,7 @@ class _ModelCall(Generic[T]):
 
     @property
     def guarantee(self) -> Guarantee | None:
-        """How the reply was held to its grammar; None for free text."""
+        """The hold of the grammar on the reply; None for free text."""
         if self.request.grammar is None:
             return None
         return self.reply.guarantee if self.reply else self.turn.context.llm.guarantee
