@@ -222,6 +222,8 @@ class _ModelCall(Generic[T]):
             options["timeout_s"] = self.granted.timeout_s
         if request.samples > 1:
             options["n"] = request.samples
+        if request.grammar is not None and context.llm.guarantee == "grammar":
+            options["strict"] = True  # one call: the agent sizes its grammars itself
         reader = FieldReader()
         stream = context.llm.stream(request.messages, grammar=request.grammar, **options)
         async with aclosing(stream) as deltas:
@@ -261,7 +263,7 @@ class _ModelCall(Generic[T]):
 
     @property
     def guarantee(self) -> Guarantee | None:
-        """How the reply was held to its grammar; None for free text."""
+        """The hold of the grammar on the reply; None for free text."""
         if self.request.grammar is None:
             return None
         return self.reply.guarantee if self.reply else self.turn.context.llm.guarantee

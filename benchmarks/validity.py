@@ -1,14 +1,16 @@
-"""Share of valid replies of a model with random weights on a real vLLM server, five ways.
+"""Share of valid replies of a model with random weights on a real vLLM server, six ways.
 
-Run: python -m benchmarks.validity [--schemas 200] [--seeds 5] [--max-tokens 1536]
+Run: python -m benchmarks.validity [--schemas 200] [--seeds 5] [--max-tokens 1536] [--ways ragkit]
 
-The ways: ragkit's grammars; `response_format`; the same on a server with its option against white
+The ways: ragkit's grammars, wide and fitted only where a reply does not end; the same fitted
+beforehand (`strict`); `response_format`; the same on a server with its option against white
 space; `tool_choice: required`; free text that is parsed. Same schemas, seeds, prompt and
 `max_tokens`. Valid is what the jsonschema library calls so; formats are not checked.
 """
 
 import argparse
 import asyncio
+import functools
 import gzip
 import json
 import random
@@ -40,8 +42,8 @@ TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 AT_ONCE = 32
 
 Schema = dict[str, Any]
-Ask = Callable[[Schema, int], Awaitable[tuple[str, str, int]]]
-"""Gives text, finish reason and number of tokens for a schema and a seed."""
+Ask = Callable[[Schema, int], Awaitable[tuple[str, str, int, int]]]
+"""Gives text, finish reason, tokens and calls for a schema and a seed."""
 
 
 class RefusedError(Exception):
@@ -56,6 +58,7 @@ class Figures:
     replies: int = 0
     valid: int = 0
     tokens: int = 0
+    calls: int = 0
     seconds: float = 0.0
     finish: Counter[str] = field(default_factory=Counter[str])
     problems: list[str] = field(default_factory=list[str])
@@ -68,6 +71,7 @@ def main() -> None:
     parser.add_argument("--schemas", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--max-tokens", type=int, default=1536)
+    parser.add_argument("--ways", nargs="*", help="only these, by name")
     arguments = parser.parse_args()
     if reason := missing():
         raise SystemExit(reason)
@@ -101,9 +105,12 @@ async def measure(
     results: dict[str, Figures] = {}
     with serving(folder, arguments=TOOLS) as server:
         async with ways(server, limit) as asks:
-            for way, ask in asks.items():
+            chosen = {way: ask for way, ask in asks.items() if way in (arguments.ways or asks)}
+            for way, ask in chosen.items():
                 results[way] = await count(schemas, seeds, ask)
                 print(way, row(way, results[way], len(schemas)), flush=True)
+    if arguments.ways:
+        return results
     with serving(folder, arguments=NO_WHITE_SPACE) as server:
         async with ways(server, limit) as asks:
             results["response_format, no white space"] = await count(
@@ -119,17 +126,20 @@ async def ways(server: VLLMServer, limit: int) -> AsyncIterator[dict[str, Ask]]:
     grammars: dict[str, Grammar[Any] | None] = {}
     async with httpx.AsyncClient(base_url=server.url, timeout=600) as client:
 
-        async def ragkit(schema: Schema, seed: int) -> tuple[str, str, int]:
+        async def ragkit(
+            schema: Schema, seed: int, *, strict: bool = False
+        ) -> tuple[str, str, int, int]:
             key = json.dumps(schema)
             try:
                 if key not in grammars:
                     grammars[key] = await asyncio.to_thread(json_grammar, schema)
                 reply = await llm.complete(
-                    PROMPT, grammar=grammars[key], seed=seed, temperature=1.0, max_tokens=limit
-                )
+                    PROMPT, grammar=grammars[key], seed=seed, temperature=1.0, max_tokens=limit,
+                    strict=strict,
+                )  # fmt: skip
             except InputError as error:
                 raise RefusedError(str(error)) from error
-            return reply.text, reply.finish_reason, reply.usage.completion
+            return reply.text, reply.finish_reason, reply.usage.completion, reply.calls
 
         async def plain(extra: dict[str, Any], seed: int) -> tuple[dict[str, Any], str, int]:
             body = {"model": server.model, "messages": PROMPT, "max_tokens": limit, **extra}
@@ -143,26 +153,27 @@ async def ways(server: VLLMServer, limit: int) -> AsyncIterator[dict[str, Ask]]:
             tokens = response.json()["usage"]["completion_tokens"]
             return choice["message"], choice["finish_reason"], tokens
 
-        async def response_format(schema: Schema, seed: int) -> tuple[str, str, int]:
+        async def response_format(schema: Schema, seed: int) -> tuple[str, str, int, int]:
             wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
             message, finish, tokens = await plain({"response_format": wanted}, seed)
-            return message["content"] or "", finish, tokens
+            return message["content"] or "", finish, tokens, 1
 
-        async def tools(schema: Schema, seed: int) -> tuple[str, str, int]:
+        async def tools(schema: Schema, seed: int) -> tuple[str, str, int, int]:
             function = {"name": "give", "description": "Gives it.", "parameters": schema}
             tool = {"type": "function", "function": function}
             message, finish, tokens = await plain(
                 {"tools": [tool], "tool_choice": "required"}, seed
             )
             calls = message.get("tool_calls") or []
-            return calls[0]["function"]["arguments"] if calls else "", finish, tokens
+            return calls[0]["function"]["arguments"] if calls else "", finish, tokens, 1
 
-        async def free(_: Schema, seed: int) -> tuple[str, str, int]:
+        async def free(_: Schema, seed: int) -> tuple[str, str, int, int]:
             message, finish, tokens = await plain({}, seed)
-            return message["content"] or "", finish, tokens
+            return message["content"] or "", finish, tokens, 1
 
         yield {
             "ragkit": ragkit,
+            "ragkit strict": functools.partial(ragkit, strict=True),
             "response_format": response_format,
             "tool_choice required": tools,
             "free text": free,
@@ -178,15 +189,16 @@ async def count(schemas: Sequence[Schema], seeds: int, ask: Ask) -> Figures:
         async with slots:
             for seed in range(seeds):
                 try:
-                    text, finish, tokens = await ask(schema, seed)
+                    text, finish, tokens, calls = await ask(schema, seed)
                 except RefusedError as refused:
                     figures.problems.append(f"refused: {refused!s:.300}")
                     return
                 except (RagkitError, httpx.HTTPError) as error:
-                    text, finish, tokens = "", f"error {type(error).__name__}", 0
+                    text, finish, tokens, calls = "", f"error {type(error).__name__}", 0, 0
                     figures.problems.append(f"{error!s:.300}")
                 figures.replies += 1
                 figures.tokens += tokens
+                figures.calls += calls
                 figures.finish[finish] += 1
                 if why := invalid(schema, text):
                     figures.problems.append(f"{why:.200} in {text:.200}")
@@ -219,6 +231,7 @@ def row(way: str, figures: Figures, schemas: int) -> dict[str, str | int | float
         "schemas accepted": figures.accepted / schemas,
         "valid": figures.valid / replies,
         "mean tokens": figures.tokens / replies,
+        "mean calls": figures.calls / replies,
         "seconds": figures.seconds,
         "replies": figures.replies,
         "finish reasons": ", ".join(f"{k} {v}" for k, v in figures.finish.most_common()),

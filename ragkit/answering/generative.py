@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -124,7 +124,9 @@ class GenerativeAnswerer:
     ) -> AsyncGenerator[AnswerDelta]:
         grammar = await asyncio.to_thread(self._grammar, shown, await self._room())
         reader, reply = FieldReader(), None
-        stream = self._llm.stream(self._messages(question, shown), grammar=grammar, **self._options)
+        # Text that was shown cannot be taken back, so no reply may begin again.
+        options: CallOptions = {"strict": True, **self._options}
+        stream = self._llm.stream(self._messages(question, shown), grammar=grammar, **options)
         async with aclosing(stream) as deltas:
             async for delta in deltas:
                 reply = delta.reply or reply
@@ -167,6 +169,13 @@ class _FittedGrammar:
     @property
     def max_tokens(self) -> int:
         return self.grammar.max_tokens
+
+    @property
+    def bounds(self) -> Mapping[str, int]:
+        return self.grammar.bounds
+
+    def wide(self) -> "_FittedGrammar":
+        return self
 
     def fit(self, context_tokens: int, *, bytes_per_token: float = 1.0) -> "_FittedGrammar":
         if self.max_tokens > context_tokens * bytes_per_token:

@@ -313,6 +313,15 @@ class ReplyGrammar(Protocol[T_co]):
         """Tokens that always suffice for a reply."""
         ...
 
+    @property
+    def bounds(self) -> Mapping[str, int]:
+        """The limits that bound a reply beside the schema's own bounds, by name."""
+        ...
+
+    def wide(self) -> Self:
+        """This grammar without bounds but those of the schema, and limits that were asked for."""
+        ...
+
     def fit(self, context_tokens: int, *, bytes_per_token: float = 1.0) -> Self:
         """This grammar, tightened until its longest reply is within `context_tokens`.
 
@@ -344,7 +353,10 @@ class CallOptions(TypedDict, total=False):
 
     Attributes:
         max_tokens: Length at which the reply is cut at the latest. With a grammar it is never cut:
-            the grammar is fitted to this number of tokens.
+            a reply that does not end by then is asked for again, under a grammar that is fitted to
+            this number of tokens.
+        strict: True for one call only: the grammar is fitted beforehand, so that its longest reply
+            fits, one byte a token. A model that knows no grammars is not asked again either.
         temperature: 0 for the likeliest token each time.
         top_p: Share of the probability that is sampled from.
         top_k: Number of tokens that are sampled from.
@@ -361,6 +373,7 @@ class CallOptions(TypedDict, total=False):
     """
 
     max_tokens: int | None
+    strict: bool
     temperature: float
     top_p: float
     top_k: int

@@ -325,7 +325,8 @@ class Reply:
     `finish_reason` is `"stop"` (it ended, or met a stop text), `"length"` (cut at `max_tokens`) or
     `"tool_calls"`. `reasoning` is what a reasoning model wrote before the reply. `usage` and
     `timings` cover the alternatives too, and every one of the `calls` that the reply took.
-    `guarantee` is how a reply under a grammar was held to it, None for free text.
+    `guarantee` is how a reply under a grammar was held to it, None for free text. `limits` are the
+    bounds that held beside those of the schema where it was decoded under a grammar, by name.
     """
 
     text: str
@@ -338,6 +339,7 @@ class Reply:
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = ""
     guarantee: Guarantee | None = None
+    limits: Mapping[str, int] | None = None
     calls: int = 1
 
 

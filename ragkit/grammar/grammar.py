@@ -3,7 +3,7 @@
 import contextlib
 import json
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +51,11 @@ class Grammar(Generic[T_co]):
         return self._recipe.form
 
     @property
+    def bounds(self) -> Mapping[str, int]:
+        """The limits that bound a reply beside the schema's own bounds, by name."""
+        return self.limits.bounds
+
+    @property
     def max_tokens(self) -> int:
         """Tokens that always suffice: one for each byte, and one that ends the reply."""
         return self.max_bytes + 1
@@ -66,7 +71,8 @@ class Grammar(Generic[T_co]):
     def wide(self) -> "Grammar[T_co]":
         """Return this grammar without bounds but those of the schema; see `Limits.wide`.
 
-        Its replies may end by `max_tokens` instead of by themselves; then ask again under `fit`.
+        Limits that differ from the defaults stay, and so does a fitted grammar. A reply may
+        end by `max_tokens` instead of by itself; then ask again under `fit`.
         """
         return self._recipe.grammar(self.limits.wide())
 
@@ -99,13 +105,16 @@ class Grammar(Generic[T_co]):
             return self
         bounded = self.limits.bounded()
         steps = [bounded, *bounded.tightened()]
-        place = bisect_left(steps, True, key=lambda limits: self._recipe.bytes(limits) <= room)
-        if place == len(steps):
+        shortest = self._recipe.bytes(steps[-1])
+        if shortest > room:
             raise InputError(
-                f"The longest reply takes {self._recipe.bytes(steps[-1]) + 1} tokens under the "
-                f"tightest limits, but only {context_tokens} are left. Fix: shorten the prompt, or "
-                "bound the schema's strings and arrays."
+                f"The longest reply takes {shortest + 1} tokens under the tightest limits, but "
+                f"only {context_tokens} are left. Fix: shorten the prompt, or bound the schema's "
+                "strings and arrays."
             )
+        place = bisect_left(
+            steps, True, hi=len(steps) - 1, key=lambda limits: self._recipe.bytes(limits) <= room
+        )
         return self._recipe.grammar(steps[place])
 
 
@@ -136,6 +145,7 @@ class Recipe(Generic[T_co]):
     read: Callable[[str], T_co]
     form: JsonForm
     _known: dict[Limits, Grammar[T_co]] = field(default_factory=dict[Limits, Any])
+    _sizes: dict[Limits, int] = field(default_factory=dict[Limits, int])
 
     def grammar(self, limits: Limits) -> Grammar[T_co]:
         """Build the grammar, or return the one that was built before."""
@@ -154,8 +164,10 @@ class Recipe(Generic[T_co]):
 
     def bytes(self, limits: Limits) -> int:
         """Measure the longest reply, without building strings and numbers."""
-        built = self.build(limits, Rules(measuring=True))
-        return Sizes(built.rules.exprs).of(built.root)
+        if limits not in self._sizes:
+            built = self.build(limits, Rules(measuring=True))
+            self._sizes[limits] = Sizes(built.rules.exprs).of(built.root)
+        return self._sizes[limits]
 
 
 def load_json(text: str, *, exactly: bool = False) -> Json:

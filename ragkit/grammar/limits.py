@@ -6,7 +6,14 @@ from dataclasses import dataclass, fields, replace
 from ragkit.core.errors import InputError
 from ragkit.grammar.ebnf.expression import UNBOUNDED
 
-_WIDE_DEPTH = 6
+_WIDE = {
+    "string_length": UNBOUNDED,
+    "key_length": UNBOUNDED,
+    "items": UNBOUNDED,
+    "map_entries": UNBOUNDED,
+    "undeclared": UNBOUNDED,
+    "depth": 6,
+}
 _MOST_DIGITS = 1000
 _LONGEST = 4096
 _FLOORS = (
@@ -70,17 +77,18 @@ class Limits:
     def wide(self) -> "Limits":
         """Return these limits without bounds on strings, keys, arrays, maps and undeclared entries.
 
-        Nesting goes six levels deep; numbers keep their digits.
+        Nesting goes six levels deep; numbers keep their digits. A limit that differs from its
+        default was asked for, and stays.
         """
-        return replace(
-            self,
-            string_length=UNBOUNDED,
-            key_length=UNBOUNDED,
-            items=UNBOUNDED,
-            map_entries=UNBOUNDED,
-            undeclared=UNBOUNDED,
-            depth=max(self.depth, _WIDE_DEPTH),
-        )
+        usual = Limits()
+        kept = {name for name in _WIDE if getattr(self, name) != getattr(usual, name)}
+        return replace(self, **{name: wide for name, wide in _WIDE.items() if name not in kept})
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """The limits that are bounds, by name."""
+        found = {f.name: int(getattr(self, f.name)) for f in fields(self)}
+        return {name: value for name, value in found.items() if value < UNBOUNDED}
 
     def bounded(self) -> "Limits":
         """Return these limits with bounds in the place of missing ones.

@@ -20,10 +20,33 @@ _BYTES_PER_TOKEN = 4
 """Of usual text; a reply is refused beforehand only where it certainly does not fit."""
 
 
+class InvalidReplyError(ProviderError):
+    """A model that knows no grammars gave only replies that fail their check.
+
+    Attributes:
+        reply: The last one, with the usage of all.
+        reason: The reason why it fails.
+    """
+
+    def __init__(self, reply: Reply, reason: str, *, model: str, provider: str) -> None:
+        """Say what the reply was and why it was rejected."""
+        super().__init__(
+            f"{model!r} gave {reply.calls} replies that break their schema, the last one "
+            f"{reply.text!r:.200}: {reason} Fix: simplify the schema, use a larger model, or a "
+            "server that decodes under grammars: vllm:, sglang: or llamacpp:.",
+            provider=provider,
+            failure="invalid_reply",
+            partial=reply.text,
+        )
+        self.reply = reply
+        self.reason = reason
+
+
 async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGenerator[Delta]:
     """Stream a reply that its grammar's `parse` takes.
 
-    A reply that fails is asked for again once, with the reason: the stream restarts.
+    A reply that fails is asked for again once, with the reason, and the stream restarts; not where
+    the call is `strict`.
 
     Args:
         ask: Makes one call.
@@ -33,13 +56,14 @@ async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGe
 
     Raises:
         InputError: No reply of the grammar is as short as `max_tokens`.
-        ProviderError: The second reply fails too (`failure` is `"invalid_reply"`).
+        InvalidReplyError: The last reply fails too.
     """
     messages, grammar, deadline = messages_of(call.messages), call.grammar, call.deadline()
     if grammar is None:
         raise InputError("There is no grammar to check a reply by.")
     if (limit := call.options.get("max_tokens")) is not None:
         grammar.fit(limit, bytes_per_token=_BYTES_PER_TOKEN)
+    attempts = 1 if call.options.get("strict") else _ATTEMPTS
     spent: list[Reply] = []
     while True:
         async with aclosing(ask(call.within(deadline), grammar)) as deltas:
@@ -52,15 +76,8 @@ async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGe
         if reason is None:
             yield Delta(text="", reply=replace(charged(spent), guarantee="schema"))
             return
-        if len(spent) == _ATTEMPTS:
-            raise ProviderError(
-                f"{model!r} gave {_ATTEMPTS} replies that break their schema, the last one "
-                f"{spent[-1].text!r:.200}: {reason} Fix: simplify the schema, use a larger model, "
-                "or a server that decodes under grammars: vllm:, sglang: or llamacpp:.",
-                provider=provider,
-                failure="invalid_reply",
-                partial=spent[-1].text,
-            )
+        if len(spent) == attempts:
+            raise InvalidReplyError(charged(spent), reason, model=model, provider=provider)
         yield Delta(text="", restart=True)
         call = replace(call, messages=asked_again(messages, spent[-1].text, reason))
 

@@ -35,6 +35,8 @@ def checked_options(options: CallOptions) -> CallOptions:
         if name in _AT_LEAST and value is not None:
             _check_number(name, value)
     _check_tools(options)
+    if not isinstance(strict := options.get("strict", False), bool):
+        raise InputError(f"strict must be true or false, got {strict!r}.")
     stop = options.get("stop", ())
     if isinstance(stop, str) or any(not text for text in stop):
         raise InputError(f"stop must be a list of texts that are not empty, got {stop!r}.")

@@ -12,6 +12,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, CallOptions
 from ragkit.core.types import Conversation, Json, Reply
 from ragkit.grammar import json_grammar
+from ragkit.llm.checking import InvalidReplyError
 from ragkit.llm.messages import asked_again, messages_of
 from ragkit.llm.wrappers.cost import charged
 
@@ -71,9 +72,15 @@ async def complete_typed(
         InputError: `attempts` is less than 1, or the last reply was rejected too.
     """
     tries, grammar = _Attempts(kind, messages, attempts), json_grammar(kind)
+    own = _one_check(llm, options)
     result: TypedReply[T] | None = None
     while result is None:
-        result = tries.settle(await llm.complete(tries.conversation, grammar=grammar, **options))
+        try:
+            reply = await llm.complete(tries.conversation, grammar=grammar, **own)
+        except InvalidReplyError as error:
+            tries.reject(error.reply, error.reason, error)
+        else:
+            result = tries.settle(reply)
     return result
 
 
@@ -93,18 +100,22 @@ async def stream_typed(
         InputError: `attempts` is less than 1, or the last reply was rejected too.
     """
     tries, grammar = _Attempts(kind, messages, attempts), json_grammar(kind)
+    own = _one_check(llm, options)
     result: TypedReply[T] | None = None
     while result is None:
         text, last = "", None
-        async with aclosing(llm.stream(tries.conversation, grammar=grammar, **options)) as deltas:
-            async for delta in deltas:
-                text = "" if delta.restart else text + delta.text
-                partial = _partial(text)
-                if partial is not None and partial != last:
-                    last = partial
-                    yield PartialValue(partial=partial)
-                if delta.reply is not None:
-                    result = tries.settle(delta.reply)
+        try:
+            async with aclosing(llm.stream(tries.conversation, grammar=grammar, **own)) as deltas:
+                async for delta in deltas:
+                    text = "" if delta.restart else text + delta.text
+                    partial = _partial(text)
+                    if partial is not None and partial != last:
+                        last = partial
+                        yield PartialValue(partial=partial)
+                    if delta.reply is not None:
+                        result = tries.settle(delta.reply)
+        except InvalidReplyError as error:
+            tries.reject(error.reply, error.reason, error)
     yield PartialValue(partial=_partial(result.reply.text), result=result)
 
 
@@ -122,21 +133,34 @@ class _Attempts(Generic[T]):
 
     def settle(self, reply: Reply) -> TypedReply[T] | None:
         """Return the value of a reply, or None where it was rejected and is asked for again."""
-        self._spent.append(reply)
         try:
             value = _validated(self._kind, reply.text)
         except ValidationError as error:
-            reason = _explained(error)
-            self._rejected.append((reply.text, reason))
-            if len(self._spent) >= self._most:
-                raise InputError(
-                    f"{self._most} replies for {getattr(self._kind, '__name__', self._kind)!r} "
-                    f"were rejected by its validators, the last one {reply.text!r:.200}: {reason}. "
-                    "Fix: say in the question what is wanted, or raise attempts."
-                ) from error
-            self.conversation = asked_again(self.conversation, reply.text, reason)
+            self.reject(reply, _explained(error), error)
             return None
+        self._spent.append(reply)
         return TypedReply(value=value, reply=charged(self._spent), rejected=tuple(self._rejected))
+
+    def reject(self, reply: Reply, reason: str, error: Exception) -> None:
+        """Ask for another reply in the place of a rejected one.
+
+        Raises:
+            InputError: It was the last attempt.
+        """
+        self._spent.append(reply)
+        self._rejected.append((reply.text, reason))
+        if len(self._spent) >= self._most:
+            raise InputError(
+                f"{self._most} replies for {getattr(self._kind, '__name__', self._kind)!r} "
+                f"were rejected by its validators, the last one {reply.text!r:.200}: {reason}. "
+                "Fix: say in the question what is wanted, or raise attempts."
+            ) from error
+        self.conversation = asked_again(self.conversation, reply.text, reason)
+
+
+def _one_check(llm: LLM, options: CallOptions) -> CallOptions:
+    """Return the options with which a model without grammars is not asked again by itself."""
+    return {**options, "strict": True} if llm.guarantee == "schema" else options
 
 
 def _validated(kind: type[T], text: str) -> T:

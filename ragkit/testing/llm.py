@@ -5,7 +5,7 @@ import functools
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ragkit.core.errors import ContextExceeded, InputError
@@ -23,17 +23,26 @@ from ragkit.core.types import (
 from ragkit.grammar.random_decoding import RandomDecoder
 from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.checking import checked
+from ragkit.llm.fitting import held
 from ragkit.llm.messages import messages_of
 from ragkit.llm.options import checked_options, fitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedCall:
-    """A call that a `ScriptedLLM` received; its grammar is fitted to the context."""
+    """A call that a `ScriptedLLM` received.
+
+    Attributes:
+        messages: The conversation.
+        grammar: The form of the grammar that the reply is decoded under.
+        options: The options.
+        max_tokens: Tokens (bytes) after which the reply is cut.
+    """
 
     messages: tuple[Message, ...]
     grammar: ReplyGrammar[object] | None
     options: CallOptions
+    max_tokens: int = 1 << 20
 
     @property
     def prompt(self) -> str:
@@ -105,35 +114,44 @@ class ScriptedLLM(StreamedLLM):
         Raises:
             AssertionError: The script has ended, or its reply does not match the grammar.
         """
+        messages = messages_of(call.messages)
         checked_options(call.options)
-        if call.grammar is not None and self._guarantee == "schema":
+        call = replace(call, messages=messages)
+        room = self._room(messages)
+        if call.grammar is None:
+            parts = self._said(None, fitted(None, call.options.get("max_tokens"), room)[1], call)
+        elif self._guarantee == "schema":
             parts = checked(self._unheld, call, model=self._model, provider="scripted")
         else:
-            parts = self._said(call)
+            parts = held(self._said, call, room)
         async with aclosing(parts) as deltas:
             async for delta in deltas:
                 yield delta
 
-    def _unheld(self, call: Call, _: ReplyGrammar[object]) -> AsyncGenerator[Delta]:
-        return self._said(call)
-
-    async def _said(self, call: Call) -> AsyncGenerator[Delta]:
-        messages = messages_of(call.messages)
-        prompt = sum(len(message.content.encode()) for message in messages)
-        room = self._context - prompt
-        if room < 1:
+    def _room(self, messages: tuple[Message, ...]) -> int:
+        prompt = _size(messages)
+        if prompt >= self._context:
             raise ContextExceeded(
                 f"The prompt has {prompt} tokens of {self._context}. Fix: shorten it."
             )
+        return self._context - prompt
+
+    def _unheld(self, call: Call, grammar: ReplyGrammar[object]) -> AsyncGenerator[Delta]:
+        most, room = call.options.get("max_tokens"), self._room(messages_of(call.messages))
+        fit, _ = fitted(grammar, most, room)
+        return self._said(fit, room if most is None else min(most, room), call)
+
+    async def _said(
+        self, grammar: ReplyGrammar[object] | None, limit: int, call: Call
+    ) -> AsyncGenerator[Delta]:
+        messages = messages_of(call.messages)
         loop = asyncio.get_running_loop()
         started = loop.time()
-        most = call.options.get("max_tokens")
-        grammar, limit = fitted(call.grammar, most, room)
-        if self._guarantee == "schema":
-            limit = room if most is None else min(most, room)
-        scripted = ScriptedCall(messages=messages, grammar=grammar, options=call.options)
+        scripted = ScriptedCall(
+            messages=messages, grammar=grammar, options=call.options, max_tokens=limit
+        )
         self.calls.append(scripted)
-        said = [self._say(scripted, limit) for _ in range(call.options.get("n", 1))]
+        said = [self._say(scripted) for _ in range(call.options.get("n", 1))]
         texts = [reply for reply, _ in said]
         for start in range(0, len(texts[0].text), _PIECE):
             await asyncio.sleep(self._delay)
@@ -145,40 +163,34 @@ class ScriptedLLM(StreamedLLM):
             reply=Reply(
                 text=texts[0].text,
                 finish_reason=texts[0].finish_reason,
-                usage=Usage(prompt=prompt, completion=tokens),
+                usage=Usage(prompt=_size(messages), completion=tokens),
                 timings=Timings(ttft_s=elapsed, tpot_s=0.0, total_s=elapsed),
                 model=self._model,
                 alternatives=tuple(texts[1:]),
                 tool_calls=said[0][1],
-                guarantee=None if call.grammar is None else self._guarantee,
             ),
         )
 
-    def _say(self, call: ScriptedCall, limit: int) -> tuple[Alternative, tuple[ToolCall, ...]]:
+    def _say(self, call: ScriptedCall) -> tuple[Alternative, tuple[ToolCall, ...]]:
         said = self._script(call)
         if not isinstance(said, str):
             if not call.options.get("tools"):
                 raise AssertionError(f"The script calls tools, but the call has none: {said!r}")
             return Alternative(text="", finish_reason="tool_calls"), tuple(said)
-        return self._text(call, said, limit), ()
+        return self._text(call, said), ()
 
-    def _text(self, call: ScriptedCall, text: str, limit: int) -> Alternative:
-        if call.grammar is not None and self._guarantee == "grammar":
-            if not _decoder().accepts(_decoder().compile(call.grammar.ebnf), text):
-                raise AssertionError(f"The scripted reply does not match its grammar: {text!r}")
-            if len(text.encode()) < limit:
-                return Alternative(text=text, finish_reason="stop")
-            if not getattr(call.grammar, "may_be_cut", False):
-                raise AssertionError(
-                    f"The scripted reply is longer than its grammar says: {text!r}"
-                )
-            cut = text.encode()[:limit].decode(errors="ignore")
-            return Alternative(text=cut, finish_reason="length")
-        for stop in call.options.get("stop", ()):
-            text = text.partition(stop)[0]
-        if len(text.encode()) < limit:
+    def _text(self, call: ScriptedCall, text: str) -> Alternative:
+        grammar = call.grammar if self._guarantee == "grammar" else None
+        if grammar is None:
+            for stop in call.options.get("stop", ()):
+                text = text.partition(stop)[0]
+        elif not _decoder().accepts(_decoder().compile(grammar.ebnf), text):
+            raise AssertionError(f"The scripted reply does not match its grammar: {text!r}")
+        if len(text.encode()) < call.max_tokens:
             return Alternative(text=text, finish_reason="stop")
-        cut = text.encode()[:limit].decode(errors="ignore")
+        if grammar is not None and not _may_be_cut(call):
+            raise AssertionError(f"The scripted reply is longer than its grammar says: {text!r}")
+        cut = text.encode()[: call.max_tokens].decode(errors="ignore")
         return Alternative(text=cut, finish_reason="length")
 
 
@@ -238,8 +250,7 @@ def random_replies(seed: int, *, ending: float = 0.5) -> Script:
             return " ".join(words.choice(_WORDS) for _ in range(words.randrange(1, 40)))
         decoder = _decoder()
         compiled = decoder.compile(call.grammar.ebnf)
-        may_be_cut = getattr(call.grammar, "may_be_cut", False)
-        most = _MOST_TOKENS if may_be_cut else call.grammar.max_tokens
+        most = _MOST_TOKENS if _may_be_cut(call) else call.grammar.max_tokens
         said = decoder.decode(compiled, seed=drawn, max_tokens=most, ending=ending)
         if said is None:
             raise AssertionError("The reply did not fit max_tokens: the grammar's bound is wrong.")
@@ -250,6 +261,18 @@ def random_replies(seed: int, *, ending: float = 0.5) -> Script:
 
 _MOST_TOKENS = 1 << 16
 _WORDS = ("the", "a", "model", "says", "that", "water", "runs", "downhill", "é", "🐺", "\n", "42")
+
+
+def _may_be_cut(call: ScriptedCall) -> bool:
+    """Return whether the grammar allows replies that are longer than the call."""
+    grammar = call.grammar
+    return grammar is not None and (
+        grammar.max_tokens > call.max_tokens or getattr(grammar, "may_be_cut", False)
+    )
+
+
+def _size(messages: tuple[Message, ...]) -> int:
+    return sum(len(message.content.encode()) for message in messages)
 
 
 def _from_list(replies: Iterator[Said]) -> Script:

@@ -91,6 +91,10 @@ GRAMMARS: dict[str, Grammar[object]] = {
 }
 
 
+MOST = 700
+"""Tokens of a reply: a model with random weights hardly ends one by itself."""
+
+
 class LLMContract:
     """Tests of `LLM`, for any model, one with random weights included."""
 
@@ -102,13 +106,30 @@ class LLMContract:
         self, llm: LLM, name: str
     ) -> None:
         for seed in range(3):
-            reply = await llm.complete(QUESTION, grammar=GRAMMARS[name], seed=seed, temperature=1.0)
+            reply = await llm.complete(
+                QUESTION, grammar=GRAMMARS[name], seed=seed, temperature=1.0, max_tokens=MOST
+            )
             assert reply.finish_reason == "stop"
             GRAMMARS[name].parse(reply.text)
 
-    async def test_a_grammar_is_fitted_to_max_tokens_and_never_cut(self, llm: LLM) -> None:
+    async def test_a_reply_that_does_not_end_is_asked_for_again(self, llm: LLM) -> None:
+        grammar, text, restarts, reply = GRAMMARS["open string"], "", 0, None
+        async with aclosing(llm.stream(QUESTION, grammar=grammar, max_tokens=90, seed=1)) as deltas:
+            async for delta in deltas:
+                restarts += delta.restart
+                text = "" if delta.restart else text + delta.text
+                reply = delta.reply
+        assert reply is not None
+        assert (reply.text, reply.finish_reason) == (text, "stop")
+        assert restarts <= reply.calls - 1 <= 2
+        assert reply.guarantee == llm.guarantee
+        assert (reply.limits is None) == (llm.guarantee == "schema")
+        grammar.parse(text)
+
+    async def test_a_strict_call_is_fitted_to_max_tokens_and_never_cut(self, llm: LLM) -> None:
         grammar = GRAMMARS["open string"]
-        reply = await llm.complete(QUESTION, grammar=grammar, max_tokens=60, seed=1)
+        reply = await llm.complete(QUESTION, grammar=grammar, max_tokens=60, seed=1, strict=True)
+        assert reply.calls == 1
         assert reply.finish_reason == "stop"
         assert reply.usage.completion <= 60
         grammar.parse(reply.text)
@@ -132,7 +153,8 @@ class LLMContract:
             assert all(delta.reply is None for delta in found[:-1])
             reply = found[-1].reply
             assert reply is not None
-            assert "".join(delta.text for delta in found) == reply.text
+            begun = max((place for place, one in enumerate(found) if one.restart), default=0)
+            assert "".join(delta.text for delta in found[begun:]) == reply.text
             assert found[-1].text == ""
 
     async def test_the_same_seed_gives_the_same_reply(self, llm: LLM) -> None:
@@ -159,7 +181,7 @@ class LLMContract:
         assert reply.finish_reason == "stop"
 
     async def test_usage_and_timings_are_reported(self, llm: LLM) -> None:
-        reply = await llm.complete(QUESTION, grammar=GRAMMARS["action"])
+        reply = await llm.complete(QUESTION, grammar=GRAMMARS["action"], max_tokens=MOST)
         assert reply.usage.prompt > 0
         assert 0 < reply.usage.completion <= GRAMMARS["action"].max_tokens
         assert reply.timings.ttft_s is not None
@@ -170,7 +192,7 @@ class LLMContract:
         names = list(GRAMMARS) * 2
         replies = await asyncio.gather(
             *(
-                llm.complete(QUESTION, grammar=GRAMMARS[name], seed=place)
+                llm.complete(QUESTION, grammar=GRAMMARS[name], seed=place, max_tokens=MOST)
                 for place, name in enumerate(names)
             )
         )
@@ -200,6 +222,7 @@ class LLMContract:
             {"stop": "x"},
             {"max_tokens": 0},
             {"oops": 1},
+            {"strict": "yes"},
         ],
     )
     async def test_bad_options_are_named(self, llm: LLM, options: dict[str, object]) -> None:

@@ -89,3 +89,31 @@ async def test_a_stream_begins_again_after_a_rejected_value() -> None:
     assert len(result.rejected) == 1
     with pytest.raises(InputError, match="1 replies for 'Stay'"):
         _ = [one async for one in stream_typed(ScriptedLLM([BAD]), "x", Stay, attempts=1)]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_model_without_grammars_is_asked_again_as_often_as_any(*, streamed: bool) -> None:
+    """Replies of the wrong shape and rejected values count alike; each is told its reason."""
+    llm = ScriptedLLM(["Sure!", BAD, GOOD], guarantee="schema")
+    if streamed:
+        pieces = [piece async for piece in stream_typed(llm, "When?", Stay)]
+        found = pieces[-1].result
+    else:
+        found = await complete_typed(llm, "When?", Stay)
+    assert found is not None
+    assert found.value.departure == date(2024, 5, 3)
+    assert [text for text, _ in found.rejected] == ["Sure!", BAD]
+    assert "not JSON" in found.rejected[0][1]
+    assert "departure is before arrival" in found.rejected[1][1]
+    assert (found.reply.calls, found.reply.guarantee) == (3, "schema")
+    with pytest.raises(InputError, match="1 replies for 'Stay' were rejected"):
+        await complete_typed(ScriptedLLM([BAD], guarantee="schema"), "x", Stay, attempts=1)
+
+
+async def test_a_streamed_value_begins_again_where_its_reply_does() -> None:
+    llm = ScriptedLLM(['["' + "a" * 300 + '"]', '["b"]'])
+    pieces = [piece async for piece in stream_typed(llm, "x", list[str], max_tokens=200)]
+    assert pieces[-1].result is not None
+    assert pieces[-1].result.value == ["b"]
+    assert pieces[-1].partial == ["b"]
+    assert len(llm.calls) == 2

@@ -28,12 +28,15 @@ async def test_a_function_sees_the_call() -> None:
 
 async def test_the_calls_are_recorded_with_their_fitted_grammar() -> None:
     llm = ScriptedLLM(lambda _: "ab")
-    await llm.complete("one", grammar=regex_grammar("[ab]+"), max_tokens=20)
+    await llm.complete("one", grammar=regex_grammar("[ab]+"), max_tokens=20, strict=True)
     await llm.complete("two")
     assert [call.messages[-1].content for call in llm.calls] == ["one", "two"]
     assert llm.calls[0].grammar is not None
     assert llm.calls[0].grammar.max_tokens <= 20
     assert llm.calls[1].grammar is None
+    await llm.complete("three", grammar=regex_grammar("[ab]+"), max_tokens=20)
+    assert llm.calls[2].grammar == regex_grammar("[ab]+").wide()
+    assert llm.calls[2].max_tokens == 20
 
 
 async def test_a_token_is_a_byte() -> None:

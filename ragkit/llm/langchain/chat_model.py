@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any, cast
 
@@ -235,6 +236,8 @@ class ChatRagkit(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
         turn, call = self._call(messages, stop, kwargs)
+        if not turn.tools:  # text that was shown cannot be taken back
+            call = replace(call, options={"strict": True, **call.options})
         async for delta in call.stream(self._model):
             if delta.reply is None and not turn.tools:
                 chunk = ChatGenerationChunk(message=AIMessageChunk(content=delta.text))

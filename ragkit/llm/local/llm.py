@@ -3,13 +3,17 @@
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
+from ragkit.core.protocols import ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Json, Message, Reply, Timings, Usage
 from ragkit.llm.call import Call, StreamedLLM
+from ragkit.llm.fitting import held
 from ragkit.llm.local.engine import Dtype, Engine
 from ragkit.llm.messages import messages_of
 from ragkit.llm.options import checked_options, fitted
@@ -74,7 +78,7 @@ class LocalLLM(StreamedLLM):
         return await asyncio.to_thread(self._engine.rendered, messages_of(messages))
 
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
-        """Decode the reply in the thread of the engine."""
+        """Decode the reply, under a wide form of its grammar first."""
         messages = messages_of(call.messages)
         if any(message.images for message in messages) or checked_options(call.options).get(
             "tools"
@@ -83,6 +87,20 @@ class LocalLLM(StreamedLLM):
                 f"{self.model!r} in this process reads no images and has no tool calls of its own. "
                 "Fix: use a server, or action_grammar for tools."
             )
+        room = await asyncio.to_thread(self._room, messages)
+        if call.grammar is None:
+            limit = fitted(None, call.options.get("max_tokens"), room)[1]
+            parts = self._decode(None, limit, replace(call, messages=messages))
+        else:
+            parts = held(self._decode, replace(call, messages=messages), room)
+        async with aclosing(parts) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _decode(
+        self, grammar: ReplyGrammar[object] | None, limit: int, call: Call
+    ) -> AsyncGenerator[Delta]:
+        """Decode once, in the thread of the engine."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + call.options.get("timeout_s", self._timeout)
         arrived: asyncio.Queue[tuple[int, Emitted]] = asyncio.Queue()
@@ -92,7 +110,7 @@ class LocalLLM(StreamedLLM):
                 loop.call_soon_threadsafe(arrived.put_nowait, (position, item))
 
         started = loop.time()
-        jobs = await asyncio.to_thread(self._prepare, messages, call, emit)
+        jobs = await asyncio.to_thread(self._prepare, grammar, limit, call, emit)
         replies = _Replies(jobs, model=self.model, started=started)
         try:
             await asyncio.to_thread(self._engine.submit, jobs)
@@ -118,22 +136,26 @@ class LocalLLM(StreamedLLM):
         """End the decoding thread and drop the model; a later call loads it again."""
         await asyncio.to_thread(self._engine.close)
 
-    def _prepare(
-        self,
-        messages: tuple[Message, ...],
-        call: Call,
-        emit: Callable[[int, Emitted], None],
-    ) -> "list[DecodingJob]":
-        from ragkit.llm.local.decoding import DecodingJob
-
+    def _room(self, messages: tuple[Message, ...]) -> int:
         prompt, context = self._engine.prompt(messages), self._engine.context()
         if len(prompt) >= context:
             raise ContextExceeded(
                 f"The prompt has {len(prompt)} tokens, the model's context {context}. "
                 "Fix: shorten the prompt."
             )
-        fit, limit = fitted(call.grammar, call.options.get("max_tokens"), context - len(prompt))
-        compiled = None if fit is None else self._engine.compiled(fit.ebnf)
+        return context - len(prompt)
+
+    def _prepare(
+        self,
+        grammar: ReplyGrammar[object] | None,
+        limit: int,
+        call: Call,
+        emit: Callable[[int, Emitted], None],
+    ) -> "list[DecodingJob]":
+        from ragkit.llm.local.decoding import DecodingJob
+
+        prompt = self._engine.prompt(messages_of(call.messages))
+        compiled = None if grammar is None else self._engine.compiled(grammar.ebnf)
         return [
             DecodingJob(
                 prompt=prompt,

@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import ClassVar
 
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
-from ragkit.core.protocols import CallOptions
+from ragkit.core.protocols import CallOptions, ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Json, Message, Reply
 from ragkit.llm.call import Call
+from ragkit.llm.fitting import held, wanted_tokens
 from ragkit.llm.messages import messages_of
 from ragkit.llm.openai.client import NOTHING, ChatServer
 from ragkit.llm.openai.errors import broken
 from ragkit.llm.openai.probe import Proof, new_proof
-from ragkit.llm.options import fitted
 
 _TEMPLATE_TOKENS = 24
 """An upper bound of what chat templates put around a message."""
@@ -66,25 +66,34 @@ class GrammarServer(ChatServer):
         """Return the fields of a request that decode under a grammar."""
 
     async def _held(self, messages: tuple[Message, ...], call: Call) -> AsyncGenerator[Delta]:
-        """Stream the reply, with the grammar fitted to the room that is left."""
+        """Stream the reply under the grammar, in the room that the prompt and reasoning leave."""
         await self.prove_grammars()
-        grammar, limit = call.grammar, call.options.get("max_tokens")
-        if grammar is None:
-            return
-        wanted = min(grammar.max_tokens, limit or grammar.max_tokens) + self._reasoning
-        room = await self._room(messages, wanted) - self._reasoning
-        fit, tokens = await asyncio.to_thread(fitted, grammar, limit, room)
+        wanted = await asyncio.to_thread(wanted_tokens, call)
+        room = await self._room(messages, wanted + self._reasoning) - self._reasoning
+
+        def decode(
+            grammar: ReplyGrammar[object], tokens: int, within: Call
+        ) -> AsyncGenerator[Delta]:
+            return self._under_form(grammar, tokens, replace(within, messages=messages))
+
+        async with aclosing(held(decode, call, room)) as deltas:
+            async for delta in deltas:
+                if delta.reply is not None and delta.reply.finish_reason == "length":
+                    raise self._reasoned_too_long(delta.reply)
+                yield delta
+
+    async def _under_form(
+        self, grammar: ReplyGrammar[object], tokens: int, call: Call
+    ) -> AsyncGenerator[Delta]:
         options = call.options.copy()
         options["max_tokens"] = tokens + self._reasoning
-        ebnf = grammar.ebnf if fit is None else fit.ebnf
-        async with aclosing(self._decode_under(ebnf, messages, options)) as deltas:
+        messages = messages_of(call.messages)
+        async with aclosing(self._decode_under(grammar.ebnf, messages, options)) as deltas:
             async for delta in deltas:
-                if delta.reply is None:
-                    yield delta
-                elif delta.reply.finish_reason == "length":
-                    raise self._reasoned_too_long(delta.reply)
-                else:
-                    yield Delta(text="", reply=replace(delta.reply, guarantee=self.guarantee))
+                reply = delta.reply
+                if reply and reply.finish_reason == "length" and reply.reasoning and not reply.text:
+                    raise self._reasoned_too_long(reply)  # no other grammar would help
+                yield delta
 
     async def _decode_under(
         self,

@@ -156,6 +156,7 @@ class RateLimit(LLMWrapper):
             used = prompt
             async with aclosing(call.within(deadline).stream(self.inner)) as deltas:
                 async for delta in deltas:
+                    used += prompt if delta.restart else 0
                     used += -(-len((delta.text + delta.reasoning).encode()) // _BYTES_PER_TOKEN)
                     if delta.reply is not None:
                         used = delta.reply.usage.prompt + delta.reply.usage.completion

