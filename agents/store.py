@@ -215,10 +215,10 @@ def _holds(value: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
 
 def _compared(value: Any, wanted: Any) -> bool:
     # `Any`: a filter compares whatever values an item holds.
-    operators = cast("Mapping[str, Any]", wanted) if isinstance(wanted, Mapping) else {}
-    if not operators or not all(name.startswith("$") for name in operators):
+    operators: Any = wanted if hasattr(wanted, "items") else {}
+    if not operators or not all(str(name).startswith("$") for name in operators):
         return bool(value == wanted)
-    return all(_operator(name, value, one) for name, one in operators.items())
+    return all(_operator(str(name), value, one) for name, one in operators.items())
 
 
 def _operator(name: str, value: Any, wanted: Any) -> bool:
