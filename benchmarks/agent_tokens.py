@@ -188,7 +188,10 @@ def rewoo_search_script(question: Mapping[str, Any]) -> Iterator[str]:
 def plan_script(question: Mapping[str, Any]) -> Iterator[str]:
     """Two tasks, each a lookup and its result, and the answer."""
     one, two = titles(question)
-    steps = [{"task": f"Read {one}.", "needs": []}, {"task": f"Read {two}.", "needs": [1]}]
+    steps: list[Json] = [
+        {"task": f"Read {one}.", "needs": []},
+        {"task": f"Read {two}.", "needs": [1]},
+    ]
     yield json.dumps({"thought": "", "steps": steps}, separators=(",", ":"), ensure_ascii=False)
     pages = dict(question["context"])
     facts = {title: pages[title][place] for title, place in gold(question)}
