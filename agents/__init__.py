@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ragkit.agents.result import AgentResult, Step
     from ragkit.agents.rewoo import rewoo
     from ragkit.agents.self_consistency import self_consistency
+    from ragkit.agents.store import RagkitStore
     from ragkit.agents.team import Member, team
     from ragkit.agents.tools import IdempotencyKey, ToolSelector, tool
     from ragkit.agents.tree_of_thought import tree_of_thought
@@ -53,6 +54,7 @@ _EXPORTS = {
     "ragkit.agents.self_consistency": ("self_consistency",),
     "ragkit.agents.team": ("Member", "team"),
     "ragkit.agents.hooks": ("Hook",),
+    "ragkit.agents.store": ("RagkitStore",),
     "ragkit.agents.tools": ("IdempotencyKey", "ToolSelector", "tool"),
     "ragkit.agents.tree_of_thought": ("tree_of_thought",),
 }
@@ -70,6 +72,7 @@ __all__ = [
     "Member",
     "MemoryJournal",
     "Pending",
+    "RagkitStore",
     "SQLiteJournal",
     "Step",
     "ToolSelector",

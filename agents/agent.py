@@ -121,7 +121,9 @@ class AgentGraph(StateGraph[Any, Any, Any, Any]):
         """Compile the graph; LangGraph's own limit of steps lies beyond the budget's."""
         context = self.context
         graph: Any = self
-        made: Agent = graph.compile(checkpointer=options.get("checkpointer"), name=context.name)
+        made: Agent = graph.compile(
+            checkpointer=options.get("checkpointer"), store=options.get("store"), name=context.name
+        )
         # Clients that stream values, or read the state, see what the output holds.
         made.stream_channels = list(PUBLIC)
         for name, agents in self._inner.items():

@@ -337,22 +337,21 @@ async def first_question(turn: AgentTurn, tools: Iterable[Tool]) -> Message:
 
 
 def earlier(turn: AgentTurn) -> str:
-    """Return the latest messages from before the run that fit, as a prompt shows them.
+    """Return the latest messages from before the run, as a prompt shows them.
 
-    The newest one that is too long is shown in part; untrusted ones stand between fences.
+    They share the room, so that one long answer leaves the others readable: the longest are shown
+    in part. Untrusted ones stand between fences.
     """
     kept: list[str] = []
-    characters = _EARLIER_CHARS
-    for message in reversed(turn.earlier):
-        if characters < _LEAST_EARLIER:
-            break
-        text = trimmed(message.text, characters)
-        characters -= len(text)
+    latest = turn.earlier[-(_EARLIER_CHARS // _LEAST_EARLIER) :]
+    shared = shared_out([message.text for message in latest], _EARLIER_CHARS)
+    for message, part in zip(latest, shared, strict=True):
+        text = part
         if message.untrusted:
             label = f"answer of {message.author}" if message.author else "answer"
             text = fenced(text, fence=turn.fence, label=label)
         kept.append(f"{message.role.capitalize()}: {text}")
-    return "Earlier in this conversation:\n{}\n\n".format("\n".join(reversed(kept))) if kept else ""
+    return "Earlier in this conversation:\n{}\n\n".format("\n".join(kept)) if kept else ""
 
 
 async def evidence_room(context: AgentContext) -> int:

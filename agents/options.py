@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.store.base import BaseStore
 from pydantic import BaseModel
 
 from ragkit.agents import final_answer
@@ -55,6 +56,8 @@ class AgentOptions(TypedDict, total=False):
         context_schema: The type of the context of a run, such as a dataclass of user, tenant and
             connections: pass `context=...` to `run`, or to LangGraph's methods. Tools receive it in
             a parameter annotated `langgraph.runtime.Runtime[...]`; the model never sees it.
+        store: LangGraph's long-term memory, which tools reach by their `Runtime`; a `RagkitStore`
+            searches it by meaning and by words.
         name: The graph's name.
     """
 
@@ -77,6 +80,7 @@ class AgentOptions(TypedDict, total=False):
     limits: Limits
     hooks: Sequence[Hook]
     context_schema: type[Any] | None
+    store: BaseStore | None
     name: str
 
 

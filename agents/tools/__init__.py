@@ -5,6 +5,7 @@ from ragkit.agents.tools.documents import Searcher, search_documents
 from ragkit.agents.tools.function import FunctionTool, IdempotencyKey, ToolOptions, tool
 from ragkit.agents.tools.langchain import langchain_tools
 from ragkit.agents.tools.mcp import McpTools, mcp_tools
+from ragkit.agents.tools.memories import memory_tools
 from ragkit.agents.tools.python_interpreter import python
 from ragkit.agents.tools.selection import ToolSelection, ToolSelector
 from ragkit.agents.tools.sql import sql
@@ -22,6 +23,7 @@ __all__ = [
     "http_get",
     "langchain_tools",
     "mcp_tools",
+    "memory_tools",
     "python",
     "search_documents",
     "sql",

@@ -39,7 +39,7 @@ def test_the_examples_of_the_page_run_one_after_the_other(
     for number, example in enumerate(EXAMPLES):
         exec(compile(example, f"example {number}", "exec"), names)  # noqa: S102  # our own page
     shown = capsys.readouterr().out
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 9
     assert shown.startswith("Three. finished 0.0\n1 react ")
     assert "1.1 stock" in shown
     assert "order {'item': 'lamp', 'pieces': 2} order always needs approval." in shown

@@ -118,3 +118,14 @@ async def test_a_call_of_the_model_that_a_crash_cut_off_counts_in_the_budget(cra
     result = await resume(agent, "t")
     assert (result.answer, result.stopped_by) == ("So far.", "steps")
     assert len(llm.calls) + crashes == 4
+
+
+async def test_one_long_answer_does_not_drive_the_rest_of_the_thread_out_of_the_prompt() -> None:
+    llm = ScriptedLLM([says_finish("Blue is best."), says_finish("w" * 7000), says_finish("ok")])
+    agent = react(llm, [RecordingTool(name="a")], checkpointer=InMemorySaver())
+    for question in ("Which colour?", "Say much.", "Again?"):
+        await run(agent, question, thread="t")
+    asked = llm.calls[2].messages[1].content
+    for text in ("Which colour?", "Blue is best.", "Say much.", "w" * 1000):
+        assert text in asked
+    assert len(asked) < 5000
