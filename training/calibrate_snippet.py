@@ -149,7 +149,7 @@ def best(item: RatedUnits, ranking: LinearScore) -> int:
 
 def answer_row(item: RatedUnits, ranking: LinearScore) -> Vector:
     """Return the features of the best unit and its margin over other passages."""
-    first, found = best(item, ranking), scores(item, ranking)
+    first, found = best(item, ranking), scores(item, ranking) - item.form
     others = found[item.passages != item.passages[first]]
     margin = found[first] - others.max() if len(others) else ALONE
     return np.append(item.features[first], margin)

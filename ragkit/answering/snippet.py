@@ -17,7 +17,7 @@ from ragkit.answering.excerpt import excerpt
 from ragkit.answering.features import LinearScore
 from ragkit.answering.question_kind import WITH_SPAN, QuestionKind, question_kind
 from ragkit.answering.suitability import is_mistyped
-from ragkit.answering.unit_features import UnitCandidate, UnitFeatures, UnitReader
+from ragkit.answering.unit_features import RANKING, UnitCandidate, UnitFeatures, UnitReader
 from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import AnswerSettings
@@ -170,9 +170,10 @@ def _best_of_passage(ranked: Sequence[UnitCandidate]) -> UnitCandidate:
 def answer_features(ranked: Sequence[UnitCandidate]) -> AnswerFeatures:
     """Return the features of the first of the units, which are given best first."""
     best = ranked[0]
-    others = (one for one in ranked if one.hit.chunk.id != best.hit.chunk.id)
-    second = next(others, None)
-    margin = ALONE if second is None else best.score - second.score
+    others = [one for one in ranked if one.hit.chunk.id != best.hit.chunk.id]
+    # Without what the form says, which `CONFIDENCE` was not fitted with.
+    second = max((RANKING.score(one.features) for one in others), default=None)
+    margin = ALONE if second is None else RANKING.score(best.features) - second
     return AnswerFeatures(**asdict(best.features), margin=margin)
 
 

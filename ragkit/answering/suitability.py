@@ -31,13 +31,6 @@ _ASKS_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(
-    r"\bhow (?:many|much|long|old|far|often|tall|big|large|fast|high|deep|wide)\b|"
-    r"\bwhat (?:is|are|was) (?:\S+ ){0,4}(?:number|size|length|height|width|weight|port|maximum|"
-    r"minimum|timeout|limit|percentage|price|cost|duration|interval|delay|capacity)\b|"
-    r"^(?:at|on|in|to) (?:what|which) (?:port|year|age)\b|^(?:what|which) (?:port|year)\b",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(
     r"\d|\b(?:no|none|never|always|once|twice|one|two|three|four|five|six|seven|eight|nine|ten|"
     r"eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|thousand|million|dozen|half|several|"
     r"many|unlimited|infinit\w+|daily|weekly|monthly|yearly|hourly|every|per)\b",

@@ -7,7 +7,7 @@ import pytest
 
 from ragkit.answering.conversations import Owner
 from ragkit.core.sync import run_sync
-from ragkit.testing.llm import ScriptedCall, ScriptedLLM, random_replies
+from ragkit.testing.llm import Said, ScriptedCall, ScriptedLLM, random_replies
 from ragkit.testing.model_server import (
     EmulatedModelServer,
     ServerRequest,
@@ -24,7 +24,7 @@ from tests.ui.conftest import MakeWorkspace, filled
 STANDALONE = "How long do refunds take?"
 
 
-def _script(call: ScriptedCall) -> str:
+def _script(call: ScriptedCall) -> Said:
     if "Rewrite the last question" in call.messages[0].content:
         return json.dumps({"question": STANDALONE}, separators=(",", ":"))
     return random_replies(3, ending=0.6)(call)
