@@ -9,6 +9,7 @@ PRINTED = (
     ["The longest river of Europe is the Volga."],
     ["rrf"],
     ["['danube']", "True"],
+    ["The Volga is the longest river of Europe.", "['user', 'assistant']"],
     ["1 volga", "['The Volga is long.']", "1"],
 )
 
