@@ -91,7 +91,7 @@ GRAMMARS: dict[str, Grammar[object]] = {
 }
 
 
-MOST = 700
+MOST = 320
 """Tokens of a reply: a model with random weights hardly ends one by itself."""
 
 
