@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ragkit.agents.budget import Budget
     from ragkit.agents.conversation import summarise, trim
     from ragkit.agents.hooks import Hook
-    from ragkit.agents.journal import Journal, MemoryJournal, SQLiteJournal
+    from ragkit.agents.journal import Journal, MemoryJournal, PostgresJournal, SQLiteJournal
     from ragkit.agents.memory import LongTermMemory
     from ragkit.agents.options import AgentOptions
     from ragkit.agents.plan_execute import plan_and_execute
@@ -43,7 +43,7 @@ _EXPORTS = {
     "ragkit.agents.approval": ("Pending", "approve", "edit", "refuse"),
     "ragkit.agents.budget": ("Budget",),
     "ragkit.agents.conversation": ("summarise", "trim"),
-    "ragkit.agents.journal": ("Journal", "MemoryJournal", "SQLiteJournal"),
+    "ragkit.agents.journal": ("Journal", "MemoryJournal", "PostgresJournal", "SQLiteJournal"),
     "ragkit.agents.memory": ("LongTermMemory",),
     "ragkit.agents.options": ("AgentOptions",),
     "ragkit.agents.plan_execute": ("plan_and_execute",),
@@ -72,6 +72,7 @@ __all__ = [
     "Member",
     "MemoryJournal",
     "Pending",
+    "PostgresJournal",
     "RagkitStore",
     "SQLiteJournal",
     "Step",

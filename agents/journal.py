@@ -5,28 +5,35 @@ A journal belongs to a checkpointer: keep it as long, and where, the checkpoints
 
 import asyncio
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
 from ragkit.agents.state import citation_of, dumped, loaded
+from ragkit.core.database import open_database
+from ragkit.core.errors import InputError
 from ragkit.core.types import ToolResult
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ragkit.core.postgres import PostgresTransaction
+
+_Transaction: TypeAlias = "sqlite3.Connection | PostgresTransaction"
 
 T = TypeVar("T")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
     key TEXT PRIMARY KEY, tool TEXT NOT NULL, arguments TEXT NOT NULL, outcome TEXT,
-    begun REAL NOT NULL
-) WITHOUT ROWID
+    begun DOUBLE PRECISION NOT NULL
+);
 """
 _SELECT = "SELECT key, tool, arguments, outcome FROM journal"
-_BUSY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +114,8 @@ class SQLiteJournal:
 
     def __init__(self, path: str | Path) -> None:
         """Set the path; the file is created when first needed."""
-        self._path = Path(path)
+        self._database = open_database(Path(path), _SCHEMA)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ragkit-journal")
-        self._opened: sqlite3.Connection | None = None
 
     async def __aenter__(self) -> Self:
         """Return the journal; leaving the block closes it."""
@@ -122,14 +128,15 @@ class SQLiteJournal:
     async def begin(self, entry: JournalEntry) -> JournalEntry | None:
         """See `Journal.begin`."""
 
-        def work(database: sqlite3.Connection) -> JournalEntry | None:
+        def work(database: _Transaction) -> JournalEntry | None:
             given = (entry.key, entry.tool, entry.arguments, time.time())
             added = database.execute(
                 "INSERT INTO journal VALUES (?, ?, ?, NULL, ?) ON CONFLICT DO NOTHING", given
             )
             if added.rowcount:
                 return None
-            return _entry(database.execute(f"{_SELECT} WHERE key = ?", (entry.key,)).fetchone())
+            row = database.execute(f"{_SELECT} WHERE key = ?", (entry.key,)).fetchone()
+            return None if row is None else _entry(row)
 
         return await self._do(work)
 
@@ -152,37 +159,43 @@ class SQLiteJournal:
     async def entries(self) -> list[JournalEntry]:
         """See `Journal.entries`."""
 
-        def work(database: sqlite3.Connection) -> list[JournalEntry]:
+        def work(database: _Transaction) -> list[JournalEntry]:
             return [_entry(row) for row in database.execute(f"{_SELECT} ORDER BY key")]
 
         return await self._do(work)
 
     async def close(self) -> None:
-        """Close the file; safe to call twice."""
-
-        def work(database: sqlite3.Connection) -> None:
-            database.close()
-            self._opened = None
-
-        if self._opened is not None:
-            await self._do(work)
+        """Close the database; safe to call twice."""
+        self._database.close()
         self._thread.shutdown(wait=False)
 
     async def _execute(self, statement: str, *values: str | float) -> int:
         return await self._do(lambda database: database.execute(statement, values).rowcount)
 
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: work(self._database()))
+    async def _do(self, work: Callable[[_Transaction], T]) -> T:
+        def transaction() -> T:
+            with self._database.transaction() as database:
+                return work(database)
 
-    def _database(self) -> sqlite3.Connection:
-        if self._opened is None:
-            # Without transactions of its own: each statement is one.
-            self._opened = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
-            self._opened.execute("PRAGMA journal_mode = WAL")
-            self._opened.execute("PRAGMA synchronous = FULL")
-            self._opened.execute(_SCHEMA)
-        return self._opened
+        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+
+
+class PostgresJournal(SQLiteJournal):
+    """A journal in a PostgreSQL database, for runs that any of several machines may resume."""
+
+    def __init__(self, url: str) -> None:
+        """Set the `postgresql://` URL; it is connected to, and the table made, when first needed.
+
+        Raises:
+            InputError: It is no such URL.
+            MissingExtraError: The client of PostgreSQL is not installed.
+        """
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise InputError(
+                "A PostgresJournal needs a URL. Fix: pass postgresql://user@host/database."
+            )
+        self._database = open_database(url, _SCHEMA)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ragkit-journal")
 
 
 def _entry(row: Sequence[str | None]) -> JournalEntry:

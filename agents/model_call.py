@@ -222,7 +222,9 @@ class _ModelCall(Generic[T]):
             options["timeout_s"] = self.granted.timeout_s
         if request.samples > 1:
             options["n"] = request.samples
-        if request.grammar is not None and context.llm.guarantee == "grammar":
+        if request.grammar is not None and (
+            context.llm.guarantee == "grammar" or self._last_step()
+        ):
             options["strict"] = True  # one call: the agent sizes its grammars itself
         reader = FieldReader()
         stream = context.llm.stream(request.messages, grammar=request.grammar, **options)
@@ -236,6 +238,11 @@ class _ModelCall(Generic[T]):
             raise ProviderError("The stream ended without a reply.", provider=context.llm.model)
         self.text = self.reply.text
         self.cut = self.reply.finish_reason == "length"
+
+    def _last_step(self) -> bool:
+        """Return whether the budget leaves no second call to a reply that fails its check."""
+        left = self.turn.left if self.request.final else self.turn.spare
+        return left.steps < 2
 
     def _show(self, reader: FieldReader, piece: str) -> None:
         self.text += piece

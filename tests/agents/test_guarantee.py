@@ -49,6 +49,13 @@ async def test_each_of_these_calls_counts_as_a_step() -> None:
     assert (result.answer, result.stopped_by) == ("From what I saw.", "steps")
 
 
+async def test_a_reply_is_not_asked_for_again_where_no_step_is_left() -> None:
+    llm = unheld(WRONG, "From what I saw.")
+    result = await run(react(llm, [RecordingTool(name="look")], budget=Budget(steps=2)), "Q")
+    assert (result.answer, result.stopped_by) == ("From what I saw.", "steps")
+    assert len(llm.calls) == 2
+
+
 @pytest.mark.parametrize("make", [rewoo, plan_and_execute])
 async def test_plans_are_checked_too(make: object) -> None:
     look = RecordingTool(name="look")

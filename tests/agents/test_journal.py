@@ -1,13 +1,15 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from ragkit.agents import Journal, MemoryJournal, SQLiteJournal
+from ragkit.agents import Journal, MemoryJournal, PostgresJournal, SQLiteJournal
 from ragkit.agents.journal import CallOutcome, JournalEntry
+from ragkit.core.errors import InputError, ProviderError
 from ragkit.core.types import Citation, ToolResult
+from ragkit.testing import postgres_server
 
 RESULT = ToolResult(
     text='{"a": [1, null]}',
@@ -17,10 +19,24 @@ RESULT = ToolResult(
 )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL server."""
+    if (reason := postgres_server.missing()) is not None:
+        pytest.skip(reason)
+    with postgres_server.serving() as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
     if request.param == "memory":
         yield MemoryJournal()
+        return
+    if request.param == "postgresql":
+        async with PostgresJournal(request.getfixturevalue("postgres")) as opened:
+            await opened.forget("")
+            yield opened
         return
     async with SQLiteJournal(tmp_path / "journal.db") as opened:
         yield opened
@@ -74,3 +90,24 @@ async def test_a_file_is_pruned_by_the_time_of_the_calls(tmp_path: Path) -> None
         assert await journal.prune(before=datetime.now(UTC) - timedelta(hours=1)) == 0
         assert await journal.prune(before=datetime.now(UTC) + timedelta(hours=1)) == 1
         assert await journal.entries() == []
+
+
+async def test_two_processes_share_a_journal_of_postgresql(postgres: str) -> None:
+    async with PostgresJournal(postgres) as one, PostgresJournal(postgres) as other:
+        await one.forget("")
+        entry = JournalEntry(key="k", tool="t", arguments='{"text":"\\u0000é"}')
+        began = [await journal.begin(entry) for journal in (one, other)]
+        assert began == [None, entry]
+        await one.end("k", CallOutcome(result=RESULT))
+        assert (await other.entries())[0].outcome == CallOutcome(result=RESULT)
+        assert await other.prune(before=datetime.now(UTC) - timedelta(seconds=60)) == 0
+        assert await other.prune(before=datetime.now(UTC) + timedelta(seconds=60)) == 1
+
+
+async def test_a_journal_that_cannot_be_reached_says_so() -> None:
+    with pytest.raises(InputError, match="needs a URL"):
+        PostgresJournal("journal.db")
+    async with PostgresJournal("postgresql://ann:swordfish@127.0.0.1:1/db") as journal:
+        with pytest.raises(ProviderError, match="PostgreSQL server failed") as caught:
+            await journal.entries()
+    assert "swordfish" not in str(caught.value)
