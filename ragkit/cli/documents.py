@@ -15,7 +15,7 @@ from ragkit.cli.options import Config, Index, Json, Tenant, chosen_settings, rep
 from ragkit.core.errors import InputError
 from ragkit.core.settings import Settings
 from ragkit.core.types import Metadata, MetadataValue
-from ragkit.index.build import MEMORY, folder, server_url
+from ragkit.index.build import MEMORY, REMOTE, folder, server_url
 from ragkit.ingest.report import IngestReport
 from ragkit.sdk import RAG
 
@@ -127,8 +127,8 @@ def _show(report: IngestReport, *, as_json: bool) -> int:
 
 def _index_folder(settings: Settings) -> Path | None:
     location = settings.index.location
-    is_folder = server_url(location) is None and location != MEMORY
-    return folder(location).absolute() if is_folder else None
+    elsewhere = location == MEMORY or location.startswith(REMOTE) or server_url(location)
+    return None if elsewhere else folder(location).absolute()
 
 
 def parse_metadata(texts: Sequence[str]) -> Metadata:

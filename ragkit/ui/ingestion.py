@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Progress
+from ragkit.core.settings import Settings
 from ragkit.core.types import Document
 from ragkit.ingest.report import IngestReport
 from ragkit.sdk import AsyncRAG
@@ -163,7 +164,7 @@ class Ingestion:
 
         A dry run into an index that does not exist has one of its own, which creates nothing.
         """
-        base, settings = self._workspace.rag, self._workspace.settings
+        base, settings = self._workspace.rag, _without_model(self._workspace.settings)
         try:
             index = await base.index(create=not self.dry_run)
         except InputError:
@@ -201,3 +202,9 @@ def outcome_rows(report: IngestReport, rows: Mapping[str, Row]) -> dict[str, Row
     for failure in report.failed:
         made[failure.uri] = Row(uri=failure.uri, outcome="failed", reason=failure.reason)
     return made
+
+
+def _without_model(settings: Settings) -> Settings:
+    """Return settings without a language model, which an ingestion does not ask."""
+    without = settings.llm.model_copy(update={"model": None})
+    return settings.model_copy(update={"llm": without})

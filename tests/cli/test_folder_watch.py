@@ -1,3 +1,4 @@
+import functools
 import os
 import signal
 import subprocess
@@ -95,6 +96,8 @@ def test_the_command_ingests_what_is_written_and_ends_at_an_interrupt(tmp_path: 
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # The processes of pytest-xdist ignore interrupts, and theirs would too.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         try:

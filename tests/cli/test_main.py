@@ -286,7 +286,8 @@ def test_an_agent_works_on_a_real_server(pattern: str, vllm_server: VLLMServer) 
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["pattern"] == pattern
-    assert found["stopped_by"] in {"finished", "steps", "tokens", "seconds", "repeats", "context"}
+    ends = {"finished", "length", "steps", "tokens", "seconds", "repeats", "context"}
+    assert found["stopped_by"] in ends
     assert {"answer", "citations", "steps", "usage", "cost"} <= found.keys()
     assert len([step for step in found["steps"] if step["kind"] == "model"]) <= 4
     errors = [step["error"] for step in found["steps"] if step["error"]]
