@@ -28,6 +28,7 @@ from ragkit.cli.options import (
     chosen_settings,
     reporting,
 )
+from ragkit.cli.plan import plan
 from ragkit.cli.serve import keys_app, serve
 from ragkit.cli.ui import ui
 from ragkit.core.types import DEFAULT_TENANT, DEFAULT_TOOLS, TransformName
@@ -66,6 +67,7 @@ app.command()(backup)
 app.command()(restore)
 app.command()(serve)
 app.command()(mcp)
+app.command()(plan)
 app.command()(ui)
 
 

@@ -1,0 +1,236 @@
+"""`ragkit plan`: GPUs, speed and cost of a model under a load, and the size of an index."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ragkit.cli import console
+from ragkit.cli.options import Json, reporting
+from ragkit.core.errors import InputError
+from ragkit.core.settings import IndexSettings
+from ragkit.planning.architecture import read_architecture
+from ragkit.planning.deployment import Layout, ServingPlan, plan_serving
+from ragkit.planning.gpu import GPUS, find_gpu
+from ragkit.planning.load import Load, Serving
+from ragkit.planning.precision import CachePrecision, WeightPrecision
+from ragkit.planning.roofline import Bound
+from ragkit.planning.vector_store import VectorStore, plan_vector_store
+
+_DEFAULTS = Serving()
+_PREFIX = IndexSettings().search_dimensions
+
+Model = Annotated[
+    str | None, typer.Argument(help="A config.json, its folder, or the name of a known model.")
+]
+GpuName = Annotated[str | None, typer.Option("--gpu", help=f"One of {', '.join(GPUS)}.")]
+Rate = Annotated[float, typer.Option("--rate", help="Requests per second.")]
+Prompt = Annotated[int, typer.Option("--prompt", help="Tokens of a prompt.")]
+Output = Annotated[int, typer.Option("--output", help="Tokens of a reply.")]
+FirstToken = Annotated[
+    float | None, typer.Option("--ttft", help="The longest time to the first token, in seconds.")
+]
+PerToken = Annotated[
+    float | None, typer.Option("--tpot", help="The longest time per output token, in seconds.")
+]
+SharedPrefix = Annotated[
+    float,
+    typer.Option("--shared-prefix", help="Share of the prompt that all requests begin with."),
+]
+Weights = Annotated[WeightPrecision, typer.Option("--weights", help="Precision of the weights.")]
+Cache = Annotated[CachePrecision, typer.Option("--kv-cache", help="Precision of the KV cache.")]
+Price = Annotated[float | None, typer.Option("--price", help="Price of a GPU-hour.")]
+Margin = Annotated[float, typer.Option("--margin", help="Share by which the load is exceeded.")]
+Efficiency = Annotated[
+    float, typer.Option("--efficiency", help="Share of the roofline that kernels reach.")
+]
+Utilisation = Annotated[
+    float, typer.Option("--gpu-memory", help="Share of a GPU's memory that the server may use.")
+]
+MaxGpus = Annotated[int, typer.Option("--max-gpus", help="The most GPUs of one replica.")]
+NodeGpus = Annotated[int, typer.Option("--node-gpus", help="GPUs of a machine.")]
+Chunks = Annotated[int | None, typer.Option("--chunks", help="Chunks of an index in Qdrant.")]
+Dimensions = Annotated[int, typer.Option("--dimensions", help="Of the embeddings.")]
+SearchDimensions = Annotated[
+    int | None,
+    typer.Option("--search-dimensions", help="Of the searched prefix; the settings' by default."),
+]
+Replicas = Annotated[int, typer.Option("--replicas", help="Copies of the index.")]
+ChunkBytes = Annotated[int, typer.Option("--chunk-bytes", help="Payload of a chunk.")]
+EmbedRate = Annotated[
+    float | None, typer.Option("--embed-rate", help="Chunks embedded per second, as measured.")
+]
+
+
+@reporting
+def plan(
+    model: Model = None,
+    *,
+    gpu: GpuName = None,
+    rate: Rate = 1.0,
+    prompt: Prompt = 2000,
+    output: Output = 300,
+    ttft: FirstToken = None,
+    tpot: PerToken = None,
+    shared_prefix: SharedPrefix = 0.0,
+    weights: Weights = "bf16",
+    kv_cache: Cache = "bf16",
+    price: Price = None,
+    margin: Margin = _DEFAULTS.margin,
+    efficiency: Efficiency = _DEFAULTS.efficiency,
+    gpu_memory: Utilisation = _DEFAULTS.utilisation,
+    max_gpus: MaxGpus = _DEFAULTS.max_gpus,
+    node_gpus: NodeGpus = _DEFAULTS.node_gpus,
+    chunks: Chunks = None,
+    dimensions: Dimensions = 384,
+    search_dimensions: SearchDimensions = None,
+    replicas: Replicas = 1,
+    chunk_bytes: ChunkBytes = 2000,
+    embed_rate: EmbedRate = None,
+    as_json: Json = False,
+) -> None:
+    """Compute what a model needs under a load, and an index of so many chunks.
+
+    Nothing is downloaded and no GPU is used; docs/planning.md has every formula.
+    """
+    serving_plan: ServingPlan | None = None
+    store: VectorStore | None = None
+    if model is None and chunks is None:
+        raise InputError(
+            "Nothing to plan. Fix: ragkit plan MODEL --gpu GPU, or ragkit plan --chunks N."
+        )
+    if model is not None:
+        if gpu is None:
+            raise InputError(f"No GPU is named. Fix: --gpu with one of {', '.join(GPUS)}.")
+        load = Load(
+            rate=rate,
+            prompt=prompt,
+            output=output,
+            ttft_s=ttft,
+            tpot_s=tpot,
+            shared_prefix=shared_prefix,
+        )
+        serving = Serving(
+            weights=weights,
+            cache=kv_cache,
+            utilisation=gpu_memory,
+            efficiency=efficiency,
+            margin=margin,
+            max_gpus=max_gpus,
+            node_gpus=node_gpus,
+            price=price,
+        )
+        serving_plan = plan_serving(read_architecture(model), find_gpu(gpu), load, serving)
+    if chunks is not None:
+        prefix = search_dimensions
+        if prefix is None and _PREFIX is not None:
+            prefix = min(_PREFIX, dimensions)
+        store = plan_vector_store(
+            chunks,
+            dimensions=dimensions,
+            search_dimensions=prefix,
+            replicas=replicas,
+            chunk_bytes=chunk_bytes,
+            embed_rate=embed_rate,
+        )
+    if as_json:
+        console.print_json({"serving": serving_plan, "vector_store": store})
+        return
+    if serving_plan is not None:
+        _show_serving(serving_plan)
+    if store is not None:
+        _show_store(store)
+
+
+def _show_serving(found: ServingPlan) -> None:
+    table = Table(title=f"{escape(found.model.name)} on {found.gpu}", title_justify="left")
+    table.add_column("")
+    table.add_column("", overflow="fold")
+    for name, value in _rows(found):
+        table.add_row(name, escape(value))
+    console.out.print(table)
+    _show_layouts((found.layout, *found.alternatives))
+    console.out.print(f"vllm serve MODEL {' '.join(found.flags)}", markup=False, soft_wrap=True)
+    for note in found.notes:
+        console.out.print(f"[dim]{escape(note)}", soft_wrap=True)
+
+
+def _rows(found: ServingPlan) -> Iterator[tuple[str, str]]:
+    sizes, layout, expected, cost = found.model, found.layout, found.expected, found.cost
+    active = (
+        f", {sizes.active_parameters / 1e9:.2f} active"
+        if sizes.active_parameters < sizes.parameters
+        else ""
+    )
+    yield "parameters", f"{sizes.parameters / 1e9:.2f} billion{active}"
+    yield "weights", ", ".join(f"{k} {_size(v)}" for k, v in sizes.weight_bytes.items())
+    yield "KV cache of a token", ", ".join(f"{k} {_size(v)}" for k, v in sizes.token_bytes.items())
+    sequence = (f"{name} {_size(size)}" for name, size in sizes.sequence_bytes.items())
+    yield "KV cache of a sequence", ", ".join(sequence)
+    yield (
+        "GPUs",
+        f"{layout.gpus}: data {layout.data} x tensor {layout.tensor} x pipeline {layout.pipeline}",
+    )
+    yield "bound of prefill", _bound(found.prefill)
+    yield "bound of decoding, 1 sequence", _bound(found.decode_one)
+    yield f"bound of decoding, {expected.concurrency} sequences", _bound(found.decode)
+    yield "expected time to first token", f"{expected.ttft_s:.3g} s"
+    yield "expected time per token", f"{expected.tpot_s * 1000:.3g} ms"
+    yield (
+        "GPU-hours per million tokens",
+        f"{cost.gpu_hours_per_million_tokens:.3g} "
+        f"({cost.gpu_hours_per_million_output_tokens:.3g} by output tokens)",
+    )
+    if cost.per_million_tokens is not None:
+        yield (
+            "price per million tokens",
+            f"{cost.per_million_tokens:.3g} ({cost.per_million_output_tokens:.3g} by output "
+            f"tokens); {cost.per_hour:.2f} per hour",
+        )
+
+
+def _show_layouts(layouts: tuple[Layout, ...]) -> None:
+    table = Table(title="By precision (the first is planned)", title_justify="left")
+    for name in ("weights", "KV cache", "GPUs", "d x t x p", "sequences", "requests/s"):
+        table.add_column(name, justify="right")
+    for one in layouts:
+        table.add_row(
+            one.weights,
+            one.cache,
+            str(one.gpus),
+            f"{one.data} x {one.tensor} x {one.pipeline}",
+            f"{one.max_sequences * one.data}",
+            f"{one.capacity * one.data:.3g}",
+        )
+    console.out.print(table)
+
+
+def _show_store(store: VectorStore) -> None:
+    title = (
+        f"Qdrant: {store.chunks} chunks, {store.dimensions} dimensions, "
+        f"{store.search_dimensions} searched, replicas: {store.replicas}"
+    )
+    table = Table(title=title, title_justify="left")
+    for name in ("quantization", "memory", "disk"):
+        table.add_column(name, justify="right")
+    for name, memory in store.memory.items():
+        table.add_row(name, _size(memory), _size(store.disk[name]))
+    console.out.print(table)
+    if store.embed_s is not None:
+        console.out.print(f"time to embed: {store.embed_s / 3600:.3g} hours")
+
+
+def _bound(bound: Bound) -> str:
+    return f"{bound.seconds * 1000:.3g} ms ({bound.limit})"
+
+
+def _size(count: int) -> str:
+    """Return bytes in a unit of 1024."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.4g} {unit}"

@@ -1,0 +1,111 @@
+"""Counts of parameters against published ones; sources in docs/planning.md."""
+
+import pytest
+
+from ragkit.core.errors import InputError
+from ragkit.planning.architecture import build_architecture, read_architecture
+from ragkit.planning.model_config import parse_config
+from ragkit.planning.model_table import MODELS
+
+CHECKPOINTS = {  # elements of all tensors of the published weights
+    "llama-3-8b": 8_030_261_248,
+    "llama-3-70b": 70_553_706_496,
+    "llama-3.1-405b": 405_853_388_800,
+    "mistral-7b-v0.1": 7_241_732_096,
+    "mixtral-8x7b-v0.1": 46_702_792_704,
+    "qwen2.5-7b": 7_615_616_512,
+    "qwen3-8b": 8_190_735_360,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "gemma-2-9b": 9_241_705_984,
+}
+BILLIONS = {  # as the reports and model cards say
+    "llama-13b": 13.0,
+    "llama-3.2-3b": 3.21,
+    "qwen2.5-72b": 72.7,
+    "qwen3-4b": 4.0,
+    "qwen3-235b-a22b": 235,
+    "qwen3-next-80b-a3b": 80,
+    "gemma-3-27b": 25.600 + 1.416,
+    "gpt-oss-20b": 20.91,
+    "gpt-oss-120b": 116.83,
+    "deepseek-v3": 671,
+}
+ACTIVE_BILLIONS = {
+    "mixtral-8x7b-v0.1": 12.9,
+    "qwen3-30b-a3b": 3.3,
+    "qwen3-235b-a22b": 22,
+    "deepseek-v3": 37,
+}
+
+
+@pytest.mark.parametrize(("name", "count"), CHECKPOINTS.items())
+def test_parameters_are_those_of_the_checkpoint(name: str, count: int) -> None:
+    assert read_architecture(name).parameters == count
+
+
+@pytest.mark.parametrize(("name", "billions"), BILLIONS.items())
+def test_parameters_are_as_published(name: str, billions: float) -> None:
+    assert read_architecture(name).parameters == pytest.approx(billions * 1e9, rel=0.03)
+
+
+@pytest.mark.parametrize(("name", "billions"), ACTIVE_BILLIONS.items())
+def test_active_parameters_are_as_published(name: str, billions: float) -> None:
+    assert read_architecture(name).active_parameters == pytest.approx(billions * 1e9, rel=0.03)
+
+
+@pytest.mark.parametrize(("name", "billions"), [("gpt-oss-120b", 5.13), ("gpt-oss-20b", 3.61)])
+def test_active_parameters_without_the_embeddings(name: str, billions: float) -> None:
+    model = read_architecture(name)
+    assert model.active_parameters - model.head == pytest.approx(billions * 1e9, rel=0.03)
+
+
+def test_every_known_model_is_read() -> None:
+    for name in MODELS:
+        assert read_architecture(name).active_parameters <= read_architecture(name).parameters
+
+
+def test_windows_and_states_follow_the_config() -> None:
+    def kinds(name: str) -> str:
+        layers = read_architecture(name).layers
+        return "".join(
+            "l" if one.attention.state else "f" if one.attention.window is None else "s"
+            for one in layers
+        )
+
+    assert kinds("gemma-2-9b") == "sf" * 21
+    assert kinds("gemma-3-27b") == ("sssssf" * 11)[:62]
+    assert kinds("mistral-7b-v0.1") == "s" * 32
+    assert kinds("gpt-oss-20b") == "sf" * 12
+    assert kinds("qwen3-next-80b-a3b") == "lllf" * 12
+    assert kinds("qwen2.5-7b") == "f" * 28
+
+
+def test_windows_of_qwen_begin_at_a_layer() -> None:
+    fields = {**MODELS["qwen2.5-7b"], "sliding_window": 100, "max_window_layers": 20}
+    off = build_architecture("m", parse_config(fields, source="m"))
+    assert {one.attention.window for one in off.layers} == {None}
+    on = parse_config({**fields, "use_sliding_window": True}, source="m")
+    windows = [one.attention.window for one in build_architecture("m", on).layers]
+    assert windows == [None] * 20 + [100] * 8
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "message"),
+    [
+        ("llama-3-8b", {"intermediate_size": None}, "intermediate_size"),
+        ("deepseek-v3", {"v_head_dim": None}, "v_head_dim"),
+        ("qwen3-next-80b-a3b", {"linear_key_head_dim": None}, "linear_key_head_dim"),
+        ("gpt-oss-20b", {"sliding_window": None}, "sliding_window"),
+        ("mixtral-8x7b-v0.1", {"num_experts_per_tok": None}, "num_experts_per_tok"),
+        ("mixtral-8x7b-v0.1", {"num_experts_per_tok": 9}, "of 8 experts"),
+        ("gpt-oss-20b", {"layer_types": ["mamba"] * 24}, "mamba"),
+        ("gpt-oss-20b", {"layer_types": ["full_attention"]}, "1 entries for 24 layers"),
+    ],
+)
+def test_what_a_kind_of_layer_lacks_is_named(
+    model: str, change: dict[str, object], message: str
+) -> None:
+    config = parse_config({**MODELS[model], **change}, source=model)
+    with pytest.raises(InputError, match=message) as caught:
+        build_architecture(model, config)
+    assert "Fix: " in str(caught.value)
