@@ -56,6 +56,11 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Training": (
         "ragkit.training.matryoshka", "ragkit.training.fine_tuning", "ragkit.training.pairs",
     ),
+    "Planning": (
+        "ragkit.planning.architecture", "ragkit.planning.gpu", "ragkit.planning.load",
+        "ragkit.planning.deployment", "ragkit.planning.capacity", "ragkit.planning.roofline",
+        "ragkit.planning.vector_store",
+    ),
     "Testing": ("ragkit.testing",),
 }  # fmt: skip
 

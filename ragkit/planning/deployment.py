@@ -69,7 +69,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingPlan:
-    """What a load needs.
+    """The deployment that a load needs.
 
     Attributes:
         layout: The fewest GPUs that carry the load with the margin.

@@ -1,4 +1,4 @@
-"""The load that a deployment must carry, and how it is run."""
+"""The load that a deployment must carry, and the way it is served."""
 
 import math
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """How a model is served.
+    """The way a model is served.
 
     Attributes:
         weights: Precision of the weights.

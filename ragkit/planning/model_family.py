@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFamily:
-    """What a `model_type` implies. All families here have gated feed-forward layers.
+    """The facts that a `model_type` implies. All families here have gated feed-forward layers.
 
     Attributes:
         norms: Norms of a layer, each of the hidden size.

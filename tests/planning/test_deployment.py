@@ -9,6 +9,7 @@ from ragkit.planning.architecture import read_architecture
 from ragkit.planning.deployment import ServingPlan, plan_serving
 from ragkit.planning.gpu import GPUS, find_gpu
 from ragkit.planning.load import Load, Serving
+from ragkit.planning.model_family import FAMILIES
 from ragkit.planning.model_table import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +131,17 @@ def test_every_model_and_gpu_is_planned(name: str, gpu: str) -> None:
     assert layout.cache_space + found.model.weight_bytes["bf16"] < room
     assert layout.cache_space >= found.model.sequence_bytes["bf16"]
     assert found.expected.tpot_s > found.decode.seconds
+
+
+def test_the_page_names_every_model_gpu_and_kind() -> None:
+    page = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
+    for name in (*MODELS, *GPUS, *FAMILIES):
+        assert f"`{name}`" in page, name
+    for gpu in GPUS.values():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{gpu.name}` |"))
+        assert f"{gpu.memory // 2**20:,} MiB | {gpu.bandwidth / 1e9:,.0f} GB/s" in row
+        assert f"| {gpu.bf16 / 1e12:,.6g} T |" in row
+        assert gpu.source in row
 
 
 def test_the_flags_of_vllm_exist() -> None:
