@@ -20,7 +20,6 @@ from ragkit.planning.roofline import Bound
 from ragkit.planning.vector_store import VectorStore, plan_vector_store
 
 _DEFAULTS = Serving()
-_PREFIX = IndexSettings().search_dimensions
 
 Model = Annotated[
     str | None, typer.Argument(help="A config.json, its folder, or the name of a known model.")
@@ -55,7 +54,7 @@ Chunks = Annotated[int | None, typer.Option("--chunks", help="Chunks of an index
 Dimensions = Annotated[int, typer.Option("--dimensions", help="Of the embeddings.")]
 SearchDimensions = Annotated[
     int | None,
-    typer.Option("--search-dimensions", help="Of the searched prefix; the settings' by default."),
+    typer.Option("--search-dimensions", help="Of the searched prefix; by default 128 at most."),
 ]
 Replicas = Annotated[int, typer.Option("--replicas", help="Copies of the index.")]
 ChunkBytes = Annotated[int, typer.Option("--chunk-bytes", help="Payload of a chunk.")]
@@ -124,9 +123,8 @@ def plan(
         )
         serving_plan = plan_serving(read_architecture(model), find_gpu(gpu), load, serving)
     if chunks is not None:
-        prefix = search_dimensions
-        if prefix is None and _PREFIX is not None:
-            prefix = min(_PREFIX, dimensions)
+        usual = IndexSettings().search_dimensions or dimensions
+        prefix = min(usual, dimensions) if search_dimensions is None else search_dimensions
         store = plan_vector_store(
             chunks,
             dimensions=dimensions,
@@ -175,7 +173,8 @@ def _rows(found: ServingPlan) -> Iterator[tuple[str, str]]:
     )
     yield "bound of prefill", _bound(found.prefill)
     yield "bound of decoding, 1 sequence", _bound(found.decode_one)
-    yield f"bound of decoding, {expected.concurrency} sequences", _bound(found.decode)
+    if expected.concurrency > 1:
+        yield f"bound of decoding, {expected.concurrency} sequences", _bound(found.decode)
     yield "expected time to first token", f"{expected.ttft_s:.3g} s"
     yield "expected time per token", f"{expected.tpot_s * 1000:.3g} ms"
     yield (

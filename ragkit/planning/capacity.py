@@ -7,7 +7,7 @@ from ragkit.planning.load import Load, Serving
 from ragkit.planning.memory import copies, sequence_bytes, weight_bytes
 from ragkit.planning.roofline import Replica
 
-UNBOUNDED_BATCH = 1024
+LARGEST_BATCH = 1024
 """The most sequences of a batch that are considered: vLLM's own default for large GPUs."""
 
 
@@ -98,7 +98,7 @@ class ServedReplica:
 
     def best(self) -> OperatingPoint | None:
         """Return the largest concurrency that fits and keeps the objectives, or None."""
-        low, high = 0, min(self.max_sequences, UNBOUNDED_BATCH)
+        low, high = 0, min(self.max_sequences, LARGEST_BATCH)
         while low < high:
             middle = (low + high + 1) // 2
             if self.at(middle).meets(self.load):
@@ -109,7 +109,7 @@ class ServedReplica:
 
     def for_rate(self, rate: float) -> OperatingPoint:
         """Return the smallest concurrency that finishes `rate` requests a second."""
-        low, high = 1, max(1, min(self.max_sequences, UNBOUNDED_BATCH))
+        low, high = 1, max(1, min(self.max_sequences, LARGEST_BATCH))
         while low < high:
             middle = (low + high) // 2
             if self.at(middle).rate >= rate:

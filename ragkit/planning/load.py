@@ -1,12 +1,12 @@
 """The load that a deployment must carry, and the way it is served."""
 
-import math
 from dataclasses import dataclass
 
 from ragkit.core.errors import InputError
 from ragkit.planning.precision import CachePrecision, WeightPrecision
 
 GIB = 2**30
+LEAST, MOST = 1e-9, 1e15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +87,12 @@ class Serving:
         """Check the values."""
         for name in ("utilisation", "efficiency"):
             share: float = getattr(self, name)
-            if not 0 < share <= 1:
-                raise InputError(f"{name} is {share!r}. Fix: a share above 0, 1 at most.")
+            if not LEAST <= share <= 1:
+                raise InputError(f"{name} is {share!r}. Fix: a share from {LEAST:g} to 1.")
         for name in ("margin", "reserve"):
             value: float = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise InputError(f"{name} is {value!r}. Fix: 0 or more.")
+            if not 0 <= value <= MOST:
+                raise InputError(f"{name} is {value!r}. Fix: a number from 0 to {MOST:g}.")
         for name in ("max_gpus", "node_gpus", "price"):
             number: float | None = getattr(self, name)
             if number is not None:
@@ -100,6 +100,6 @@ class Serving:
 
 
 def check_positive(name: str, value: float) -> None:
-    """Raise an `InputError` unless a value is a finite number above 0."""
-    if not 0 < value < math.inf:
-        raise InputError(f"{name} is {value!r}. Fix: a number above 0.")
+    """Raise an `InputError` unless a value is a number above 0 that results stay finite with."""
+    if not LEAST <= value <= MOST:
+        raise InputError(f"{name} is {value!r}. Fix: a number from {LEAST:g} to {MOST:g}.")

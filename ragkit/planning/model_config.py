@@ -11,8 +11,9 @@ from ragkit.core.errors import InputError
 from ragkit.planning.model_family import FAMILIES, ModelFamily
 from ragkit.planning.model_table import MODELS
 
-Size = Annotated[int, Field(gt=0, strict=True)]
-Count = Annotated[int, Field(ge=0, strict=True)]
+Size = Annotated[int, Field(gt=0, le=10**9, strict=True)]
+Layers = Annotated[int, Field(gt=0, le=10_000, strict=True)]
+Count = Annotated[int, Field(ge=0, le=10**9, strict=True)]
 
 
 class ModelConfig(BaseModel):
@@ -22,7 +23,7 @@ class ModelConfig(BaseModel):
 
     model_type: str
     hidden_size: Size
-    num_hidden_layers: Size
+    num_hidden_layers: Layers
     num_attention_heads: Size
     vocab_size: Size
     max_position_embeddings: Size
@@ -94,7 +95,7 @@ def read_config(model: str) -> tuple[str, ModelConfig]:
     if model in MODELS:
         return model, parse_config(MODELS[model], source=model)
     path = Path(model)
-    if not model or not path.exists():
+    if not model or not _exists(path):
         raise InputError(
             f"{model!r} is neither a known model nor a file or folder. Fix: name the model's "
             f"config.json or its folder, or one of: {', '.join(MODELS)}."
@@ -102,7 +103,7 @@ def read_config(model: str) -> tuple[str, ModelConfig]:
     file = path / "config.json" if path.is_dir() else path
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{str(file)!r} cannot be read: {error}. Fix: name a model's config.json."
         ) from error
@@ -111,6 +112,13 @@ def read_config(model: str) -> tuple[str, ModelConfig]:
     return file.resolve().parent.name, parse_config(
         cast("Mapping[str, object]", value), source=str(file)
     )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long for a file, or a folder that may not be read
+        return False
 
 
 def parse_config(value: Mapping[str, object], *, source: str) -> ModelConfig:

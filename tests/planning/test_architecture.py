@@ -59,6 +59,67 @@ def test_active_parameters_without_the_embeddings(name: str, billions: float) ->
     assert model.active_parameters - model.head == pytest.approx(billions * 1e9, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("billions", "active", "fields"),
+    [
+        (  # Phi-3 mini
+            3.82,
+            3.82,
+            "phi3 hidden_size=3072 num_hidden_layers=32 num_attention_heads=32 vocab_size=32064 "
+            "intermediate_size=8192",
+        ),
+        (  # Granite 3.1 8B
+            8.17,
+            8.17,
+            "granite hidden_size=4096 num_hidden_layers=40 num_attention_heads=32 vocab_size=49155 "
+            "num_key_value_heads=8 intermediate_size=12800 tie_word_embeddings=1",
+        ),
+        (  # Gemma 7B
+            8.54,
+            8.54,
+            "gemma hidden_size=3072 num_hidden_layers=28 num_attention_heads=16 vocab_size=256000 "
+            "head_dim=256 intermediate_size=24576",
+        ),
+        (  # Qwen1.5-MoE-A2.7B
+            14.3,
+            2.7,
+            "qwen2_moe hidden_size=2048 num_hidden_layers=24 num_attention_heads=16 "
+            "vocab_size=151936 num_experts=60 num_experts_per_tok=4 moe_intermediate_size=1408 "
+            "shared_expert_intermediate_size=5632",
+        ),
+        (  # DeepSeek-V2-Lite
+            15.7,
+            None,
+            "deepseek_v2 hidden_size=2048 num_hidden_layers=27 num_attention_heads=16 "
+            "vocab_size=102400 intermediate_size=10944 moe_intermediate_size=1408 "
+            "n_routed_experts=64 n_shared_experts=2 num_experts_per_tok=6 first_k_dense_replace=1 "
+            "kv_lora_rank=512 qk_rope_head_dim=64 qk_nope_head_dim=128 v_head_dim=128",
+        ),
+        (  # Kimi K2
+            1026,
+            32,
+            "kimi_k2 hidden_size=7168 num_hidden_layers=61 num_attention_heads=64 "
+            "vocab_size=163840 intermediate_size=18432 moe_intermediate_size=2048 "
+            "n_routed_experts=384 n_shared_experts=1 num_experts_per_tok=8 first_k_dense_replace=1 "
+            "kv_lora_rank=512 q_lora_rank=1536 qk_rope_head_dim=64 qk_nope_head_dim=128 "
+            "v_head_dim=128",
+        ),
+    ],
+)
+def test_models_of_other_kinds_are_counted_as_published(
+    billions: float, active: float | None, fields: str
+) -> None:
+    kind, *pairs = fields.split()
+    sizes = {name: int(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+    config = parse_config(
+        {"model_type": kind, "max_position_embeddings": 4096, **sizes}, source=kind
+    )
+    model = build_architecture(kind, config)
+    assert model.parameters == pytest.approx(billions * 1e9, rel=0.03)
+    if active is not None:
+        assert model.active_parameters == pytest.approx(active * 1e9, rel=0.03)
+
+
 def test_every_known_model_is_read() -> None:
     for name in MODELS:
         assert read_architecture(name).active_parameters <= read_architecture(name).parameters

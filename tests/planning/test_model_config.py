@@ -32,7 +32,7 @@ def test_a_field_that_is_missing_is_named(field: str) -> None:
         parse_config(value, source="my/config.json")
 
 
-@pytest.mark.parametrize("value", [0, -1, "4096", 1.5, True, None])
+@pytest.mark.parametrize("value", [0, -1, "4096", 1.5, True, None, 10**400])
 def test_a_field_without_a_size_is_named(value: object) -> None:
     with pytest.raises(InputError, match=r"hidden_size = .*Fix: "):
         parse_config({**LLAMA, "hidden_size": value}, source="m")
@@ -47,13 +47,13 @@ def test_a_kind_of_model_that_is_not_known_lists_the_known() -> None:
         parse_config({**LLAMA, "model_type": ["llama"]}, source="m")
 
 
-@pytest.mark.parametrize("model", ["", "llama-9", "no/such/folder"])
+@pytest.mark.parametrize("model", ["", "llama-9", "no/such/folder", "x" * 5000, "a\0b"])
 def test_a_model_that_is_not_known_lists_the_known(model: str) -> None:
     with pytest.raises(InputError, match=r"Fix: .*llama-3-8b.*deepseek-v3"):
         read_config(model)
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000])
 def test_a_file_that_is_no_config_is_an_error(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "config.json").write_bytes(text)
     with pytest.raises(InputError, match=r"config.json.*Fix: "):

@@ -31,12 +31,13 @@ def test_replicas_multiply_and_a_rate_gives_the_time() -> None:
     assert one.search_dimensions == 384
 
 
+@pytest.mark.parametrize("value", [0, 10**400])
 @pytest.mark.parametrize(
     "name", ["chunks", "dimensions", "search_dimensions", "replicas", "chunk_bytes", "embed_rate"]
 )
-def test_a_size_that_is_not_positive_is_named(name: str) -> None:
-    given = {"chunks": 10, "dimensions": 10, name: 0}
-    with pytest.raises(InputError, match=f"{name} is 0. Fix: "):
+def test_a_size_out_of_range_is_named(name: str, value: int) -> None:
+    given = {"chunks": 10, "dimensions": 10, name: value}
+    with pytest.raises(InputError, match=f"{name} is {value}. Fix: "):
         plan_vector_store(given.pop("chunks"), **given)
 
 
