@@ -13,7 +13,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.settings import IndexSettings
 from ragkit.planning.architecture import read_architecture
 from ragkit.planning.deployment import Layout, ServingPlan, plan_serving
-from ragkit.planning.gpu import GPUS, find_gpu
+from ragkit.planning.gpu import GPUS, Gpu, find_gpu
 from ragkit.planning.load import Load, Serving
 from ragkit.planning.precision import CachePrecision, WeightPrecision
 from ragkit.planning.roofline import Bound
@@ -101,8 +101,6 @@ def plan(
             "Nothing to plan. Fix: ragkit plan MODEL --gpu GPU, or ragkit plan --chunks N."
         )
     if model is not None:
-        if gpu is None:
-            raise InputError(f"No GPU is named. Fix: --gpu with one of {', '.join(GPUS)}.")
         load = Load(
             rate=rate,
             prompt=prompt,
@@ -121,23 +119,37 @@ def plan(
             node_gpus=node_gpus,
             price=price,
         )
-        serving_plan = plan_serving(read_architecture(model), find_gpu(gpu), load, serving)
+        serving_plan = plan_serving(read_architecture(model), _chosen_gpu(gpu), load, serving)
     if chunks is not None:
-        usual = IndexSettings().search_dimensions or dimensions
-        prefix = min(usual, dimensions) if search_dimensions is None else search_dimensions
         store = plan_vector_store(
             chunks,
             dimensions=dimensions,
-            search_dimensions=prefix,
+            search_dimensions=_searched(search_dimensions, dimensions),
             replicas=replicas,
             chunk_bytes=chunk_bytes,
             embed_rate=embed_rate,
         )
     if as_json:
         console.print_json({"serving": serving_plan, "vector_store": store})
-        return
-    if serving_plan is not None:
-        _show_serving(serving_plan)
+    else:
+        _show(serving_plan, store)
+
+
+def _chosen_gpu(name: str | None) -> Gpu:
+    if name is None:
+        raise InputError(f"No GPU is named. Fix: --gpu with one of {', '.join(GPUS)}.")
+    return find_gpu(name)
+
+
+def _searched(given: int | None, dimensions: int) -> int:
+    """Return the length of the searched prefix: as given, or as a new index has it by default."""
+    usual = IndexSettings().search_dimensions or dimensions
+    return min(usual, dimensions) if given is None else given
+
+
+def _show(serving: ServingPlan | None, store: VectorStore | None) -> None:
+    if serving is not None:
+        _show_serving(serving)
     if store is not None:
         _show_store(store)
 

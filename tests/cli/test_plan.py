@@ -84,6 +84,7 @@ def test_an_index_is_planned_without_a_model() -> None:
         (("llama-3-8b", "--gpu", "H100", "--rate", "nan"), "rate is nan"),
         (("deepseek-v3", "--gpu", "L4"), "Fix: --max-gpus"),
         (("--chunks", "0"), "chunks is 0"),
+        (("--chunks", "9", "--search-dimensions", "0"), "search_dimensions is 0"),
     ],
 )
 def test_what_cannot_be_planned_is_one_sentence(arguments: tuple[str, ...], message: str) -> None:
