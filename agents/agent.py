@@ -26,14 +26,15 @@ from ragkit.agents.approval import Decision, pending_of, resume_values
 from ragkit.agents.budget import Budget
 from ragkit.agents.context import AgentContext, Handover
 from ragkit.agents.events import Event, Finished
-from ragkit.agents.graph_node import SYNCHRONOUS, GraphNode
 from ragkit.agents.options import AgentOptions
 from ragkit.agents.result import AgentResult, result_of
 from ragkit.agents.state import (
     PUBLIC,
     RECORD,
+    SYNCHRONOUS,
     AgentInput,
     AgentOutput,
+    GraphNode,
     Inherited,
     RunRecord,
 )

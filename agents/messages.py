@@ -1,25 +1,19 @@
-"""Chat messages at the edge of an agent: the question in its input, and the messages of a run."""
+"""Chat messages at the edge of an agent: the question in its input, and what came before it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from langchain_core.messages import (
     AIMessage,
     AnyMessage,
     HumanMessage,
-    RemoveMessage,
     SystemMessage,
     ToolMessage,
-    convert_to_messages,
 )
 from langchain_core.messages.ai import UsageMetadata
-from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
-    REMOVE_ALL_MESSAGES,
-)
 
 from ragkit.core.errors import InputError
-from ragkit.core.types import stable_id
 
 UNTRUSTED = "untrusted"
 """The key of an answer's `response_metadata`: whether it rests on untrusted text."""
@@ -33,30 +27,6 @@ class Earlier:
     text: str
     untrusted: bool = False
     author: str = ""
-
-
-def with_messages(before: Sequence[AnyMessage], writes: Sequence[Any]) -> list[AnyMessage]:
-    """Return the messages with those written: a message of a known id replaces the earlier one.
-
-    Dictionaries, tuples and strings become messages. A message without an id gets one that follows
-    from its place and content, so that replayed writes give the same messages.
-    """
-    given: list[Any] = []
-    for write in writes:
-        given += write if isinstance(write, list) else [write]
-    after: dict[str, AnyMessage] = {str(message.id): message for message in before}
-    for message in convert_to_messages(given):
-        if isinstance(message, RemoveMessage):
-            if message.id == REMOVE_ALL_MESSAGES:
-                after.clear()
-            else:
-                after.pop(str(message.id), None)
-            continue
-        if message.id is None:
-            name = stable_id(len(after), message.type, str(message.text))
-            message = message.model_copy(update={"id": name})  # ids are its own
-        after[str(message.id)] = message  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]  # no chunks are written
-    return list(after.values())
 
 
 def asked_in(messages: Sequence[AnyMessage], question: str) -> tuple[str, str]:
@@ -97,25 +67,6 @@ def earlier_messages(
             untrusted = message.response_metadata.get(UNTRUSTED) is not False
             author = message.name or ""
             yield Earlier(role="answer", text=text, untrusted=untrusted, author=author)
-
-
-def calls_message(
-    name: str, text: str, calls: Iterable[tuple[str, str, dict[str, Any]]], *, agent: str
-) -> AIMessage:
-    """Return the message that makes tool calls of (id, tool, arguments)."""
-    made = [
-        {"type": "tool_call", "id": call, "name": tool, "args": arguments}
-        for call, tool, arguments in calls
-    ]
-    return AIMessage(content=text, id=name, name=agent, tool_calls=made)  # pyright: ignore[reportArgumentType]  # pydantic reads them
-
-
-def result_message(call: str, tool: str, text: str, *, failed: bool) -> ToolMessage:
-    """Return the message with the result of a tool call."""
-    status = "error" if failed else "success"
-    return ToolMessage(
-        content=text, id=f"{call}:result", tool_call_id=call, name=tool, status=status
-    )
 
 
 def usage_metadata(prompt: int, completion: int, cached: int) -> UsageMetadata:

@@ -1,28 +1,40 @@
-"""The state of an agent's graph: plain values that any of LangGraph's checkpointers can keep.
+"""The state of an agent's graph, in plain values that any checkpointer can keep, and its nodes.
 
 Texts are kept once, by their hash, however many prompts they are part of; arguments and values of
 tools are JSON texts, so that every number and key fits a checkpointer's format.
 """
 
+import functools
 import hashlib
 import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import fields
 from typing import Annotated, Any, Literal, Required, TypeAlias, cast
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    RemoveMessage,
+    ToolMessage,
+    convert_to_messages,
+)
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.channels.delta import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
     DeltaChannel,
 )
 from langgraph.channels.ephemeral_value import (  # pyright: ignore[reportMissingTypeStubs]
     EphemeralValue,
 )
+from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
+    REMOVE_ALL_MESSAGES,
+)
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from ragkit.agents.budget import Amount, Spent
-from ragkit.agents.messages import with_messages
-from ragkit.core.types import Citation, Guarantee, Json, Message, Role
+from ragkit.core.sync import run_sync
+from ragkit.core.types import Citation, Guarantee, Json, Message, Role, stable_id
 
 StoppedBy: TypeAlias = Literal[
     "finished", "steps", "tokens", "seconds", "cost", "context", "repeats", "model", "length",
@@ -33,6 +45,30 @@ context; a call gave the same result repeatedly; the model failed; the answer re
 tokens and ends early; or it waits for a person."""
 
 CallStatus: TypeAlias = Literal["ready", "ask", "done"]
+
+
+def with_messages(before: Sequence[AnyMessage], writes: Sequence[Any]) -> list[AnyMessage]:
+    """Return the messages with those written: a message of a known id replaces the earlier one.
+
+    Dictionaries, tuples and strings become messages. A message without an id gets one that follows
+    from its place and content, so that replayed writes give the same messages.
+    """
+    given: list[Any] = []
+    for write in writes:
+        given += write if isinstance(write, list) else [write]
+    after: dict[str, AnyMessage] = {str(message.id): message for message in before}
+    for message in convert_to_messages(given):
+        if isinstance(message, RemoveMessage):
+            if message.id == REMOVE_ALL_MESSAGES:
+                after.clear()
+            else:
+                after.pop(str(message.id), None)
+            continue
+        if message.id is None:
+            name = stable_id(len(after), message.type, str(message.text))
+            message = message.model_copy(update={"id": name})  # ids are its own
+        after[str(message.id)] = message  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]  # no chunks are written
+    return list(after.values())
 
 
 class Inherited(TypedDict):
@@ -215,3 +251,50 @@ def limits_to_keep(amount: Amount) -> dict[str, float]:
     """Return the limited parts of an amount, as the state keeps them."""
     given = {field.name: float(getattr(amount, field.name)) for field in fields(amount)}
     return {name: value for name, value in given.items() if value != float("inf")}
+
+
+def calls_message(
+    name: str, text: str, calls: Iterable[tuple[str, str, dict[str, Any]]], *, agent: str
+) -> AIMessage:
+    """Return the message that makes tool calls of (id, tool, arguments)."""
+    made = [
+        {"type": "tool_call", "id": call, "name": tool, "args": arguments}
+        for call, tool, arguments in calls
+    ]
+    return AIMessage(content=text, id=name, name=agent, tool_calls=made)  # pyright: ignore[reportArgumentType]  # pydantic reads them
+
+
+def result_message(call: str, tool: str, text: str, *, failed: bool) -> ToolMessage:
+    """Return the message with the result of a tool call."""
+    status = "error" if failed else "success"
+    return ToolMessage(
+        content=text, id=f"{call}:result", tool_call_id=call, name=tool, status=status
+    )
+
+
+SYNCHRONOUS: ContextVar[bool] = ContextVar("synchronous", default=False)
+"""True where a synchronous graph runs the node."""
+
+
+class GraphNode(Runnable[Any, Any]):
+    """A node or route of a graph: a coroutine function that also runs in a synchronous graph.
+
+    There it runs on ragkit's background loop, with the caller's context variables.
+    """
+
+    def __init__(self, name: str, function: Callable[[Any], Awaitable[Any]]) -> None:
+        """Wrap a function of the state."""
+        self.name = name
+        self._function = function
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
+        """Run the function."""
+        return await self._function(input)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002  # Runnable's
+        """Run the function on the background loop."""
+        token = SYNCHRONOUS.set(True)
+        try:
+            return run_sync(functools.partial(self.ainvoke, input))
+        finally:
+            SYNCHRONOUS.reset(token)

@@ -14,7 +14,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.func import task  # pyright: ignore[reportMissingTypeStubs]  # it has its types
 from langgraph.types import Interrupt
 
-from ragkit.agents.graph_node import SYNCHRONOUS
+from ragkit.agents.state import SYNCHRONOUS
 from ragkit.core.sync import run_sync
 
 T = TypeVar("T")

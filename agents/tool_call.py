@@ -12,7 +12,6 @@ from ragkit.agents.budget import worked
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called, Observed
 from ragkit.agents.journal import CallOutcome, JournalEntry
-from ragkit.agents.messages import result_message
 from ragkit.agents.model_call import object_schema, trimmed
 from ragkit.agents.state import (
     AgentCall,
@@ -23,6 +22,7 @@ from ragkit.agents.state import (
     clean,
     digest,
     dumped,
+    result_message,
 )
 from ragkit.core.errors import ToolError
 from ragkit.core.protocols import Tool

@@ -1,63 +1,20 @@
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
     AnyMessage,
     HumanMessage,
-    RemoveMessage,
     SystemMessage,
     ToolMessage,
-)
-from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
-    REMOVE_ALL_MESSAGES,
 )
 
 from ragkit.agents.messages import (
     Earlier,
     asked_in,
-    calls_message,
     earlier_messages,
     shared_messages,
-    with_messages,
 )
+from ragkit.agents.state import calls_message
 from ragkit.core.errors import InputError
-
-
-def human(given: tuple[str | None, str]) -> HumanMessage:
-    return HumanMessage(content=given[1], id=given[0])
-
-
-def removal(name: str) -> RemoveMessage:
-    return RemoveMessage(id=name)
-
-
-written: st.SearchStrategy[list[object]] = st.lists(
-    st.one_of(
-        st.fixed_dictionaries({"role": st.just("user"), "content": st.text(max_size=5)}),
-        st.tuples(st.just("assistant"), st.text(max_size=5)),
-        st.tuples(st.sampled_from([None, "1", "2"]), st.text(max_size=5)).map(human),
-        st.sampled_from(["1", "3", REMOVE_ALL_MESSAGES]).map(removal),
-    ),
-    max_size=5,
-)
-
-
-@settings(deadline=None)
-@given(first=written, second=written)
-def test_written_messages_are_the_same_in_one_batch_or_two(
-    first: list[object], second: list[object]
-) -> None:
-    apart = with_messages(with_messages([], [first]), [second])
-    together = with_messages([], [first, second])
-    assert apart == together
-    assert len({message.id for message in together}) == len(together)
-
-
-def test_a_message_of_a_known_id_replaces_the_earlier_one_in_its_place() -> None:
-    before = with_messages([], [[HumanMessage(content="a", id="1"), HumanMessage("b", id="2")]])
-    after = with_messages(before, [HumanMessage(content="c", id="1")])
-    assert [(message.id, message.content) for message in after] == [("1", "c"), ("2", "b")]
 
 
 def test_the_question_is_the_latest_message_of_the_user_unless_it_is_given_by_itself() -> None:

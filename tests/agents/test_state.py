@@ -1,8 +1,12 @@
 import json
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_core.messages import HumanMessage, RemoveMessage
+from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
+    REMOVE_ALL_MESSAGES,
+)
 
 from ragkit.agents.budget import Amount
 from ragkit.agents.state import (
@@ -15,6 +19,7 @@ from ragkit.agents.state import (
     limits_to_keep,
     loaded,
     waits,
+    with_messages,
 )
 
 values = st.recursive(
@@ -55,3 +60,39 @@ def test_a_call_waits_until_a_person_decided() -> None:
     assert waits(AgentState(asked="Q", calls=[call]))
     assert not waits(AgentState(asked="Q", calls=[{**call, "status": "ready"}]))
     assert not waits(AgentState(asked="Q"))
+
+
+def human(given: tuple[str | None, str]) -> HumanMessage:
+    return HumanMessage(content=given[1], id=given[0])
+
+
+def removal(name: str) -> RemoveMessage:
+    return RemoveMessage(id=name)
+
+
+written: st.SearchStrategy[list[object]] = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"role": st.just("user"), "content": st.text(max_size=5)}),
+        st.tuples(st.just("assistant"), st.text(max_size=5)),
+        st.tuples(st.sampled_from([None, "1", "2"]), st.text(max_size=5)).map(human),
+        st.sampled_from(["1", "3", REMOVE_ALL_MESSAGES]).map(removal),
+    ),
+    max_size=5,
+)
+
+
+@settings(deadline=None)
+@given(first=written, second=written)
+def test_written_messages_are_the_same_in_one_batch_or_two(
+    first: list[object], second: list[object]
+) -> None:
+    apart = with_messages(with_messages([], [first]), [second])
+    together = with_messages([], [first, second])
+    assert apart == together
+    assert len({message.id for message in together}) == len(together)
+
+
+def test_a_message_of_a_known_id_replaces_the_earlier_one_in_its_place() -> None:
+    before = with_messages([], [[HumanMessage(content="a", id="1"), HumanMessage("b", id="2")]])
+    after = with_messages(before, [HumanMessage(content="c", id="1")])
+    assert [(message.id, message.content) for message in after] == [("1", "c"), ("2", "b")]
