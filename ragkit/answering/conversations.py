@@ -23,10 +23,10 @@ TITLE_CHARS = 60
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS conversations (
-    id TEXT PRIMARY KEY, tenant TEXT NOT NULL, owner TEXT NOT NULL, title TEXT NOT NULL,
+    id TEXT PRIMARY KEY, tenant TEXT NOT NULL, "user" TEXT NOT NULL, title TEXT NOT NULL,
     changed TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS conversations_of ON conversations (tenant, owner, changed);
+CREATE INDEX IF NOT EXISTS conversations_of ON conversations (tenant, "user", changed);
 CREATE TABLE IF NOT EXISTS turns (
     conversation TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
     ordinal INTEGER NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL, details TEXT NOT NULL,
@@ -117,7 +117,7 @@ class ConversationStore:
         Raises:
             InputError: The owner has no such conversation.
         """
-        with self._database.transaction() as db:
+        with self._database.transaction(write=False) as db:
             self._title(db, owner, conversation)
             rows: list[tuple[Author, str, str]] = db.execute(
                 "SELECT author, text, details FROM turns WHERE conversation = ? ORDER BY ordinal",
@@ -130,9 +130,9 @@ class ConversationStore:
 
     def heads(self, owner: Owner) -> list[ConversationHead]:
         """Return the owner's conversations, the last changed first."""
-        with self._database.transaction() as db:
+        with self._database.transaction(write=False) as db:
             rows: list[tuple[str, str, str]] = db.execute(
-                "SELECT id, title, changed FROM conversations WHERE tenant = ? AND owner = ? "
+                'SELECT id, title, changed FROM conversations WHERE tenant = ? AND "user" = ? '
                 "ORDER BY changed DESC, id",
                 (owner.tenant, owner.name),
             ).fetchall()
@@ -169,7 +169,7 @@ class ConversationStore:
         self, db: "sqlite3.Connection | PostgresTransaction", owner: Owner, conversation: str
     ) -> str:
         """Return the title of a conversation of this owner."""
-        query = "SELECT title FROM conversations WHERE id = ? AND tenant = ? AND owner = ?"
+        query = 'SELECT title FROM conversations WHERE id = ? AND tenant = ? AND "user" = ?'
         values = (conversation, owner.tenant, owner.name)
         found = db.execute(query + self._database.row_lock, values).fetchone()
         if found is None:

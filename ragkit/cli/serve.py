@@ -78,9 +78,11 @@ def serve(
         origins=tuple(origin or ()),
     )
     listening = bound(host, port)
-    rags = {"": AsyncRAG(settings)}
+    rag = AsyncRAG(settings)
+    rags = {"": rag}
     for name, location in parse_collections(collections or ()).items():
-        rags[name] = AsyncRAG(chosen_settings(config, location, tenant, llm=llm, writes=True))
+        own = chosen_settings(config, location, tenant, llm=llm, writes=True)
+        rags[name] = AsyncRAG(own, embedder=rag.embedder, reranker=rag.reranker, llm=rag.llm)
     app = build_app(rags, options)
     address = f"http://{host}:{listening.getsockname()[1]}"
     console.err.print(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragkit.core.errors import InputError
+from ragkit.core.errors import InputError, ProviderError
 
 if TYPE_CHECKING:
     from ragkit.core.postgres import PostgresDatabase
@@ -55,21 +55,31 @@ class Database:
             self._connection()
 
     @contextmanager
-    def transaction(self) -> Generator[sqlite3.Connection]:
+    def transaction(self, *, write: bool = True) -> Generator[sqlite3.Connection]:
         """Run statements as one transaction, alone in this process and among writers.
+
+        One that does not `write` waits for no other process, and none waits for it.
 
         Raises:
             InputError: The file cannot be opened.
+            ProviderError: Another process holds it for too long, or the disk fails.
         """
         with self._lock:
             connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+                connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                raise ProviderError(
+                    f"The database {str(self._file)!r} failed: {error}. Fix: try again, or free "
+                    "the disk.",
+                    provider="sqlite",
+                    retryable=True,
+                ) from error
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the file; safe to call twice. The next transaction opens it again."""

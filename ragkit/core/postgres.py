@@ -49,8 +49,8 @@ class PostgresDatabase:
         self._opened: psycopg.Connection[Any] | None = None
 
     @contextmanager
-    def transaction(self) -> Generator[PostgresTransaction]:
-        """Run statements as one transaction, alone in this process.
+    def transaction(self, *, write: bool = True) -> Generator[PostgresTransaction]:
+        """Run statements as one transaction, alone in this process; readers wait for nobody.
 
         Raises:
             ProviderError: The server cannot be reached, refuses, or fails.

@@ -5,10 +5,10 @@ A backup is a ZIP file. Each member `documents/N.jsonl` has one document in a li
 """
 
 import asyncio
+import uuid
 import zipfile
 import zlib
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +25,7 @@ from ragkit.index.remote_wire import EntryBody
 _MANIFEST = "backup.json"
 _BATCH_CHUNKS = 1000
 _ATTEMPTS = 5
+_DAMAGED = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RecursionError)
 
 
 class BackupManifest(BaseModel):
@@ -52,13 +53,12 @@ async def write_backup(index: Index, file: Path, *, tenant: str | None = None) -
     appears when it is whole.
 
     Raises:
-        InputError: The file exists or cannot be written.
+        InputError: The file exists or cannot be written, or the tenant has no documents.
     """
-    if await asyncio.to_thread(file.exists):
-        raise InputError(f"{str(file)!r} exists. Fix: name a new file, or remove it.")
-    part = file.with_name(f"{file.name}.part")
+    part = file.with_name(f"{file.name}.{uuid.uuid4().hex}.part")
     documents = chunks = 0
     try:
+        await asyncio.to_thread(_check_new, file)
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             async for entries in _entries(index, tenant):
                 if not entries:
@@ -74,6 +74,9 @@ async def write_backup(index: Index, file: Path, *, tenant: str | None = None) -
                 chunks=chunks,
             )
             archive.writestr(_MANIFEST, manifest.model_dump_json(indent=1))
+        if tenant is not None and not documents:
+            raise InputError(f"The tenant {tenant!r} has no documents. Fix: check its name.")
+        await asyncio.to_thread(_check_new, file)
         part.rename(file)
     except OSError as error:
         raise InputError(
@@ -100,18 +103,24 @@ async def restore_backup(index: Index, file: Path, *, force: bool = False) -> Ba
         IndexMismatch: The index was built with another embedder.
     """
     with _opened(file) as archive:
-        manifest = await asyncio.to_thread(_checked, archive, file)
+        manifest = await asyncio.to_thread(_manifest, archive, file)
         wanted = replace(
             manifest.identity,
             search_dimensions=index.identity.search_dimensions,
             language=index.identity.language,
         )
         check_identity(index.identity, wanted, location=str(file))
-        if not force:
-            await _check_free(index, archive, file)
+        found = 0
+        for name in _members(archive):
+            entries = await asyncio.to_thread(_read, archive, name, file)
+            found += len(entries)
+            if not force:
+                await _check_free(index, [entry.record for entry in entries], file)
+        if found != manifest.documents:
+            raise _no_backup(file, f"it has {found} documents, not {manifest.documents}")
         documents = chunks = 0
         for name in _members(archive):
-            entries = await asyncio.to_thread(_read, archive, name)
+            entries = await asyncio.to_thread(_read, archive, name, file)
             await index.commit(entries)
             stored = await _stored(index, [entry.record for entry in entries])
             documents += len(stored)
@@ -161,76 +170,69 @@ async def _batch(index: Index, records: Sequence[DocumentRecord], tenant: str) -
     raise InputError(f"{names} changed {_ATTEMPTS} times while they were read. Fix: try again.")
 
 
+def _check_new(file: Path) -> None:
+    if file.exists():
+        raise InputError(f"{str(file)!r} exists. Fix: name a new file, or remove it.")
+
+
 def _lines(entries: Sequence[Entry]) -> str:
     return "".join(f"{EntryBody.of(entry).model_dump_json()}\n" for entry in entries)
 
 
-@contextmanager
-def _opened(file: Path) -> Generator[zipfile.ZipFile]:
+def _opened(file: Path) -> zipfile.ZipFile:
     try:
-        with zipfile.ZipFile(file) as archive:
-            yield archive
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        return zipfile.ZipFile(file)
+    except (OSError, zipfile.BadZipFile) as error:
         raise _no_backup(file, error) from error
 
 
-def _checked(archive: zipfile.ZipFile, file: Path) -> BackupManifest:
-    """Read every member to its end, and return the manifest."""
-    damaged = archive.testzip()
-    if damaged is not None:
-        raise _no_backup(file, f"{damaged} is damaged")
+def _manifest(archive: zipfile.ZipFile, file: Path) -> BackupManifest:
     try:
-        manifest = BackupManifest.model_validate_json(archive.read(_MANIFEST))
-        documents = 0
-        for name in _members(archive):
-            documents += len(_read(archive, name))
-    except (KeyError, ValidationError, InputError, RecursionError) as error:
+        return BackupManifest.model_validate_json(archive.read(_MANIFEST))
+    except (KeyError, ValidationError, *_DAMAGED) as error:
         raise _no_backup(file, error) from error
-    if documents != manifest.documents:
-        raise _no_backup(file, f"it has {documents} documents, not {manifest.documents}")
-    return manifest
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:
     return [name for name in archive.namelist() if name.startswith("documents/")]
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> list[Entry]:
-    with archive.open(name) as lines:
-        return [EntryBody.model_validate_json(line).entry() for line in lines]
+def _read(archive: zipfile.ZipFile, name: str, file: Path) -> list[Entry]:
+    """Read a member to its end, where its checksum is compared."""
+    try:
+        with archive.open(name) as lines:
+            return [EntryBody.model_validate_json(line).entry() for line in lines]
+    except (ValidationError, InputError, *_DAMAGED) as error:
+        raise _no_backup(file, error) from error
 
 
-async def _check_free(index: Index, archive: zipfile.ZipFile, file: Path) -> None:
-    for name in _members(archive):
-        wanted = [entry.record for entry in await asyncio.to_thread(_read, archive, name)]
-        for tenant, uris in _uris(wanted).items():
-            known = {one.uri: one.generation for one in await index.records(uris, tenant=tenant)}
-            for record in wanted:
-                if record.tenant == tenant and known.get(record.uri, record.generation) != (
-                    record.generation
-                ):
-                    raise InputError(
-                        f"The index has another version of {record.uri!r} than {str(file)!r}. "
-                        "Fix: restore into a new index, or replace what is there with --force."
-                    )
+async def _check_free(index: Index, records: Sequence[DocumentRecord], file: Path) -> None:
+    wanted = {(record.tenant, record.uri): record.generation for record in records}
+    for known in await _known(index, records):
+        if wanted[known.tenant, known.uri] != known.generation:
+            raise InputError(
+                f"The index has another version of {known.uri!r} than {str(file)!r}. "
+                "Fix: restore into a new index, or replace what is there with --force."
+            )
 
 
 async def _stored(index: Index, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
     """Return those of the records whose generation is the stored one."""
     wanted = {(record.tenant, record.uri): record.generation for record in records}
-    found = [
-        record
-        for tenant, uris in _uris(records).items()
-        for record in await index.records(uris, tenant=tenant)
-    ]
+    found = await _known(index, records)
     return [one for one in found if wanted[one.tenant, one.uri] == one.generation]
 
 
-def _uris(records: Sequence[DocumentRecord]) -> dict[str, list[str]]:
+async def _known(index: Index, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
+    """Return the records that the index has for these documents."""
     by_tenant: dict[str, list[str]] = {}
     for record in records:
         by_tenant.setdefault(record.tenant, []).append(record.uri)
-    return by_tenant
+    return [
+        found
+        for tenant, uris in by_tenant.items()
+        for found in await index.records(uris, tenant=tenant)
+    ]
 
 
 def _no_backup(file: Path, reason: Exception | str) -> InputError:

@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from ragkit.core.errors import (
     ConfigError,
+    Failure,
     IndexLocked,
     IndexMissing,
     InputError,
@@ -56,6 +57,10 @@ from ragkit.index.validation import check_entries, check_leg_query, check_uris
 
 PROVIDER = "ragkit-server"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+_CONNECT_S = 2.0
+"""Seconds of retries before the first connection, when the server is most likely not running."""
+_LATER = frozenset({"rate_limit_exceeded", "server_busy", "shutting_down", ""})
+"""Codes of refusals before anything was done; a proxy's has none."""
 _REQUEST_CHUNKS = 2000
 """Chunks of the documents that are sent together, unless one document alone has more."""
 
@@ -242,7 +247,9 @@ class RemoteIndex:
         self._check_open()
         sent = None if body is None else body.model_dump_json(by_alias=True).encode()
         calls = AsyncRetrying(
-            stop=stop_after_delay(self._settings.retry_s),
+            stop=stop_after_delay(
+                self._settings.retry_s if self._facts else min(_CONNECT_S, self._settings.retry_s)
+            ),
             wait=_pause,
             retry=retry_if_exception(_was_not_done),
             reraise=True,
@@ -314,8 +321,8 @@ def _pause(state: RetryCallState) -> float:
 def _refusal(response: httpx.Response, received: bytes, url: str) -> RagkitError:
     status = response.status_code
     try:
-        told = json.loads(received)["error"]
-        code, message = str(told["code"]), str(told["message"])
+        error = json.loads(received)["error"]
+        code, message = str(error["code"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
         code, message = "", received.decode(errors="replace")[:200]
     match code:
@@ -340,6 +347,12 @@ def _refusal(response: httpx.Response, received: bytes, url: str) -> RagkitError
         provider=PROVIDER,
         status=status,
         retryable=status == 429 or status >= 500,
-        failure="overloaded" if status in {429, 503} else "rejected" if status < 500 else "failed",
+        failure=_failure(status, code),
         retry_after_s=float(retry_after) if retry_after.isdecimal() else None,
     )
+
+
+def _failure(status: int, code: str) -> Failure:
+    if status in {429, 503} and code in _LATER:
+        return "overloaded"
+    return "rejected" if status < 500 else "failed"

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, cast, get_args
+from typing import TYPE_CHECKING, TypedDict, cast, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -42,6 +42,9 @@ from ragkit.models.build import build_embedder, build_reranker, check_embedder, 
 from ragkit.retrieval.build import build_retriever
 from ragkit.retrieval.protocol import Retriever
 from ragkit.sdk.options import RETRIEVAL, check_names
+
+if TYPE_CHECKING:
+    from ragkit.answering.conversations import ConversationStore
 
 
 class PartOptions(TypedDict, total=False):
@@ -142,6 +145,7 @@ class RAGParts:
         self._index: Index | None = None
         self._opening = asyncio.Lock()
         self._answerers: dict[AnswerSettings, Answerer] = {}
+        self._stores: dict[str, ConversationStore] = {}
 
     def _check_models(self, settings: Settings) -> None:
         """Raise `ConfigError` for a name that is unknown, before anything is loaded."""
@@ -270,8 +274,18 @@ class RAGParts:
             config = self.settings.index
             return MemoryIndex(identity_for(self.embedder, config), fields=config.fields)
 
+    def conversations(self, place: str | Path) -> "ConversationStore":
+        """Return the conversations of a file or a PostgreSQL server, which are opened once."""
+        from ragkit.answering.conversations import ConversationStore
+
+        if str(place) not in self._stores:
+            self._stores[str(place)] = ConversationStore(place)
+        return self._stores[str(place)]
+
     async def close(self) -> None:
-        """Release the index and the language model, unless they were passed."""
+        """Release the index, the language model and conversations, unless they were passed."""
+        for store in self._stores.values():
+            store.close()
         if self._index is not None and "index" not in self._objects:
             await self._index.close()
         self._index = None

@@ -247,14 +247,14 @@ class AsyncRAG:
         Raises:
             InputError: There is no such conversation, or an option is unknown.
         """
-        from ragkit.answering.conversations import ConversationStore, Owner
+        from ragkit.answering.conversations import Owner
         from ragkit.sdk.chat import AsyncConversation
 
         check_names(options, RetrievalOptions.__optional_keys__, call="chat")
         if conversation is not None and file is None:
             raise InputError("conversation is given without file. Fix: pass the file it is in.")
         owner = Owner(name=user, tenant=self._tenant(options.get("tenant")))
-        store = None if file is None else ConversationStore(file)
+        store = None if file is None else self._parts.conversations(file)
         talk = AsyncConversation(rag=self, owner=owner, options=options, store=store)
         if store is not None and conversation is not None:
             talk.history.extend(turn.message for turn in store.turns(owner, conversation))
@@ -354,7 +354,7 @@ class AsyncRAG:
         return await self._parts.index(create=create)
 
     async def close(self) -> None:
-        """Release the index and the language model, unless they were passed."""
+        """Release the index, the language model and conversations, unless they were passed."""
         await self._parts.close()
 
     def _tenant(self, tenant: str | None) -> str:

@@ -1,6 +1,7 @@
 """`POST /v1/eval`: judged questions measured on the tenant's own documents."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -11,7 +12,7 @@ from ragkit.core.types import Answer
 from ragkit.evaluation.answer_metrics import exact_match, f1
 from ragkit.evaluation.metrics import per_query
 from ragkit.evaluation.stats import estimate
-from ragkit.server.bodies import EvalBody
+from ragkit.server.bodies import EvalBody, JudgedQuestion
 from ragkit.server.lifetime import while_connected
 from ragkit.server.state import Admin, ServerState, State, admitted
 
@@ -40,45 +41,38 @@ async def _measured(body: EvalBody, state: ServerState, tenant: str) -> dict[str
         for number, one in judged.items():
             hits = await state.rag.search(one.question, **body.options(tenant=tenant, k=2 * _DEPTH))
             rankings[number] = list(dict.fromkeys(hit.chunk.uri for hit in hits))[:_DEPTH]
-        values = per_query({number: one.grades for number, one in judged.items()}, rankings)
-        texts = {number: one.question for number, one in judged.items()}
-        found["retrieval"] = _summary(texts, values)
+        grades = {number: one.grades for number, one in judged.items()}
+        values = await asyncio.to_thread(per_query, grades, rankings)
+        found["retrieval"] = await asyncio.to_thread(_summary, judged, values)
     answerable = {str(number): one for number, one in enumerate(body.questions) if one.answers}
     if answerable:
         answers: dict[str, Answer] = {}
         for number, one in answerable.items():
             answers[number] = await state.rag.ask(one.question, **body.options(tenant=tenant))
-        scores = {
-            "exact_match": {
-                number: exact_match(_said(answer), answerable[number].answers)
-                for number, answer in answers.items()
-            },
-            "f1": {
-                number: f1(_said(answer), answerable[number].answers)
-                for number, answer in answers.items()
-            },
+        said = {
+            number: answer.text if answer.span is None else answer.span.text
+            for number, answer in answers.items()
         }
-        texts = {number: one.question for number, one in answerable.items()}
-        found["answers"] = _summary(texts, scores)
+        scores = {
+            name: {number: measure(said[number], one.answers) for number, one in answerable.items()}
+            for name, measure in (("exact_match", exact_match), ("f1", f1))
+        }
+        found["answers"] = await asyncio.to_thread(_summary, answerable, scores)
         found["answers"]["abstained"] = fmean(answer.abstained for answer in answers.values())
     return found
 
 
-def _said(answer: Answer) -> str:
-    """The short answer, empty for an abstention."""
-    return answer.text if answer.span is None else answer.span.text
-
-
-def _summary(texts: Mapping[str, str], values: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def _summary(
+    questions: Mapping[str, JudgedQuestion], values: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
     """The means of measures, and the values of each question."""
     return {
-        "measures": {name: asdict(estimate(_ordered(of, texts))) for name, of in values.items()},
+        "measures": {
+            name: asdict(estimate([of[number] for number in questions]))
+            for name, of in values.items()
+        },
         "per_question": [
-            {"question": text, **{name: of[number] for name, of in values.items()}}
-            for number, text in texts.items()
+            {"question": one.question, **{name: of[number] for name, of in values.items()}}
+            for number, one in questions.items()
         ],
     }
-
-
-def _ordered(values: Mapping[str, float], texts: Mapping[str, str]) -> Sequence[float]:
-    return [values[number] for number in texts]

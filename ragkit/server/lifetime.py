@@ -10,8 +10,10 @@ from ragkit.server.errors import ApiError
 
 T = TypeVar("T")
 
-TOO_LONG = ApiError(504, "The request took too long.", code="timeout")
-_LEFT = ApiError(499, "The client closed the connection.", code="client_closed_request")
+
+def too_long() -> ApiError:
+    """Return the error for a request whose time is over."""
+    return ApiError(504, "The request took too long.", code="timeout")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T], *, seconds: float) -> T:
@@ -31,7 +33,9 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T], *, sec
         await asyncio.wait({working, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise _LEFT if leaving.done() else TOO_LONG
+        if leaving.done():
+            raise ApiError(499, "The client closed the connection.", code="client_closed_request")
+        raise too_long()
     finally:
         for task in (working, leaving):
             task.cancel()

@@ -149,7 +149,7 @@ class AgentPipeline:
             "rewoo": rewoo,
             "plan": plan_and_execute,
         }
-        asked(turn.messages)
+        asked(turn.messages)  # refuses a conversation that does not end with a question
         messages = [{"role": one.role, "content": one.content} for one in turn.messages]
         tools = [search_documents(self.rag, tenant=turn.tenant), calculator()]
         agent = patterns[self.pattern](self.llm, tools)

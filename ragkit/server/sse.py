@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ragkit.server.errors import ApiError, api_error
-from ragkit.server.lifetime import TOO_LONG
+from ragkit.server.lifetime import too_long
 
 DONE = b"data: [DONE]\n\n"
 _SHUTTING_DOWN = ApiError(503, "The server is shutting down.", code="shutting_down")
@@ -72,7 +72,7 @@ async def guarded(
                 done, upcoming = upcoming, None
                 yield done.result()
             elif stop.done() or left <= 0:
-                yield event((_SHUTTING_DOWN if stop.done() else TOO_LONG).body)
+                yield event((_SHUTTING_DOWN if stop.done() else too_long()).body)
                 yield DONE
                 return
             else:

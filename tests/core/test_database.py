@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ragkit.core.database import Database
-from ragkit.core.errors import InputError
+from ragkit.core.errors import InputError, ProviderError
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS rows (n INTEGER PRIMARY KEY)"
 OPENS = (
@@ -31,6 +31,40 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     database.close()
     assert numbers(database) == [2]
     database.close()
+
+
+def test_a_reader_and_a_writer_of_another_process_do_not_wait_for_each_other(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "d.sqlite"
+    mine, theirs = Database(file, SCHEMA), Database(file, SCHEMA)
+    theirs.open()
+    with mine.transaction() as writing:
+        writing.execute("INSERT INTO rows VALUES (1)")
+        with theirs.transaction(write=False) as reading:
+            assert reading.execute("SELECT n FROM rows").fetchall() == []
+    assert numbers(theirs) == [1]
+    mine.close()
+    theirs.close()
+
+
+def test_a_file_that_another_process_holds_for_too_long_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ragkit.core.database._BUSY_S", 0)
+    file = tmp_path / "d.sqlite"
+    mine, theirs = Database(file, SCHEMA), Database(file, SCHEMA)
+    theirs.open()
+    with mine.transaction():
+        with (
+            pytest.raises(ProviderError, match=r"d\.sqlite.*locked.*Fix:") as caught,
+            theirs.transaction(),
+        ):
+            pass
+        assert caught.value.retryable
+    assert numbers(theirs) == []
+    mine.close()
+    theirs.close()
 
 
 def test_the_file_is_made_when_it_is_needed_and_is_its_owners(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Backups are whole or refused, go from one kind of store to another, and lose nothing."""
 
+import asyncio
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ragkit.core.errors import IndexMismatch, InputError
-from ragkit.core.protocols import Index
+from ragkit.core.protocols import Entry, Index
 from ragkit.core.types import DEFAULT_TENANT, Chunk, FloatArray
 from ragkit.index.backup import BackupReport, restore_backup, write_backup
 from ragkit.index.edge import EdgeIndex
@@ -117,6 +118,35 @@ async def test_other_versions_are_replaced_only_by_force(tmp_path: Path) -> None
     assert {record.uri for record in await index.records()} == {"a", "b", "c"}
     assert (await find(index, "newer"))["bm25"] == []
     assert (await find(index, "kept"))["bm25"] == ["kept"]
+
+
+async def test_two_backups_to_one_file_leave_one_that_is_whole(tmp_path: Path) -> None:
+    indexes, file = [await filled("a"), await filled("b")], tmp_path / "backup.zip"
+    done = await asyncio.gather(
+        *(write_backup(index, file) for index in indexes), return_exceptions=True
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["backup.zip"]
+    assert len([one for one in done if isinstance(one, InputError)]) <= 1
+    assert (await restore_backup(MemoryIndex(IDENTITY), file)).documents == 1
+
+
+async def test_a_tenant_without_documents_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"The tenant 'defualt' has no documents"):
+        await write_backup(await filled("a"), tmp_path / "backup.zip", tenant="defualt")
+    assert list(tmp_path.iterdir()) == []
+
+
+class FullIndex(MemoryIndex):
+    """Its disk is full."""
+
+    async def commit(self, entries: Sequence[Entry]) -> None:
+        raise OSError(28, "No space left on device")
+
+
+async def test_a_failure_of_the_store_is_not_taken_for_one_of_the_backup(tmp_path: Path) -> None:
+    await write_backup(await filled("a"), tmp_path / "backup.zip")
+    with pytest.raises(OSError, match="No space left"):
+        await restore_backup(FullIndex(IDENTITY), tmp_path / "backup.zip")
 
 
 async def test_an_index_of_another_embedder_is_refused(tmp_path: Path) -> None:

@@ -181,9 +181,39 @@ async def test_a_call_waits_for_a_server_that_starts_again(tmp_path: Path) -> No
                 return answer
 
         settings = IndexSettings(location=URL, retry_s=60)
+        there = list(away)
+        away.clear()
         index = await RemoteIndex.open(settings, IDENTITY, transport=Restarting())
+        away += there
         await index.commit([await make_entry("a", "wolf")])
         assert (await find(index, "wolf", where=Eq("uri", "a")))["bm25"] == ["wolf"]
+
+
+async def test_a_refusal_that_will_not_pass_is_not_waited_for() -> None:
+    calls: list[str] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        calls.append(request.url.path)
+        error = {"code": "not_configured", "message": "no"}
+        return httpx.Response(503, json={"error": error})
+
+    settings = IndexSettings(location=URL, retry_s=600)
+    with pytest.raises(ProviderError, match=r"503: no"):
+        await RemoteIndex.open(settings, IDENTITY, transport=httpx.MockTransport(respond))
+    assert calls == ["/v1/index"]
+
+
+async def test_the_first_connection_is_not_waited_for_as_long_as_later_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ragkit.index.remote._CONNECT_S", 0)
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    settings = IndexSettings(location=URL, retry_s=600)
+    with pytest.raises(ProviderError, match=r"No server answers"):
+        await RemoteIndex.open(settings, IDENTITY, transport=httpx.MockTransport(refuse))
 
 
 def test_a_location_without_a_server_is_refused() -> None:

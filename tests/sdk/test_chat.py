@@ -37,6 +37,20 @@ def test_a_follow_up_is_asked_with_what_came_before_and_goes_on_after_a_restart(
     assert "longest river of Europe" in llm.calls[0].prompt
 
 
+def test_conversations_of_one_file_share_a_store_that_closes_with_the_documents(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "conversations.sqlite"
+    with rag() as made:
+        first, second = made.chat(file=file), made.chat(file=str(file), user="ann")
+        store = first.asynchronous.store
+        assert store is not None
+        assert store is second.asynchronous.store
+        first.ask("What is the longest river of Europe?")
+        assert Path(f"{file}-wal").exists()
+    assert not Path(f"{file}-wal").exists()
+
+
 def test_without_a_file_nothing_is_kept_and_without_a_model_nothing_is_rewritten() -> None:
     talk = rag().chat()
     talk.ask("What is the longest river of Europe?")
