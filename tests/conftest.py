@@ -12,6 +12,7 @@ from ragkit.core.protocols import Embedder
 from ragkit.core.settings import EmbedderSettings
 from ragkit.llm import LocalLLM
 from ragkit.models.build import build_embedder
+from ragkit.testing import postgres_server
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.vllm_server import VLLMServer, missing, serving, write_model
 
@@ -48,6 +49,15 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def local_llm(random_model: Path) -> LocalLLM:
     """The random model in this process."""
     return LocalLLM(random_model)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL server."""
+    if (reason := postgres_server.missing()) is not None:
+        pytest.skip(reason)
+    with postgres_server.serving() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

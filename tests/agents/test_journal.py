@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,6 @@ from ragkit.agents import Journal, MemoryJournal, PostgresJournal, SQLiteJournal
 from ragkit.agents.journal import CallOutcome, JournalEntry
 from ragkit.core.errors import InputError, ProviderError
 from ragkit.core.types import Citation, ToolResult
-from ragkit.testing import postgres_server
 
 RESULT = ToolResult(
     text='{"a": [1, null]}',
@@ -17,15 +16,6 @@ RESULT = ToolResult(
     trimmed=True,
     citations=(Citation(chunk_id="c", uri="u", quote="q", start=1, end=2),),
 )
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """The URL of a real PostgreSQL server."""
-    if (reason := postgres_server.missing()) is not None:
-        pytest.skip(reason)
-    with postgres_server.serving() as url:
-        yield url
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

@@ -14,7 +14,6 @@ from ragkit.answering.conversations import (
     titled,
 )
 from ragkit.core.errors import InputError, ProviderError
-from ragkit.testing import postgres_server
 
 ME = Owner(name="me", tenant="t")
 TURNS = [
@@ -29,15 +28,6 @@ for number in range(int(sys.argv[3]), int(sys.argv[3]) + 20):
     turn = ConversationTurn(author="user", text=str(number))
     store.append(Owner(name="me", tenant="t"), sys.argv[2], [turn])
 """
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """The URL of a real PostgreSQL server."""
-    if (reason := postgres_server.missing()) is not None:
-        pytest.skip(reason)
-    with postgres_server.serving() as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
