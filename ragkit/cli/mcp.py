@@ -41,7 +41,7 @@ def mcp(
         return
     keys = keys_to_listen(data, host)
     url = f"http://{host}:{port}/mcp"
-    server = build_mcp(rag, tenant=settings.tenant, keys=keys, url=url)
+    server = build_mcp(rag, tenant=settings.tenant, keys=keys if keys.any() else None, url=url)
     console.err.print(
         f"ragkit mcp: {url} {access_to(keys)}", markup=False, highlight=False, soft_wrap=True
     )

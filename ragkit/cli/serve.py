@@ -72,6 +72,7 @@ def serve(
     options = ServerOptions(
         folder=data,
         keys=keys,
+        open_until_first_key=True,
         running=running,
         waiting=waiting,
         body_bytes=max_body_mb * 2**20,
@@ -176,8 +177,8 @@ def parse_collections(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def keys_to_listen(data: Path, host: str) -> "KeyFile | None":
-    """Return the keys that clients need, None if there are none.
+def keys_to_listen(data: Path, host: str) -> "KeyFile":
+    """Return the keys in a server's folder.
 
     Raises:
         ConfigError: There are none, and other machines reach this address.
@@ -185,19 +186,17 @@ def keys_to_listen(data: Path, host: str) -> "KeyFile | None":
     from ragkit.server.keys import LOOPBACK
 
     keys = _key_file(data)
-    if keys.all():
-        return keys
-    if host not in LOOPBACK:
+    if not keys.any() and host not in LOOPBACK:
         raise ConfigError(
             f"--host {host!r} can be reached from other machines, and there are no API keys. "
             f"Fix: ragkit keys add NAME --data {data}"
         )
-    return None
+    return keys
 
 
-def access_to(keys: "KeyFile | None") -> str:
+def access_to(keys: "KeyFile") -> str:
     """Return who may call a server, for its first message."""
-    return "without keys, for this machine only" if keys is None else "with API keys"
+    return "with API keys" if keys.any() else "without keys, for this machine only"
 
 
 def _key_file(data: Path) -> "KeyFile":

@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from ragkit.llm.wrappers.rate_limit import TokenBucket
 from ragkit.server.errors import ApiError
@@ -100,27 +99,49 @@ def _busy(wait_s: float) -> ApiError:
     return ApiError(429, "The server is busy.", code="server_busy", retry_after_s=wait_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """Reads the key of a request. Without a key file, everybody is the local administrator."""
 
-    keys: KeyFile | None
-    local: ApiKey
+    def __init__(
+        self, *, keys: KeyFile | None, local: ApiKey, open_until_first_key: bool = False
+    ) -> None:
+        """Let clients in by these keys.
+
+        Args:
+            keys: The keys, or None to let everybody in.
+            local: The administrator that everybody is where no key is needed.
+            open_until_first_key: Let everybody in for as long as there was no key.
+        """
+        self._keys = keys
+        self._local = local
+        self._is_open = keys is None or open_until_first_key
+
+    @property
+    def is_open(self) -> bool:
+        """Whether clients need no key. Once there was a key, they need one until the server ends.
+
+        Raises:
+            ConfigError: The keys cannot be read.
+        """
+        if self._is_open and self._keys is not None:
+            self._is_open = not self._keys.any()
+        return self._is_open
 
     def identify(self, authorization: str | None, role: Role) -> ApiKey:
         """Return the key of an `Authorization` header that may act in this role.
 
         Raises:
             ApiError: No key or an unknown one (401), or its role does not include this (403).
+            ConfigError: The keys cannot be read.
         """
-        if self.keys is None:
-            return self.local
+        if self._keys is None or self.is_open:
+            return self._local
         scheme, _, secret = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise ApiError(
                 401, "No API key: send Authorization: Bearer KEY.", code="missing_api_key"
             )
-        key = self.keys.find(secret.strip())
+        key = self._keys.find(secret.strip())
         if key is None:
             raise ApiError(401, "The API key is not known.", code="invalid_api_key")
         if not key.may(role):

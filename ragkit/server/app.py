@@ -48,6 +48,7 @@ class ServerOptions:
     Attributes:
         folder: Where ingestion jobs are kept.
         keys: API keys; None lets everybody in as an administrator.
+        open_until_first_key: Let everybody in for as long as there was no key in `keys`.
         running: Requests that run at once.
         waiting: Requests that wait for a turn; others get 429.
         wait_s: Seconds that a request waits at most.
@@ -60,6 +61,7 @@ class ServerOptions:
 
     folder: Path = Path(".ragkit/server")
     keys: KeyFile | None = None
+    open_until_first_key: bool = False
     running: int = 32
     waiting: int = 128
     wait_s: float = 10.0
@@ -73,7 +75,8 @@ class ServerOptions:
         """The names that the server may be called by."""
         if self.hosts is not None:
             return self.hosts
-        return LOOPBACK if self.keys is None else ("*",)
+        is_open = self.keys is None or (self.open_until_first_key and not self.keys.any())
+        return LOOPBACK if is_open else ("*",)
 
 
 def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None) -> FastAPI:
@@ -169,7 +172,9 @@ def _state(rags: Mapping[str, AsyncRAG], options: ServerOptions) -> ServerState:
     return ServerState(
         rags=rags,
         pipelines=pipelines_of(rags),
-        gate=Gate(keys=options.keys, local=local),
+        gate=Gate(
+            keys=options.keys, local=local, open_until_first_key=options.open_until_first_key
+        ),
         rates=KeyRates(),
         queue=RequestQueue(running=options.running, waiting=options.waiting, wait_s=options.wait_s),
         metrics=metrics,

@@ -155,7 +155,7 @@ def _tenant(state: ServerState, key: ApiKey, tenant: str | None) -> str | None:
     if tenant is not None:
         _check_tenant(state, key, tenant)
         return tenant
-    return None if state.gate.keys is None else key.tenant
+    return None if state.gate.is_open else key.tenant
 
 
 def _tenants(items: Iterable[DocumentRecord | StoredVersion]) -> set[str]:
@@ -163,5 +163,5 @@ def _tenants(items: Iterable[DocumentRecord | StoredVersion]) -> set[str]:
 
 
 def _check_tenant(state: ServerState, key: ApiKey, tenant: str) -> None:
-    if state.gate.keys is not None and tenant != key.tenant:
+    if tenant != key.tenant and not state.gate.is_open:
         raise ApiError(403, f"The key belongs to the tenant {key.tenant!r}.", code="forbidden")

@@ -80,6 +80,14 @@ class KeyFile:
         """
         return self._select("ORDER BY rowid")
 
+    def any(self) -> bool:
+        """Return whether there is a key.
+
+        Raises:
+            ConfigError: The file cannot be read.
+        """
+        return bool(self._select("LIMIT 1"))
+
     def add(
         self, name: str, *, tenant: str, role: Role = "read", limits: KeyLimits | None = None
     ) -> str:

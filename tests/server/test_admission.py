@@ -1,11 +1,13 @@
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from ragkit.server.admission import KeyRates, RequestQueue
+from ragkit.server.app import ServerOptions
 from ragkit.server.errors import ApiError
 from ragkit.server.keys import ApiKey, KeyFile, KeyLimits, Role
-from ragkit.testing.server import RunningServer
+from ragkit.testing.server import RunningServer, running_server
 
 EVERYTHING = [
     ("GET", "/v1/models", "read"),
@@ -118,6 +120,22 @@ async def test_no_key_an_unknown_one_and_too_small_a_role_are_refused(
         secret = keys.add("other", tenant="default", role=smaller)
         response = await ask(method, path, headers={"Authorization": f"Bearer {secret}"})
         assert response.status_code == 403
+
+
+async def test_the_first_key_closes_a_server_that_runs_and_its_removal_does_not_open_it(
+    keys: KeyFile, tmp_path: Path
+) -> None:
+    options = ServerOptions(folder=tmp_path / "server", keys=keys, open_until_first_key=True)
+    async with running_server(tmp_path, options=options) as server:
+        ask = server.http.get
+        assert (await ask("/v1/documents")).status_code == 200
+        secret = keys.add("first", tenant="default")
+        assert (await ask("/v1/documents")).status_code == 401
+        header = {"Authorization": f"Bearer {secret}"}
+        assert (await ask("/v1/documents", headers=header)).status_code == 200
+        keys.remove("first")
+        assert (await ask("/v1/documents")).status_code == 401
+        assert (await ask("/v1/documents", headers=header)).status_code == 401
 
 
 async def test_every_route_is_in_the_list_above(server: RunningServer) -> None:
