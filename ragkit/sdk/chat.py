@@ -12,9 +12,18 @@ from ragkit.core.types import Message
 from ragkit.sdk.options import RetrievalOptions
 
 if TYPE_CHECKING:
-    from ragkit.answering.chat import ChatAnswer, ChatDelta
+    from ragkit.answering.chat import Chat, ChatAnswer, ChatDelta
     from ragkit.answering.conversations import ConversationStore, Owner
     from ragkit.sdk.rag import AsyncRAG
+
+
+async def build_chat(rag: "AsyncRAG", options: RetrievalOptions) -> "Chat":
+    """Return the `Chat` over the documents of a RAG; models are loaded beside the event loop."""
+    from ragkit.answering.chat import Chat  # imports the grammars
+
+    answerer = await asyncio.to_thread(lambda: rag.answerer)
+    search = functools.partial(rag.search, **options)
+    return Chat(search=search, answerer=answerer, llm=rag.llm)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,11 +61,7 @@ class AsyncConversation:
 
     async def ask_stream(self, question: str) -> AsyncGenerator["ChatDelta"]:
         """Answer as `ask` does; yield the text while it is written, the whole answer last."""
-        from ragkit.answering.chat import Chat  # imports the grammars
-
-        rag = self.rag
-        search = functools.partial(rag.search, **self.options)
-        chat = Chat(search=search, answerer=rag.answerer, llm=rag.llm)
+        chat = await build_chat(self.rag, self.options)
         async with aclosing(chat.stream(question, self.history)) as deltas:
             async for delta in deltas:
                 if delta.reply is not None:

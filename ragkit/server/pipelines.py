@@ -1,16 +1,15 @@
 """The pipelines behind model names: answers from documents, agents, and the LLM itself."""
 
-import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragkit.answering.chat import Chat
 from ragkit.core.protocols import LLM, CallOptions
 from ragkit.core.types import Citation, Hit, Message, Pattern, Usage
 from ragkit.llm.messages import estimated_tokens
 from ragkit.sdk import AsyncRAG
+from ragkit.sdk.chat import build_chat
 from ragkit.server.bodies import Extension, asked
 from ragkit.server.errors import ApiError
 
@@ -82,11 +81,9 @@ class RagPipeline:
         """See `ReplyPipeline.stream`."""
         question, history = asked(turn.messages)
         given = turn.extension
-
-        search = functools.partial(
-            self.rag.search, k=given.k, where=given.where, tenant=turn.tenant
+        chat = await build_chat(
+            self.rag, {"k": given.k, "where": given.where, "tenant": turn.tenant}
         )
-        chat = Chat(search=search, answerer=self.rag.answerer, llm=self.rag.llm)
         async with aclosing(chat.stream(question, history)) as deltas:
             async for delta in deltas:
                 if delta.text:

@@ -1,10 +1,12 @@
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from ragkit import RAG, AsyncRAG
 from ragkit.core.errors import InputError, ProviderError
+from ragkit.core.protocols import Answerer
 from ragkit.core.settings import AnswerSettings, Settings
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import FailingLLM, ScriptedLLM
@@ -83,6 +85,21 @@ def test_the_conversation_of_another_user_or_tenant_is_not_there(tmp_path: Path)
             mine.chat(conversation=talk.id)
         with pytest.raises(InputError, match="'tenent'"):
             mine.chat(tenent="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # a typo
+
+
+async def test_models_are_loaded_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncRAG(SETTINGS, index=":memory:", embedder=HashEmbedder(dimensions=64)) as made:
+        await made.ingest(RIVERS)
+        answerer, threads = made.answerer, list[str]()
+
+        def load(_: AsyncRAG) -> Answerer:
+            threads.append(threading.current_thread().name)
+            return answerer
+
+        monkeypatch.setattr(AsyncRAG, "answerer", property(load))
+        await made.chat().ask("What is the longest river of Europe?")
+    assert threads
+    assert threading.current_thread().name not in threads
 
 
 async def test_a_question_that_fails_leaves_the_conversation_as_it_was() -> None:
