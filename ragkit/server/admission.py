@@ -118,7 +118,7 @@ class Gate:
 
     @property
     def is_open(self) -> bool:
-        """Whether clients need no key. Once there was a key, they need one until the server ends.
+        """True while clients need no key. Once there was one, they need one until the server ends.
 
         Raises:
             ConfigError: The keys cannot be read.
