@@ -1,7 +1,8 @@
 """LangGraph's long-term memory over an index of ragkit: values that hybrid search finds again."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
@@ -24,9 +25,18 @@ from ragkit.agents.memory import MemoryStore
 from ragkit.core.errors import InputError
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Chunk, Document, stable_id
+from ragkit.retrieval.query import MAX_QUERY_CHARACTERS
 
 _WIDER = 4
 _WHOLE = "$"
+_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "$eq": operator.eq,
+    "$ne": operator.ne,
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
 
 
 class ItemIndex(MemoryStore, Protocol):
@@ -41,7 +51,8 @@ class RagkitStore(BaseStore):
     """A `BaseStore` over an index: give it to `compile(store=...)`, or to tools.
 
     Items lie in a collection of their own, apart from the index's documents. A search with a query
-    is hybrid: by meaning and by words. Values are JSON objects.
+    is hybrid: by meaning and by words; one without a word, such as an emoji, lists the latest items
+    as a search without a query does. Values are JSON objects.
     """
 
     def __init__(self, rag: ItemIndex, *, name: str = "default") -> None:
@@ -95,6 +106,7 @@ class RagkitStore(BaseStore):
         now = datetime.now(UTC).isoformat()
         try:
             kept = json.dumps(op.value, ensure_ascii=False)
+            kept.encode()
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"The value of {op.key!r} is not JSON: {error}. Fix: store texts, numbers, lists "
@@ -119,8 +131,11 @@ class RagkitStore(BaseStore):
             raise InputError(f"The value of {op.key!r} could not be stored: {failed[0]}")
 
     async def _search(self, op: SearchOp) -> list[SearchItem]:
+        _check_operators(op.filter or {})
         wanted = op.offset + op.limit
-        found = await (self._by_query(op, wanted) if op.query else self._all(op))
+        query = (op.query or "")[:MAX_QUERY_CHARACTERS]
+        words = any(character.isalnum() for character in query)
+        found = await (self._by_query(op, query, wanted) if words else self._all(op))
         return found[op.offset : wanted]
 
     async def _all(self, op: SearchOp) -> list[SearchItem]:
@@ -133,10 +148,10 @@ class RagkitStore(BaseStore):
                     found.append(SearchItem(**_given(item)))
         return sorted(found, key=lambda item: item.updated_at, reverse=True)
 
-    async def _by_query(self, op: SearchOp, wanted: int) -> list[SearchItem]:
+    async def _by_query(self, op: SearchOp, query: str, wanted: int) -> list[SearchItem]:
         k = wanted * _WIDER
         while True:
-            hits = await self._rag.search(op.query or "", k=k, tenant=self._tenant)
+            hits = await self._rag.search(query, k=k, tenant=self._tenant)
             found: dict[str, SearchItem] = {}
             for hit in hits:
                 fields = _fields(hit.chunk)
@@ -215,32 +230,31 @@ def _holds(value: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
 
 def _compared(value: Any, wanted: Any) -> bool:
     # `Any`: a filter compares whatever values an item holds.
-    operators: Any = wanted if hasattr(wanted, "items") else {}
-    if not operators or not all(str(name).startswith("$") for name in operators):
+    operators = _operators(wanted)
+    if not operators:
         return bool(value == wanted)
-    return all(_operator(str(name), value, one) for name, one in operators.items())
-
-
-def _operator(name: str, value: Any, wanted: Any) -> bool:
     try:
-        match name:
-            case "$eq":
-                return bool(value == wanted)
-            case "$ne":
-                return bool(value != wanted)
-            case "$gt":
-                return bool(value > wanted)
-            case "$gte":
-                return bool(value >= wanted)
-            case "$lt":
-                return bool(value < wanted)
-            case "$lte":
-                return bool(value <= wanted)
-            case _:
-                known = "$eq, $ne, $gt, $gte, $lt or $lte"
-                raise InputError(f"{name!r} is no operator. Fix: use {known}.")
-    except TypeError:
+        return all(_OPERATORS[name](value, one) for name, one in operators.items())
+    except TypeError:  # values of kinds that have no order
         return False
+
+
+def _operators(wanted: Any) -> Mapping[str, Any]:
+    """Return the operators of a condition; empty where it is a value to equal."""
+    if isinstance(wanted, Mapping):
+        given = cast("Mapping[str, Any]", wanted)
+        if any(str(name).startswith("$") for name in given):
+            return given
+    return {}
+
+
+def _check_operators(conditions: Mapping[str, Any]) -> None:
+    for wanted in conditions.values():
+        for name in _operators(wanted):
+            if name not in _OPERATORS:
+                raise InputError(
+                    f"{name!r} is no operator. Fix: use one of {', '.join(_OPERATORS)}."
+                )
 
 
 def _matches(namespace: tuple[str, ...], condition: MatchCondition) -> bool:
