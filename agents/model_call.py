@@ -50,6 +50,7 @@ class ModelRequest(Generic[T]):
         show: Makes events of the reply as it comes.
         samples: Number of replies.
         decoding: Options beside the agent's own.
+        continues: The step whose text the reply continues; empty where it begins one.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ModelRequest(Generic[T]):
     show: Show | None = None
     samples: int = 1
     decoding: CallOptions = field(default_factory=CallOptions)
+    continues: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,7 +270,7 @@ class _ModelCall(Generic[T]):
             if event is not None:
                 self.turn.emit(event)
             if isinstance(event, AnswerText):
-                self.turn.stream_answer(self.step, event.text)
+                self.turn.stream_answer(self.request.continues or self.step, event.text)
 
     def usage(self) -> Usage:
         """Return the reply's own usage; without a reply, an estimate of prompt and text."""

@@ -133,7 +133,7 @@ async def _whole_text(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T
             Message(role="assistant", content=text),
             Message(role="user", content=_GO_ON),
         ]
-        latest = await call_model(turn, replace(request, messages=more))
+        latest = await call_model(turn, replace(request, messages=more, continues=said.step))
         if not latest.text:
             break
         text += latest.text

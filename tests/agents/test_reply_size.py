@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessageChunk
 
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
 from ragkit.agents.events import Finished, Noticed
@@ -188,6 +189,21 @@ async def test_an_answer_that_reaches_its_tokens_is_continued() -> None:
     result = await run(react(llm, [python()], answer_tokens=1000, write_answer=True), "Q")
     assert (result.answer, result.stopped_by) == (text, "finished")
     assert len(llm.calls) == 1 + 3
+
+
+async def test_the_parts_of_an_answer_stream_in_chunks_of_one_message() -> None:
+    text = " ".join(f"word{n}" for n in range(300))
+    agent: Any = react(writing(text), [python()], answer_tokens=1000, write_answer=True)
+    last: dict[str, Any] = {}
+    chunks: list[AIMessageChunk] = []
+    async for mode, part in agent.astream({"question": "Q"}, stream_mode=["messages", "values"]):
+        if mode == "values":
+            last = part
+        elif isinstance(part[0], AIMessageChunk) and str(part[0].content).strip():
+            chunks.append(part[0])
+    assert {chunk.id for chunk in chunks} == {last["messages"][-1].id}
+    streamed = "".join(str(chunk.content) for chunk in chunks)
+    assert "".join(streamed.split()) == "".join(text.split())
 
 
 async def test_a_short_answer_that_reaches_its_tokens_is_continued_too() -> None:
