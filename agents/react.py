@@ -215,9 +215,9 @@ class ReAct:
         turn = self.context.turn(state)
         ended_by = state.get("ended_by") or {}
         text = ended_by.get("text", "").strip()
-        written = bool(text) and not (self.write_answer and ended_by.get("name") == FINISH)
         step, cut = ended_by.get("step", ""), "cut" in ended_by
-        written = written and not cut
+        rewritten = cut or (self.write_answer and ended_by.get("name") == FINISH)
+        written = bool(text) and not rewritten
         if written and self.context.output is None:
             return turn.end(text, "finished", step=step)
         known = {text for _, text in turn.background}

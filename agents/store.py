@@ -145,7 +145,7 @@ class RagkitStore(BaseStore):
             if namespace[: len(op.namespace_prefix)] == op.namespace_prefix:
                 item = await self._get(namespace, key)
                 if item is not None and _holds(item.value, op.filter):
-                    found.append(SearchItem(**_given(item)))
+                    found.append(SearchItem(**item.dict()))
         return sorted(found, key=lambda item: item.updated_at, reverse=True)
 
     async def _by_query(self, op: SearchOp, query: str, wanted: int) -> list[SearchItem]:
@@ -191,16 +191,6 @@ def _fields(chunk: Chunk) -> dict[str, Any]:
         "value": json.loads(str(chunk.metadata["value"])),
         "created_at": datetime.fromisoformat(str(chunk.metadata["created"])),
         "updated_at": datetime.fromisoformat(str(chunk.metadata["updated"])),
-    }
-
-
-def _given(item: Item) -> dict[str, Any]:
-    return {
-        "namespace": item.namespace,
-        "key": item.key,
-        "value": item.value,
-        "created_at": item.created_at,
-        "updated_at": item.updated_at,
     }
 
 
