@@ -267,6 +267,8 @@ class _ModelCall(Generic[T]):
         free = self.request.grammar is None
         for path, text in [((), piece)] if free else reader.feed(piece):
             event = show(path, text)
+            if isinstance(event, AnswerText) and self.turn.path:
+                continue  # the run's answer is that of the agent above
             if event is not None:
                 self.turn.emit(event)
             if isinstance(event, AnswerText):
@@ -327,8 +329,8 @@ def show_answer(path: Path, text: str) -> Event | None:
     return AnswerText(text=text) if not path or path == ("answer",) else None
 
 
-def show_thoughts(step: str) -> Show:
-    """Return a function that shows thoughts, and the answer of a call of `finish`, as they come."""
+def show_thoughts(step: str, *, answers: bool = True) -> Show:
+    """Return a function that shows thoughts as they come and, if `answers`, the text of `finish`."""
     tools: dict[str | int, str] = {}
 
     def show(path: Path, text: str) -> Event | None:
@@ -337,7 +339,9 @@ def show_thoughts(step: str) -> Show:
                 return Thought(step=step, text=text)
             case ("calls", index, "tool"):
                 tools[index] = tools.get(index, "") + text
-            case ("calls", index, "arguments", "answer") if tools.get(index) == "finish":
+            case ("calls", index, "arguments", "answer") if (
+                answers and tools.get(index) == "finish"
+            ):
                 return AnswerText(text=text)
             case _:
                 pass

@@ -181,7 +181,7 @@ class ReAct:
             messages=messages,
             grammar=self.grammar(turn.tools),
             max_tokens=context.reply_tokens,
-            show=show_thoughts(turn.next_step()),
+            show=show_thoughts(turn.next_step(), answers=not self.write_answer),
         )
         said = await ask(turn, request)
         if said.stopped_by:

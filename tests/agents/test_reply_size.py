@@ -7,7 +7,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
-from ragkit.agents.events import Finished, Noticed
+from ragkit.agents.events import AnswerText, Finished, Noticed
 from ragkit.agents.reply_size import fills, full_arguments
 from ragkit.core.errors import InputError
 from ragkit.core.types import Json
@@ -191,6 +191,12 @@ async def test_an_answer_that_reaches_its_tokens_is_continued() -> None:
     assert len(llm.calls) == 1 + 3
 
 
+async def test_only_the_answer_that_is_written_streams() -> None:
+    llm = scripted(says_finish("A draft."), "The answer.")
+    events = [event async for event in stream(react(llm, [python()], write_answer=True), "Q")]
+    assert "".join(one.text for one in events if isinstance(one, AnswerText)) == "The answer."
+
+
 async def test_the_parts_of_an_answer_stream_in_chunks_of_one_message() -> None:
     text = " ".join(f"word{n}" for n in range(300))
     agent: Any = react(writing(text), [python()], answer_tokens=1000, write_answer=True)
@@ -199,11 +205,10 @@ async def test_the_parts_of_an_answer_stream_in_chunks_of_one_message() -> None:
     async for mode, part in agent.astream({"question": "Q"}, stream_mode=["messages", "values"]):
         if mode == "values":
             last = part
-        elif isinstance(part[0], AIMessageChunk) and str(part[0].content).strip():
+        elif isinstance(part[0], AIMessageChunk):
             chunks.append(part[0])
     assert {chunk.id for chunk in chunks} == {last["messages"][-1].id}
-    streamed = "".join(str(chunk.content) for chunk in chunks)
-    assert "".join(streamed.split()) == "".join(text.split())
+    assert "".join(str(chunk.content) for chunk in chunks) == text
 
 
 async def test_a_short_answer_that_reaches_its_tokens_is_continued_too() -> None:
