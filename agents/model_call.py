@@ -330,7 +330,7 @@ def show_answer(path: Path, text: str) -> Event | None:
 
 
 def show_thoughts(step: str, *, answers: bool = True) -> Show:
-    """Return a function that shows thoughts and, if `answers`, the text of `finish` as they come."""
+    """Return a function that shows thoughts and, if `answers`, the text of `finish`."""
     tools: dict[str | int, str] = {}
 
     def show(path: Path, text: str) -> Event | None:

@@ -82,7 +82,8 @@ class RagkitStore(BaseStore):
     async def _done(self, op: Op) -> Result:
         match op:
             case GetOp():
-                return await self._get(op.namespace, op.key)
+                found = await self._stored(op.namespace, op.key)
+                return Item(**found) if found else None
             case PutOp():
                 await self._put(op)
                 return None
@@ -93,16 +94,16 @@ class RagkitStore(BaseStore):
             case _:
                 raise InputError(f"{op!r} is no operation of a store.")
 
-    async def _get(self, namespace: tuple[str, ...], key: str) -> Item | None:
+    async def _stored(self, namespace: tuple[str, ...], key: str) -> dict[str, Any] | None:
         chunks = await self._rag.chunks(_uri(namespace, key), tenant=self._tenant)
-        return Item(**_fields(chunks[0])) if chunks else None
+        return _fields(chunks[0]) if chunks else None
 
     async def _put(self, op: PutOp) -> None:
         uri = _uri(op.namespace, op.key)
         if op.value is None:
             await self._rag.delete([uri], tenant=self._tenant)
             return
-        known = await self._get(op.namespace, op.key)
+        known = await self._stored(op.namespace, op.key)
         now = datetime.now(UTC).isoformat()
         try:
             kept = json.dumps(op.value, ensure_ascii=False)
@@ -120,7 +121,7 @@ class RagkitStore(BaseStore):
             metadata={
                 "value": kept,
                 "found": found,
-                "created": known.created_at.isoformat() if known else now,
+                "created": known["created_at"].isoformat() if known else now,
                 "updated": now,
             },
             content_hash=stable_id(kept, now),
@@ -143,9 +144,9 @@ class RagkitStore(BaseStore):
         for uri in await self._uris():
             namespace, key = _place(uri)
             if namespace[: len(op.namespace_prefix)] == op.namespace_prefix:
-                item = await self._get(namespace, key)
-                if item is not None and _holds(item.value, op.filter):
-                    found.append(SearchItem(**item.dict()))
+                fields = await self._stored(namespace, key)
+                if fields is not None and _holds(fields["value"], op.filter):
+                    found.append(SearchItem(**fields))
         return sorted(found, key=lambda item: item.updated_at, reverse=True)
 
     async def _by_query(self, op: SearchOp, query: str, wanted: int) -> list[SearchItem]:
