@@ -6,8 +6,7 @@ from typing import TypeAlias
 
 from ragkit.agents.context import AgentTurn, Prompts
 from ragkit.agents.events import Noticed
-from ragkit.agents.model_call import ModelRequest, fenced
-from ragkit.agents.reply_size import ask
+from ragkit.agents.model_call import ModelRequest, call_model, fenced
 from ragkit.core.errors import ContextExceeded, InputError
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Conversation, Message
@@ -122,7 +121,7 @@ async def shortened(
             request: ModelRequest[object] = ModelRequest(
                 name="summarise", messages=asked, max_tokens=room
             )
-            return (await ask(turn, request)).text.strip()
+            return (await call_model(turn, request)).text.strip()
 
         said = await _summary(write, earlier, characters=tokens * _CHARS_PER_TOKEN)
         shown = fenced(said, fence=turn.fence, label=_SUMMARY_LABEL) if said else _LEFT_OUT

@@ -75,7 +75,7 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerText:
-    """A piece of the answer, as it is decoded."""
+    """A piece of the run's answer, as it is decoded; answers of agents below are left out."""
 
     kind: Literal["answer"] = field(default="answer", init=False)
     text: str

@@ -13,9 +13,10 @@ from ragkit.agents.journal import JournalEntry
 from ragkit.agents.state import Record, StoppedBy, clean, dumped
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import CallOptions, ReplyGrammar, Tool
-from ragkit.core.types import Guarantee, Json, Message, Reply, Usage
+from ragkit.core.types import Guarantee, Message, Reply, Usage
 from ragkit.grammar import Grammar, Limits
 from ragkit.grammar.ebnf.expression import UNBOUNDED
+from ragkit.llm.checking import InvalidReplyError
 from ragkit.llm.partial_json import FieldReader, Path
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ _CHARS_PER_TOKEN = 3
 _SHARE_OF_CONTEXT = 3
 _EARLIER_CHARS = 4000
 _LEAST_EARLIER = 200
-_TOLD_BELOW = "described by its server, in a data mark before the question."
+_DESCRIBED_BELOW = "described by its server, in a data mark before the question."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class ModelRequest(Generic[T]):
         show: Makes events of the reply as it comes.
         samples: Number of replies.
         decoding: Options beside the agent's own.
+        continues: The step whose text the reply continues; empty where it begins one.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ModelRequest(Generic[T]):
     show: Show | None = None
     samples: int = 1
     decoding: CallOptions = field(default_factory=CallOptions)
+    continues: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,7 @@ class ModelReply(Generic[T]):
         alternatives: The texts of further samples.
         cut: Whether the reply ended at its limit of tokens.
         bytes_per_token: The bytes that its tokens stood for.
-        limits: The limits that the grammar had.
+        limits: The limits that the reply was decoded under.
     """
 
     step: str = ""
@@ -102,9 +105,9 @@ async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]
         granted = _grant(turn, request, estimated)
         if not isinstance(granted, Grant):
             return ModelReply(stopped_by=granted)
-    call = _ModelCall(turn=turn, request=request, granted=granted, step=step)
+    call = _ModelCall(turn=turn, request=request, granted=granted, step=step, estimated=estimated)
     await call.make()
-    usage = call.usage(estimated)
+    usage = call.usage()
     turn.spent = settled(turn.spent, usage, estimated=estimated, seconds=call.seconds, price=price)
     turn.spent["steps"] += call.calls - 1
     for hook in turn.context.hooks:
@@ -170,12 +173,13 @@ def _grant(turn: AgentTurn, request: ModelRequest[T], estimated: int) -> Grant |
 
 @dataclass(slots=True, kw_only=True)
 class _ModelCall(Generic[T]):
-    """A call while it is made."""
+    """A call while it is made; `estimated` are the tokens of its prompt."""
 
     turn: AgentTurn
     request: ModelRequest[T]
     granted: Grant
     step: str
+    estimated: int
     reply: Reply | None = None
     text: str = ""
     seconds: float = 0.0
@@ -183,6 +187,7 @@ class _ModelCall(Generic[T]):
     problem: str = ""
     refused: bool = False
     cut: bool = False
+    invalid: bool = False
 
     async def make(self) -> None:
         """Stream the reply; failures become `stopped_by` and `problem`."""
@@ -199,15 +204,16 @@ class _ModelCall(Generic[T]):
             # The grammar has no reply that is as short as the tokens that are left.
             self.stopped_by, self.problem = self.granted.bound_by, str(error)
             self.refused = True
+        except InvalidReplyError as error:
+            # The model may do better in its next turn. Each of its attempts has been paid for.
+            self.reply, self.invalid = replace(error.reply, guarantee="schema"), True
+            self.text, self.problem = error.reply.text, str(error)
         except ProviderError as error:
             if error.failure == "no_grammar":
                 raise  # its message says which models can be used instead
             self.text = error.partial or self.text
             if self.request.grammar is not None and error.failure == "failed" and error.partial:
                 self.cut = True  # a server's client gives no reply that its grammar does not take
-                return
-            if error.failure == "invalid_reply":
-                self.problem = str(error)  # the model may do better in its next turn
                 return
             late = error.failure == "timeout" and self.granted.timeout_s is not None
             self.stopped_by, self.problem = "seconds" if late else "model", str(error)
@@ -223,7 +229,7 @@ class _ModelCall(Generic[T]):
         if request.samples > 1:
             options["n"] = request.samples
         if request.grammar is not None and (
-            context.llm.guarantee == "grammar" or self._last_step()
+            context.llm.guarantee == "grammar" or not self._affords_another()
         ):
             options["strict"] = True  # one call: the agent sizes its grammars itself
         reader = FieldReader()
@@ -239,10 +245,19 @@ class _ModelCall(Generic[T]):
         self.text = self.reply.text
         self.cut = self.reply.finish_reason == "length"
 
-    def _last_step(self) -> bool:
-        """Return whether the budget leaves no second call to a reply that fails its check."""
+    def _affords_another(self) -> bool:
+        """Return whether the budget has room for a second call, if the reply fails its check."""
         left = self.turn.left if self.request.final else self.turn.spare
-        return left.steps < 2
+        reply = self.granted.max_tokens * self.request.samples
+        prompt = int(self.estimated * self.turn.spent["scale"]) + 1
+        both = grant(
+            left,
+            prompt=2 * prompt + reply,  # the second prompt repeats the reply
+            reply=2 * reply,
+            price=self.turn.context.price,
+            least=2 * reply,
+        )
+        return left.steps >= 2 and isinstance(both, Grant)
 
     def _show(self, reader: FieldReader, piece: str) -> None:
         self.text += piece
@@ -252,21 +267,23 @@ class _ModelCall(Generic[T]):
         free = self.request.grammar is None
         for path, text in [((), piece)] if free else reader.feed(piece):
             event = show(path, text)
+            if isinstance(event, AnswerText) and self.turn.path:
+                continue  # the run's answer is that of the agent above
             if event is not None:
                 self.turn.emit(event)
             if isinstance(event, AnswerText):
-                self.turn.stream_answer(self.step, event.text)
+                self.turn.stream_answer(self.request.continues or self.step, event.text)
 
-    def usage(self, estimated: int) -> Usage:
+    def usage(self) -> Usage:
         """Return the reply's own usage; without a reply, an estimate of prompt and text."""
         if self.reply is not None:
             return self.reply.usage
         if not self.text and self.refused:
             return Usage()
         if self.cut:
-            return Usage(prompt=estimated, completion=self.granted.max_tokens)
+            return Usage(prompt=self.estimated, completion=self.granted.max_tokens)
         came = len(self.text.encode()) // 3 if self.text else 0
-        return Usage(prompt=estimated, completion=came)
+        return Usage(prompt=self.estimated, completion=came)
 
     @property
     def guarantee(self) -> Guarantee | None:
@@ -290,7 +307,7 @@ class _ModelCall(Generic[T]):
             return ModelReply(
                 step=step, text=self.text, problem=problem, cut=True, bytes_per_token=each
             )
-        if reply is None:
+        if reply is None or self.invalid:
             return ModelReply(
                 step=step, text=self.text, stopped_by=self.stopped_by, problem=self.problem
             )
@@ -299,7 +316,9 @@ class _ModelCall(Generic[T]):
         if grammar is None:
             return replace(said, cut=self.cut)
         try:
-            limits = grammar.limits if isinstance(grammar, Grammar) else None
+            limits = None
+            if isinstance(grammar, Grammar):
+                limits = replace(grammar.limits, **(reply.limits or {}))
             return replace(said, value=grammar.parse(reply.text), limits=limits)
         except InputError as error:
             return replace(said, problem=str(error))
@@ -310,8 +329,8 @@ def show_answer(path: Path, text: str) -> Event | None:
     return AnswerText(text=text) if not path or path == ("answer",) else None
 
 
-def show_thoughts(step: str) -> Show:
-    """Return a function that shows thoughts, and the answer of a call of `finish`, as they come."""
+def show_thoughts(step: str, *, answers: bool = True) -> Show:
+    """Return a function that shows thoughts and, if `answers`, the text of `finish`."""
     tools: dict[str | int, str] = {}
 
     def show(path: Path, text: str) -> Event | None:
@@ -320,7 +339,9 @@ def show_thoughts(step: str) -> Show:
                 return Thought(step=step, text=text)
             case ("calls", index, "tool"):
                 tools[index] = tools.get(index, "") + text
-            case ("calls", index, "arguments", "answer") if tools.get(index) == "finish":
+            case ("calls", index, "arguments", "answer") if (
+                answers and tools.get(index) == "finish"
+            ):
                 return AnswerText(text=text)
             case _:
                 pass
@@ -335,7 +356,7 @@ async def first_question(turn: AgentTurn, tools: Iterable[Tool]) -> Message:
     shown = fit_evidence(turn, turn.background, tokens=room)
     return turn.context.prompts.user(
         "question",
-        turns=told_tools(turn, tools) + earlier(turn),
+        turns=untrusted_descriptions(turn, tools) + earlier(turn),
         background=f"Known so far:\n{shown}\n\n" if shown else "",
         fence=turn.fence,
         question=turn.question,
@@ -399,10 +420,10 @@ def _count(context: AgentContext, text: str) -> int:
 def tool_list(context: AgentContext, tools: Iterable[Tool]) -> str:
     """Return tools as a system message lists them: name, description, schema of the arguments.
 
-    Untrusted texts about a tool are left to `told_tools`.
+    Untrusted texts about a tool are left to `untrusted_descriptions`.
     """
     listed = [
-        f"- {tool.name}: {_TOLD_BELOW if context.distrusts(tool) else _about(tool)}"
+        f"- {tool.name}: {_DESCRIBED_BELOW if context.distrusts(tool) else _about(tool)}"
         for tool in tools
     ]
     return "\n".join([*listed, "", _limits_in_force(context)])
@@ -416,14 +437,16 @@ def _limits_in_force(context: AgentContext) -> str:
     return f"{most} A text in it has at most {characters:,} characters."
 
 
-def told_tools(turn: AgentTurn, tools: Iterable[Tool]) -> str:
+def untrusted_descriptions(turn: AgentTurn, tools: Iterable[Tool]) -> str:
     """Return what untrusted sources say about their tools, between fences."""
-    told = [
+    shown = [
         fenced(_about(tool), fence=turn.fence, label=f"description of {tool.name}")
         for tool in tools
         if turn.context.distrusts(tool)
     ]
-    return "Tools, as their servers describe them:\n{}\n\n".format("\n".join(told)) if told else ""
+    return (
+        "Tools, as their servers describe them:\n{}\n\n".format("\n".join(shown)) if shown else ""
+    )
 
 
 def _about(tool: Tool) -> str:
@@ -461,13 +484,3 @@ def shared_out(texts: Sequence[str], characters: int) -> list[str]:
             break
         cap, left = size, left - size
     return [trimmed(text, cap) for text in texts]
-
-
-def object_schema(**properties: dict[str, Json]) -> dict[str, Json]:
-    """Return the JSON Schema of an object with exactly these properties."""
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }

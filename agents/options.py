@@ -175,6 +175,9 @@ def _check_options(options: Mapping[str, object], tools: Collection[str]) -> Non
                 f"Fix: name some of {sorted(tools)!r}."
             )
     _check_hooks(cast("Sequence[object]", options.get("hooks", ())))
+    limits: object = options.get("limits", TEXT_WITHOUT_LIMIT)
+    if not isinstance(limits, Limits):
+        raise ConfigError(f"The option limits is {limits!r}. Fix: pass a ragkit.grammar.Limits.")
     decoding = cast("Mapping[str, object]", options.get("decoding", {}))
     for name in decoding:
         if name not in CallOptions.__annotations__:

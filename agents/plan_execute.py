@@ -22,9 +22,8 @@ from ragkit.agents.model_call import (
     evidence_room,
     first_question,
     fit_evidence,
-    object_schema,
-    told_tools,
     tool_list,
+    untrusted_descriptions,
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.plan_tasks import (
@@ -44,6 +43,7 @@ from ragkit.agents.tools.langchain import AnyTool, as_tools
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Json, Message
 from ragkit.grammar import Grammar, Limits, json_grammar
+from ragkit.grammar.schema.composition import object_schema
 
 PROMPTS = (
     "planner", "planner_again", "planner_review", "question", "task", "executor", "observations",
@@ -248,32 +248,22 @@ class PlanAndExecute:
             return [system, await first_question(turn, turn.tools)]
         tokens = await evidence_room(self.context)
         results, failures = results_of(turn, tasks), failures_of(turn, tasks, problem)
+        places = {
+            "turns": untrusted_descriptions(turn, turn.tools) + earlier(turn),
+            "fence": turn.fence,
+            "question": turn.question,
+            "evidence": fit_evidence(turn, results, tokens=tokens * 3 // 4) or "None.",
+            "first": str(len(tasks) + 1),
+            "left": described(turn.left),
+        }
         planned = [
             (f"task {one['number']}", one["text"]) for one in tasks if one["status"] == "waiting"
         ]
         if planned and not failures:
-            review = prompts.user(
-                "planner_review",
-                turns=told_tools(turn, turn.tools) + earlier(turn),
-                fence=turn.fence,
-                question=turn.question,
-                evidence=fit_evidence(turn, results, tokens=tokens * 3 // 4) or "None.",
-                planned=fit_evidence(turn, planned, tokens=tokens // 4),
-                first=str(len(tasks) + 1),
-                left=described(turn.left),
-            )
-            return [system, review]
-        again = prompts.user(
-            "planner_again",
-            turns=told_tools(turn, turn.tools) + earlier(turn),
-            fence=turn.fence,
-            question=turn.question,
-            evidence=fit_evidence(turn, results, tokens=tokens * 3 // 4) or "None.",
-            failures=fit_evidence(turn, failures, tokens=tokens // 4),
-            first=str(len(tasks) + 1),
-            left=described(turn.left),
-        )
-        return [system, again]
+            shown = fit_evidence(turn, planned, tokens=tokens // 4)
+            return [system, prompts.user("planner_review", **places, planned=shown)]
+        shown = fit_evidence(turn, failures, tokens=tokens // 4)
+        return [system, prompts.user("planner_again", **places, failures=shown)]
 
 
 def task_grammar(

@@ -181,7 +181,7 @@ class ReAct:
             messages=messages,
             grammar=self.grammar(turn.tools),
             max_tokens=context.reply_tokens,
-            show=show_thoughts(turn.next_step()),
+            show=show_thoughts(turn.next_step(), answers=not self.write_answer),
         )
         said = await ask(turn, request)
         if said.stopped_by:
@@ -215,9 +215,9 @@ class ReAct:
         turn = self.context.turn(state)
         ended_by = state.get("ended_by") or {}
         text = ended_by.get("text", "").strip()
-        written = bool(text) and not (self.write_answer and ended_by.get("name") == FINISH)
         step, cut = ended_by.get("step", ""), "cut" in ended_by
-        written = written and not cut
+        rewritten = cut or (self.write_answer and ended_by.get("name") == FINISH)
+        written = bool(text) and not rewritten
         if written and self.context.output is None:
             return turn.end(text, "finished", step=step)
         known = {text for _, text in turn.background}

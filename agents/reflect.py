@@ -15,7 +15,6 @@ from ragkit.agents.model_call import (
     evidence_room,
     fenced,
     fit_evidence,
-    object_schema,
     show_answer,
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
@@ -25,6 +24,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Json
 from ragkit.grammar import Grammar, json_grammar
+from ragkit.grammar.schema.composition import object_schema
 
 PROMPTS = ("critique", "judged", "revise", "missed", "again", "untrusted")
 

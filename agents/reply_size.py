@@ -8,7 +8,7 @@ fail: fewer calls first, then shorter texts.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ragkit.agents.budget import Grant, grant
 from ragkit.agents.context import AgentTurn
@@ -17,7 +17,7 @@ from ragkit.agents.model_call import ModelReply, ModelRequest, call_model
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Message
-from ragkit.grammar import Grammar, Limits
+from ragkit.grammar import Grammar, Limits, StepText
 from ragkit.grammar.ebnf.expression import UNBOUNDED
 
 T = TypeVar("T")
@@ -126,14 +126,14 @@ async def _whole_text(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T
     text, latest = said.text, said
     for _ in range(_FREE_PARTS - 1):
         room = await _room(turn, request)
-        if not latest.cut or room.tokens < _LEAST:
+        if not latest.cut or room.tokens < min(_LEAST, request.max_tokens):
             break
         more = [
             *request.messages,
             Message(role="assistant", content=text),
             Message(role="user", content=_GO_ON),
         ]
-        latest = await call_model(turn, replace(request, messages=more))
+        latest = await call_model(turn, replace(request, messages=more, continues=said.step))
         if not latest.text:
             break
         text += latest.text
@@ -143,7 +143,7 @@ async def _whole_text(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T
 def full_arguments(
     arguments: Mapping[str, object], tool: Tool, limits: Limits | None, *, times: int = 1
 ) -> list[str]:
-    """Return the names of the arguments whose text fills its bound, so that it may be cut.
+    """Return the names of the arguments with a text that fills its bound, so that it may be cut.
 
     Args:
         arguments: Of a call.
@@ -151,17 +151,35 @@ def full_arguments(
         limits: The limits that the reply was decoded under.
         times: How many times as long as other texts one may be.
     """
+    bound = UNBOUNDED if limits is None else limits.string_length * times
     # `Any`: a JSON Schema may say anything at this place.
     properties: Any = tool.parameters.get("properties", {})
-    found: list[str] = []
-    for name, value in arguments.items():
-        own: Any = properties.get(name, {})
-        most: int = own.get("maxLength", UNBOUNDED) if hasattr(own, "get") else UNBOUNDED
-        if limits is not None:
-            most = min(most, limits.string_length * times)
-        if isinstance(value, str) and fills(value, most):
-            found.append(name)
-    return found
+    return [
+        name for name, value in arguments.items() if _full(value, properties.get(name, {}), bound)
+    ]
+
+
+def _full(value: object, schema: Any, bound: int) -> bool:
+    """Return whether a text fills its bound, or one in a list, an object or a join does."""
+    within: Mapping[str, Any] = {}
+    if isinstance(schema, Mapping):
+        within = cast("Mapping[str, Any]", schema)
+    match value:
+        case str():
+            # The tokens may bound even short texts, as their schema does on purpose.
+            reached = len(value) == bound and not {"enum", "const"} & within.keys()
+            return reached or fills(value, min(within.get("maxLength", UNBOUNDED), bound))
+        case StepText():
+            return any(_full(part, {}, bound) for part in value.parts)
+        case Mapping():
+            parts = cast("Mapping[str, object]", value)
+            inner: Any = within.get("properties", {})
+            return any(_full(one, inner.get(name, {}), bound) for name, one in parts.items())
+        case list():
+            items = cast("list[object]", value)
+            return any(_full(one, within.get("items", {}), bound) for one in items)
+        case _:
+            return False
 
 
 def fills(text: str, characters: int) -> bool:

@@ -26,9 +26,8 @@ from ragkit.agents.model_call import (
     evidence_room,
     first_question,
     fit_evidence,
-    object_schema,
-    told_tools,
     tool_list,
+    untrusted_descriptions,
 )
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.reply_size import ask, full_arguments
@@ -60,6 +59,7 @@ from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.types import Message
 from ragkit.grammar import Grammar, Plan, plan_grammar
+from ragkit.grammar.schema.composition import object_schema
 
 PROMPTS = ("rewoo", "question", "replan", *final_answer.PROMPTS)
 
@@ -250,7 +250,7 @@ class ReWOO:
         tokens = await evidence_room(self.context)
         replan = prompts.user(
             "replan",
-            turns=told_tools(turn, turn.tools) + earlier(turn),
+            turns=untrusted_descriptions(turn, turn.tools) + earlier(turn),
             fence=turn.fence,
             question=turn.question,
             evidence=fit_evidence(turn, _results(turn), tokens=tokens * 3 // 4) or "None.",

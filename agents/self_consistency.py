@@ -12,7 +12,7 @@ from langgraph.constants import END, START
 from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.context import AgentContext
 from ragkit.agents.final_answer import conclude, without_model
-from ragkit.agents.model_call import ModelReply, ModelRequest, object_schema
+from ragkit.agents.model_call import ModelReply, ModelRequest
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.reply_size import ask
 from ragkit.agents.state import AgentState, Record, Update
@@ -20,6 +20,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Message
 from ragkit.grammar import Grammar, json_grammar
+from ragkit.grammar.schema.composition import object_schema
 from ragkit.llm.wrappers.self_consistency import majority
 
 TEMPERATURE = 0.8

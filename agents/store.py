@@ -1,7 +1,8 @@
 """LangGraph's long-term memory over an index of ragkit: values that hybrid search finds again."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
@@ -24,9 +25,18 @@ from ragkit.agents.memory import MemoryStore
 from ragkit.core.errors import InputError
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Chunk, Document, stable_id
+from ragkit.retrieval.query import MAX_QUERY_CHARACTERS
 
 _WIDER = 4
 _WHOLE = "$"
+_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "$eq": operator.eq,
+    "$ne": operator.ne,
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
 
 
 class ItemIndex(MemoryStore, Protocol):
@@ -41,7 +51,8 @@ class RagkitStore(BaseStore):
     """A `BaseStore` over an index: give it to `compile(store=...)`, or to tools.
 
     Items lie in a collection of their own, apart from the index's documents. A search with a query
-    is hybrid: by meaning and by words. Values are JSON objects.
+    is hybrid: by meaning and by words; one without a word, such as an emoji, lists the latest items
+    as a search without a query does. Values are JSON objects.
     """
 
     def __init__(self, rag: ItemIndex, *, name: str = "default") -> None:
@@ -71,7 +82,8 @@ class RagkitStore(BaseStore):
     async def _done(self, op: Op) -> Result:
         match op:
             case GetOp():
-                return await self._get(op.namespace, op.key)
+                found = await self._stored(op.namespace, op.key)
+                return Item(**found) if found else None
             case PutOp():
                 await self._put(op)
                 return None
@@ -82,19 +94,20 @@ class RagkitStore(BaseStore):
             case _:
                 raise InputError(f"{op!r} is no operation of a store.")
 
-    async def _get(self, namespace: tuple[str, ...], key: str) -> Item | None:
+    async def _stored(self, namespace: tuple[str, ...], key: str) -> dict[str, Any] | None:
         chunks = await self._rag.chunks(_uri(namespace, key), tenant=self._tenant)
-        return Item(**_fields(chunks[0])) if chunks else None
+        return _fields(chunks[0]) if chunks else None
 
     async def _put(self, op: PutOp) -> None:
         uri = _uri(op.namespace, op.key)
         if op.value is None:
             await self._rag.delete([uri], tenant=self._tenant)
             return
-        known = await self._get(op.namespace, op.key)
+        known = await self._stored(op.namespace, op.key)
         now = datetime.now(UTC).isoformat()
         try:
             kept = json.dumps(op.value, ensure_ascii=False)
+            kept.encode()
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"The value of {op.key!r} is not JSON: {error}. Fix: store texts, numbers, lists "
@@ -108,7 +121,7 @@ class RagkitStore(BaseStore):
             metadata={
                 "value": kept,
                 "found": found,
-                "created": known.created_at.isoformat() if known else now,
+                "created": known["created_at"].isoformat() if known else now,
                 "updated": now,
             },
             content_hash=stable_id(kept, now),
@@ -119,8 +132,11 @@ class RagkitStore(BaseStore):
             raise InputError(f"The value of {op.key!r} could not be stored: {failed[0]}")
 
     async def _search(self, op: SearchOp) -> list[SearchItem]:
+        _check_operators(op.filter or {})
         wanted = op.offset + op.limit
-        found = await (self._by_query(op, wanted) if op.query else self._all(op))
+        query = (op.query or "")[:MAX_QUERY_CHARACTERS]
+        words = any(character.isalnum() for character in query)
+        found = await (self._by_query(op, query, wanted) if words else self._all(op))
         return found[op.offset : wanted]
 
     async def _all(self, op: SearchOp) -> list[SearchItem]:
@@ -128,15 +144,15 @@ class RagkitStore(BaseStore):
         for uri in await self._uris():
             namespace, key = _place(uri)
             if namespace[: len(op.namespace_prefix)] == op.namespace_prefix:
-                item = await self._get(namespace, key)
-                if item is not None and _holds(item.value, op.filter):
-                    found.append(SearchItem(**_given(item)))
+                fields = await self._stored(namespace, key)
+                if fields is not None and _holds(fields["value"], op.filter):
+                    found.append(SearchItem(**fields))
         return sorted(found, key=lambda item: item.updated_at, reverse=True)
 
-    async def _by_query(self, op: SearchOp, wanted: int) -> list[SearchItem]:
+    async def _by_query(self, op: SearchOp, query: str, wanted: int) -> list[SearchItem]:
         k = wanted * _WIDER
         while True:
-            hits = await self._rag.search(op.query or "", k=k, tenant=self._tenant)
+            hits = await self._rag.search(query, k=k, tenant=self._tenant)
             found: dict[str, SearchItem] = {}
             for hit in hits:
                 fields = _fields(hit.chunk)
@@ -179,16 +195,6 @@ def _fields(chunk: Chunk) -> dict[str, Any]:
     }
 
 
-def _given(item: Item) -> dict[str, Any]:
-    return {
-        "namespace": item.namespace,
-        "key": item.key,
-        "value": item.value,
-        "created_at": item.created_at,
-        "updated_at": item.updated_at,
-    }
-
-
 def _text(value: Mapping[str, Any], paths: Sequence[str] | None) -> str:
     """Return the texts of a value that searches find it by; of all fields where none are named."""
     if paths and _WHOLE not in paths:
@@ -215,32 +221,31 @@ def _holds(value: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
 
 def _compared(value: Any, wanted: Any) -> bool:
     # `Any`: a filter compares whatever values an item holds.
-    operators: Any = wanted if hasattr(wanted, "items") else {}
-    if not operators or not all(str(name).startswith("$") for name in operators):
+    operators = _operators(wanted)
+    if not operators:
         return bool(value == wanted)
-    return all(_operator(str(name), value, one) for name, one in operators.items())
-
-
-def _operator(name: str, value: Any, wanted: Any) -> bool:
     try:
-        match name:
-            case "$eq":
-                return bool(value == wanted)
-            case "$ne":
-                return bool(value != wanted)
-            case "$gt":
-                return bool(value > wanted)
-            case "$gte":
-                return bool(value >= wanted)
-            case "$lt":
-                return bool(value < wanted)
-            case "$lte":
-                return bool(value <= wanted)
-            case _:
-                known = "$eq, $ne, $gt, $gte, $lt or $lte"
-                raise InputError(f"{name!r} is no operator. Fix: use {known}.")
-    except TypeError:
+        return all(_OPERATORS[name](value, one) for name, one in operators.items())
+    except TypeError:  # values of kinds that have no order
         return False
+
+
+def _operators(wanted: Any) -> Mapping[str, Any]:
+    """Return the operators of a condition; empty where it is a value to equal."""
+    if isinstance(wanted, Mapping):
+        given = cast("Mapping[str, Any]", wanted)
+        if any(str(name).startswith("$") for name in given):
+            return given
+    return {}
+
+
+def _check_operators(conditions: Mapping[str, Any]) -> None:
+    for wanted in conditions.values():
+        for name in _operators(wanted):
+            if name not in _OPERATORS:
+                raise InputError(
+                    f"{name!r} is no operator. Fix: use one of {', '.join(_OPERATORS)}."
+                )
 
 
 def _matches(namespace: tuple[str, ...], condition: MatchCondition) -> bool:

@@ -5,6 +5,7 @@ one that is done is not done again when the node runs once more.
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -116,14 +117,10 @@ class Subtasks(Generic[T]):
             one.cancel()
 
     def _open(self, key: str, name: str) -> asyncio.Future[Any]:
-        async def one() -> dict[str, Any]:
-            return await self._one(key)
-
-        def one_in_thread() -> dict[str, Any]:
-            return run_sync(one)
-
         # `Any`: LangGraph's future is one of asyncio or of threads, as the graph runs.
-        given: Any = one_in_thread if SYNCHRONOUS.get() else one
+        given: Any = functools.partial(self._one, key)
+        if SYNCHRONOUS.get():
+            given = functools.partial(run_sync, given)
         make: Any = task
         opened: Any = make(given, name=name)()
         return asyncio.wrap_future(opened)

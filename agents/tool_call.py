@@ -12,7 +12,7 @@ from ragkit.agents.budget import worked
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called, Observed
 from ragkit.agents.journal import CallOutcome, JournalEntry
-from ragkit.agents.model_call import object_schema, trimmed
+from ragkit.agents.model_call import trimmed
 from ragkit.agents.state import (
     AgentCall,
     AgentState,
@@ -28,6 +28,7 @@ from ragkit.core.errors import ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult
 from ragkit.grammar import ToolSpec
+from ragkit.grammar.schema.composition import object_schema
 
 FINISH = "finish"
 

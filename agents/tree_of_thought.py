@@ -12,7 +12,7 @@ from langgraph.constants import END, START
 from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import conclude, without_model
-from ragkit.agents.model_call import ModelRequest, object_schema, show_answer
+from ragkit.agents.model_call import ModelRequest, show_answer
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.reply_size import ask
 from ragkit.agents.self_consistency import TEMPERATURE
@@ -20,6 +20,7 @@ from ragkit.agents.state import AgentState, Update
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Json, Message
 from ragkit.grammar import Grammar, json_grammar
+from ragkit.grammar.schema.composition import object_schema
 
 PROMPTS = ("propose", "rate", "conclude", "thoughts")
 

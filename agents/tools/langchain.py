@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 AnyTool: TypeAlias = "Tool | BaseTool"
 """A tool of ragkit or of LangChain."""
 
+_STRICTNESS: Mapping[str, int] = {"read": 0, "write": 1, "approve": 2}
+
 
 class LangChainOptions(TypedDict, total=False):
     """Options of `langchain_tools`.
@@ -27,7 +29,8 @@ class LangChainOptions(TypedDict, total=False):
             asked about as soon as untrusted text is in the thread.
         permissions: Of single tools, by name.
         untrusted: Whether others than you wrote the descriptions, as those of a server of tools;
-            False by default, or `metadata={"untrusted": True}` of a tool.
+            False by default, or `metadata={"untrusted": True}` of a tool. Where it is set here,
+            metadata can make a tool's permission stricter only.
         timeout_s: Seconds for one call; 30 by default.
         max_chars: Maximum length of a result's text; 8,000 by default.
         concurrency: Calls of one tool that run at the same time; 8 by default.
@@ -129,10 +132,13 @@ def _langchain_tool(tool: "BaseTool", options: LangChainOptions) -> LangChainToo
 
     function: dict[str, Any] = convert_to_openai_tool(tool)["function"]
     name = re.sub(r"[^A-Za-z0-9_]", "_", tool.name)[:64]
-    own: Any = (tool.metadata or {}).get("permission")
-    default: Permission = own or options.get("permission", "write")
+    metadata: Any = tool.metadata or {}
+    given: Permission = options.get("permission", "write")
+    own: Permission = metadata.get("permission") or given
+    if options.get("untrusted") and _STRICTNESS.get(own, 3) < _STRICTNESS.get(given, 3):
+        own = given  # an adapter fills the metadata with what the server says
     policy = Policy(
-        permission=options.get("permissions", {}).get(name, default),
+        permission=options.get("permissions", {}).get(name, own),
         timeout_s=options.get("timeout_s", 30.0),
         max_chars=options.get("max_chars", 8000),
         concurrency=options.get("concurrency", 8),
@@ -144,6 +150,6 @@ def _langchain_tool(tool: "BaseTool", options: LangChainOptions) -> LangChainToo
             function.get("parameters") or {}, tool=f"The LangChain tool {tool.name!r}"
         ),
         runner=Runner.of(policy),
-        untrusted=bool((tool.metadata or {}).get("untrusted", options.get("untrusted", False))),
+        untrusted=bool(options.get("untrusted") or metadata.get("untrusted")),
         _tool=tool,
     )

@@ -58,6 +58,8 @@ def memory_tools(
         Args:
             fact: A sentence that can be understood by itself.
         """
+        if not fact.strip():
+            raise ToolError(f"A memory needs a text, got {fact!r}.")
         kept, where = place()
         await kept.aput(where, stable_id(fact), {"text": fact})
         return "Remembered."

@@ -374,6 +374,8 @@ def made(pattern: str, **options: Any) -> Agent:
         ({"trusted_tools": ["lok"]}, "names 'lok', which is no tool of the agent"),
         ({"reply_tokens": 0}, "reply_tokens is 0. Fix: pass a whole number from 1 up"),
         ({"decoding": {"temprature": 0}}, "decoding has no option 'temprature'"),
+        ({"limits": {"string_length": 9}}, "limits is {'string_length': 9}. Fix: pass a"),
+        ({"limits": None}, "limits is None. Fix: pass a"),
     ],
 )
 def test_an_unknown_option_or_value_is_an_error_in_every_pattern(

@@ -148,3 +148,21 @@ async def test_what_is_left_out_may_be_summarised_by_the_model() -> None:
     assert "Numbers were looked at." in llm.calls[-1].prompt
     assert [step.name for step in result.steps].count("summarise") >= 1
     assert sum(step.usage.prompt for step in result.steps if step.usage) == result.usage.prompt
+
+
+async def test_a_summary_that_reaches_its_tokens_is_not_continued() -> None:
+    def reply(call: ScriptedCall) -> str:
+        if call.grammar is None:
+            return "long " * 2000
+        turns = sum(one.grammar is not None for one in llm.calls)
+        return says_action("", ("a", {"text": str(turns)})) if turns < 7 else says_finish("ok")
+
+    llm = ScriptedLLM(reply)
+    agent = react(
+        llm, [RecordingTool(name="a", does=lambda given: f"{given}" + "words " * 2500)],
+        window_tokens=9000, summarise=True,
+    )  # fmt: skip
+    result = await run(agent, "Q")
+    summaries = [step for step in result.steps if step.name == "summarise"]
+    assert summaries
+    assert all(step.prompt[-1].content.startswith("<data ") for step in summaries)

@@ -1,11 +1,13 @@
 """Agents of models that know no grammars: replies are checked, and asked for again once."""
 
+from typing import Any
+
 import pytest
 
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
 from ragkit.agents.events import AnswerText, Thought
 from ragkit.core.errors import ProviderError
-from ragkit.testing.agents import RecordingTool, says_action, says_finish, says_plan
+from ragkit.testing.agents import RecordingTool, count_bytes, says_action, says_finish, says_plan
 from ragkit.testing.llm import FailingLLM, ScriptedLLM
 
 WRONG = says_action("Hm.", ("look", {"text": 7}))
@@ -47,6 +49,23 @@ async def test_each_of_these_calls_counts_as_a_step() -> None:
     llm = unheld(WRONG, says_action("", ("look", {"text": "x"})), "From what I saw.")
     result = await run(react(llm, [RecordingTool(name="look")], budget=Budget(steps=3)), "Q")
     assert (result.answer, result.stopped_by) == ("From what I saw.", "steps")
+
+
+async def test_calls_that_both_fail_their_check_count_too() -> None:
+    llm = ScriptedLLM(lambda call: WRONG if call.grammar else "So far.", guarantee="schema")
+    result = await run(react(llm, [RecordingTool(name="look")], budget=Budget(steps=4)), "Q")
+    assert (result.answer, result.stopped_by, len(llm.calls)) == ("So far.", "steps", 4)
+
+
+@pytest.mark.parametrize("tokens", range(5000, 12_001, 1000))
+async def test_they_stay_within_the_tokens(tokens: int) -> None:
+    wrong = says_action("h" * 500, ("look", {"text": 7}))
+    llm = ScriptedLLM(lambda call: wrong if call.grammar else "So far.", guarantee="schema")
+    budget = Budget(steps=None, tokens=tokens)
+    options: Any = {"reply_tokens": 600, "answer_tokens": 100, "count_tokens": count_bytes}
+    result = await run(react(llm, [RecordingTool(name="look")], budget=budget, **options), "Q")
+    assert result.stopped_by == "tokens"
+    assert result.usage.prompt + result.usage.completion <= tokens
 
 
 async def test_a_reply_is_not_asked_for_again_where_no_step_is_left() -> None:

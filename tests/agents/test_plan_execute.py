@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from ragkit.agents import Agent, Budget, plan_and_execute, resume, run, stream
 from ragkit.agents.approval import approve, refuse
-from ragkit.agents.events import Called, Planned
+from ragkit.agents.events import AnswerText, Called, Planned
 from ragkit.agents.plan_execute import task_grammar
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import Tool
@@ -44,6 +44,13 @@ def test_needs_are_earlier_tasks_by_the_grammar_and_nothing_is_left_to_check() -
     for bad in (says_tasks(("a", [4])), says_tasks(("a", [3])), says_tasks(("a", [1, 1]))):
         with pytest.raises(InputError):
             grammar.parse(bad)
+
+
+async def test_the_results_of_tasks_do_not_stream_as_the_answer() -> None:
+    planner = ScriptedLLM([says_tasks(("A", []), ("B", [])), "All known."])
+    agent = plan_and_execute(planner, [look()], executor=ScriptedLLM(by_task))
+    events = [event async for event in stream(agent, "Q")]
+    assert "".join(one.text for one in events if isinstance(one, AnswerText)) == "All known."
 
 
 async def test_tasks_run_at_the_same_time_unless_one_needs_the_other() -> None:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessageChunk
 
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
-from ragkit.agents.events import Finished, Noticed
-from ragkit.agents.reply_size import fills
+from ragkit.agents.events import AnswerText, Finished, Noticed
+from ragkit.agents.reply_size import fills, full_arguments
 from ragkit.core.errors import InputError
 from ragkit.core.types import Json
-from ragkit.grammar import Limits, ToolSpec, action_grammar
+from ragkit.grammar import Limits, StepReference, StepText, ToolSpec, action_grammar
 from ragkit.testing.agents import (
     RecordingTool,
     count_bytes,
@@ -82,6 +83,20 @@ async def test_where_no_second_call_is_left_the_reply_is_held_to_its_tokens() ->
     assert grammar.max_tokens <= 2000
 
 
+async def test_a_text_that_fills_what_the_model_was_held_to_is_not_used_either() -> None:
+    def reply(call: ScriptedCall) -> str:
+        grammar: Any = call.grammar
+        if grammar is None:
+            return "From what I saw."
+        return says_action("", ("python", {"code": "w" * grammar.limits.string_length}))
+
+    tool = python()
+    agent = react(ScriptedLLM(reply), [tool], budget=Budget(steps=2), reply_tokens=2000)
+    result = await run(agent, "Q")
+    assert not tool.calls
+    assert "code reached the most characters" in result.steps[1].result
+
+
 def test_fewer_calls_come_before_shorter_texts() -> None:
     spec = ToolSpec(name="python", description="", parameters=CODE)
     grammar = action_grammar([spec], max_calls=4)
@@ -117,6 +132,38 @@ async def test_a_text_that_fills_its_bound_is_not_used_in_silence(where: str) ->
     assert "at most 300 characters" in llm.calls[0].prompt
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["short", "w" * 300],
+        {"text": "w" * 300},
+        [{"lines": ["w" * 300]}],
+        StepText(parts=("w" * 300, StepReference(ref="#E1", path=()))),
+    ],
+)
+def test_a_text_within_a_value_may_be_cut_too(value: object) -> None:
+    arguments = {"body": value, "note": "w" * 100}
+    assert full_arguments(arguments, python(), Limits(string_length=300)) == ["body"]
+    assert full_arguments(arguments, python(), None) == []
+
+
+def test_a_bound_of_the_schema_counts_within_a_value_too() -> None:
+    lines: dict[str, Json] = {"type": "array", "items": {"type": "string", "maxLength": 300}}
+    tool = RecordingTool(name="save", parameters={"type": "object", "properties": {"body": lines}})
+    assert full_arguments({"body": ["w" * 300]}, tool, None) == ["body"]
+    assert full_arguments({"body": ["w" * 200]}, tool, None) == []
+
+
+def test_a_short_text_may_be_cut_by_the_limits_but_not_one_that_the_schema_names() -> None:
+    unit: dict[str, Json] = {"enum": ["kilogram", "gram"]}
+    properties: dict[str, Json] = {"unit": unit, "code": {"type": "string", "maxLength": 8}}
+    tool = RecordingTool(name="save", parameters={"type": "object", "properties": properties})
+    arguments = {"unit": "kilogram", "code": "12345678"}
+    assert full_arguments(arguments, tool, Limits(string_length=8)) == ["code"]
+    assert full_arguments(arguments, tool, Limits(string_length=100)) == []
+    assert full_arguments(arguments, tool, None) == []
+
+
 async def test_the_prompt_says_which_limits_hold() -> None:
     llm = scripted(says_finish("ok"))
     await run(react(llm, [python()], reply_tokens=5000), "Q")
@@ -142,6 +189,32 @@ async def test_an_answer_that_reaches_its_tokens_is_continued() -> None:
     result = await run(react(llm, [python()], answer_tokens=1000, write_answer=True), "Q")
     assert (result.answer, result.stopped_by) == (text, "finished")
     assert len(llm.calls) == 1 + 3
+
+
+async def test_only_the_answer_that_is_written_streams() -> None:
+    llm = scripted(says_finish("A draft."), "The answer.")
+    events = [event async for event in stream(react(llm, [python()], write_answer=True), "Q")]
+    assert "".join(one.text for one in events if isinstance(one, AnswerText)) == "The answer."
+
+
+async def test_the_parts_of_an_answer_stream_in_chunks_of_one_message() -> None:
+    text = " ".join(f"word{n}" for n in range(300))
+    agent: Any = react(writing(text), [python()], answer_tokens=1000, write_answer=True)
+    last: dict[str, Any] = {}
+    chunks: list[AIMessageChunk] = []
+    async for mode, part in agent.astream({"question": "Q"}, stream_mode=["messages", "values"]):
+        if mode == "values":
+            last = part
+        elif isinstance(part[0], AIMessageChunk):
+            chunks.append(part[0])
+    assert {chunk.id for chunk in chunks} == {last["messages"][-1].id}
+    assert "".join(str(chunk.content) for chunk in chunks) == text
+
+
+async def test_a_short_answer_that_reaches_its_tokens_is_continued_too() -> None:
+    text = " ".join(f"word{n}" for n in range(40))
+    result = await run(react(writing(text), [python()], answer_tokens=120), "Q")
+    assert (result.answer, result.stopped_by) == (text, "finished")
 
 
 async def test_an_answer_that_still_ends_early_says_so() -> None:

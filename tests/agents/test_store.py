@@ -72,8 +72,25 @@ async def test_a_search_stays_within_its_namespace_and_filter(rag: AsyncRAG) -> 
     assert len(await store.asearch(("users",), limit=5)) == 5
     assert len(await store.asearch(("users",), limit=50, offset=10)) == 4
     assert await store.asearch(("nobody",), query="river") == []
-    with pytest.raises(InputError, match=r"'\$in' is no operator"):
-        await store.asearch(BEN, filter={"n": {"$in": [1]}})
+
+
+async def test_a_misspelled_operator_is_an_error_even_where_nothing_is_stored(
+    rag: AsyncRAG,
+) -> None:
+    store: BaseStore = RagkitStore(rag)
+    for condition in ({"$in": [1]}, {"$gt": 0, "below": 3}):
+        with pytest.raises(InputError, match=r"is no operator. Fix: use one of \$eq, \$ne"):
+            await store.asearch(BEN, filter={"n": condition})
+    await store.aput(BEN, "n", {"n": 3, "m": {"a": 1}})
+    assert await store.asearch(BEN, filter={"n": {"$gt": "three"}}) == []
+    assert len(await store.asearch(BEN, filter={"n": {"$ne": 4}, "m": {"a": 1}})) == 1
+
+
+async def test_a_query_without_words_or_of_any_length_is_no_error(rag: AsyncRAG) -> None:
+    store: BaseStore = RagkitStore(rag)
+    await store.aput(ANNA, "tea", {"text": "Anna drinks tea."})
+    for query in ("\U0001f44d", " ", "tea " * 5000, "茶"):
+        assert [item.key for item in await store.asearch(ANNA, query=query)] == ["tea"]
 
 
 async def test_only_the_named_fields_are_searched_and_some_items_not_at_all(rag: AsyncRAG) -> None:
@@ -110,6 +127,8 @@ async def test_a_value_that_is_no_json_is_refused_and_the_old_one_stays(rag: Asy
     await store.aput(ANNA, "k", {"text": "old"})
     with pytest.raises(InputError, match="is not JSON"):
         await store.aput(ANNA, "k", {"text": object()})
+    with pytest.raises(InputError, match="is not JSON"):
+        await store.aput(ANNA, "k", {"text": "\ud83d"})
     item = await store.aget(ANNA, "k")
     assert item is not None
     assert item.value == {"text": "old"}
@@ -160,6 +179,12 @@ async def test_an_agent_remembers_for_each_user_and_recalls_in_another_thread(
     other = await run(agent, "What does Anna drink?", context=Session(user="ben"))
     results = [[s.result for s in r.steps if s.kind == "tool"] for r in (second, other)]
     assert results == [['["Anna drinks tea."]'], ["[]"]]
+
+
+async def test_an_empty_memory_is_refused(rag: AsyncRAG) -> None:
+    remember, _ = memory_tools(RagkitStore(rag))
+    with pytest.raises(ToolError, match="A memory needs a text"):
+        await remember.call({"fact": " "}, key="k")
 
 
 async def test_memories_without_a_store_say_what_to_do() -> None:

@@ -96,6 +96,22 @@ def test_permissions_come_from_options_and_metadata() -> None:
         langchain_tools([capital], permissions={"capitol": "read"})
 
 
+def test_what_a_server_says_in_metadata_loosens_nothing() -> None:
+    def made(permission: str, **options: Any) -> LangChainTool:
+        metadata = {"permission": permission, "untrusted": False}
+        says = StructuredTool.from_function(
+            name="look", description="Look.", func=lambda: "x", metadata=metadata
+        )
+        return langchain_tools([says], untrusted=True, **options)[0]
+
+    assert made("read").untrusted
+    assert made("read").permission == "write"
+    assert made("approve").permission == "approve"
+    assert made("read", permissions={"look": "read"}).permission == "read"
+    with pytest.raises(InputError, match="permission"):
+        made("none")
+
+
 def test_a_toolkit_gives_all_of_its_tools() -> None:
     assert [made.name for made in langchain_tools(Geography())] == ["describe", "capital"]
 
