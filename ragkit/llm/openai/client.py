@@ -136,14 +136,13 @@ class ChatServer(StreamedLLM):
         """Stream the reply of the server."""
         messages = messages_of(call.messages)
         self._check(checked_options(call.options), call)
+        deadline = call.deadline()
         await self._ask_model()
-        count = call.options.get("n", 1)
-        alone = count > 1 and self._splits(call)
+        alone = call.options.get("n", 1) > 1 and self._splits(call)
         async with aclosing(self._replied(messages, _one_of(call, 0) if alone else call)) as deltas:
             async for delta in deltas:
                 if alone and delta.reply is not None:
-                    calls = (self.reply(_one_of(call, place)) for place in range(1, count))
-                    others = await asyncio.gather(*calls)
+                    others = await self._others(call.within(deadline))
                     yield Delta(text="", reply=_joined(delta.reply, others))
                 else:
                     yield delta
@@ -156,13 +155,23 @@ class ChatServer(StreamedLLM):
     def _held(self, messages: tuple[Message, ...], call: Call) -> AsyncGenerator[Delta]:
         """Stream a reply that is held to the call's grammar."""
 
-    @abstractmethod
     async def _find_context(self, served: ModelBody) -> int | None:
-        """Ask the server for the tokens of its context, None where it does not say."""
+        """Return the tokens of the server's context, None where it does not say."""
+        return served.max_model_len
 
     def _splits(self, call: Call) -> bool:
         """Return whether several replies are as many calls."""
         return "n" not in self.fields
+
+    async def _others(self, call: Call) -> list[Reply]:
+        """Return all but the first of several replies; once one fails, the others end too."""
+        places = range(1, call.options.get("n", 1))
+        calls = [asyncio.create_task(self.reply(_one_of(call, place))) for place in places]
+        try:
+            return await asyncio.gather(*calls)
+        finally:
+            for one in calls:
+                one.cancel()
 
     def _replied(self, messages: tuple[Message, ...], call: Call) -> AsyncGenerator[Delta]:
         if call.grammar is None:
@@ -189,7 +198,8 @@ class ChatServer(StreamedLLM):
         held: Mapping[str, Json] = NOTHING,
         extra: Mapping[str, Json] | None = None,
     ) -> AsyncGenerator[Delta]:
-        """Make one request, without any preparation."""
+        """Make one request."""
+        await self._check_size(messages)
         now = asyncio.get_running_loop().time
         assembly = Assembly(options.get("n", 1), started=now())
         body = request_body(
@@ -217,6 +227,13 @@ class ChatServer(StreamedLLM):
             error.partial = assembly.partial
             raise
         yield Delta(text="", reply=assembly.reply(now=now()))
+
+    async def _check_size(self, messages: tuple[Message, ...]) -> None:
+        """Refuse a prompt that the server would cut; most servers refuse it themselves.
+
+        Raises:
+            ContextExceeded: It is too long.
+        """
 
     def _field_names(self) -> Mapping[str, str]:
         return self.fields
@@ -279,11 +296,4 @@ def _joined(first: Reply, others: list[Reply]) -> Reply:
         Alternative(text=one.text, finish_reason=one.finish_reason, logprobs=one.logprobs)
         for one in others
     )
-    total = charged([*others, first])
-    return replace(
-        first,
-        alternatives=alternatives,
-        usage=total.usage,
-        timings=total.timings,
-        calls=total.calls,
-    )
+    return replace(charged([*others, first]), alternatives=alternatives)

@@ -169,12 +169,12 @@ def _translated(at: Endpoint) -> Generator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _within(seconds: float, at: Endpoint, *, stalled: bool = False) -> AsyncGenerator[None]:
+async def _within(seconds: float, at: Endpoint) -> AsyncGenerator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise too_slow(at, seconds, stalled=stalled) from error
+        raise too_slow(at, seconds, stalled=False) from error
 
 
 @contextlib.asynccontextmanager
