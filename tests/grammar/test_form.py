@@ -149,6 +149,9 @@ def test_a_plan_that_no_grammar_held_is_checked(
         ({"quotes": []}, "contradictory"),
         ({"sufficient": False}, "contradictory"),
         ({"quotes": [{"passage": "p", "quote": "It snowed."}]}, "no sentence of passage"),
+        ({"quotes": [{"passage": "p", "quote": "It rained."}] * 4}, "4 quotes, but may have 3"),
+        ({"answer": None}, "answer a text"),
+        ({"sufficient": "false"}, "must be true or false"),
     ],
 )
 def test_an_answer_that_no_grammar_held_is_checked(changes: dict[str, object], reason: str) -> None:

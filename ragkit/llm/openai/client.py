@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ragkit.core.errors import ConfigError, InputError, ProviderError
 from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Alternative, Delta, Json, Message, Reply
-from ragkit.llm.call import Call, StreamedLLM
+from ragkit.llm.call import Call, StreamedLLM, all_or_none
 from ragkit.llm.messages import messages_of
 from ragkit.llm.openai.connection import Connection, Patience
 from ragkit.llm.openai.errors import broken, failed_inside, too_slow
@@ -138,12 +138,14 @@ class ChatServer(StreamedLLM):
         self._check(checked_options(call.options), call)
         deadline = call.deadline()
         await self._ask_model()
-        alone = call.options.get("n", 1) > 1 and self._splits(call)
+        count = call.options.get("n", 1)
+        alone = count > 1 and self._splits(call)
         async with aclosing(self._replied(messages, _one_of(call, 0) if alone else call)) as deltas:
             async for delta in deltas:
                 if alone and delta.reply is not None:
-                    others = await self._others(call.within(deadline))
-                    yield Delta(text="", reply=_joined(delta.reply, others))
+                    rest = call.within(deadline)
+                    calls = [self.reply(_one_of(rest, place)) for place in range(1, count)]
+                    yield Delta(text="", reply=_joined(delta.reply, await all_or_none(calls)))
                 else:
                     yield delta
 
@@ -162,16 +164,6 @@ class ChatServer(StreamedLLM):
     def _splits(self, call: Call) -> bool:
         """Return whether several replies are as many calls."""
         return "n" not in self.fields
-
-    async def _others(self, call: Call) -> list[Reply]:
-        """Return all but the first of several replies; once one fails, the others end too."""
-        places = range(1, call.options.get("n", 1))
-        calls = [asyncio.create_task(self.reply(_one_of(call, place))) for place in places]
-        try:
-            return await asyncio.gather(*calls)
-        finally:
-            for one in calls:
-                one.cancel()
 
     def _replied(self, messages: tuple[Message, ...], call: Call) -> AsyncGenerator[Delta]:
         if call.grammar is None:
