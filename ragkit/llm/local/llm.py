@@ -79,9 +79,8 @@ class LocalLLM(StreamedLLM):
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """Decode the reply, under a wide form of its grammar first."""
         messages = messages_of(call.messages)
-        if any(message.images for message in messages) or checked_options(call.options).get(
-            "tools"
-        ):
+        options = checked_options(call.options, grammar=call.grammar)
+        if any(message.images for message in messages) or options.get("tools"):
             raise InputError(
                 f"{self.model!r} in this process reads no images and has no tool calls of its own. "
                 "Fix: use a server, or action_grammar for tools."

@@ -135,7 +135,7 @@ class ChatServer(StreamedLLM):
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """Stream the reply of the server."""
         messages = messages_of(call.messages)
-        self._check(checked_options(call.options), call)
+        self._check(checked_options(call.options, grammar=call.grammar), call)
         deadline = call.deadline()
         await self._ask_model()
         count = call.options.get("n", 1)

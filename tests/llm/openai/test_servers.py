@@ -221,6 +221,20 @@ async def test_several_calls_for_one_end_together_and_share_its_time() -> None:
     assert cancelled == [3]
 
 
+async def test_a_reply_under_a_grammar_that_the_server_aborts_is_an_error() -> None:
+    class Aborting(SGLangEmulation):
+        def chat(self, request: ServerRequest) -> ServerResponse:
+            if len(self.chats) == 1:  # the proof
+                return super().chat(request)
+            return ServerResponse(events=[{"choices": [{"delta": {}, "finish_reason": "abort"}]}])
+
+    async with EmulatedModelServer(Aborting()) as server, SGLang(server.url) as llm:
+        with pytest.raises(ProviderError, match="it ended with 'abort'") as told:
+            await llm.complete("x", grammar=choice_grammar(["a"]))
+        assert told.value.retryable
+        assert (await llm.complete("x")).finish_reason == "abort"
+
+
 async def test_a_wrong_key_is_told() -> None:
     async with (
         EmulatedModelServer(OpenAIEmulation()) as server,
