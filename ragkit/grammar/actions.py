@@ -264,11 +264,13 @@ def _reader(
         value = load_json(text)
         try:
             calls = [(call["tool"], call["arguments"]) for call in value["calls"]]
-            thought = str(value["thought"])
+            thought = value["thought"]
             for tool, given in calls:
                 schemas[tool].checker.check(given)
         except (KeyError, TypeError) as error:
             raise InputError(f"The reply is no action of these tools: {text[:300]!r}") from error
+        if not isinstance(thought, str):
+            raise InputError(f"The thought of the reply is no text: {text[:300]!r}")
         if not 1 <= len(calls) <= (1 if ends & {tool for tool, _ in calls} else max_calls):
             raise InputError(
                 f"The reply has {len(calls)} calls. It may have {max_calls}, or one of "

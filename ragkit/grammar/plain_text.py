@@ -37,7 +37,7 @@ def choice_grammar(choices: Sequence[str]) -> Grammar[str]:
     def build(limits: Limits, rules: Rules) -> Built:
         return Built(root=_present(one_of(allowed, rules)), rules=rules, limits=limits)
 
-    form = JsonForm(schema={"type": "string", "enum": [*choices]}, plain=True)
+    form = JsonForm(schema={"type": "string", "enum": [*dict.fromkeys(choices)]}, plain=True)
     return Recipe(build, read, form).grammar(Limits())
 
 

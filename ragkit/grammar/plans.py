@@ -134,7 +134,8 @@ def _step_form(call: dict[str, Json]) -> dict[str, Json]:
     properties: dict[str, Json] = {}
     for name, schema in given.get("properties", {}).items():
         instead = [{"$ref": "#/$defs/reference"}]
-        if schema.keys() <= {"type", "title", "description"} and schema.get("type") == "string":
+        known = schema if is_object(schema) else {}
+        if known.keys() <= {"type", "title", "description"} and known.get("type") == "string":
             instead.append({"$ref": "#/$defs/joined"})
         properties[name] = {"anyOf": [schema, *instead]}
     arguments = {**given, "properties": properties} if properties else given
@@ -230,6 +231,9 @@ def _read_argument(value: Json) -> Argument:
         return StepText(parts=tuple(parts)) if texts and any(map(references, parts)) else value
     if not is_object(value) or value.keys() != {"ref", "path"} or not is_array(value["path"]):
         return value
-    if not isinstance(value["ref"], str) or not _LABEL.fullmatch(value["ref"]):
+    label, path = value["ref"], value["path"]
+    if not isinstance(label, str) or not _LABEL.fullmatch(label):
         return value
-    return StepReference(ref=value["ref"], path=tuple(value["path"]))
+    if not all(isinstance(part, str | int) and not isinstance(part, bool) for part in path):
+        return value
+    return StepReference(ref=label, path=tuple(path))

@@ -79,7 +79,7 @@ def quote_grammar(
         return Built(root=alt([_SILENT, spoken]) or _SILENT, rules=rules, limits=limits)
 
     form = _form([*sources.texts], max_quotes)
-    return Recipe(build, partial(_read, sources), form).grammar(limits)
+    return Recipe(build, partial(_read, sources, max_quotes), form).grammar(limits)
 
 
 _Spans = Mapping[str, tuple[int, int]]
@@ -187,16 +187,22 @@ def _form(names: list[str], most: int) -> JsonForm:
     )
 
 
-def _read(sources: _Quotable, text: str) -> Evidence:
+def _read(sources: _Quotable, most: int, text: str) -> Evidence:
     value = load_json(text)
     try:
         quotes = [
             _read_quote(found["passage"], found["quote"], sources) for found in value["quotes"]
         ]
         citations = tuple(dict.fromkeys(value["citations"]))
-        sufficient, answer = bool(value["sufficient"]), str(value["answer"])
+        sufficient, answer = value["sufficient"], value["answer"]
     except (KeyError, TypeError) as error:
         raise InputError(f"The reply is no quoted answer: {text[:300]!r}") from error
+    if not isinstance(sufficient, bool) or not isinstance(answer, str):
+        raise InputError(
+            f"sufficient must be true or false, and answer a text, in the reply {text[:300]!r}"
+        )
+    if len(quotes) > most:
+        raise InputError(f"The reply has {len(quotes)} quotes, but may have {most}: {text[:300]!r}")
     if (
         sufficient != bool(quotes and answer and citations)
         or bool(answer or citations) > sufficient

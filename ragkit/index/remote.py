@@ -20,6 +20,7 @@ from ragkit.core.errors import (
     ProviderError,
     RagkitError,
 )
+from ragkit.core.http_errors import is_server_url, transport_error
 from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
 from ragkit.core.secrets import ServerAddress
@@ -56,6 +57,7 @@ from ragkit.index.remote_wire import (
 from ragkit.index.validation import check_entries, check_leg_query, check_uris
 
 PROVIDER = "ragkit-server"
+_START = "ragkit serve, or correct the URL"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 _CONNECT_S = 2.0
 """Seconds of retries before the first connection, when the server is most likely not running."""
@@ -81,7 +83,7 @@ class RemoteIndex:
         address = ServerAddress.parse(settings.location.removeprefix(REMOTE), key)
         self._url = address.url.rstrip("/").removesuffix("/v1")
         self._secrets = address.secrets
-        if not self._url.startswith(("http://", "https://")):
+        if not is_server_url(self._url):
             raise ConfigError(
                 f"{settings.location!r} names no server. Fix: write ragkit:http://HOST:PORT."
             )
@@ -270,22 +272,9 @@ class RemoteIndex:
         except asyncio.CancelledError:
             await reclaim_connections(client)
             raise
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise ProviderError(
-                f"No server answers at {self._url} ({error}). Fix: ragkit serve, or correct the "
-                "URL.",
-                provider=PROVIDER,
-                retryable=True,
-                failure="refused",
-            ) from error
         except httpx.HTTPError as error:
-            slow = isinstance(error, httpx.TimeoutException)
-            raise ProviderError(
-                f"{self._url} {'did not answer in time' if slow else 'closed the connection'}. "
-                "Fix: try again, or raise index.timeout_s.",
-                provider=PROVIDER,
-                retryable=True,
-                failure="timeout" if slow else "broken_stream",
+            raise transport_error(
+                error, url=self._url, provider=PROVIDER, start=_START, wait="raise index.timeout_s"
             ) from error
         received = self._secrets.hidden_bytes(response.content)
         if response.is_error:
@@ -306,9 +295,10 @@ class RemoteIndex:
 
 def _was_not_done(error: BaseException) -> bool:
     """Return whether a call was refused before anything was done, and may be made again."""
-    return isinstance(error, IndexLocked) or (
-        isinstance(error, ProviderError) and error.failure in {"refused", "overloaded"}
-    )
+    if isinstance(error, ProviderError):
+        connecting = isinstance(error.__cause__, httpx.ConnectTimeout)
+        return connecting or error.failure in {"refused", "overloaded"}
+    return isinstance(error, IndexLocked)
 
 
 def _pause(state: RetryCallState) -> float:

@@ -1,11 +1,12 @@
 """A call of a model as a value, and the base classes of models and of wrappers around models."""
 
+import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 from ragkit.core.errors import ProviderError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
@@ -183,6 +184,16 @@ class LLMWrapper(StreamedLLM):
 async def model_name(llm: LLM) -> str:
     """Return the name of a model; see `StreamedLLM.model_name`."""
     return await llm.model_name() if isinstance(llm, StreamedLLM) else llm.model
+
+
+async def all_or_none(calls: Sequence[Coroutine[Any, Any, Reply]]) -> list[Reply]:
+    """Return all replies; after the first error the other calls are cancelled."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def weakest(llms: Iterable[LLM]) -> Guarantee:

@@ -1,5 +1,6 @@
 """Replies that are checked after decoding, for models that know no grammars."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -62,7 +63,7 @@ async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGe
     if grammar is None:
         raise InputError("There is no grammar to check a reply by.")
     if (limit := call.options.get("max_tokens")) is not None:
-        grammar.fit(limit, bytes_per_token=_BYTES_PER_TOKEN)
+        await asyncio.to_thread(grammar.fit, limit, bytes_per_token=_BYTES_PER_TOKEN)
     attempts = 1 if call.options.get("strict") else _ATTEMPTS
     spent: list[Reply] = []
     while True:

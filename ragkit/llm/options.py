@@ -22,11 +22,14 @@ _AT_LEAST: dict[str, float] = {
 _AT_MOST: dict[str, float] = {"top_p": 1, "min_p": 1, "logprobs": 20, "seed": 2**63 - 1}
 
 
-def checked_options(options: CallOptions) -> CallOptions:
-    """Return the options unchanged.
+def checked_options(
+    options: CallOptions, *, grammar: ReplyGrammar[object] | None = None
+) -> CallOptions:
+    """Return the options of a call unchanged.
 
     Raises:
-        InputError: An option is unknown, or its value is out of range.
+        InputError: An option is unknown, its value is out of range, or `stop` would cut a reply
+            under a grammar.
     """
     for name, value in options.items():
         if name not in CallOptions.__annotations__:
@@ -40,6 +43,10 @@ def checked_options(options: CallOptions) -> CallOptions:
     stop = options.get("stop", ())
     if isinstance(stop, str) or any(not text for text in stop):
         raise InputError(f"stop must be a list of texts that are not empty, got {stop!r}.")
+    if stop and grammar is not None:
+        raise InputError(
+            f"stop is {stop!r}, which would cut a reply under a grammar. Fix: leave it out."
+        )
     return options
 
 

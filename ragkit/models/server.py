@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from ragkit.core.errors import ConfigError, ContextExceeded, InputError, ProviderError
+from ragkit.core.http_errors import is_server_url, status_failure, transport_error
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.secrets import ServerAddress
 from ragkit.core.settings import EmbedderSettings, RerankerSettings
@@ -32,6 +33,8 @@ from ragkit.models.tokens import ModelTokenizer
 PROVIDER = "vllm"
 _ATTEMPTS = 4
 _SHOWN = 300
+_START = "start the server, or correct the URL"
+_WAIT_LONGER = "raise timeout_s of the embedder or reranker"
 _ESTIMATED = re.compile(r"[A-Za-z]{1,3}|\d|[^\sA-Za-z\d]")
 _MARKS = 2
 """Tokens that a model puts around a text."""
@@ -111,9 +114,11 @@ class ModelServer:
             ConfigError: The address is not a URL.
         """
         url, _, model = address.partition("#")
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"{url!r} is not a URL. Fix: write it as 'http://127.0.0.1:8000'.")
         found = ServerAddress.parse(url, api_key)
+        if not is_server_url(found.url):
+            raise ConfigError(
+                f"{found.url!r} is not a URL. Fix: write it as 'http://127.0.0.1:8000'."
+            )
         self.url = found.url.rstrip("/").removesuffix("/v1")
         self._secrets = found.secrets
         self._name = model
@@ -169,21 +174,9 @@ class ModelServer:
     def _fetch(self, method: str, path: str, body: Mapping[str, Json] | None) -> bytes:
         try:
             response = self._client.request(method, path, json=body)
-        except httpx.ConnectError as error:
-            raise ProviderError(
-                f"No server answers at {self.url} ({error}). Fix: start the server, or correct the "
-                "URL.",
-                provider=PROVIDER,
-                retryable=True,
-                failure="refused",
-            ) from error
         except httpx.HTTPError as error:
-            slow = isinstance(error, httpx.TimeoutException)
-            raise ProviderError(
-                f"{self.url} {'was too slow' if slow else 'dropped the connection'}: {error!r}.",
-                provider=PROVIDER,
-                retryable=True,
-                failure="timeout" if slow else "broken_stream",
+            raise transport_error(
+                error, url=self.url, provider=PROVIDER, start=_START, wait=_WAIT_LONGER
             ) from error
         content = self._secrets.hidden_bytes(response.content)
         if response.is_error:
@@ -210,7 +203,7 @@ def _refusal(status: int, said: str, url: str) -> InputError | ProviderError:
         provider=PROVIDER,
         status=status,
         retryable=status in {408, 429} or status >= 500,
-        failure="overloaded" if status in {429, 503} else "failed",
+        failure=status_failure(status),
     )
 
 

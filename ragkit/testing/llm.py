@@ -115,7 +115,7 @@ class ScriptedLLM(StreamedLLM):
             AssertionError: The script has ended, or its reply does not match the grammar.
         """
         messages = messages_of(call.messages)
-        checked_options(call.options)
+        checked_options(call.options, grammar=call.grammar)
         call = replace(call, messages=messages)
         room = self._room(messages)
         if call.grammar is None:

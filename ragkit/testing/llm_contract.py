@@ -229,6 +229,10 @@ class LLMContract:
         with pytest.raises(InputError, match=next(iter(options))):
             await llm.complete(QUESTION, **options)  # type: ignore[arg-type]
 
+    async def test_stop_texts_are_refused_under_a_grammar(self, llm: LLM) -> None:
+        with pytest.raises(InputError, match=r"stop is .* which would cut a reply"):
+            await llm.complete(QUESTION, grammar=GRAMMARS["decision"], stop=["}"])
+
     async def test_bad_messages_are_named(self, llm: LLM) -> None:
         for messages in ([], [{"role": "user"}], [{"role": "boss", "content": "x"}], 7):
             with pytest.raises(InputError, match=r"[Mm]essage"):

@@ -71,6 +71,25 @@ def test_an_embedded_schema_leaves_foreign_references_alone() -> None:
     assert defs == {}
 
 
+def test_an_embedded_schema_keeps_its_anchors_and_points_into_any_scope() -> None:
+    defs: dict[str, Any] = {}
+    schema = {"a": {"$ref": "#/$defs/B"}, "b": {"$ref": "#c"}, "d": {"$ref": "#"}}
+    made = embedded({**schema, "$defs": {"B": {"$anchor": "c"}}}, scope="x/y~z", into=defs)
+    assert [made[name]["$ref"] for name in "abd"] == [
+        "#/$defs/x~1y~0z.B",
+        "#c",
+        "#/$defs/x~1y~0z",
+    ]
+    assert defs["x/y~z.B"] == {"$anchor": "c"}
+
+
+def test_an_argument_of_any_value_may_be_written_as_a_boolean_schema() -> None:
+    parameters = {"type": "object", "properties": {"x": True}, "required": ["x"]}
+    tool = ToolSpec(name="take", description="", parameters=parameters)
+    for grammar in (action_grammar([tool]), plan_grammar([tool], 2)):
+        jsonschema.Draft202012Validator.check_schema(dict(grammar.form.schema))
+
+
 def call(tool: str, **arguments: object) -> dict[str, object]:
     return {"tool": tool, "arguments": arguments}
 
@@ -92,6 +111,12 @@ def test_a_turn_that_no_grammar_held_is_checked(calls: list[object], reason: str
     grammar.parse(json.dumps({"thought": "", "calls": [call("finish")]}))
 
 
+@pytest.mark.parametrize("thought", [None, 3, ["a"]])
+def test_a_thought_that_is_no_text_is_refused(thought: object) -> None:
+    with pytest.raises(InputError, match="thought of the reply is no text"):
+        action_grammar([ADD]).parse(json.dumps({"thought": thought, "calls": [call("add", a=1)]}))
+
+
 REFERENCE: dict[str, object] = {"ref": "#E1", "path": []}
 
 
@@ -102,6 +127,7 @@ REFERENCE: dict[str, object] = {"ref": "#E1", "path": []}
         ([call("add", a=1)] * 3, "3 steps"),
         ([call("add", a=1), call("add", b=REFERENCE)], "lack \\['a'\\] and may not have \\['b'\\]"),
         ([call("add", a=REFERENCE)], "not before it"),
+        ([call("add", a=1), call("add", a={"ref": "#E1", "path": [{"k": 1}]})], "a"),
     ],
 )
 def test_a_plan_that_no_grammar_held_is_checked(
@@ -123,6 +149,9 @@ def test_a_plan_that_no_grammar_held_is_checked(
         ({"quotes": []}, "contradictory"),
         ({"sufficient": False}, "contradictory"),
         ({"quotes": [{"passage": "p", "quote": "It snowed."}]}, "no sentence of passage"),
+        ({"quotes": [{"passage": "p", "quote": "It rained."}] * 4}, "4 quotes, but may have 3"),
+        ({"answer": None}, "answer a text"),
+        ({"sufficient": "false"}, "must be true or false"),
     ],
 )
 def test_an_answer_that_no_grammar_held_is_checked(changes: dict[str, object], reason: str) -> None:

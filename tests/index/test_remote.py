@@ -147,8 +147,9 @@ async def test_an_index_of_other_parts_or_fields_is_refused(tmp_path: Path) -> N
         (httpx.Response(404, text="not found"), "404.*Fix: update that server"),
         (httpx.Response(500, json={"error": {"code": "x", "message": "broke"}}), "500: broke"),
         (httpx.ConnectError("refused"), "No server answers.*Fix: ragkit serve"),
-        (httpx.ReadTimeout("slow"), "did not answer in time"),
-        (httpx.RemoteProtocolError("cut"), "closed the connection"),
+        (httpx.ReadTimeout("slow"), r"was too slow \(slow\)\. Fix: raise index\.timeout_s"),
+        (httpx.ConnectTimeout("slow"), "took too long to connect.*Fix: raise index.timeout_s"),
+        (httpx.RemoteProtocolError("cut"), "dropped the connection.*Fix: read the server's log"),
     ],
 )
 async def test_a_server_that_fails_is_one_sentence(
@@ -168,6 +169,7 @@ async def test_a_call_waits_for_a_server_that_starts_again(tmp_path: Path) -> No
         transport = await served(stack, MemoryIndex(IDENTITY, fields=FIELDS), tmp_path / "server")
         away: list[httpx.Response | Exception] = [
             httpx.ConnectError("away"),
+            httpx.ConnectTimeout("away"),
             httpx.Response(503, headers={"Retry-After": "0"}),
         ]
 
@@ -217,6 +219,6 @@ async def test_the_first_connection_is_not_waited_for_as_long_as_later_ones(
 
 
 def test_a_location_without_a_server_is_refused() -> None:
-    for location in ("ragkit:", "ragkit:localhost:8400", "ragkit:/folder"):
+    for location in ("ragkit:", "ragkit:localhost:8400", "ragkit:/folder", "ragkit:http://a:b"):
         with RAG(index=location) as rag, pytest.raises(ConfigError, match="names no server"):
             rag.search("x")

@@ -191,9 +191,10 @@ async def test_a_response_that_cannot_be_read_is_reported() -> None:
         assert "sesame" not in str(broken.value)
 
 
-def test_what_is_not_a_url_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"'localhost:8000' is not a URL\. Fix: write it as"):
-        embedder_at("localhost:8000")
+@pytest.mark.parametrize("url", ["localhost:8000", "http://h:port"])
+def test_what_is_not_a_url_is_named(url: str) -> None:
+    with pytest.raises(ConfigError, match=rf"'{url}' is not a URL\. Fix: write it as"):
+        embedder_at(url)
 
 
 def test_an_estimated_token_is_three_letters_a_digit_or_another_character() -> None:

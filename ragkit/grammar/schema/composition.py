@@ -25,7 +25,7 @@ def embedded(schema: Mapping[str, Json], *, scope: str, into: dict[str, Json]) -
         scope: The beginning of the names of its definitions.
         into: The other schema's `$defs`, to which its definitions are added.
     """
-    part = _Part(schema, scope)
+    part = _Part(scope)
     rest = {key: value for key, value in schema.items() if key not in {"$defs", "definitions"}}
     for key in ("$defs", "definitions"):
         for name, definition in dict(schema.get(key, {})).items():
@@ -39,9 +39,8 @@ def embedded(schema: Mapping[str, Json], *, scope: str, into: dict[str, Json]) -
 class _Part:
     """A schema whose references are rewritten; `whole` once one is not to a definition."""
 
-    def __init__(self, schema: Mapping[str, Json], scope: str) -> None:
-        self._schema = schema
-        self._scope = scope
+    def __init__(self, scope: str) -> None:
+        self._pointer = f"#/$defs/{scope.replace('~', '~0').replace('/', '~1')}"
         self.whole = False
 
     def moved(self, value: Json) -> Json:
@@ -57,8 +56,8 @@ class _Part:
     def _target(self, ref: str) -> str:
         for prefix in _DEFINITIONS:
             if ref.startswith(prefix) and "/" not in ref[len(prefix) :]:
-                return f"#/$defs/{self._scope}.{ref[len(prefix) :]}"
-        if ref.startswith("#"):
+                return f"{self._pointer}.{ref[len(prefix) :]}"
+        if ref == "#" or ref.startswith("#/"):
             self.whole = True
-            return f"#/$defs/{self._scope}{ref[1:]}"
-        return ref
+            return f"{self._pointer}{ref[1:]}"
+        return ref  # of another document, or to an anchor, which moves with its schema

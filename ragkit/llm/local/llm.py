@@ -4,13 +4,12 @@ import asyncio
 import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
-from ragkit.core.protocols import ReplyGrammar
+from ragkit.core.protocols import CallOptions, ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Json, Message, Reply, Timings, Usage
 from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.fitting import held
@@ -80,25 +79,25 @@ class LocalLLM(StreamedLLM):
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """Decode the reply, under a wide form of its grammar first."""
         messages = messages_of(call.messages)
-        if any(message.images for message in messages) or checked_options(call.options).get(
-            "tools"
-        ):
+        options = checked_options(call.options, grammar=call.grammar)
+        if any(message.images for message in messages) or options.get("tools"):
             raise InputError(
                 f"{self.model!r} in this process reads no images and has no tool calls of its own. "
                 "Fix: use a server, or action_grammar for tools."
             )
-        room = await asyncio.to_thread(self._room, messages)
+        prompt, room = await asyncio.to_thread(self._prompt, messages)
+        decode = functools.partial(self._decode, prompt)
         if call.grammar is None:
             limit = fitted(None, call.options.get("max_tokens"), room)[1]
-            parts = self._decode(None, limit, replace(call, messages=messages))
+            parts = decode(None, limit, call)
         else:
-            parts = held(self._decode, replace(call, messages=messages), room)
+            parts = held(decode, call, room)
         async with aclosing(parts) as deltas:
             async for delta in deltas:
                 yield delta
 
     async def _decode(
-        self, grammar: ReplyGrammar[object] | None, limit: int, call: Call
+        self, prompt: list[int], grammar: ReplyGrammar[object] | None, limit: int, call: Call
     ) -> AsyncGenerator[Delta]:
         """Decode once, in the thread of the engine."""
         loop = asyncio.get_running_loop()
@@ -110,7 +109,7 @@ class LocalLLM(StreamedLLM):
                 loop.call_soon_threadsafe(arrived.put_nowait, (position, item))
 
         started = loop.time()
-        jobs = await asyncio.to_thread(self._prepare, grammar, limit, call, emit)
+        jobs = await asyncio.to_thread(self._jobs, prompt, grammar, limit, call.options, emit)
         replies = _Replies(jobs, model=self.model, started=started)
         try:
             await asyncio.to_thread(self._engine.submit, jobs)
@@ -136,36 +135,37 @@ class LocalLLM(StreamedLLM):
         """End the decoding thread and drop the model; a later call loads it again."""
         await asyncio.to_thread(self._engine.close)
 
-    def _room(self, messages: tuple[Message, ...]) -> int:
+    def _prompt(self, messages: tuple[Message, ...]) -> tuple[list[int], int]:
+        """Return the tokens of a prompt, and how many it leaves of the context."""
         prompt, context = self._engine.prompt(messages), self._engine.context()
         if len(prompt) >= context:
             raise ContextExceeded(
                 f"The prompt has {len(prompt)} tokens, the model's context {context}. "
                 "Fix: shorten the prompt."
             )
-        return context - len(prompt)
+        return prompt, context - len(prompt)
 
-    def _prepare(
+    def _jobs(
         self,
+        prompt: list[int],
         grammar: ReplyGrammar[object] | None,
         limit: int,
-        call: Call,
+        options: CallOptions,
         emit: Callable[[int, Emitted], None],
     ) -> "list[DecodingJob]":
         from ragkit.llm.local.decoding import DecodingJob
 
-        prompt = self._engine.prompt(messages_of(call.messages))
         compiled = None if grammar is None else self._engine.compiled(grammar.ebnf)
         return [
             DecodingJob(
                 prompt=prompt,
                 limit=limit,
-                options=call.options,
+                options=options,
                 position=position,
                 compiled=compiled,
                 emit=functools.partial(emit, position),
             )
-            for position in range(call.options.get("n", 1))
+            for position in range(options.get("n", 1))
         ]
 
 

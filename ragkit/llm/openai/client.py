@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ragkit.core.errors import ConfigError, InputError, ProviderError
 from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Alternative, Delta, Json, Message, Reply
-from ragkit.llm.call import Call, StreamedLLM
+from ragkit.llm.call import Call, StreamedLLM, all_or_none
 from ragkit.llm.messages import messages_of
 from ragkit.llm.openai.connection import Connection, Patience
 from ragkit.llm.openai.errors import broken, failed_inside, too_slow
@@ -135,16 +135,17 @@ class ChatServer(StreamedLLM):
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """Stream the reply of the server."""
         messages = messages_of(call.messages)
-        self._check(checked_options(call.options), call)
+        self._check(checked_options(call.options, grammar=call.grammar), call)
+        deadline = call.deadline()
         await self._ask_model()
         count = call.options.get("n", 1)
         alone = count > 1 and self._splits(call)
         async with aclosing(self._replied(messages, _one_of(call, 0) if alone else call)) as deltas:
             async for delta in deltas:
                 if alone and delta.reply is not None:
-                    calls = (self.reply(_one_of(call, place)) for place in range(1, count))
-                    others = await asyncio.gather(*calls)
-                    yield Delta(text="", reply=_joined(delta.reply, others))
+                    rest = call.within(deadline)
+                    calls = [self.reply(_one_of(rest, place)) for place in range(1, count)]
+                    yield Delta(text="", reply=_joined(delta.reply, await all_or_none(calls)))
                 else:
                     yield delta
 
@@ -156,9 +157,9 @@ class ChatServer(StreamedLLM):
     def _held(self, messages: tuple[Message, ...], call: Call) -> AsyncGenerator[Delta]:
         """Stream a reply that is held to the call's grammar."""
 
-    @abstractmethod
     async def _find_context(self, served: ModelBody) -> int | None:
-        """Ask the server for the tokens of its context, None where it does not say."""
+        """Return the tokens of the server's context, None where it does not say."""
+        return served.max_model_len
 
     def _splits(self, call: Call) -> bool:
         """Return whether several replies are as many calls."""
@@ -189,7 +190,8 @@ class ChatServer(StreamedLLM):
         held: Mapping[str, Json] = NOTHING,
         extra: Mapping[str, Json] | None = None,
     ) -> AsyncGenerator[Delta]:
-        """Make one request, without any preparation."""
+        """Make one request."""
+        await self._check_size(messages)
         now = asyncio.get_running_loop().time
         assembly = Assembly(options.get("n", 1), started=now())
         body = request_body(
@@ -217,6 +219,13 @@ class ChatServer(StreamedLLM):
             error.partial = assembly.partial
             raise
         yield Delta(text="", reply=assembly.reply(now=now()))
+
+    async def _check_size(self, messages: tuple[Message, ...]) -> None:
+        """Refuse a prompt that the server would cut; most servers refuse it themselves.
+
+        Raises:
+            ContextExceeded: It is too long.
+        """
 
     def _field_names(self) -> Mapping[str, str]:
         return self.fields
@@ -279,11 +288,4 @@ def _joined(first: Reply, others: list[Reply]) -> Reply:
         Alternative(text=one.text, finish_reason=one.finish_reason, logprobs=one.logprobs)
         for one in others
     )
-    total = charged([*others, first])
-    return replace(
-        first,
-        alternatives=alternatives,
-        usage=total.usage,
-        timings=total.timings,
-        calls=total.calls,
-    )
+    return replace(charged([*others, first]), alternatives=alternatives)

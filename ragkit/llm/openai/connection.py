@@ -11,6 +11,7 @@ import httpx
 import httpx_sse
 
 from ragkit.core.errors import ConfigError
+from ragkit.core.http_errors import is_server_url
 from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.secrets import ServerAddress
 from ragkit.core.types import Json
@@ -60,11 +61,11 @@ class Connection:
         Raises:
             ConfigError: `base_url` is not a URL.
         """
-        if not base_url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"{base_url!r} is not a URL. Fix: write it as 'http://127.0.0.1:8000'."
-            )
         address = ServerAddress.parse(base_url, api_key)
+        if not is_server_url(address.url):
+            raise ConfigError(
+                f"{address.url!r} is not a URL. Fix: write it as 'http://127.0.0.1:8000'."
+            )
         self.url = address.url.rstrip("/").removesuffix("/v1")
         self.at = Endpoint(url=self.url, provider=provider)
         self._patience = patience
@@ -169,12 +170,12 @@ def _translated(at: Endpoint) -> Generator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _within(seconds: float, at: Endpoint, *, stalled: bool = False) -> AsyncGenerator[None]:
+async def _within(seconds: float, at: Endpoint) -> AsyncGenerator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise too_slow(at, seconds, stalled=stalled) from error
+        raise too_slow(at, seconds, stalled=False) from error
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Translation of httpx's errors and a server's refusals into ragkit's errors."""
+"""Translation of a server's failures and refusals into ragkit's errors."""
 
 import contextlib
 import email.utils
@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import httpx
 from pydantic import ValidationError
 
-from ragkit.core.errors import ContextExceeded, Failure, InputError, ProviderError, RagkitError
+from ragkit.core.errors import ContextExceeded, InputError, ProviderError, RagkitError
+from ragkit.core.http_errors import status_failure, transport_error
 from ragkit.core.secrets import NO_SECRETS, Secrets
 from ragkit.llm.openai.wire import ErrorBody, FailedBody
 
@@ -23,7 +24,8 @@ _REMEDIES = {
     404: "Fix: check the base URL and the model's name.",
 }
 _ASK_AGAIN = " Fix: read the server's log for the reason, and ask again."
-_WAIT_LONGER = " Fix: raise timeout_s, or send the server fewer requests at the same time."
+_START = "start the server, or correct the base URL"
+_WAIT_LONGER = "raise timeout_s, or send the server fewer requests at the same time"
 _SHOWN = 500
 
 
@@ -51,26 +53,14 @@ class UnsupportedFieldError(InputError):
 
 def transport_failure(error: httpx.HTTPError | httpx.StreamError, at: Endpoint) -> ProviderError:
     """Return the error for a call that got no response, or only a part of one."""
-    failure: Failure = "broken_stream"
-    said, remedy = f"{at.url} dropped the connection", _ASK_AGAIN
-    if isinstance(error, httpx.ConnectTimeout):
-        failure, said, remedy = "timeout", f"{at.url} took too long to connect", _WAIT_LONGER
-    elif isinstance(error, httpx.ConnectError):
-        failure, said = "refused", f"No server answers at {at.url}"
-        remedy = " Fix: start the server, or correct the base URL."
-    elif isinstance(error, httpx.TimeoutException):
-        failure, said, remedy = "timeout", f"{at.url} was too slow", _WAIT_LONGER
-    reason = str(error) or type(error).__name__
-    return ProviderError(
-        f"{said} ({reason}).{remedy}", provider=at.provider, retryable=True, failure=failure
-    )
+    return transport_error(error, url=at.url, provider=at.provider, start=_START, wait=_WAIT_LONGER)
 
 
 def too_slow(at: Endpoint, seconds: float, *, stalled: bool) -> ProviderError:
     """Return the error for a call that passed a time limit."""
     what = "sent nothing for" if stalled else "took longer than"
     return ProviderError(
-        f"{at.url} {what} {seconds:g} s.{_WAIT_LONGER}",
+        f"{at.url} {what} {seconds:g} s. Fix: {_WAIT_LONGER}.",
         provider=at.provider,
         retryable=True,
         failure="timeout",
@@ -119,16 +109,13 @@ def status_error(status: int, said: str, at: Endpoint, *, wait: float | None = N
         return ContextExceeded(f"Prompt and reply do not fit the model's context: {said}")
     if status in {400, 422}:
         return InputError(f"{at.url} rejected the request: {said}")
-    failure: Failure = "failed" if status >= 500 else "rejected"
-    if status in {429, 503}:
-        failure = "overloaded"
     remedy = _REMEDIES.get(status, "")
     return ProviderError(
         f"{at.url} answered with status {status}: {said or 'no reason given'}. {remedy}".rstrip(),
         provider=at.provider,
         status=status,
         retryable=status in {408, 409, 429} or status >= 500,
-        failure=failure,
+        failure=status_failure(status),
         retry_after_s=wait,
     )
 

@@ -70,17 +70,19 @@ class GrammarServer(ChatServer):
         await self.prove_grammars()
         wanted = await asyncio.to_thread(wanted_tokens, call)
         room = await self._room(messages, wanted + self._reasoning) - self._reasoning
-
-        def decode(
-            grammar: ReplyGrammar[object], tokens: int, within: Call
-        ) -> AsyncGenerator[Delta]:
-            return self._under_form(grammar, tokens, replace(within, messages=messages))
-
-        async with aclosing(held(decode, call, room)) as deltas:
+        parts = held(self._under_form, replace(call, messages=messages), room)
+        async with aclosing(parts) as deltas:
             async for delta in deltas:
-                if delta.reply is not None and delta.reply.finish_reason == "length":
-                    raise self._reasoned_too_long(delta.reply)
+                if delta.reply is not None:
+                    self._check_complete(delta.reply)
                 yield delta
+
+    def _check_complete(self, reply: Reply) -> None:
+        reasons = {reply.finish_reason, *(other.finish_reason for other in reply.alternatives)}
+        if "length" in reasons:
+            raise self._reasoned_too_long(reply)
+        if interrupted := sorted(reasons - {"stop"}):
+            raise broken(self._connection.at, f"it ended with {interrupted[0]!r}")
 
     async def _under_form(
         self, grammar: ReplyGrammar[object], tokens: int, call: Call

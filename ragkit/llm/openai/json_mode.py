@@ -64,7 +64,7 @@ def unwrapped(text: str, form: JsonForm) -> str:
         return text
     try:
         value = json.loads(text)[_KEY]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return text
     if form.plain:
         return value if isinstance(value, str) else text

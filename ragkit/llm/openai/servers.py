@@ -67,9 +67,6 @@ class VLLM(GrammarServer):
     def _under(self, ebnf: str) -> Mapping[str, Json]:
         return {"structured_outputs": {"grammar": ebnf}}
 
-    async def _find_context(self, served: ModelBody) -> int | None:
-        return served.max_model_len
-
 
 class SGLang(GrammarServer):
     """A model on an SGLang server with the grammar back end xgrammar (default) or llguidance."""
@@ -91,9 +88,6 @@ class SGLang(GrammarServer):
 
     def _under(self, ebnf: str) -> Mapping[str, Json]:
         return {"ebnf": ebnf}
-
-    async def _find_context(self, served: ModelBody) -> int | None:
-        return served.max_model_len
 
 
 class SlotBody(BaseModel):
@@ -192,14 +186,7 @@ class Ollama(SchemaServer):
     def _is_chosen(self, served: str) -> bool:
         return self._name in {None, served, served.removesuffix(":latest")}
 
-    async def _decode(
-        self,
-        messages: tuple[Message, ...],
-        options: CallOptions,
-        *,
-        held: Mapping[str, Json] = NOTHING,
-        extra: Mapping[str, Json] | None = None,
-    ) -> AsyncGenerator[Delta]:
+    async def _check_size(self, messages: tuple[Message, ...]) -> None:
         estimated = len(text_of(messages).encode()) // _OLLAMA_BYTES_PER_TOKEN
         context = await self.context_tokens()
         if estimated > context:
@@ -208,10 +195,6 @@ class Ollama(SchemaServer):
                 f"context of {context} without saying so. Fix: shorten it, or raise "
                 "OLLAMA_CONTEXT_LENGTH."
             )
-        decoded = super()._decode(messages, options, held=held, extra=extra)
-        async with aclosing(decoded) as deltas:
-            async for delta in deltas:
-                yield delta
 
 
 class OpenAI(SchemaServer):

@@ -3,7 +3,6 @@
 Source: Wang et al. 2023, https://arxiv.org/abs/2203.11171.
 """
 
-import asyncio
 import dataclasses
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Mapping, Sequence
@@ -16,7 +15,7 @@ from pydantic import BaseModel
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Json, Reply
-from ragkit.llm.call import Call, LLMWrapper
+from ragkit.llm.call import Call, LLMWrapper, all_or_none
 from ragkit.llm.wrappers.cost import total_usage
 
 T = TypeVar("T")
@@ -112,7 +111,7 @@ async def self_consistency(
         own["seed"] = first + place
         return llm.complete(messages, grammar=grammar, **own)
 
-    replies = await _all_or_none([sample(place) for place in range(samples)])
+    replies = await all_or_none([sample(place) for place in range(samples)])
     found = majority([grammar.parse(reply.text) for reply in replies], key=key)
     usage = total_usage([reply.usage for reply in replies])
     return Vote(
@@ -121,16 +120,6 @@ async def self_consistency(
         reply=dataclasses.replace(replies[found.position], usage=usage),
         replies=tuple(replies),
     )
-
-
-async def _all_or_none(calls: Sequence[Coroutine[Any, Any, Reply]]) -> list[Reply]:
-    """Return all replies; after the first error the other calls are cancelled."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 class SelfConsistent(LLMWrapper):

@@ -94,7 +94,9 @@ async def test_a_request_that_the_server_rejects_is_an_input_error() -> None:
             await llm.complete("x")
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "", "ftp://x"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "", "ftp://x", "http://", "http://h:port", "http://h:99999"]
+)
 def test_what_is_not_a_url_is_named(url: str) -> None:
     with pytest.raises(ConfigError, match=f"'{url}' is not a URL. Fix: write it as"):
         Connection(url, provider="vllm", api_key=None, patience=Patience())

@@ -69,7 +69,7 @@ def test_what_is_no_object_is_asked_for_as_the_property_of_one() -> None:
     assert unwrapped('{ "reply": "\\u00e9" }', choice) == "é"
     numbers = json_grammar(list[int]).form
     assert unwrapped('{"reply": [1, 2]}', numbers) == "[1,2]"
-    for text in ("Sure!", "[1]", '{"answer": 1}', '{"reply": 1', '{"reply": 3}'):
+    for text in ("Sure!", "[1]", '{"answer": 1}', '{"reply": 1', '{"reply": 3}', "[" * 99_999):
         assert unwrapped(text, choice) == text
     decision = GRAMMARS["decision"].form
     assert not is_wrapped(decision)

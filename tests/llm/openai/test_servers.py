@@ -1,8 +1,9 @@
 """Every kind of server: the contract over emulations of them, and what each takes and refuses."""
 
+import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from pydantic import BaseModel, field_validator
 from ragkit.core.errors import ConfigError, ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import LLM
 from ragkit.core.settings import LLMSettings
-from ragkit.core.types import Json
+from ragkit.core.types import Delta, Json, Message, Reply, Timings, Usage
 from ragkit.grammar import choice_grammar, json_grammar
 from ragkit.llm import VLLM, Fallback, LlamaCpp, Ollama, OpenAI, Retry, SGLang, build_llm
+from ragkit.llm.call import Call
 from ragkit.llm.openai.client import ChatServer
 from ragkit.testing.llm_contract import GRAMMARS, LLMContract
 from ragkit.testing.model_server import EmulatedModelServer, ServerRequest, ServerResponse
@@ -183,6 +185,54 @@ async def test_an_option_that_a_server_would_ignore_or_refuse_is_named(
     async with EmulatedModelServer(KINDS[kind][1]()) as server, client(kind, server.url) as llm:
         with pytest.raises(InputError, match=f"{kind} takes no option {option!r}"):
             await llm.complete("x", **{option: 1})  # type: ignore[arg-type]
+
+
+async def test_several_calls_for_one_end_together_and_share_its_time() -> None:
+    limits: list[float] = []
+    cancelled: list[int] = []
+
+    class OneFails(LlamaCpp):
+        async def _replied(
+            self, messages: tuple[Message, ...], call: Call
+        ) -> AsyncGenerator[Delta]:
+            limits.append(call.options.get("timeout_s", 0))
+            match call.options.get("seed"):
+                case 0:
+                    await asyncio.sleep(0.1)
+                case 1:
+                    await asyncio.sleep(0)
+                    raise ProviderError("broke", provider="llamacpp")
+                case _:
+                    try:
+                        await asyncio.sleep(60)
+                    except asyncio.CancelledError:
+                        cancelled.append(len(limits))
+                        raise
+            timings = Timings(total_s=0.1)
+            reply = Reply(text="a", finish_reason="stop", usage=Usage(), timings=timings)
+            yield Delta(text="", reply=reply)
+
+    async with EmulatedModelServer(LlamaCppEmulation()) as server, OneFails(server.url) as llm:
+        with pytest.raises(ProviderError, match="broke"):
+            await llm.complete("x", n=3, seed=0, timeout_s=30)
+        await asyncio.sleep(0)
+    assert limits[0] == 30
+    assert max(limits[1:]) < 29.95
+    assert cancelled == [3]
+
+
+async def test_a_reply_under_a_grammar_that_the_server_aborts_is_an_error() -> None:
+    class Aborting(SGLangEmulation):
+        def chat(self, request: ServerRequest) -> ServerResponse:
+            if len(self.chats) == 1:  # the proof
+                return super().chat(request)
+            return ServerResponse(events=[{"choices": [{"delta": {}, "finish_reason": "abort"}]}])
+
+    async with EmulatedModelServer(Aborting()) as server, SGLang(server.url) as llm:
+        with pytest.raises(ProviderError, match="it ended with 'abort'") as told:
+            await llm.complete("x", grammar=choice_grammar(["a"]))
+        assert told.value.retryable
+        assert (await llm.complete("x")).finish_reason == "abort"
 
 
 async def test_a_wrong_key_is_told() -> None:
