@@ -69,13 +69,9 @@ class _Blocks:
             yield Span(kind, self.lines[at].start, self.lines[end - 1].end, level)
             at = end
             if kind == "paragraph" and _LITERAL.fullmatch(self.lines[end - 1].text):
-                yield from self._literal(end)
                 at = indented_end(self.lines, end)
-
-    def _literal(self, first: int) -> Iterator[Span]:
-        end = indented_end(self.lines, first)
-        if end > first:
-            yield Span("code", self.lines[first].start, self.lines[end - 1].end)
+                if at > end:
+                    yield Span("code", self.lines[end].start, self.lines[at - 1].end)
 
     def _heading(self, at: int) -> tuple[int, int]:
         """Return the level of a heading and the line behind it; 0 where none begins."""
@@ -98,12 +94,11 @@ class _Blocks:
         if _CODE.match(text):
             return "code", max(at + 1, indented_end(self.lines, at + 1))
         if text[0] == "+" and _GRID.fullmatch(text):
-            end = paragraph_end(self.lines, at)
-            return "table", end
+            return "table", paragraph_end(self.lines, at)
         if _SIMPLE.fullmatch(text):
             return "table", self._simple_table_end(at)
-        end = paragraph_end(self.lines, at)
-        return ("list" if _ITEM.match(text.lstrip()) else "paragraph"), end
+        kind: BlockKind = "list" if _ITEM.match(text.lstrip()) else "paragraph"
+        return kind, paragraph_end(self.lines, at)
 
     def _simple_table_end(self, at: int) -> int:
         """Return the line behind the last rule of a simple table."""

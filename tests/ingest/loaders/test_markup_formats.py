@@ -138,6 +138,16 @@ def test_asciidoc_is_read_as_it_is() -> None:
     assert document.blocks[6].text.endswith("return 1\n----")
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    ["---- x\n" * 100_000, "text\n= Title\n" * 100_000, "-" * 1_000_000 + "|"],
+    ids=["blocks that are never closed", "titles in one paragraph", "a rule that ends in a bar"],
+)
+def test_hostile_asciidoc_takes_no_time(text: str) -> None:
+    assert load(text, ".adoc").blocks
+
+
 @pytest.mark.parametrize(("text", "extension"), [(RST, ".rst"), (ADOC, ".adoc")])
 def test_headings_above_a_passage_have_no_marks(text: str, extension: str) -> None:
     units = list(UnitDivider(tokenizer=WordTokenizer(), size=50).units(load(text, extension)))
