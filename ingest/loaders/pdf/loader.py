@@ -74,14 +74,18 @@ class PdfLoader:
                 f"{uri!r} has no text layer; it is probably a scan (pages: {pages}). "
                 "Fix: run OCR first, for example: ocrmypdf in.pdf out.pdf"
             )
-        _warn_of_image_pages(lines, pages, uri=uri)
+        missing = pages - len({line.page for line in lines})
+        if missing > pages / 2:
+            _LOG.warning(
+                "%r: %d of %d pages have no text layer. Fix: run OCR.", uri, missing, pages
+            )
         content = write_blocks(without_running_lines(merge_rows(lines), pages=pages))
         return Document(
             uri=uri,
             title=_title(properties, content.blocks, uri=uri),
             text=content.text,
             blocks=content.blocks,
-            metadata=_metadata(properties, pages) | _coverage(lines, pages),
+            metadata=_metadata(properties, pages, missing=missing),
             content_hash=content_hash(data),
         )
 
@@ -123,18 +127,6 @@ def _damaged_error(uri: str, reason: str) -> InputError:
     )
 
 
-def _warn_of_image_pages(lines: list[Line], pages: int, *, uri: str) -> None:
-    missing = pages - len({line.page for line in lines})
-    if missing > pages / 2:
-        _LOG.warning("%r: %d of %d pages have no text layer. Fix: run OCR.", uri, missing, pages)
-
-
-def _coverage(lines: list[Line], pages: int) -> dict[str, MetadataValue]:
-    """Return how many pages have no text layer, where some have none."""
-    missing = pages - len({line.page for line in lines})
-    return {"pages_without_text": missing} if missing else {}
-
-
 def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str) -> str:
     named = properties["Title"]
     if named and not _NO_VALUE.fullmatch(named) and not _NO_TITLE.fullmatch(named):
@@ -146,8 +138,12 @@ def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str
     return " ".join(largest.text.split())
 
 
-def _metadata(properties: Mapping[str, str], pages: int) -> dict[str, MetadataValue]:
+def _metadata(
+    properties: Mapping[str, str], pages: int, *, missing: int
+) -> dict[str, MetadataValue]:
     values: dict[str, MetadataValue] = {"pages": pages}
+    if missing:
+        values["pages_without_text"] = missing
     for key, name in _METADATA.items():
         value = properties[name]
         if value and not _NO_VALUE.fullmatch(value):
