@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ragkit.core.types import BlockKind, Document
-from ragkit.ingest.loaders.blocks import Span, blocks_over
+from ragkit.ingest.loaders.blocks import DEEPEST_HEADING, Span, blocks_over
 from ragkit.ingest.loaders.charset import decode_text
 from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.source_lines import SourceLine, indented_end, paragraph_end, source_lines
@@ -17,7 +17,6 @@ _LITERAL = re.compile(r"(?!\.\.[ ]).*::[ \t]*")
 _GRID = re.compile(r"[+|].*[+|][ \t]*")
 _SIMPLE = re.compile(r"=+(?:[ ]+=+)+[ \t]*")
 _ITEM = re.compile(r"(?:[-*+•]|(?:\d+|#|[a-zA-Z])[.)]|\((?:\d+|#|[a-zA-Z])\))[ \t]+\S")
-_DEEPEST_HEADING = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +86,7 @@ class _Blocks:
     def _level(self, style: str) -> int:
         if style not in self.styles:
             self.styles.append(style)
-        return min(self.styles.index(style) + 1, _DEEPEST_HEADING)
+        return min(self.styles.index(style) + 1, DEEPEST_HEADING)
 
     def _block(self, at: int) -> tuple[BlockKind, int]:
         text = self.lines[at].text

@@ -11,7 +11,7 @@ from typing import Any
 from ragkit.core.errors import InputError
 from ragkit.core.types import Block, Document, MetadataValue
 from ragkit.ingest.loaders.charset import empty_error
-from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
 from ragkit.ingest.loaders.pdf.blocks import write_blocks
 from ragkit.ingest.loaders.pdf.layout import merge_rows
 from ragkit.ingest.loaders.pdf.lines import Line, clean_text, read_lines
@@ -44,18 +44,10 @@ _PROPERTIES = ("Title", "Author", "Subject", "Keywords", "CreationDate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PdfLoader:
-    """A loader of PDFs that have a text layer.
+class PdfLoader(SelfDescribingLoader):
+    """A loader of PDFs that have a text layer."""
 
-    `encoding` is accepted, as by every loader, and unused: a PDF names its encodings itself.
-    """
-
-    encoding: str = "utf-8"
-
-    @property
-    def identity(self) -> str:
-        """Name and version."""
-        return "pdf-2"
+    version = "pdf-2"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Extract the text in PDFium's reading order.

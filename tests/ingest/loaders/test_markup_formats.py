@@ -227,9 +227,26 @@ def test_xml_data_becomes_a_paragraph_for_each_record() -> None:
     ]
 
 
+def test_attributes_of_xml_data_are_kept_and_those_of_sections_are_not() -> None:
+    document = load(
+        "<shop name='North'><item sku='A1'><size unit='cm'><w>5</w></size></item>"
+        "<part sku='A2'/><note id='n'><p class='c'>Closed.</p></note></shop>",
+        ".xml",
+    )
+    assert [block.text for block in document.blocks] == [
+        "shop.name: North",
+        "item.sku: A1",
+        "size.unit: cm\nw: 5",
+        "part.sku: A2",
+        "Closed.",
+    ]
+    assert load("<a b='c'/>", ".xml").text == "a.b: c"
+
+
 def test_xml_names_its_own_encoding() -> None:
     data = "<?xml version='1.0' encoding='iso-8859-1'?><a><p>Größe</p></a>".encode("latin-1")
     assert load(data, ".xml").text == "Größe"
+    assert loader_for(".xml", encoding="cp1252").identity == loader_for(".xml").identity
 
 
 @pytest.mark.parametrize(
