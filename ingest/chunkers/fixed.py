@@ -44,7 +44,7 @@ class FixedChunker:
         source = ChunkSource(document=document, tenant=tenant, identity=self.identity)
         units = list(self._reader.units(document))
         return [
-            source.chunk(ordinal, units[first], (units[first].start, units[last - 1].end))
+            source.chunk(ordinal, units[first:last])
             for ordinal, (first, last) in enumerate(self._windows(units))
         ]
 

@@ -43,7 +43,7 @@ class ParentChildChunker:
                 first = len(chunks)
                 window = first, first + len(children) - 1
                 chunks += [
-                    source.chunk(first + number, child[0], (child[0].start, child[-1].end), window)
-                    for number, child in enumerate(children)
+                    source.chunk(ordinal, child, window=window)
+                    for ordinal, child in enumerate(children, start=first)
                 ]
         return chunks

@@ -48,18 +48,16 @@ class RecursiveChunker:
             for section in sections_of(units, self._size)
             for group in split_section(section, self._size)
         ]
-        chunks: list[Chunk] = []
-        for ordinal, group in enumerate(groups):
-            first = group[0]
-            overlaps = ordinal and self._overlap
-            start = self._overlap_start(units, first) if overlaps else first.start
-            chunks.append(source.chunk(ordinal, first, (start, group[-1].end)))
-        return chunks
+        return [
+            source.chunk(ordinal, group, start=self._start(units, group[0]))
+            for ordinal, group in enumerate(groups)
+        ]
 
-    def _overlap_start(self, units: Sequence[TextUnit], first: TextUnit) -> int:
+    def _start(self, units: Sequence[TextUnit], first: TextUnit) -> int:
+        """Return where a chunk begins whose first new unit is given."""
         start, room = first.start, self._overlap
         position = bisect.bisect_left(units, first.start, key=lambda unit: unit.start)
-        while position > 0 and not first.is_heading:
+        while self._overlap and position > 0 and not first.is_heading:
             position -= 1
             room -= units[position].tokens
             if room < 0:

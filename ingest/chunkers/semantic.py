@@ -50,7 +50,7 @@ class SemanticChunker:
         source = ChunkSource(document=document, tenant=tenant, identity=self.identity)
         units = list(self._reader.units(document))
         return [
-            source.chunk(ordinal, group[0], (group[0].start, group[-1].end))
+            source.chunk(ordinal, group)
             for ordinal, group in enumerate(self._groups(document.text, units))
         ]
 

@@ -40,9 +40,8 @@ class SentenceWindowChunker:
         return [
             source.chunk(
                 ordinal,
-                group[0],
-                (group[0].start, group[-1].end),
-                (max(0, ordinal - _REACH), min(len(groups) - 1, ordinal + _REACH)),
+                group,
+                window=(max(0, ordinal - _REACH), min(len(groups) - 1, ordinal + _REACH)),
             )
             for ordinal, group in enumerate(groups)
         ]
