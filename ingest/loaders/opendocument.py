@@ -10,7 +10,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.types import Document, MetadataValue
 from ragkit.ingest.loaders.blocks import DEEPEST_HEADING, TextBuilder
 from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
-from ragkit.ingest.loaders.table_rows import append_table
+from ragkit.ingest.loaders.table_rows import MAX_COLUMNS, MAX_ROWS, append_table
 from ragkit.ingest.loaders.titles import title_from
 from ragkit.ingest.loaders.xml_names import local_name
 from ragkit.ingest.loaders.zip_package import damaged_package, no_text_error, open_package
@@ -18,8 +18,6 @@ from ragkit.ingest.loaders.zip_package import damaged_package, no_text_error, op
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-MAX_ROWS = 200_000
-MAX_COLUMNS = 500
 _DEEPEST = 100
 _LEFT_OUT = frozenset({"annotation", "annotation-end", "tracked-changes", "note-citation", "title"})
 _SPACES = {"s": " ", "tab": "\t", "line-break": "\n"}

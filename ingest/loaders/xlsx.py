@@ -11,16 +11,13 @@ from ragkit.core.types import Document
 from ragkit.ingest.loaders.blocks import TextBuilder
 from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
 from ragkit.ingest.loaders.office_properties import office_metadata, office_title
-from ragkit.ingest.loaders.table_rows import append_table
+from ragkit.ingest.loaders.table_rows import MAX_COLUMNS, MAX_ROWS, append_table
 from ragkit.ingest.loaders.titles import stem_title
 from ragkit.ingest.loaders.zip_package import checked_package, no_text_error
 
 if TYPE_CHECKING:
     from openpyxl.worksheet._read_only import ReadOnlyWorksheet
     from openpyxl.worksheet.worksheet import Worksheet
-
-MAX_ROWS = 200_000
-MAX_COLUMNS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
