@@ -32,17 +32,17 @@ class RecursiveChunker:
         check_sizes(tokenizer, chunk_tokens=chunk_tokens, overlap_tokens=overlap_tokens)
         self._size = chunk_tokens - overlap_tokens
         self._overlap = overlap_tokens
-        self._reader = UnitDivider(tokenizer=tokenizer, size=self._size, language=language)
+        self._divider = UnitDivider(tokenizer=tokenizer, size=self._size, language=language)
 
     @property
     def identity(self) -> str:
         """Name, version and parameters."""
-        return f"recursive-1:{self._size}+{self._overlap}:{self._reader.language}"
+        return f"recursive-1:{self._size}+{self._overlap}:{self._divider.language}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text."""
         source = ChunkSource(document=document, tenant=tenant, identity=self.identity)
-        units = list(self._reader.units(document))
+        units = list(self._divider.units(document))
         groups = [
             group
             for section in sections_of(units, self._size)

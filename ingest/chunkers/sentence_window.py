@@ -24,19 +24,19 @@ class SentenceWindowChunker:
         """
         check_sizes(tokenizer, chunk_tokens=chunk_tokens)
         self._size = chunk_tokens
-        self._reader = UnitDivider(
+        self._divider = UnitDivider(
             tokenizer=tokenizer, size=chunk_tokens, language=language, cut="sentences"
         )
 
     @property
     def identity(self) -> str:
         """Name, version and parameters."""
-        return f"sentence-window-1:{self._size}:{self._reader.language}"
+        return f"sentence-window-1:{self._size}:{self._divider.language}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text."""
         source = ChunkSource(document=document, tenant=tenant, identity=self.identity)
-        groups = list(self._groups(list(self._reader.units(document))))
+        groups = list(self._groups(list(self._divider.units(document))))
         return [
             source.chunk(
                 ordinal,
