@@ -1,6 +1,7 @@
 """Build the parts of an ingestion from settings."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Chunker, Embedder, Loader, Tokenizer
@@ -44,10 +45,10 @@ def build_chunker(
     """
     config = settings.ingest
     for extension in config.chunkers:
-        if not extension.startswith(".") or extension != extension.lower():
+        if not extension or PurePosixPath(f"a{extension}").suffix.lower() != extension:
             raise ConfigError(
-                f"ingest.chunkers has {extension!r}. Fix: write extensions in small letters, such "
-                "as '.py'."
+                f"ingest.chunkers has {extension!r}. Fix: write the last part of names in small "
+                "letters, such as '.py'."
             )
     default, *others = (
         _named_chunker(name, settings, tokenizer, embedder)

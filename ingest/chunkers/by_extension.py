@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from ragkit.core.protocols import Chunker
 from ragkit.core.types import Chunk, Document
+from ragkit.ingest.loaders.titles import path_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,5 +24,5 @@ class ChunkerByExtension:
 
     def chunk(self, document: Document) -> list[Chunk]:
         """Divide a document with the chunker of its extension, or with the default."""
-        extension = PurePosixPath(document.uri).suffix.lower()
+        extension = PurePosixPath(path_of(document.uri)).suffix.lower()
         return self.others.get(extension, self.default).chunk(document)

@@ -30,7 +30,7 @@ class FixedChunker:
         check_sizes(tokenizer, chunk_tokens=chunk_tokens, overlap_tokens=overlap_tokens)
         self._size = chunk_tokens
         self._overlap = overlap_tokens
-        self._reader = UnitDivider(
+        self._divider = UnitDivider(
             tokenizer=tokenizer, size=chunk_tokens, language=language, cut="words"
         )
 
@@ -42,9 +42,9 @@ class FixedChunker:
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text."""
         source = ChunkSource(document=document, tenant=tenant, identity=self.identity)
-        units = list(self._reader.units(document))
+        units = list(self._divider.units(document))
         return [
-            source.chunk(ordinal, units[first], (units[first].start, units[last - 1].end))
+            source.chunk(ordinal, units[first:last])
             for ordinal, (first, last) in enumerate(self._windows(units))
         ]
 

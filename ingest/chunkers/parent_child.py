@@ -25,25 +25,25 @@ class ParentChildChunker:
         """
         check_sizes(tokenizer, chunk_tokens=chunk_tokens)
         self._size = chunk_tokens
-        self._reader = UnitDivider(tokenizer=tokenizer, size=chunk_tokens, language=language)
+        self._divider = UnitDivider(tokenizer=tokenizer, size=chunk_tokens, language=language)
 
     @property
     def identity(self) -> str:
         """Name, version and parameters."""
-        return f"parent-child-1:{self._size}:{self._reader.language}"
+        return f"parent-child-1:{self._size}:{self._divider.language}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return the children in reading order; their spans cover the whole text."""
         source = ChunkSource(document=document, tenant=tenant, identity=self.identity)
         largest = _CHILDREN * self._size
         chunks: list[Chunk] = []
-        for section in sections_of(list(self._reader.units(document)), largest):
+        for section in sections_of(list(self._divider.units(document)), largest):
             for parent in split_section(section, largest):
                 children = list(split_section(parent, self._size))
                 first = len(chunks)
                 window = first, first + len(children) - 1
                 chunks += [
-                    source.chunk(first + number, child[0], (child[0].start, child[-1].end), window)
-                    for number, child in enumerate(children)
+                    source.chunk(ordinal, child, window=window)
+                    for ordinal, child in enumerate(children, start=first)
                 ]
         return chunks

@@ -32,34 +32,32 @@ class RecursiveChunker:
         check_sizes(tokenizer, chunk_tokens=chunk_tokens, overlap_tokens=overlap_tokens)
         self._size = chunk_tokens - overlap_tokens
         self._overlap = overlap_tokens
-        self._reader = UnitDivider(tokenizer=tokenizer, size=self._size, language=language)
+        self._divider = UnitDivider(tokenizer=tokenizer, size=self._size, language=language)
 
     @property
     def identity(self) -> str:
         """Name, version and parameters."""
-        return f"recursive-1:{self._size}+{self._overlap}:{self._reader.language}"
+        return f"recursive-1:{self._size}+{self._overlap}:{self._divider.language}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text."""
         source = ChunkSource(document=document, tenant=tenant, identity=self.identity)
-        units = list(self._reader.units(document))
+        units = list(self._divider.units(document))
         groups = [
             group
             for section in sections_of(units, self._size)
             for group in split_section(section, self._size)
         ]
-        chunks: list[Chunk] = []
-        for ordinal, group in enumerate(groups):
-            first = group[0]
-            overlaps = ordinal and self._overlap
-            start = self._overlap_start(units, first) if overlaps else first.start
-            chunks.append(source.chunk(ordinal, first, (start, group[-1].end)))
-        return chunks
+        return [
+            source.chunk(ordinal, group, start=self._start(units, group[0]))
+            for ordinal, group in enumerate(groups)
+        ]
 
-    def _overlap_start(self, units: Sequence[TextUnit], first: TextUnit) -> int:
+    def _start(self, units: Sequence[TextUnit], first: TextUnit) -> int:
+        """Return where a chunk begins whose first new unit is given."""
         start, room = first.start, self._overlap
         position = bisect.bisect_left(units, first.start, key=lambda unit: unit.start)
-        while position > 0 and not first.is_heading:
+        while self._overlap and position > 0 and not first.is_heading:
             position -= 1
             room -= units[position].tokens
             if room < 0:

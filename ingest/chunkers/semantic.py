@@ -31,7 +31,7 @@ class SemanticChunker:
         check_sizes(embedder.tokenizer, chunk_tokens=chunk_tokens)
         self._embedder = embedder
         self._size = chunk_tokens
-        self._reader = UnitDivider(
+        self._divider = UnitDivider(
             tokenizer=embedder.tokenizer, size=chunk_tokens, language=language, cut="sentences"
         )
 
@@ -39,7 +39,7 @@ class SemanticChunker:
     def identity(self) -> str:
         """Name, version, parameters and the embedder."""
         model = "@".join(self._embedder.identity)
-        return f"semantic-1:{self._size}:{self._reader.language}:{model}"
+        return f"semantic-1:{self._size}:{self._divider.language}:{model}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text.
@@ -48,9 +48,9 @@ class SemanticChunker:
             RuntimeError: Called from ragkit's own event loop, where embedding could never end.
         """
         source = ChunkSource(document=document, tenant=tenant, identity=self.identity)
-        units = list(self._reader.units(document))
+        units = list(self._divider.units(document))
         return [
-            source.chunk(ordinal, group[0], (group[0].start, group[-1].end))
+            source.chunk(ordinal, group)
             for ordinal, group in enumerate(self._groups(document.text, units))
         ]
 

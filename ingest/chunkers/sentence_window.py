@@ -24,25 +24,24 @@ class SentenceWindowChunker:
         """
         check_sizes(tokenizer, chunk_tokens=chunk_tokens)
         self._size = chunk_tokens
-        self._reader = UnitDivider(
+        self._divider = UnitDivider(
             tokenizer=tokenizer, size=chunk_tokens, language=language, cut="sentences"
         )
 
     @property
     def identity(self) -> str:
         """Name, version and parameters."""
-        return f"sentence-window-1:{self._size}:{self._reader.language}"
+        return f"sentence-window-1:{self._size}:{self._divider.language}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text."""
         source = ChunkSource(document=document, tenant=tenant, identity=self.identity)
-        groups = list(self._groups(list(self._reader.units(document))))
+        groups = list(self._groups(list(self._divider.units(document))))
         return [
             source.chunk(
                 ordinal,
-                group[0],
-                (group[0].start, group[-1].end),
-                (max(0, ordinal - _REACH), min(len(groups) - 1, ordinal + _REACH)),
+                group,
+                window=(max(0, ordinal - _REACH), min(len(groups) - 1, ordinal + _REACH)),
             )
             for ordinal, group in enumerate(groups)
         ]

@@ -129,12 +129,14 @@ class ChunkSource:
     def chunk(
         self,
         ordinal: int,
-        first: TextUnit,
-        span: tuple[int, int],
+        units: Sequence[TextUnit],
+        *,
+        start: int | None = None,
         window: tuple[int, int] | None = None,
     ) -> Chunk:
-        """Return the chunk of a span whose first new unit is given."""
-        document, (start, end) = self.document, span
+        """Return the chunk of some units; it begins at `start` where it repeats what is before."""
+        document, first, end = self.document, units[0], units[-1].end
+        start = first.start if start is None else start
         return Chunk(
             id=stable_id(self.tenant, document.uri, document.content_hash, self.identity, ordinal),
             uri=document.uri,

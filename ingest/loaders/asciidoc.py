@@ -8,11 +8,11 @@ from ragkit.core.types import BlockKind, Document
 from ragkit.ingest.loaders.blocks import Span, blocks_over
 from ragkit.ingest.loaders.charset import decode_text
 from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
-from ragkit.ingest.loaders.source_lines import SourceLine, paragraph_end, source_lines
+from ragkit.ingest.loaders.source_lines import SourceLine, source_lines
 from ragkit.ingest.loaders.titles import title_from
 
 _HEADING = re.compile(r"(={1,6}|#{1,6})[ \t]+\S.*")
-_DELIMITER = re.compile(r"(?P<mark>-{4,}|\.{4,}|`{3,}|[|,:!]={3,})[^`|]*")
+_DELIMITER = re.compile(r"(?P<mark>-{4,}+|\.{4,}+|`{3,}+|[|,:!]={3,}+)[^`|]*")
 _ITEM = re.compile(r"(?:\*{1,5}|-|\.{1,5}|\d+\.)[ \t]+\S|\S.*(?:::|;;)(?:[ \t]|$)")
 _KINDS: Mapping[str, BlockKind] = {"-": "code", ".": "code", "`": "code"}
 
@@ -45,6 +45,7 @@ class AsciiDocLoader(EncodedLoader):
 
 def _spans(lines: Sequence[SourceLine]) -> Iterator[Span]:
     at = 0
+    last = {line.text.rstrip(): position for position, line in enumerate(lines)}
     while at < len(lines):
         line = lines[at]
         level, end = 0, at + 1
@@ -53,7 +54,9 @@ def _spans(lines: Sequence[SourceLine]) -> Iterator[Span]:
             kind, level = "heading", len(heading[1])
         elif delimiter := _DELIMITER.fullmatch(line.text.rstrip()):
             mark = delimiter["mark"]
-            kind, end = _KINDS.get(mark[0], "table"), _closed(lines, at, mark)
+            kind = _KINDS.get(mark[0], "table")
+            if last.get(mark, at) > at:  # a block that is not closed is a line
+                end = _closed(lines, at, mark)
         elif not line.is_blank:
             end = _paragraph_end(lines, at)
             kind = "list" if _ITEM.match(line.text.lstrip()) else "paragraph"
@@ -63,18 +66,15 @@ def _spans(lines: Sequence[SourceLine]) -> Iterator[Span]:
 
 
 def _closed(lines: Sequence[SourceLine], at: int, mark: str) -> int:
-    """Return the line behind a delimited block; one that is not closed is a line."""
-    for position in range(at + 1, len(lines)):
-        if lines[position].text.rstrip() == mark:
-            return position + 1
-    return at + 1
+    """Return the line behind a delimited block."""
+    closing = range(at + 1, len(lines))
+    return next(line for line in closing if lines[line].text.rstrip() == mark) + 1
 
 
 def _paragraph_end(lines: Sequence[SourceLine], at: int) -> int:
     """Return the line behind a paragraph: the next blank line, heading or delimited block."""
-    last = paragraph_end(lines, at)
-    for position in range(at + 1, last):
+    for position in range(at + 1, len(lines)):
         text = lines[position].text.rstrip()
-        if _HEADING.fullmatch(text) or _DELIMITER.fullmatch(text):
+        if not text or _HEADING.fullmatch(text) or _DELIMITER.fullmatch(text):
             return position
-    return last
+    return len(lines)

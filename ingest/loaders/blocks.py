@@ -7,6 +7,9 @@ from ragkit.core.errors import InputError
 from ragkit.core.types import Block, BlockKind
 from ragkit.ingest.loaders.charset import valid_text
 
+DEEPEST_HEADING = 6
+"""The level of a heading below which formats with more of them are cut off."""
+
 
 class Span(NamedTuple):
     """The place of a block in a source text; `level` is that of a heading."""

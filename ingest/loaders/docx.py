@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from ragkit.core.types import Document
-from ragkit.ingest.loaders.blocks import TextBuilder
-from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.blocks import DEEPEST_HEADING, TextBuilder
+from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
 from ragkit.ingest.loaders.office_properties import office_metadata, office_title
 from ragkit.ingest.loaders.table_rows import append_table
 from ragkit.ingest.loaders.titles import title_from
@@ -21,24 +21,15 @@ if TYPE_CHECKING:
     from docx.text.paragraph import Paragraph
 
 _HEADING = re.compile(r"(?:heading|titre|überschrift|título) ?([1-9])", re.IGNORECASE)
-_DEEPEST_HEADING = 6
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _NUMBERING = f"{_W}pPr/{_W}numPr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DocxLoader:
-    """A loader of Word documents.
+class DocxLoader(SelfDescribingLoader):
+    """A loader of Word documents."""
 
-    `encoding` is accepted, as by every loader, and unused.
-    """
-
-    encoding: str = "utf-8"
-
-    @property
-    def identity(self) -> str:
-        """Name and version."""
-        return "docx-1"
+    version = "docx-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the body; headers, footers and comments are left out.
@@ -99,7 +90,7 @@ def _level(paragraph: "Paragraph") -> int:
     if name.lower() == "title":
         return 1
     found = _HEADING.fullmatch(name.strip())
-    return min(int(found[1]), _DEEPEST_HEADING) if found else 0
+    return min(int(found[1]), DEEPEST_HEADING) if found else 0
 
 
 def _is_item(paragraph: "Paragraph") -> bool:

@@ -11,8 +11,9 @@ from ragkit.core.errors import InputError
 from ragkit.core.types import Document, MetadataValue
 from ragkit.ingest.loaders.blocks import TextBuilder
 from ragkit.ingest.loaders.html.loader import write_page
-from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
 from ragkit.ingest.loaders.titles import title_from
+from ragkit.ingest.loaders.xml_names import local_name
 from ragkit.ingest.loaders.zip_package import damaged_package, no_text_error, open_package
 
 if TYPE_CHECKING:
@@ -25,18 +26,10 @@ _METADATA: Mapping[str, str] = {"creator": "author", "date": "date", "language":
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpubLoader:
-    """A loader of EPUB books (2 and 3).
+class EpubLoader(SelfDescribingLoader):
+    """A loader of EPUB books (2 and 3)."""
 
-    `encoding` is accepted, as by every loader, and unused.
-    """
-
-    encoding: str = "utf-8"
-
-    @property
-    def identity(self) -> str:
-        """Name and version."""
-        return "epub-1"
+    version = "epub-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the chapters; navigation is left out.
@@ -74,15 +67,15 @@ def _book(package: zipfile.ZipFile) -> "tuple[str, Element]":
     from defusedxml.ElementTree import fromstring
 
     container = fromstring(package.read(_CONTAINER))
-    root = next(item for item in container.iter() if _tag(item) == "rootfile")
+    root = next(item for item in container.iter() if local_name(item.tag) == "rootfile")
     path = root.attrib["full-path"]
     return posixpath.dirname(path), fromstring(package.read(path))
 
 
 def _chapters(book: "Element", folder: str) -> Iterator[str]:
     """Yield the names of the pages in reading order."""
-    items = {item.attrib.get("id"): item for item in book.iter() if _tag(item) == "item"}
-    for reference in (item for item in book.iter() if _tag(item) == "itemref"):
+    items = {item.attrib.get("id"): item for item in book.iter() if local_name(item.tag) == "item"}
+    for reference in (item for item in book.iter() if local_name(item.tag) == "itemref"):
         item = items.get(reference.attrib.get("idref"))
         if item is None or item.attrib.get("media-type") not in _PAGES:
             continue
@@ -96,13 +89,9 @@ def _metadata(book: "Element") -> tuple[str, dict[str, MetadataValue]]:
     values: dict[str, MetadataValue] = {}
     for item in book.iter():
         text = " ".join((item.text or "").split())
-        if _tag(item) == "title" and not title:
+        if local_name(item.tag) == "title" and not title:
             title = text
-        key = _METADATA.get(_tag(item))
+        key = _METADATA.get(local_name(item.tag))
         if key and text:
             values.setdefault(key, text)
     return title, values
-
-
-def _tag(item: "Element") -> str:
-    return item.tag.rpartition("}")[2]

@@ -13,6 +13,25 @@ def content_hash(data: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelfDescribingLoader:
+    """The base of loaders of formats that fix or name their encoding.
+
+    Attributes:
+        version: The format's name and the loader's version.
+        encoding: Accepted, as by every loader, and unused.
+    """
+
+    version: ClassVar[str]
+
+    encoding: str = "utf-8"
+
+    @property
+    def identity(self) -> str:
+        """Name and version."""
+        return self.version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedLoader:
     """The base of loaders of text, whose identity holds the encoding.
 

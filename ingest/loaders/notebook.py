@@ -7,7 +7,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.types import Document, Json
 from ragkit.ingest.loaders.blocks import TextBuilder
 from ragkit.ingest.loaders.charset import decode_text, empty_error
-from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
 from ragkit.ingest.loaders.json_records import parse_json
 from ragkit.ingest.loaders.markdown import markdown_blocks
 from ragkit.ingest.loaders.titles import title_from
@@ -16,18 +16,10 @@ _LONGEST_OUTPUT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotebookLoader:
-    """A loader of Jupyter notebooks (nbformat 3 and 4).
+class NotebookLoader(SelfDescribingLoader):
+    """A loader of Jupyter notebooks (nbformat 3 and 4)."""
 
-    `encoding` is accepted, as by every loader, and unused: notebooks are UTF-8.
-    """
-
-    encoding: str = "utf-8"
-
-    @property
-    def identity(self) -> str:
-        """Name and version."""
-        return "notebook-1"
+    version = "notebook-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the cells in order; of outputs, text of up to 2,000 characters.

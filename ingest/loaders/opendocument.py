@@ -8,37 +8,27 @@ from typing import TYPE_CHECKING
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document, MetadataValue
-from ragkit.ingest.loaders.blocks import TextBuilder
-from ragkit.ingest.loaders.identity import content_hash
-from ragkit.ingest.loaders.table_rows import append_table
+from ragkit.ingest.loaders.blocks import DEEPEST_HEADING, TextBuilder
+from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
+from ragkit.ingest.loaders.table_rows import MAX_COLUMNS, MAX_ROWS, append_table
 from ragkit.ingest.loaders.titles import title_from
+from ragkit.ingest.loaders.xml_names import local_name
 from ragkit.ingest.loaders.zip_package import damaged_package, no_text_error, open_package
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-MAX_ROWS = 200_000
-MAX_COLUMNS = 500
 _DEEPEST = 100
-_DEEPEST_HEADING = 6
 _LEFT_OUT = frozenset({"annotation", "annotation-end", "tracked-changes", "note-citation", "title"})
 _SPACES = {"s": " ", "tab": "\t", "line-break": "\n"}
 _METADATA = {"initial-creator": "author", "subject": "subject", "creation-date": "date"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenDocumentLoader:
-    """A loader of .odt, .ods and .odp; the page of a block is its sheet or slide.
+class OpenDocumentLoader(SelfDescribingLoader):
+    """A loader of .odt, .ods and .odp; the page of a block is its sheet or slide."""
 
-    `encoding` is accepted, as by every loader, and unused.
-    """
-
-    encoding: str = "utf-8"
-
-    @property
-    def identity(self) -> str:
-        """Name and version."""
-        return "opendocument-1"
+    version = "opendocument-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read headings, paragraphs, lists and tables in order, with footnotes where they stand.
@@ -90,20 +80,22 @@ class _OpenDocumentReader:
 
     def read(self, document: "Element") -> None:
         """Write all of it."""
-        body = next((item for item in document if _tag(item) == "body"), None)
+        body = next((item for item in document if local_name(item.tag) == "body"), None)
         for kind in body if body is not None else ():
             for number, item in enumerate(kind, start=1):
-                self._page = number if _tag(kind) in {"spreadsheet", "presentation"} else None
-                self._write(item, _DEEPEST, in_sheet=_tag(kind) == "spreadsheet")
+                self._page = (
+                    number if local_name(kind.tag) in {"spreadsheet", "presentation"} else None
+                )
+                self._write(item, _DEEPEST, in_sheet=local_name(kind.tag) == "spreadsheet")
 
     def _write(self, item: "Element", levels: int, *, in_sheet: bool = False) -> None:
         if not levels:
             raise InputError(f"{self._uri!r} nests deeper than {_DEEPEST} levels. Fix: flatten it.")
-        tag = _tag(item)
+        tag = local_name(item.tag)
         if tag == "h":
             level = int(_attribute(item, "outline-level") or 1)
             self.content.append(
-                "heading", _text(item), level=min(level, _DEEPEST_HEADING), page=self._page
+                "heading", _text(item), level=min(level, DEEPEST_HEADING), page=self._page
             )
         elif tag == "p":
             self.content.append("paragraph", _text(item), page=self._page)
@@ -131,7 +123,7 @@ class _OpenDocumentReader:
     def _rows(self, table: "Element") -> Iterator[list[str]]:
         """Yield the rows that have text; a repeated one as often as it is there."""
         count = 0
-        for row in (item for item in table.iter() if _tag(item) == "table-row"):
+        for row in (item for item in table.iter() if local_name(item.tag) == "table-row"):
             cells = _cells(row)
             if not any(cells):
                 continue
@@ -147,9 +139,11 @@ class _OpenDocumentReader:
 def _cells(row: "Element") -> list[str]:
     cells: list[str] = []
     for cell in row:
-        if _tag(cell) not in {"table-cell", "covered-table-cell"}:
+        if local_name(cell.tag) not in {"table-cell", "covered-table-cell"}:
             continue
-        parts = [_text(part) for part in cell if _tag(part) in {"p", "h", "list", "frame"}]
+        parts = [
+            _text(part) for part in cell if local_name(part.tag) in {"p", "h", "list", "frame"}
+        ]
         text = " ".join(part for part in parts if part)
         repeated = int(_attribute(cell, "number-columns-repeated") or 1)
         cells += [text] * min(repeated, MAX_COLUMNS - len(cells))
@@ -158,11 +152,11 @@ def _cells(row: "Element") -> list[str]:
 
 def _items(part: "Element", indent: str) -> Iterator[str]:
     for item in part:
-        texts = [_text(child) for child in item if _tag(child) in {"p", "h"}]
+        texts = [_text(child) for child in item if local_name(child.tag) in {"p", "h"}]
         if any(texts):
             yield f"{indent}- {' '.join(texts)}"
         for child in item:
-            if _tag(child) == "list":
+            if local_name(child.tag) == "list":
                 yield from _items(child, f"{indent}  ")
 
 
@@ -172,7 +166,7 @@ def _slide_title(page: "Element") -> str:
 
 
 def _is_slide_title(item: "Element") -> bool:
-    return _tag(item) == "frame" and _attribute(item, "class") == "title"
+    return local_name(item.tag) == "frame" and _attribute(item, "class") == "title"
 
 
 def _text(item: "Element") -> str:
@@ -183,7 +177,7 @@ def _text(item: "Element") -> str:
 def _pieces(item: "Element") -> Iterator[str]:
     yield item.text or ""
     for child in item:
-        tag = _tag(child)
+        tag = local_name(child.tag)
         if tag in _SPACES:
             yield _SPACES[tag]
         elif tag not in _LEFT_OUT:
@@ -206,21 +200,17 @@ def _properties(package: zipfile.ZipFile) -> tuple[str, dict[str, MetadataValue]
         text = " ".join((item.text or "").split())
         if not text:
             continue
-        if _tag(item) == "title":
+        if local_name(item.tag) == "title":
             title = text
-        elif _tag(item) == "keyword":
+        elif local_name(item.tag) == "keyword":
             keywords.append(text)
-        elif key := _METADATA.get(_tag(item)):
+        elif key := _METADATA.get(local_name(item.tag)):
             values[key] = text
     if keywords:
         values["keywords"] = tuple(keywords)
     return title, values
 
 
-def _tag(item: "Element") -> str:
-    return item.tag.rpartition("}")[2]
-
-
 def _attribute(item: "Element", name: str) -> str:
-    found = (value for key, value in item.attrib.items() if key.rpartition("}")[2] == name)
+    found = (value for key, value in item.attrib.items() if local_name(key) == name)
     return next(found, "")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from ragkit.core.types import Document
 from ragkit.ingest.loaders.blocks import TextBuilder
-from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
 from ragkit.ingest.loaders.office_properties import office_metadata, office_title
 from ragkit.ingest.loaders.table_rows import append_table
 from ragkit.ingest.loaders.titles import title_from
@@ -23,18 +23,10 @@ _DEEPEST_GROUP = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PptxLoader:
-    """A loader of PowerPoint presentations; the page of a block is its slide.
+class PptxLoader(SelfDescribingLoader):
+    """A loader of PowerPoint presentations; the page of a block is its slide."""
 
-    `encoding` is accepted, as by every loader, and unused.
-    """
-
-    encoding: str = "utf-8"
-
-    @property
-    def identity(self) -> str:
-        """Name and version."""
-        return "pptx-1"
+    version = "pptx-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the slides in order, each with its notes.

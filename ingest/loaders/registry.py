@@ -102,7 +102,7 @@ class LoaderRegistry:
     def media_type(self, data: bytes, name: str) -> str | None:
         """Return the media type of a file by its content and name, None for one that is unknown.
 
-        `data` may be its first bytes; a ZIP file is then told by its name alone.
+        `data` may be its first bytes; the type of a ZIP file is then that of its name.
         """
         extension = _extension(name)
         if extension in self.loaders:

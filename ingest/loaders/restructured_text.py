@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ragkit.core.types import BlockKind, Document
-from ragkit.ingest.loaders.blocks import Span, blocks_over
+from ragkit.ingest.loaders.blocks import DEEPEST_HEADING, Span, blocks_over
 from ragkit.ingest.loaders.charset import decode_text
 from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
 from ragkit.ingest.loaders.source_lines import SourceLine, indented_end, paragraph_end, source_lines
@@ -17,7 +17,6 @@ _LITERAL = re.compile(r"(?!\.\.[ ]).*::[ \t]*")
 _GRID = re.compile(r"[+|].*[+|][ \t]*")
 _SIMPLE = re.compile(r"=+(?:[ ]+=+)+[ \t]*")
 _ITEM = re.compile(r"(?:[-*+•]|(?:\d+|#|[a-zA-Z])[.)]|\((?:\d+|#|[a-zA-Z])\))[ \t]+\S")
-_DEEPEST_HEADING = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +68,9 @@ class _Blocks:
             yield Span(kind, self.lines[at].start, self.lines[end - 1].end, level)
             at = end
             if kind == "paragraph" and _LITERAL.fullmatch(self.lines[end - 1].text):
-                yield from self._literal(end)
                 at = indented_end(self.lines, end)
-
-    def _literal(self, first: int) -> Iterator[Span]:
-        end = indented_end(self.lines, first)
-        if end > first:
-            yield Span("code", self.lines[first].start, self.lines[end - 1].end)
+                if at > end:
+                    yield Span("code", self.lines[end].start, self.lines[at - 1].end)
 
     def _heading(self, at: int) -> tuple[int, int]:
         """Return the level of a heading and the line behind it; 0 where none begins."""
@@ -91,19 +86,18 @@ class _Blocks:
     def _level(self, style: str) -> int:
         if style not in self.styles:
             self.styles.append(style)
-        return min(self.styles.index(style) + 1, _DEEPEST_HEADING)
+        return min(self.styles.index(style) + 1, DEEPEST_HEADING)
 
     def _block(self, at: int) -> tuple[BlockKind, int]:
         text = self.lines[at].text
         if _CODE.match(text):
             return "code", max(at + 1, indented_end(self.lines, at + 1))
         if text[0] == "+" and _GRID.fullmatch(text):
-            end = paragraph_end(self.lines, at)
-            return "table", end
+            return "table", paragraph_end(self.lines, at)
         if _SIMPLE.fullmatch(text):
             return "table", self._simple_table_end(at)
-        end = paragraph_end(self.lines, at)
-        return ("list" if _ITEM.match(text.lstrip()) else "paragraph"), end
+        kind: BlockKind = "list" if _ITEM.match(text.lstrip()) else "paragraph"
+        return kind, paragraph_end(self.lines, at)
 
     def _simple_table_end(self, at: int) -> int:
         """Return the line behind the last rule of a simple table."""

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from ragkit.ingest.loaders.blocks import TextBuilder
 
+MAX_ROWS = 200_000
+"""Rows of a sheet or table that are read."""
+MAX_COLUMNS = 500
 ROWS = 25
 """Rows of a part, so that a passage of a long table has its header in it or near."""
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document
 from ragkit.ingest.loaders.blocks import TextBuilder
-from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
 from ragkit.ingest.loaders.office_properties import office_metadata, office_title
-from ragkit.ingest.loaders.table_rows import append_table
+from ragkit.ingest.loaders.table_rows import MAX_COLUMNS, MAX_ROWS, append_table
 from ragkit.ingest.loaders.titles import stem_title
 from ragkit.ingest.loaders.zip_package import checked_package, no_text_error
 
@@ -19,23 +19,12 @@ if TYPE_CHECKING:
     from openpyxl.worksheet._read_only import ReadOnlyWorksheet
     from openpyxl.worksheet.worksheet import Worksheet
 
-MAX_ROWS = 200_000
-MAX_COLUMNS = 500
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class XlsxLoader:
-    """A loader of Excel workbooks; the page of a block is its sheet.
+class XlsxLoader(SelfDescribingLoader):
+    """A loader of Excel workbooks; the page of a block is its sheet."""
 
-    `encoding` is accepted, as by every loader, and unused.
-    """
-
-    encoding: str = "utf-8"
-
-    @property
-    def identity(self) -> str:
-        """Name and version."""
-        return "xlsx-1"
+    version = "xlsx-1"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the sheets in order: values, not formulas.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from ragkit.core.errors import InputError
 
@@ -25,8 +25,8 @@ class PathPatterns:
             InputError: A pattern cannot be read.
         """
         return cls(
-            includes=(_compiled(include),) if include else (),
-            excludes=_compiled(exclude) if exclude else None,
+            includes=(_compiled(include),) if include or include == "" else (),
+            excludes=_compiled(exclude) if exclude or exclude == "" else None,
         )
 
     def narrowed(self, pattern: str) -> "PathPatterns":
@@ -49,7 +49,8 @@ def _compiled(patterns: Sequence[str]) -> "GitIgnoreSpec":
 
     lines = [patterns] if isinstance(patterns, str) else list(patterns)
     for line in lines:
-        if not line.strip() or line.startswith("#"):
+        given = cast("object", line)  # callers need not be checked by types
+        if not isinstance(given, str) or not given.strip() or given.startswith("#"):
             raise InputError(
                 f"{line!r} is no pattern. Fix: write one such as '*.pdf' or 'drafts/'."
             )

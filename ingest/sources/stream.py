@@ -99,7 +99,8 @@ class SourceStream:
     async def _sources(self, items: Iterable[SourceItem]) -> AsyncGenerator[_Found]:
         for item in items:
             given = cast("object", item)  # callers need not be checked by types
-            if not isinstance(given, str | Path | Document | Iterable | AsyncIterable):
+            is_known = isinstance(given, str | Path | Document | Iterable | AsyncIterable)
+            if not is_known or isinstance(given, bytes):
                 raise InputError(
                     f"{given!r} cannot be ingested. Fix: give a path, a document, a pair (uri, "
                     "text), a dict, or an iterable of these."

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from ragkit.core.errors import InputError
+from ragkit.index.build import SHARD_FILE
 from ragkit.ingest.loaders import supported_extensions
 from ragkit.ingest.report import FailedDocument
 from ragkit.ingest.sources.archive import ArchiveMember, archive_members, is_archive
@@ -61,7 +62,7 @@ class SourceScope:
 class FileWalk:
     """A walk over the files of a scope, in order of name, through symbolic links.
 
-    Each real folder is searched once; names that start with a dot are left out.
+    Each real folder is searched once; names that start with a dot and indexes are left out.
 
     Attributes:
         skipped: Uris of files of a format that no loader reads.
@@ -155,6 +156,8 @@ class FileWalk:
             if real in self._visited:
                 continue  # a link back to a folder that was already searched
             self._visited.add(real)
+            if any(entry.name == SHARD_FILE for entry in entries):
+                continue  # an index, whose own files would be documents
             folders: list[Path] = []
             for entry in entries:
                 if not entry.name.startswith("."):

@@ -34,8 +34,8 @@ def watched_folders(paths: Sequence[str]) -> list[Path]:
 def changes(folders: Sequence[Path], *, ignored: Path | None) -> Generator[bool]:
     """Yield False once the folders are watched and in every pause, True after changes.
 
-    Names that start with a dot are left out, as they are by an ingestion, and so is `ignored`. It
-    ends at an interrupt.
+    Names that start with a dot below the folders are left out, as they are by an ingestion, and so
+    is `ignored`. It ends at an interrupt.
 
     Raises:
         MissingExtraError: watchfiles is not installed.
@@ -49,9 +49,9 @@ def changes(folders: Sequence[Path], *, ignored: Path | None) -> Generator[bool]
         path = Path(name)
         if ignored is not None and (path == ignored or ignored in path.parents):
             return False
-        folder = next((one for one in folders if one in path.parents), None)
-        parts = path.relative_to(folder).parts if folder else path.parts
-        return not any(part.startswith(".") for part in parts)
+        below = [path.relative_to(one).parts for one in folders if one in path.parents]
+        hidden = (any(part.startswith(".") for part in parts) for parts in below or [path.parts])
+        return not all(hidden)
 
     for found in watchfiles.watch(
         *folders,

@@ -109,7 +109,8 @@ def terms(text: str, *, language: str = "english", passage: bool = False) -> lis
     The words are those of the text's lexical form, where a `passage` has shorter n-grams too.
     """
     stemmed = has_stems(language)
-    found = _words(lexical_form(text, passage=passage).lower())
+    # Before, since İ becomes an i with a dot as a mark; after, since the form of ㎐ is Hz.
+    found = _words(lexical_form(text.lower(), passage=passage).lower())
     wanted = [word for word in found if word not in _ENGLISH_STOP_WORDS]
     return _stemmer(language)(wanted) if stemmed else wanted
 

@@ -8,6 +8,8 @@ from ragkit.core.settings import IndexSettings
 from ragkit.core.text import check_language
 from ragkit.core.types import IndexIdentity
 
+SHARD_FILE = "edge_config.json"
+"""A file that only the folder of an embedded index has."""
 MEMORY = ":memory:"
 REMOTE = "ragkit:"
 """What begins the location of an index behind a ragkit server, before its URL."""

@@ -14,6 +14,7 @@ from ragkit.core.errors import IndexMismatch, InputError, ProviderError
 from ragkit.core.filters import BUILT_IN_FIELDS
 from ragkit.core.types import FieldType, IndexIdentity
 from ragkit.index import layout, validation
+from ragkit.index.build import SHARD_FILE
 from ragkit.index.edge_points import FIELD_PARAMS, text_params
 
 PROVIDER = "qdrant-edge"
@@ -24,7 +25,6 @@ _NEXT, _REPLACED = "ragkit.next", "ragkit.replaced"
 """A copy that is to take the place of the engine's files, and those that it took it from."""
 _WRITES = "ragkit.writes"
 _ENGINE_FILES = ("segments", "wal")
-_CONFIG = "edge_config.json"
 
 
 class WriteCounts(BaseModel):
@@ -41,7 +41,7 @@ class WriteCounts(BaseModel):
 
 def exists(path: Path) -> bool:
     """Return whether a folder holds a shard."""
-    return (path / _CONFIG).is_file()
+    return (path / SHARD_FILE).is_file()
 
 
 def create(
@@ -105,7 +105,7 @@ def copy(path: Path) -> None:
     """Copy the engine's files, which nobody writes meanwhile, to `COPY`."""
     draft = path / COPY
     draft.mkdir()
-    shutil.copy2(path / _CONFIG, draft)
+    shutil.copy2(path / SHARD_FILE, draft)
     for name in _ENGINE_FILES:
         shutil.copytree(path / name, draft / name)
 

@@ -5,7 +5,7 @@ from typing import get_args
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import LLM, Embedder, Index, Reranker
 from ragkit.core.settings import Settings
-from ragkit.core.types import ChunkerName, TransformName
+from ragkit.core.types import TransformName
 from ragkit.retrieval.diversity import Diverse
 from ragkit.retrieval.feedback import Feedback
 from ragkit.retrieval.hybrid import HybridRetriever
@@ -13,8 +13,6 @@ from ragkit.retrieval.neighbours import WithNeighbours
 from ragkit.retrieval.protocol import Retriever
 
 _TRANSFORMS = get_args(TransformName)
-_WINDOWED: frozenset[ChunkerName] = frozenset({"sentence-window", "parent-child"})
-"""Chunkers of small passages, which are read with those around them."""
 
 
 def build_retriever(
@@ -26,6 +24,8 @@ def build_retriever(
     llm: LLM | None = None,
 ) -> Retriever:
     """Build hybrid search with the transformation and the choices after it that are set.
+
+    Chunks that have a window are read with it, whichever chunker the settings name.
 
     Raises:
         ConfigError: A transformation needs a language model, and none is given.
@@ -47,10 +47,7 @@ def build_retriever(
             relevance_weight=config.mmr_lambda,
             candidates=config.mmr_candidates,
         )
-    has_windows = bool(_WINDOWED & {settings.ingest.chunker, *settings.ingest.chunkers.values()})
-    if config.neighbours or has_windows:
-        retriever = WithNeighbours(inner=retriever, index=index, reach=config.neighbours)
-    return retriever
+    return WithNeighbours(inner=retriever, index=index, reach=config.neighbours)
 
 
 def build_transform(

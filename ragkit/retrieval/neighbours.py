@@ -33,8 +33,10 @@ class WithNeighbours(RetrieverWrapper):
 
     async def search(self, query: str | Query, **options: Unpack[SearchOptions]) -> Hits:
         """Search as `Retriever.search` does; filter and tenant bind neighbours too."""
-        request = SearchRequest.of(options, self.settings)
         found = await self.inner.search(query, **options)
+        if not self.reach and all(hit.chunk.window is None for hit in found):
+            return found
+        request = SearchRequest.of(options, self.settings)
         started = time.perf_counter()
         near = Surroundings(index=self.index, tenant=request.tenant, where=request.where)
         fetched = await near.around([hit.chunk for hit in found], reach=self.reach)

@@ -40,6 +40,16 @@ def test_changes_of_files_are_seen_and_those_of_the_index_and_hidden_ones_are_no
     changed.close()
 
 
+def test_a_hidden_folder_is_watched_where_it_is_given_itself(tmp_path: Path) -> None:
+    hidden = tmp_path / ".notes"
+    hidden.mkdir()
+    changed = changes([tmp_path, hidden], ignored=None)
+    assert next(changed) is False
+    (hidden / "a.txt").write_text("one")
+    _settle(changed, wanted=True)
+    changed.close()
+
+
 def test_files_and_globs_are_watched_in_their_folders(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     file = tmp_path / "a" / "x.txt"

@@ -113,6 +113,7 @@ def test_the_form_of_lines_is_that_of_each_line(first: str, second: str) -> None
 def test_terms_are_those_of_the_lexical_form() -> None:
     assert terms("東京タワーの running") == ["東京", "京タ", "タワ", "ワー", "ーの", "run"]
     assert terms("कर्म") == ["करम"]
+    assert terms("İstanbul İSTANBUL 50 ㎐", language="turkish") == [*["istanbul"] * 2, "50", "hz"]
 
 
 def test_languages_without_stems_take_words_as_they_are_written() -> None:

@@ -44,7 +44,7 @@ async def test_nothing_is_on_unless_it_is_set(rag: AsyncRAG) -> None:
         assert isinstance(retriever, HybridRetriever)
         return found
 
-    assert kinds(RetrievalSettings()) == []
+    assert kinds(RetrievalSettings()) == ["WithNeighbours"]  # for chunks that have a window
     everything = RetrievalSettings(transform="feedback", mmr_lambda=0.5, neighbours=1)
     assert kinds(everything) == ["WithNeighbours", "Diverse", "Feedback"]
 

@@ -6,6 +6,7 @@ import pytest
 
 from ragkit import RAG, AsyncRAG, Document, Settings
 from ragkit.core.settings import IngestSettings
+from ragkit.ingest.chunkers.parent_child import ParentChildChunker
 from ragkit.testing.embedder import HashEmbedder
 
 EMBEDDER = HashEmbedder(dimensions=256)
@@ -40,6 +41,19 @@ def test_a_chunker_is_chosen_by_name_and_its_windows_come_with_the_hits(
         (passage,) = rag.context("camel", k=1, legs=["bm25"])
         assert passage.text == TEXT[passage.start : passage.end]
         assert not rag.ingest(DOCUMENT).updated
+
+
+def test_windows_are_read_whatever_the_chunker_of_the_search_is(tmp_path: Path) -> None:
+    place = tmp_path / "index"
+    chunker = ParentChildChunker(EMBEDDER.tokenizer, chunk_tokens=40)
+    with RAG(Settings(), index=place, embedder=EMBEDDER, chunker=chunker) as rag:
+        rag.ingest(DOCUMENT)
+        assert len(rag.search("camel", k=1)) >= 3
+    with RAG(Settings(), index=place, embedder=EMBEDDER) as rag:
+        hits = rag.search("camel", k=1, explain=True)
+        assert len(hits) >= 3
+        assert hits.explanation is not None
+        assert "neighbours" in hits.explanation.stages
 
 
 async def test_a_chunker_that_embeds_works_on_the_caller_s_event_loop() -> None:

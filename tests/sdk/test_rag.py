@@ -211,6 +211,7 @@ def test_only_uris_are_deleted(small: RAG, uris: Any) -> None:
         ([["docs", ""]], r"The path is ''\. Fix: "),
         ([None], r"None cannot be ingested\. Fix: "),
         ([5], r"5 cannot be ingested\. Fix: "),
+        ([b"docs"], r"b'docs' cannot be ingested\. Fix: "),
     ],
 )
 def test_what_is_no_source_is_refused(items: list[Any], message: str) -> None:

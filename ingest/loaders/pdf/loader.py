@@ -11,7 +11,7 @@ from typing import Any
 from ragkit.core.errors import InputError
 from ragkit.core.types import Block, Document, MetadataValue
 from ragkit.ingest.loaders.charset import empty_error
-from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
 from ragkit.ingest.loaders.pdf.blocks import write_blocks
 from ragkit.ingest.loaders.pdf.layout import merge_rows
 from ragkit.ingest.loaders.pdf.lines import Line, clean_text, read_lines
@@ -44,18 +44,10 @@ _PROPERTIES = ("Title", "Author", "Subject", "Keywords", "CreationDate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PdfLoader:
-    """A loader of PDFs that have a text layer.
+class PdfLoader(SelfDescribingLoader):
+    """A loader of PDFs that have a text layer."""
 
-    `encoding` is accepted, as by every loader, and unused: a PDF names its encodings itself.
-    """
-
-    encoding: str = "utf-8"
-
-    @property
-    def identity(self) -> str:
-        """Name and version."""
-        return "pdf-2"
+    version = "pdf-2"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Extract the text in PDFium's reading order.
@@ -74,14 +66,18 @@ class PdfLoader:
                 f"{uri!r} has no text layer; it is probably a scan (pages: {pages}). "
                 "Fix: run OCR first, for example: ocrmypdf in.pdf out.pdf"
             )
-        _warn_of_image_pages(lines, pages, uri=uri)
+        missing = pages - len({line.page for line in lines})
+        if missing > pages / 2:
+            _LOG.warning(
+                "%r: %d of %d pages have no text layer. Fix: run OCR.", uri, missing, pages
+            )
         content = write_blocks(without_running_lines(merge_rows(lines), pages=pages))
         return Document(
             uri=uri,
             title=_title(properties, content.blocks, uri=uri),
             text=content.text,
             blocks=content.blocks,
-            metadata=_metadata(properties, pages) | _coverage(lines, pages),
+            metadata=_metadata(properties, pages, missing=missing),
             content_hash=content_hash(data),
         )
 
@@ -123,18 +119,6 @@ def _damaged_error(uri: str, reason: str) -> InputError:
     )
 
 
-def _warn_of_image_pages(lines: list[Line], pages: int, *, uri: str) -> None:
-    missing = pages - len({line.page for line in lines})
-    if missing > pages / 2:
-        _LOG.warning("%r: %d of %d pages have no text layer. Fix: run OCR.", uri, missing, pages)
-
-
-def _coverage(lines: list[Line], pages: int) -> dict[str, MetadataValue]:
-    """Return how many pages have no text layer, where some have none."""
-    missing = pages - len({line.page for line in lines})
-    return {"pages_without_text": missing} if missing else {}
-
-
 def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str) -> str:
     named = properties["Title"]
     if named and not _NO_VALUE.fullmatch(named) and not _NO_TITLE.fullmatch(named):
@@ -146,8 +130,12 @@ def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str
     return " ".join(largest.text.split())
 
 
-def _metadata(properties: Mapping[str, str], pages: int) -> dict[str, MetadataValue]:
+def _metadata(
+    properties: Mapping[str, str], pages: int, *, missing: int
+) -> dict[str, MetadataValue]:
     values: dict[str, MetadataValue] = {"pages": pages}
+    if missing:
+        values["pages_without_text"] = missing
     for key, name in _METADATA.items():
         value = properties[name]
         if value and not _NO_VALUE.fullmatch(value):

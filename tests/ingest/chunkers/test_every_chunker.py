@@ -154,10 +154,10 @@ def test_a_chunker_is_chosen_by_name_and_by_extension() -> None:
             chunk.window
             for chunk in chunker.chunk(Document(uri=uri, title="", text=text, content_hash="h"))
         ]
-        for uri in ("a.md", "b/c.PY")
+        for uri in ("a.md", "b/c.PY", "https://x.org/d.py?raw=1")
     }
     assert windows["a.md"][0] == (0, 2)
-    assert windows["b/c.PY"] == [None] * 3
+    assert windows["b/c.PY"] == windows["https://x.org/d.py?raw=1"] == [None] * 3
     assert "fixed-1" in chunker.identity
     assert "parent-child-1" in chunker.identity
 
@@ -167,7 +167,13 @@ def test_a_chunker_is_chosen_by_name_and_by_extension() -> None:
     [
         (IngestSettings(chunker="semantic"), "'semantic' needs an embedder"),
         (IngestSettings(chunker="parent-child", overlap_tokens=5), "has no overlap.*fixed"),
-        (IngestSettings(chunkers={"py": "fixed"}), r"ingest\.chunkers has 'py'.*such as '\.py'"),
+        *(
+            (
+                IngestSettings(chunkers={name: "fixed"}),
+                rf"ingest\.chunkers has {re.escape(repr(name))}.* '\.py'",
+            )
+            for name in ("py", "", ".PY", ".tar.gz", "*.py")
+        ),
     ],
 )
 def test_choices_that_cannot_work_are_refused(config: IngestSettings, message: str) -> None:

@@ -138,6 +138,16 @@ def test_asciidoc_is_read_as_it_is() -> None:
     assert document.blocks[6].text.endswith("return 1\n----")
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    ["---- x\n" * 100_000, "text\n= Title\n" * 100_000, "-" * 1_000_000 + "|"],
+    ids=["blocks that are never closed", "titles in one paragraph", "a rule that ends in a bar"],
+)
+def test_hostile_asciidoc_takes_no_time(text: str) -> None:
+    assert load(text, ".adoc").blocks
+
+
 @pytest.mark.parametrize(("text", "extension"), [(RST, ".rst"), (ADOC, ".adoc")])
 def test_headings_above_a_passage_have_no_marks(text: str, extension: str) -> None:
     units = list(UnitDivider(tokenizer=WordTokenizer(), size=50).units(load(text, extension)))
@@ -217,9 +227,26 @@ def test_xml_data_becomes_a_paragraph_for_each_record() -> None:
     ]
 
 
+def test_attributes_of_xml_data_are_kept_and_those_of_sections_are_not() -> None:
+    document = load(
+        "<shop name='North'><item sku='A1'><size unit='cm'><w>5</w></size></item>"
+        "<part sku='A2'/><note id='n'><p class='c'>Closed.</p></note></shop>",
+        ".xml",
+    )
+    assert [block.text for block in document.blocks] == [
+        "shop.name: North",
+        "item.sku: A1",
+        "size.unit: cm\nw: 5",
+        "part.sku: A2",
+        "Closed.",
+    ]
+    assert load("<a b='c'/>", ".xml").text == "a.b: c"
+
+
 def test_xml_names_its_own_encoding() -> None:
     data = "<?xml version='1.0' encoding='iso-8859-1'?><a><p>Größe</p></a>".encode("latin-1")
     assert load(data, ".xml").text == "Größe"
+    assert loader_for(".xml", encoding="cp1252").identity == loader_for(".xml").identity
 
 
 @pytest.mark.parametrize(

@@ -301,8 +301,14 @@ def test_mostly_scanned_documents_are_reported(caplog: pytest.LogCaptureFixture)
     write(pdf, PROSE)
     pdf.add_page()
     pdf.add_page()
-    load(pdf)
+    assert load(pdf).metadata["pages_without_text"] == 2
     assert "2 of 3 pages have no text layer" in caplog.text
+
+
+def test_pages_without_text_are_counted_only_where_there_are_some() -> None:
+    pdf = new_pdf()
+    write(pdf, PROSE)
+    assert "pages_without_text" not in load(pdf).metadata
 
 
 def test_trailing_padding_is_no_damage() -> None:

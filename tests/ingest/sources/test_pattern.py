@@ -1,5 +1,7 @@
 """Patterns: what they cover, and that a pattern that means nothing is refused."""
 
+from typing import Any
+
 import pytest
 
 from ragkit import InputError
@@ -49,3 +51,11 @@ def test_excluded_folders_are_not_searched() -> None:
 def test_a_pattern_that_means_nothing_is_refused(pattern: str) -> None:
     with pytest.raises(InputError, match="Fix: write"):
         PathPatterns.of(exclude=[pattern])
+
+
+@pytest.mark.parametrize("given", ["", [None], [5]])
+def test_what_is_no_text_is_no_pattern(given: Any) -> None:
+    with pytest.raises(InputError, match="is no pattern"):
+        PathPatterns.of(include=given)
+    with pytest.raises(InputError, match="is no pattern"):
+        PathPatterns.of(exclude=given)

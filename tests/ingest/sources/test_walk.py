@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import pytest
 
-from ragkit import InputError
+from ragkit import RAG, InputError
 from ragkit.ingest.sources.file import FileReader
 from ragkit.ingest.sources.pattern import PathPatterns
 from ragkit.ingest.sources.walk import FileWalk, SourceScope
@@ -38,6 +38,16 @@ def uris(
 def test_folders_are_searched_in_order_and_hidden_names_left_out() -> None:
     write("docs/b.txt", "docs/a.md", "docs/.hidden.md", "docs/sub/c.html", "docs/.git/d.txt")
     assert uris("docs") == ["docs/a.md", "docs/b.txt", "docs/sub/c.html"]
+
+
+def test_an_index_among_the_documents_is_left_out(tmp_path: Path) -> None:
+    write("docs/a.md")
+    index = tmp_path / "docs" / "index"
+    with RAG(index=index) as rag:
+        assert rag.ingest("docs").added == ["docs/a.md"]
+        report = rag.ingest("docs")
+    assert list(index.rglob("*.json"))
+    assert (report.unchanged, report.added, report.skipped) == (["docs/a.md"], [], [])
 
 
 def test_uris_do_not_depend_on_the_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
