@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 from ragkit import AsyncRAG, RagkitError, Settings
 from ragkit.cli.doctor import examine
 from ragkit.cli.main import app
+from ragkit.core.secrets import Secrets
 from ragkit.core.settings import EmbedderSettings, IndexSettings, LLMSettings, RerankerSettings
 from ragkit.index.build import build_index
 from ragkit.llm.build import build_llm
@@ -420,3 +421,36 @@ def test_credentials_in_a_url_are_sent(answer: Answer) -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_short_key_changes_no_word_of_a_reply() -> None:
+    """Keys such as `test` are usual on local servers; in a message they are hidden all the same."""
+
+    class Replying(Echo):
+        def _answer(self) -> None:
+            if self.path.endswith("/models"):
+                self._send(200, json.dumps({"data": [{"id": "m", "max_model_len": 1000}]}))
+                return
+            choice = {"index": 0, "delta": {"content": "the latest"}, "finish_reason": "stop"}
+            event = json.dumps({"choices": [choice]})
+            self._send(200, f"data: {event}\n\ndata: [DONE]\n\n", "text/event-stream")
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Replying)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+
+    async def ask() -> str:
+        url = f"vllm:http://127.0.0.1:{server.server_address[1]}#m"
+        llm = build_llm(LLMSettings(model=url, api_key=SecretStr("test")))
+        try:
+            return (await llm.complete("Which one?")).text
+        finally:
+            await llm.close()
+
+    try:
+        assert asyncio.run(ask()) == "the latest"
+    finally:
+        server.shutdown()
+        server.server_close()
+    secrets = Secrets.of("test", "rk-0123456789")
+    assert secrets.hidden("key test, key rk-0123456789") == "key ***, key ***"
+    assert secrets.in_replies().hidden("key test, key rk-0123456789") == "key test, key ***"

@@ -10,6 +10,9 @@ from urllib.parse import quote, unquote
 HIDDEN = "***"
 _SHORTEST = 4
 """Characters from which on a value counts as a secret; a shorter one would hide plain words."""
+_SHORTEST_IN_REPLIES = 8
+"""The same in what a server was asked for. Keys such as `EMPTY` and `test` are common on local
+servers, and to hide them there would change the words of answers and passages."""
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/?#'\"]+@")
 
 
@@ -30,6 +33,10 @@ class Secrets:
         forms = (form for secret in secrets if secret for form in _forms(secret))
         return cls(tuple(sorted(set(forms), key=len, reverse=True)))
 
+    def in_replies(self) -> "Secrets":
+        """Return those that are hidden in replies too: not the short ones, which may be words."""
+        return Secrets(tuple(one for one in self.values if len(one) >= _SHORTEST_IN_REPLIES))
+
     def hidden(self, text: str) -> str:
         """Return a text without them."""
         for value in self.values:
@@ -44,8 +51,8 @@ class Secrets:
 
     def cause(self, error: BaseException) -> BaseException | None:
         """Return an error, or None where it would show one of them, to raise another from."""
-        told = "".join(traceback.format_exception(error))
-        return None if any(value in told for value in self.values) else error
+        shown = "".join(traceback.format_exception(error))
+        return None if any(value in shown for value in self.values) else error
 
 
 NO_SECRETS = Secrets()

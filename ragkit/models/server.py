@@ -185,11 +185,10 @@ class ModelServer:
                 retryable=True,
                 failure="timeout" if slow else "broken_stream",
             ) from error
-        content = self._secrets.hidden_bytes(response.content)
         if response.is_error:
-            said = content.decode(errors="replace")[:_SHOWN]
+            said = self._secrets.hidden_bytes(response.content).decode(errors="replace")[:_SHOWN]
             raise _refusal(response.status_code, said, f"{self.url}{path}")
-        return content
+        return self._secrets.in_replies().hidden_bytes(response.content)
 
 
 def _may_pass(error: BaseException) -> bool:
