@@ -56,7 +56,9 @@ class AsyncConversation:
 
         rag = self.rag
         search = functools.partial(rag.search, **self.options)
-        chat = Chat(search=search, answerer=rag.answerer, llm=rag.llm)
+        # Models are loaded beside the event loop.
+        answerer, llm = await asyncio.to_thread(lambda: (rag.answerer, rag.llm))
+        chat = Chat(search=search, answerer=answerer, llm=llm)
         async with aclosing(chat.stream(question, self.history)) as deltas:
             async for delta in deltas:
                 if delta.reply is not None:

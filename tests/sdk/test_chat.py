@@ -1,11 +1,13 @@
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from ragkit import RAG, AsyncRAG
 from ragkit.core.errors import InputError, ProviderError
-from ragkit.core.settings import AnswerSettings, Settings
+from ragkit.core.settings import AnswerSettings, EmbedderSettings, Settings
+from ragkit.sdk import parts
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import FailingLLM, ScriptedLLM
 
@@ -86,3 +88,17 @@ async def test_a_question_that_fails_leaves_the_conversation_as_it_was() -> None
         with pytest.raises(InputError, match="empty"):
             await talk.ask(" ")
         assert len(talk.history) == 2
+
+
+async def test_models_are_loaded_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = list[int]()
+
+    def slow(settings: EmbedderSettings) -> HashEmbedder:
+        threads.append(threading.get_ident())
+        return HashEmbedder(dimensions=64)
+
+    monkeypatch.setattr(parts, "build_embedder", slow)
+    async with AsyncRAG(SETTINGS, index=":memory:") as made:
+        await made.chat().ask("What is the longest river of Europe?")
+    assert len(threads) == 1
+    assert threads != [threading.get_ident()]
