@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragkit.core.errors import InputError
+from ragkit.core.errors import InputError, ProviderError
 
 if TYPE_CHECKING:
     from ragkit.core.postgres import PostgresDatabase
@@ -38,7 +38,13 @@ class Database:
     """Put behind a SELECT whose rows the transaction changes; a transaction is alone here."""
 
     def __init__(self, file: Path | str, schema: str, *, exclusive: bool = False) -> None:
-        """Name the file; it is opened or created when it is first needed."""
+        """Name the file; it is opened or created when it is first needed.
+
+        Raises:
+            InputError: The name is empty.
+        """
+        if not str(file):  # which SQLite takes for a database that nobody sees again
+            raise InputError("The file of a database is ''. Fix: name a file.")
         self._file = file
         self._schema = schema
         self._exclusive = exclusive
@@ -59,17 +65,27 @@ class Database:
         """Run statements as one transaction, alone in this process and among writers.
 
         Raises:
-            InputError: The file cannot be opened.
+            InputError: The file cannot be opened, or a value cannot be stored.
+            ProviderError: Another process held it for too long, or the disk is full or failed.
         """
         with self._lock:
             connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+                connection.execute("COMMIT")
+            except UnicodeEncodeError as error:
+                raise InputError(f"SQLite cannot store a value: {error}") from error
+            except sqlite3.OperationalError as error:
+                raise ProviderError(
+                    f"The database {str(self._file)!r} failed: {error}. Fix: free some space if "
+                    "its disk is full; try again if another process was writing.",
+                    provider="sqlite",
+                    retryable=True,
+                ) from error
+            finally:
+                if connection.in_transaction:  # a full disk may have ended it
+                    connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the file; safe to call twice. The next transaction opens it again."""

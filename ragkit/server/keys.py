@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ragkit.core.database import Database
-from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.errors import ConfigError, InputError, ProviderError
 
 Role: TypeAlias = Literal["read", "write", "admin"]
 """`read` searches and asks, `write` also ingests and deletes, `admin` also evaluates."""
@@ -129,7 +129,7 @@ class KeyFile:
             with self._database.transaction() as db:
                 rows = db.execute(f"SELECT key FROM keys {condition}", values).fetchall()
             return [ApiKey.model_validate_json(key) for (key,) in rows]
-        except (InputError, ValidationError, sqlite3.Error) as error:
+        except (InputError, ProviderError, ValidationError, sqlite3.Error) as error:
             raise ConfigError(f"The API keys cannot be read: {error}") from error
 
 
