@@ -79,7 +79,7 @@ def test_a_file_that_another_process_writes_for_too_long_is_named(
 
 
 def test_an_empty_name_is_refused() -> None:
-    with pytest.raises(InputError, match="is ''. Fix: name a file"):
+    with pytest.raises(InputError, match=r"is ''\. Fix: name a file"):
         Database("", SCHEMA)
 
 
