@@ -28,7 +28,8 @@ from typer.testing import CliRunner
 from ragkit import AsyncRAG, RagkitError, Settings
 from ragkit.cli.doctor import examine
 from ragkit.cli.main import app
-from ragkit.core.secrets import Secrets
+from ragkit.core.errors import ConfigError
+from ragkit.core.secrets import Secrets, without_credentials
 from ragkit.core.settings import EmbedderSettings, IndexSettings, LLMSettings, RerankerSettings
 from ragkit.index.build import build_index
 from ragkit.llm.build import build_llm
@@ -454,3 +455,29 @@ def test_a_short_key_changes_no_word_of_a_reply() -> None:
     secrets = Secrets.of("test", "rk-0123456789")
     assert secrets.hidden("key test, key rk-0123456789") == "key ***, key ***"
     assert secrets.in_replies().hidden("key test, key rk-0123456789") == "key test, key ***"
+
+
+@pytest.mark.parametrize("mark", ["#", "/", "?"])
+def test_a_password_that_should_have_been_encoded_is_hidden_too(mark: str) -> None:
+    url = f"http://user:MARK{mark}word@127.0.0.1:9/a"
+    assert without_credentials(f"at {url}, b@c") == "at http://***@127.0.0.1:9/a, b@c"
+    assert "MARK" not in repr(IndexSettings(location=url))
+
+
+@pytest.mark.parametrize("use", [use_index, use_remote_index, use_embedder, use_reranker, use_llm])
+@pytest.mark.parametrize("mark", ["/", "?"])
+def test_such_a_password_is_refused_with_a_way_out(
+    use: Callable[[Settings], Any], mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "marker", lambda *_: f"MARK{mark}word")
+    settings = settings_for("http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"port that is no number\. Fix: .*%23") as raised:
+        asyncio.run(use(settings))
+    assert "MARK" not in told_by(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example/@user", "http://localhost:8000/@user", "http://[::1]:80/a@b"]
+)
+def test_a_url_without_a_password_is_shown(url: str) -> None:
+    assert without_credentials(f"at {url}: x@y") == f"at {url}: x@y"
