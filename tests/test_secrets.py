@@ -469,7 +469,10 @@ def test_a_password_that_should_have_been_encoded_is_hidden_too(mark: str) -> No
 def test_such_a_password_is_refused_with_a_way_out(
     use: Callable[[Settings], Any], mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(globals(), "marker", lambda *_: f"MARK{mark}word")
+    def unencoded(*_: str) -> str:
+        return f"MARK{mark}word"
+
+    monkeypatch.setitem(globals(), "marker", unencoded)
     settings = settings_for("http://127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"port that is no number\. Fix: .*%23") as raised:
         asyncio.run(use(settings))
