@@ -69,6 +69,11 @@ def test_the_conversation_of_another_user_or_tenant_is_not_there(tmp_path: Path)
                 mine.chat(file=file, conversation=talk.id, **other)  # type: ignore[arg-type]
         with pytest.raises(InputError, match="without file"):
             mine.chat(conversation=talk.id)
+        for nobody in ("", None):
+            with pytest.raises(InputError, match=r"user is .*Fix: name one"):
+                mine.chat(file=file, user=nobody)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # callers need not be checked by types
+        with pytest.raises(InputError, match="file of a database is ''"):
+            mine.chat(file="")
         with pytest.raises(InputError, match="'tenent'"):
             mine.chat(tenent="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # a typo
 
