@@ -28,6 +28,8 @@ from typer.testing import CliRunner
 from ragkit import AsyncRAG, RagkitError, Settings
 from ragkit.cli.doctor import examine
 from ragkit.cli.main import app
+from ragkit.core.errors import ConfigError
+from ragkit.core.secrets import Secrets, without_credentials
 from ragkit.core.settings import EmbedderSettings, IndexSettings, LLMSettings, RerankerSettings
 from ragkit.index.build import build_index
 from ragkit.llm.build import build_llm
@@ -420,3 +422,65 @@ def test_credentials_in_a_url_are_sent(answer: Answer) -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_short_key_changes_no_word_of_a_reply() -> None:
+    """Keys such as `test` are usual on local servers; in a message they are hidden all the same."""
+
+    class Replying(Echo):
+        def _answer(self) -> None:
+            if self.path.endswith("/models"):
+                self._send(200, json.dumps({"data": [{"id": "m", "max_model_len": 1000}]}))
+                return
+            choice = {"index": 0, "delta": {"content": "the latest"}, "finish_reason": "stop"}
+            event = json.dumps({"choices": [choice]})
+            self._send(200, f"data: {event}\n\ndata: [DONE]\n\n", "text/event-stream")
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Replying)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+
+    async def ask() -> str:
+        url = f"vllm:http://127.0.0.1:{server.server_address[1]}#m"
+        llm = build_llm(LLMSettings(model=url, api_key=SecretStr("test")))
+        try:
+            return (await llm.complete("Which one?")).text
+        finally:
+            await llm.close()
+
+    try:
+        assert asyncio.run(ask()) == "the latest"
+    finally:
+        server.shutdown()
+        server.server_close()
+    secrets = Secrets.of("test", "rk-0123456789")
+    assert secrets.hidden("key test, key rk-0123456789") == "key ***, key ***"
+    assert secrets.in_replies().hidden("key test, key rk-0123456789") == "key test, key ***"
+
+
+@pytest.mark.parametrize("mark", ["#", "/", "?"])
+def test_a_password_that_should_have_been_encoded_is_hidden_too(mark: str) -> None:
+    url = f"http://user:MARK{mark}word@127.0.0.1:9/a"
+    assert without_credentials(f"at {url}, b@c") == "at http://***@127.0.0.1:9/a, b@c"
+    assert "MARK" not in repr(IndexSettings(location=url))
+
+
+@pytest.mark.parametrize("use", [use_index, use_remote_index, use_embedder, use_reranker, use_llm])
+@pytest.mark.parametrize("mark", ["/", "?"])
+def test_such_a_password_is_refused_with_a_way_out(
+    use: Callable[[Settings], Any], mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unencoded(*_: str) -> str:
+        return f"MARK{mark}word"
+
+    monkeypatch.setitem(globals(), "marker", unencoded)
+    settings = settings_for("http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"port that is no number\. Fix: .*%23") as raised:
+        asyncio.run(use(settings))
+    assert "MARK" not in told_by(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example/@user", "http://localhost:8000/@user", "http://[::1]:80/a@b"]
+)
+def test_a_url_without_a_password_is_shown(url: str) -> None:
+    assert without_credentials(f"at {url}: x@y") == f"at {url}: x@y"

@@ -38,7 +38,13 @@ class Database:
     """Put behind a SELECT whose rows the transaction changes; a transaction is alone here."""
 
     def __init__(self, file: Path | str, schema: str, *, exclusive: bool = False) -> None:
-        """Name the file; it is opened or created when it is first needed."""
+        """Name the file; it is opened or created when it is first needed.
+
+        Raises:
+            InputError: The name is empty.
+        """
+        if not str(file):  # which SQLite takes for a database that nobody sees again
+            raise InputError("The file of a database is ''. Fix: name a file.")
         self._file = file
         self._schema = schema
         self._exclusive = exclusive
@@ -61,8 +67,8 @@ class Database:
         One that does not `write` waits for no other process, and none waits for it.
 
         Raises:
-            InputError: The file cannot be opened.
-            ProviderError: Another process holds it for too long, or the disk fails.
+            InputError: The file cannot be opened, or a value cannot be stored.
+            ProviderError: Another process held it for too long, or the disk is full or failed.
         """
         with self._lock:
             connection = self._connection()
@@ -70,15 +76,17 @@ class Database:
                 connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 yield connection
                 connection.execute("COMMIT")
+            except UnicodeEncodeError as error:
+                raise InputError(f"SQLite cannot store a value: {error}") from error
             except sqlite3.OperationalError as error:
                 raise ProviderError(
-                    f"The database {str(self._file)!r} failed: {error}. Fix: try again, or free "
-                    "the disk.",
+                    f"The database {str(self._file)!r} failed: {error}. Fix: free some space if "
+                    "its disk is full; try again if another process was writing.",
                     provider="sqlite",
                     retryable=True,
                 ) from error
             finally:
-                if connection.in_transaction:
+                if connection.in_transaction:  # a full disk may have ended it
                     connection.execute("ROLLBACK")
 
     def close(self) -> None:

@@ -10,7 +10,17 @@ from urllib.parse import quote, unquote
 HIDDEN = "***"
 _SHORTEST = 4
 """Characters from which on a value counts as a secret; a shorter one would hide plain words."""
-_CREDENTIALS = re.compile(r"(?<=://)[^\s/?#'\"]+@")
+_SHORTEST_IN_REPLIES = 8
+"""The same in what a server was asked for. Keys such as `EMPTY` and `test` are common on local
+servers, and to hide them there would change the words of answers and passages."""
+_CREDENTIALS = re.compile(
+    r"""(?<=://)(?:
+        [^\s/?#'"]+                         # a user, or a user and a password
+        | [^\s/?#'":@[]+:(?!\d{1,5}\b)[^\s'"]+  # with / ? # in the password, which is not a port
+    )@""",
+    re.VERBOSE,
+)
+_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
 
 
 def without_credentials(text: str) -> str:
@@ -30,6 +40,10 @@ class Secrets:
         forms = (form for secret in secrets if secret for form in _forms(secret))
         return cls(tuple(sorted(set(forms), key=len, reverse=True)))
 
+    def in_replies(self) -> "Secrets":
+        """Return those that are hidden in replies too: not the short ones, which may be words."""
+        return Secrets(tuple(one for one in self.values if len(one) >= _SHORTEST_IN_REPLIES))
+
     def hidden(self, text: str) -> str:
         """Return a text without them."""
         for value in self.values:
@@ -44,8 +58,8 @@ class Secrets:
 
     def cause(self, error: BaseException) -> BaseException | None:
         """Return an error, or None where it would show one of them, to raise another from."""
-        told = "".join(traceback.format_exception(error))
-        return None if any(value in told for value in self.values) else error
+        shown = "".join(traceback.format_exception(error))
+        return None if any(value in shown for value in self.values) else error
 
 
 NO_SECRETS = Secrets()
@@ -67,10 +81,21 @@ class ServerAddress:
 
     @classmethod
     def parse(cls, url: str, *secrets: str | None) -> "ServerAddress":
-        """Read a URL; `secrets` are others that are sent to the server."""
+        """Read a URL; `secrets` are others that are sent to the server.
+
+        Raises:
+            ConfigError: The port is no number, as where a password has a `/`, `?` or `#`.
+        """
         scheme, mark, rest = url.partition("://")
-        host = re.match(r"[^/?#]*", rest)
-        login, at, _ = (host.group() if host else "").rpartition("@")
+        place = re.match(r"[^/?#]*", rest)
+        login, at, host = (place.group() if place else "").rpartition("@")
+        if not _HOST.fullmatch(host):
+            from ragkit.core.errors import ConfigError  # which imports this module
+
+            raise ConfigError(
+                f"The URL {scheme}{mark}{HIDDEN} of a server has a port that is no number. Fix: "
+                "correct it, or write / ? # in its password as %2F %3F %23."
+            )
         if not at:
             return cls(url=url, authorization=None, secrets=Secrets.of(*secrets))
         user, _, password = login.partition(":")

@@ -156,11 +156,12 @@ async def tune(
             f"{FEWEST}. Fix: judge more, or make some: ragkit eval make PATH --out DIR"
         )
     async with indexed_dataset(settings, dataset, ("hybrid",), on_progress) as indexed:
-        asked = await _asked(indexed, dataset, on_progress)
         embedder = indexed.embedder.identity[0]
-    return fitted(
-        asked, dataset, FusionChoice.of(settings.retrieval, embedder=embedder), embedder, seed=seed
-    )
+        current = FusionChoice.of(settings.retrieval, embedder=embedder)
+        asked = await _asked(
+            indexed, dataset, depth=max(*_DEPTHS, current.depth), on_progress=on_progress
+        )
+    return fitted(asked, dataset, current, embedder, seed=seed)
 
 
 def fitted(
@@ -212,7 +213,11 @@ def _verdict(comparison: Comparison) -> str:
 
 
 async def _asked(
-    indexed: IndexedDataset, dataset: RetrievalDataset, on_progress: OnProgress | None
+    indexed: IndexedDataset,
+    dataset: RetrievalDataset,
+    *,
+    depth: int,
+    on_progress: OnProgress | None,
 ) -> dict[str, AskedQuery]:
     index, found = indexed.retriever.index, dict[str, AskedQuery]()
     for done, (name, text) in enumerate(dataset.queries.items()):
@@ -220,7 +225,7 @@ async def _asked(
             on_progress(Progress(phase="ask", done=done, total=len(dataset.queries), item=name))
         try:
             vector = await query_vector(as_query(text), indexed.embedder)
-            legs = await index.search(LegQuery(vector=vector, text=text, depth=max(_DEPTHS)))
+            legs = await index.search(LegQuery(vector=vector, text=text, depth=depth))
         except InputError:
             found[name] = AskedQuery(dense=(), bm25=(), uris={})  # scores 0, whatever is chosen
             continue

@@ -90,8 +90,10 @@ def read_writes(path: Path) -> WriteCounts:
 
 
 def store_writes(path: Path, counts: WriteCounts) -> None:
-    """Store the counts of writes."""
-    (path / _WRITES).write_text(counts.model_dump_json())
+    """Store the counts of writes; a crash or a full disk leaves the old ones."""
+    draft = path / f"{_WRITES}.new"
+    draft.write_text(counts.model_dump_json())
+    draft.replace(path / _WRITES)
 
 
 def count_writes(path: Path, chunks: int) -> None:

@@ -59,15 +59,15 @@ class EdgeOptimizer:
 
     def run(self) -> None:
         """Optimize the index where that is worth while, unless another process does."""
-        if not self._has_space():
-            return
         with self._alone() as lock:
             if lock is None:
                 return
-            copied = self._copied()
-            if copied is not None and self._is_optimized(lock):
-                self._take(copied)
-            edge_folder.remove_copies(self._folder)
+            try:
+                copied = self._copied()
+                if copied is not None and self._is_optimized(lock):
+                    self._take(copied)
+            finally:
+                edge_folder.remove_copies(self._folder)
 
     @property
     def _folder(self) -> Path:
@@ -102,13 +102,16 @@ class EdgeOptimizer:
             os.close(lock)
 
     def _copied(self) -> int | None:
-        """Copy the folder; return the count of its writes, or None where it is not worth while."""
+        """Copy the folder; return the count of its writes.
+
+        None where there is too little space, or where it is not worth while.
+        """
         with self.store.use() as shard, self.writer.pausing():
+            edge_folder.remove_copies(self._folder)  # what a crash left takes space
             writes = edge_folder.read_writes(self._folder)
-            if not self._is_worth_while(shard, writes):
+            if not self._has_space() or not self._is_worth_while(shard, writes):
                 return None
             shard.flush()
-            edge_folder.remove_copies(self._folder)  # what a crash left
             edge_folder.copy(self._folder)
             return writes.total
 
@@ -121,7 +124,7 @@ class EdgeOptimizer:
 
     def _is_optimized(self, lock: int) -> bool:
         """Optimize the copy, and return whether that succeeded."""
-        command = [sys.executable, "-c", _PROGRAM, str(self._folder / edge_folder.COPY)]
+        command = [sys.executable, "-P", "-c", _PROGRAM, str(self._folder / edge_folder.COPY)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, pass_fds=[lock])
         if done.returncode:
             logger.warning(

@@ -89,11 +89,14 @@ class EdgeStore:
                 self._users += shard is not None
             finally:
                 self._changed.release()
+        if shard is None:
+            yield None
+            return
         try:
             yield shard
         finally:
             with self._changed:
-                self._users -= shard is not None
+                self._users -= 1
                 self._changed.notify_all()
 
     def check_open(self) -> None:

@@ -276,10 +276,10 @@ class RemoteIndex:
             raise transport_error(
                 error, url=self._url, provider=PROVIDER, start=_START, wait="raise index.timeout_s"
             ) from error
-        received = self._secrets.hidden_bytes(response.content)
         if response.is_error:
+            received = self._secrets.hidden_bytes(response.content)
             raise _refusal(response, received, self._url)
-        return received
+        return self._secrets.in_replies().hidden_bytes(response.content)
 
     def _client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()

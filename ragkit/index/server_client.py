@@ -162,8 +162,9 @@ class ServerClient:
             try:
                 return await request(*args, **kwargs)
             except (ApiException, QdrantException, AioRpcError, JSONDecodeError) as error:
-                told = provider_error(error, self.location, secrets=self._secrets)
-                raise told from self._secrets.cause(error)
+                raise provider_error(
+                    error, self.location, secrets=self._secrets
+                ) from self._secrets.cause(error)
 
     def check_open(self) -> None:
         """Raise `InputError` after `close`."""

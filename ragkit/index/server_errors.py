@@ -39,9 +39,12 @@ def provider_error(
     error: Exception, location: str, *, secrets: Secrets = NO_SECRETS
 ) -> ProviderError:
     """Translate an error of the client; secrets that the server repeats are hidden."""
-    told = _translated(error, location)
+    shown = _translated(error, location)
     return ProviderError(
-        secrets.hidden(str(told)), provider=PROVIDER, status=told.status, retryable=told.retryable
+        secrets.hidden(str(shown)),
+        provider=PROVIDER,
+        status=shown.status,
+        retryable=shown.retryable,
     )
 
 

@@ -66,10 +66,9 @@ def check_uris(uris: Sequence[str]) -> list[str]:
         raise InputError(f"The uri {uris!r} was given where a list belongs. Fix: give [{uris!r}].")
     given = cast("object", uris)  # callers need not be checked by types
     items = list(cast("Iterable[object]", given)) if isinstance(given, Iterable) else [given]
-    found = [uri for uri in dict.fromkeys(items) if isinstance(uri, str)]
     if bad := [uri for uri in items if not isinstance(uri, str)]:
         raise InputError(f"{bad[0]!r} is no uri. Fix: give texts.")
-    return found
+    return list(dict.fromkeys(cast("list[str]", items)))
 
 
 def check_leg_query(

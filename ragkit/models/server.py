@@ -178,11 +178,10 @@ class ModelServer:
             raise transport_error(
                 error, url=self.url, provider=PROVIDER, start=_START, wait=_WAIT_LONGER
             ) from error
-        content = self._secrets.hidden_bytes(response.content)
         if response.is_error:
-            said = content.decode(errors="replace")[:_SHOWN]
+            said = self._secrets.hidden_bytes(response.content).decode(errors="replace")[:_SHOWN]
             raise _refusal(response.status_code, said, f"{self.url}{path}")
-        return content
+        return self._secrets.in_replies().hidden_bytes(response.content)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -190,6 +190,11 @@ def _grouped_attention(config: ModelConfig, window: int | None) -> AttentionLaye
     """Return grouped-query attention, of which multi-head attention is a case."""
     family, hidden = config.family, config.hidden_size
     size = config.head_dim or hidden // config.num_attention_heads
+    if not size:
+        raise InputError(
+            f"hidden_size is {hidden}, of {config.num_attention_heads} heads, and head_dim is not "
+            "set. Fix: use the values of the model's published config.json."
+        )
     queries, keys = config.num_attention_heads * size, _cache_heads(config) * size
     made = queries * (2 if family.output_gate else 1) + 2 * keys
     weights = hidden * made + queries * hidden

@@ -21,9 +21,9 @@ async def build_chat(rag: "AsyncRAG", options: RetrievalOptions) -> "Chat":
     """Return the `Chat` over the documents of a RAG; models are loaded beside the event loop."""
     from ragkit.answering.chat import Chat  # imports the grammars
 
-    answerer = await asyncio.to_thread(lambda: rag.answerer)
+    answerer, llm = await asyncio.to_thread(lambda: (rag.answerer, rag.llm))
     search = functools.partial(rag.search, **options)
-    return Chat(search=search, answerer=answerer, llm=rag.llm)
+    return Chat(search=search, answerer=answerer, llm=llm)
 
 
 @dataclass(slots=True, kw_only=True)

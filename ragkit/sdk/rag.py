@@ -245,7 +245,7 @@ class AsyncRAG:
             **options: Of every search; see `RetrievalOptions`.
 
         Raises:
-            InputError: There is no such conversation, or an option is unknown.
+            InputError: There is no such conversation, a name is empty, or an option is unknown.
         """
         from ragkit.answering.conversations import Owner
         from ragkit.sdk.chat import AsyncConversation
@@ -253,6 +253,8 @@ class AsyncRAG:
         check_names(options, RetrievalOptions.__optional_keys__, call="chat")
         if conversation is not None and file is None:
             raise InputError("conversation is given without file. Fix: pass the file it is in.")
+        if not user:
+            raise InputError(f"user is {user!r}. Fix: name one, or leave it out.")
         owner = Owner(name=user, tenant=self._tenant(options.get("tenant")))
         store = None if file is None else self._parts.conversations(file)
         talk = AsyncConversation(rag=self, owner=owner, options=options, store=store)

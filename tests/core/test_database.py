@@ -67,6 +67,39 @@ def test_a_file_that_another_process_holds_for_too_long_is_one_sentence(
     theirs.close()
 
 
+def test_a_transaction_that_cannot_be_committed_does_not_block_the_next(tmp_path: Path) -> None:
+    schema = (
+        f"{SCHEMA}; CREATE TABLE IF NOT EXISTS more "
+        "(n INTEGER REFERENCES rows (n) DEFERRABLE INITIALLY DEFERRED)"
+    )
+    database = Database(tmp_path / "d.sqlite", schema)
+    with pytest.raises(sqlite3.IntegrityError), database.transaction() as db:
+        db.execute("INSERT INTO more VALUES (1)")
+    with database.transaction() as db:
+        db.execute("INSERT INTO rows VALUES (2)")
+    assert numbers(database) == [2]
+    database.close()
+
+
+def test_a_full_disk_and_a_value_that_cannot_be_stored_are_named(tmp_path: Path) -> None:
+    database = Database(tmp_path / "d.sqlite", "CREATE TABLE IF NOT EXISTS texts (t TEXT)")
+    with database.transaction() as db:
+        db.execute("PRAGMA max_page_count = 4")
+    with pytest.raises(ProviderError, match=r"full.*Fix: free"), database.transaction() as db:
+        db.execute("INSERT INTO texts VALUES (?)", ("x" * 100_000,))
+    with pytest.raises(InputError, match="cannot store"), database.transaction() as db:
+        db.execute("INSERT INTO texts VALUES (?)", ("\ud800",))
+    with database.transaction() as db:
+        db.execute("INSERT INTO texts VALUES ('short')")
+        assert db.execute("SELECT * FROM texts").fetchall() == [("short",)]
+    database.close()
+
+
+def test_an_empty_name_is_refused() -> None:
+    with pytest.raises(InputError, match=r"is ''\. Fix: name a file"):
+        Database("", SCHEMA)
+
+
 def test_the_file_is_made_when_it_is_needed_and_is_its_owners(tmp_path: Path) -> None:
     file = tmp_path / "d.sqlite"
     database = Database(file, SCHEMA)

@@ -4,6 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import errno
 import fcntl
 import logging
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ragkit.core.errors import ProviderError
 from ragkit.core.protocols import Entry
 from ragkit.core.vectors import unit
 from ragkit.index import edge_folder, edge_optimizer
@@ -189,6 +191,59 @@ async def test_an_optimizer_that_ends_early_leaves_the_index_as_it_was(
     await index.close()
 
 
+async def test_what_a_killed_optimizer_left_is_removed_before_space_is_checked(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = index._path / edge_folder.COPY
+    copy.mkdir()
+    (copy / "half").write_bytes(b"x")
+    monkeypatch.setattr(edge_folder, "MIN_FREE_BYTES", 2**62)  # the disk is full
+    await index.optimize()
+    assert not copy.exists()
+    await index.close()
+
+
+async def test_a_copy_that_fails_leaves_nothing(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(ProviderError, match="No space left"):
+        await index.optimize()
+    assert not (index._path / edge_folder.COPY).exists()
+    assert await verify(index) == []
+    await index.close()
+
+
+async def test_a_module_in_the_working_folder_is_not_the_engine(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "qdrant_edge.py").write_text("raise SystemExit('not the engine')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    await index.optimize()
+    assert indexed(index) > 0
+    await index.close()
+
+
+def test_counts_of_writes_survive_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge_folder.count_writes(tmp_path, 5)
+    written = Path.write_text
+
+    def full(path: Path, text: str) -> int:
+        written(path, "")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        edge_folder.count_writes(tmp_path, 5)
+    assert edge_folder.read_writes(tmp_path).total == 5
+
+
 class Killed(BaseException):
     """Stands for SIGKILL."""
 
@@ -216,6 +271,8 @@ async def test_a_crash_while_the_copy_takes_its_place_loses_nothing(
         with monkeypatch.context() as patch:
             patch.setattr(Path, "replace", stopping("replace", Path.replace))
             patch.setattr(shutil, "rmtree", stopping("rmtree", shutil.rmtree))
+            # A process that is killed removes nothing afterwards.
+            monkeypatch.setattr(edge_folder, "remove_copies", Path.exists)
             taken(path)
 
     monkeypatch.setattr(edge_folder, "take_copy", take)

@@ -60,6 +60,41 @@ def test_it_is_handed_over_and_opened_again(stores: tuple[EdgeStore, EdgeStore, 
         assert shard is None
 
 
+def test_a_store_that_another_thread_opens_is_not_waited_for(
+    folder: Path,
+) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+
+    def opened(shard: qe.EdgeShard) -> None:
+        opening.set()
+        assert go_on.wait(20)
+
+    store = EdgeStore(folder, wait_s=0, opened=opened)
+    seen: list[qe.EdgeShard | None] = []
+
+    def use_one() -> None:
+        with store.use():
+            pass
+
+    def look() -> None:
+        with store.use_if_open() as shard:
+            pass
+        seen.append(shard)
+
+    opener, looker = threading.Thread(target=use_one), threading.Thread(target=look)
+    opener.start()
+    assert opening.wait(20)
+    looker.start()
+    looker.join(5)
+    waited = looker.is_alive()
+    go_on.set()
+    opener.join()
+    looker.join()
+    store.close()
+    assert not waited
+    assert seen == [None]
+
+
 def test_it_is_handed_over_only_when_its_users_are_done(
     stores: tuple[EdgeStore, EdgeStore, Opened],
 ) -> None:

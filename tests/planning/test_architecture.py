@@ -159,6 +159,7 @@ def test_windows_of_qwen_begin_at_a_layer() -> None:
         ("gpt-oss-20b", {"sliding_window": None}, "sliding_window"),
         ("mixtral-8x7b-v0.1", {"num_experts_per_tok": None}, "num_experts_per_tok"),
         ("mixtral-8x7b-v0.1", {"num_experts_per_tok": 9}, "of 8 experts"),
+        ("llama-3-8b", {"hidden_size": 31, "head_dim": None}, "of 32 heads"),
         ("gpt-oss-20b", {"layer_types": ["mamba"] * 24}, "mamba"),
         ("gpt-oss-20b", {"layer_types": ["full_attention"]}, "1 entries for 24 layers"),
     ],

@@ -6,8 +6,8 @@ import pytest
 
 from ragkit import RAG, AsyncRAG
 from ragkit.core.errors import InputError, ProviderError
-from ragkit.core.protocols import Answerer
-from ragkit.core.settings import AnswerSettings, Settings
+from ragkit.core.settings import AnswerSettings, EmbedderSettings, Settings
+from ragkit.sdk import parts
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import FailingLLM, ScriptedLLM
 
@@ -83,23 +83,13 @@ def test_the_conversation_of_another_user_or_tenant_is_not_there(tmp_path: Path)
                 mine.chat(file=file, conversation=talk.id, **other)  # type: ignore[arg-type]
         with pytest.raises(InputError, match="without file"):
             mine.chat(conversation=talk.id)
+        for nobody in ("", None):
+            with pytest.raises(InputError, match=r"user is .*Fix: name one"):
+                mine.chat(file=file, user=nobody)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # callers need not be checked by types
+        with pytest.raises(InputError, match="file of a database is ''"):
+            mine.chat(file="")
         with pytest.raises(InputError, match="'tenent'"):
             mine.chat(tenent="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # a typo
-
-
-async def test_models_are_loaded_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with AsyncRAG(SETTINGS, index=":memory:", embedder=HashEmbedder(dimensions=64)) as made:
-        await made.ingest(RIVERS)
-        answerer, threads = made.answerer, list[str]()
-
-        def load(_: AsyncRAG) -> Answerer:
-            threads.append(threading.current_thread().name)
-            return answerer
-
-        monkeypatch.setattr(AsyncRAG, "answerer", property(load))
-        await made.chat().ask("What is the longest river of Europe?")
-    assert threads
-    assert threading.current_thread().name not in threads
 
 
 async def test_a_question_that_fails_leaves_the_conversation_as_it_was() -> None:
@@ -117,3 +107,17 @@ async def test_a_question_that_fails_leaves_the_conversation_as_it_was() -> None
         with pytest.raises(InputError, match="empty"):
             await talk.ask(" ")
         assert len(talk.history) == 2
+
+
+async def test_models_are_loaded_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = list[int]()
+
+    def slow(settings: EmbedderSettings) -> HashEmbedder:
+        threads.append(threading.get_ident())
+        return HashEmbedder(dimensions=64)
+
+    monkeypatch.setattr(parts, "build_embedder", slow)
+    async with AsyncRAG(SETTINGS, index=":memory:") as made:
+        await made.chat().ask("What is the longest river of Europe?")
+    assert len(threads) == 1
+    assert threads != [threading.get_ident()]

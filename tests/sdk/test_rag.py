@@ -197,7 +197,7 @@ def test_documents_are_found_by_their_uris(small: RAG) -> None:
     assert small.documents([]) == []
 
 
-@pytest.mark.parametrize("uris", [None, 5, [None], ["a", 5]])
+@pytest.mark.parametrize("uris", [None, 5, [None], ["a", 5], [["a"]]])
 def test_only_uris_are_deleted(small: RAG, uris: Any) -> None:
     with pytest.raises(InputError, match=r"is no uri\. Fix: "):
         small.delete(uris)

@@ -90,7 +90,7 @@ class Connection:
                 response = await client.request(method, path, json=body)
         if response.is_error:
             raise refusal(response, self.at, secrets=self._secrets)
-        return self._secrets.hidden_bytes(response.content)
+        return self._secrets.in_replies().hidden_bytes(response.content)
 
     async def events(
         self, path: str, body: Mapping[str, Json], *, timeout_s: float | None
@@ -111,6 +111,7 @@ class Connection:
                 response = await client.send(request, stream=True)
             try:
                 await self._check(response)
+                secrets = self._secrets.in_replies()
                 events = httpx_sse.EventSource(response).aiter_sse()
                 while True:
                     async with _until(ends, total, patience, self.at):
@@ -119,7 +120,7 @@ class Connection:
                         raise broken(self.at, "it ended before the reply did")
                     if event.data == "[DONE]":
                         return
-                    yield self._secrets.hidden(event.data)
+                    yield secrets.hidden(event.data)
                     patience = self._patience.stall_s
             finally:
                 await response.aclose()
