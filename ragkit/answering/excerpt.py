@@ -124,7 +124,10 @@ def excerpt(
 
 
 def _sequence(hit: Hit, passages: Sequence[Sequence[PlacedUnit]]) -> list[PlacedUnit]:
-    """Return the units of the chunk and of those hits of its document that touch it."""
+    """Return the units of the chunk and of those hits of its document that touch it.
+
+    Where chunks overlap, the chunk's own units stay and others give way.
+    """
     same = sorted(
         (units for units in passages if units and units[0].hit.chunk.uri == hit.chunk.uri),
         key=lambda units: units[0].hit.chunk.start,
@@ -137,8 +140,12 @@ def _sequence(hit: Hit, passages: Sequence[Sequence[PlacedUnit]]) -> list[Placed
             if held:
                 break
             run = []
-        held = held or chunk.id == hit.chunk.id
-        run = [*run, *(one for one in units if chunk.start + one.unit.start >= end)]
+        if chunk.id == hit.chunk.id:
+            held = True
+            run = [one for one in run if one.hit.chunk.start + one.unit.end <= chunk.start]
+            run += units
+        else:
+            run += [one for one in units if chunk.start + one.unit.start >= end]
         end = max(end, chunk.end)
     return run
 
