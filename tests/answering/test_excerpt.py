@@ -193,3 +193,11 @@ def test_a_unit_where_chunks_overlap_is_found_in_each() -> None:
             assert excerpt(best, passages, kind="fact").text(headed=False) == best.unit.text
         whole = excerpt(after[0], passages, kind="comparison").text(headed=False)
         assert whole == "Three is here. Four is here."
+
+
+def test_a_colon_of_another_script_announces_code_and_its_full_stop_ends_a_sentence() -> None:
+    text = "安装步骤：\n\n```\npip install x\n```\n"
+    units = _passage(text)
+    assert excerpt(units[0], [units], kind="fact").text(headed=False) == "安装步骤：\npip install x"
+    first, after = _passage("先安装。"), _passage("npm 是工具。", start=4)
+    assert excerpt(first[0], [first, after], kind="fact").text(headed=False) == "先安装。"
