@@ -22,7 +22,7 @@ _HISTORY = re.compile(
 )
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 _NOT_LATIN = re.compile(r"[^\W\d_A-Za-z\u00aa-\u024f]")
-"""A letter of another script, in which `_ASKS_HISTORY` recognizes no question."""
+"""A letter of another script: the wording of such a question is not recognized."""
 _ASKS_HISTORY = re.compile(
     r"\b(?:(?:which|what|since|in|from) version|change[sd]?|changelog|release[sd]?|new|"
     r"since|deprecated?|removed|dropped|added|"
@@ -151,7 +151,8 @@ class AskedForm:
         """Return the marks of a unit under its headings."""
         text, question = unit.text, self.question
         code = (1 / 3 if self.kind == "steps" else 1.0) if unit.kind == "code" else 0.0
-        history = _is_history(headings) and not _asks_history(question, headings)
+        worded = not _NOT_LATIN.search(question)
+        history = worded and _is_history(headings) and not _asks_history(question, headings)
         mistyped = is_mistyped(question, text)
         wants_default = "default" in question.lower()
         return Suitability(
@@ -164,8 +165,8 @@ class AskedForm:
             default=float(wants_default and bool(_STATES_DEFAULT.search(text))),
             defines=float(_defines(question, text)),
             named=float(_is_named(question, unit)),
-            field=float(self.kind != "fact" and bool(_FIELD.match(text))),
-            opens=float(self.kind == "explanation" and unit.opens),
+            field=float(worded and self.kind != "fact" and bool(_FIELD.match(text))),
+            opens=float(worded and self.kind == "explanation" and unit.opens),
             listed=float(self.kind == "list" and _is_listed(unit)),
         )
 
@@ -177,7 +178,7 @@ def is_mistyped(question: str, text: str) -> bool:
 
 def _asks_history(question: str, headings: str) -> bool:
     named = {*_VERSION.findall(question)} & {*_VERSION.findall(headings)}
-    return bool(_ASKS_HISTORY.search(question) or _NOT_LATIN.search(question) or named)
+    return bool(_ASKS_HISTORY.search(question) or named)
 
 
 def _is_history(headings: str) -> bool:

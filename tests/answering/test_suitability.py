@@ -113,6 +113,13 @@ def test_questions_about_changes_are_recognized_without_english_words() -> None:
     assert _form(german.format("1.2.4"), "A size.", path=("Changelog", "1.2.3")).history == 1.0
 
 
+def test_a_question_of_another_script_may_ask_for_a_fact() -> None:
+    for question in ("默认超时是多少?", "ما هي المهلة الافتراضية؟"):
+        assert _form(question, "# Timeouts\n\nTimeouts exist.").opens == 0.0
+        assert _form(question, "# Timeouts\n\n- Default: 5 s").field == 0.0
+    assert _form("Explain timeouts", "# Timeouts\n\nTimeouts exist.").opens == 1.0
+
+
 def test_marks_of_other_scripts_ask_and_announce() -> None:
     assert _form("Why?", "ما هذا؟").asks == _form("Why?", "这是什么？").asks == 1.0
     assert announces("安装步骤：")
