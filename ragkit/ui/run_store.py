@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ragkit.agents import Budget
 from ragkit.agents.approval import Approvals
+from ragkit.agents.budget import Budget
 from ragkit.answering.conversations import Owner
 from ragkit.core.errors import InputError
 from ragkit.core.types import Pattern

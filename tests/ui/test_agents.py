@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -179,7 +181,9 @@ async def test_a_file_that_holds_no_checkpoints_is_a_sentence(tmp_path: Path) ->
     with pytest.raises(InputError, match="not a database"):
         await checkpoints.saver()
     await checkpoints.close()
-    assert set(threading.enumerate()) <= before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_a_run_that_cannot_be_taken_up_says_why(
@@ -316,3 +320,10 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(make_workspace: MakeWorks
     assert "Fix: give a folder that can be written with --data." in run.error
     (workspace.data / "agents").unlink()
     assert not _run(workspace, "calculator").error
+
+
+def test_the_application_starts_without_the_packages_of_agents() -> None:
+    heavy = ("langgraph", "aiosqlite")
+    code = f"import sys, ragkit.ui.app; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
