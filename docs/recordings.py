@@ -15,9 +15,9 @@ from ragkit.core.sync import run_sync
 from ragkit.core.types import Pattern
 from ragkit.testing.agents import says_action, says_finish, says_plan
 from ragkit.testing.llm import ScriptedLLM
-from ragkit.ui.agent_run import AgentChoices, AgentRun
+from ragkit.ui.agent_run import AgentRun
 from ragkit.ui.options import Options
-from ragkit.ui.run_store import RECORDINGS
+from ragkit.ui.run_store import RECORDINGS, AgentChoices
 from ragkit.ui.workspace import Workspace
 
 CORPUS = Path(__file__).parents[1] / "examples" / "corpus"

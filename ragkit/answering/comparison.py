@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from operator import attrgetter
 
 from ragkit.answering.unit_features import UnitCandidate
 from ragkit.core.text import terms
@@ -15,13 +16,12 @@ _SIDES = re.compile(
     r"(?P<d>.+?)\W*$",
     re.IGNORECASE,
 )
-
-
 _CONTRAST = re.compile(
     r"\b(?:differ\w*|unlike|whereas|while|rather|instead|but|than|versus|vs|contrast|similar\w*|same|"
     r"both|however|only|not|distinct\w*|compared?|equivalent|alternative)\b|n't\b",
     re.IGNORECASE,
 )
+_SUITED = attrgetter("suited")
 
 
 def sides_of(
@@ -39,24 +39,21 @@ def sides_of(
     if not one or not two or one == two:
         return ()
 
-    def about(unit: UnitCandidate, side: set[str]) -> bool:
-        headings = " ".join((unit.hit.chunk.header, unit.unit.heading))
-        return side <= set(terms(f"{headings} {unit.unit.text}", language=language))
-
-    ranked = [item for item in ranked if item.unit.kind != "code"]
-    if not ranked:
+    worded = [(item, _words(item, language)) for item in ranked if item.unit.kind != "code"]
+    if not worded:
         return ()
-    least = ranked[0].score - NEARLY_AS_GOOD
-    both = [item for item in ranked if about(item, one) and about(item, two)]
-    both = [item for item in both if item.score >= least]
+    least = worded[0][0].score - NEARLY_AS_GOOD
+    both = [item for item, said in worded if one | two <= said and item.score >= least]
     if contrasts := [item for item in both if _CONTRAST.search(item.unit.text)]:
-        return (max(contrasts, key=_suited),)
-    first = [item for item in ranked if about(item, one) and not about(item, two - one)]
-    second = [item for item in ranked if about(item, two) and not about(item, one - two)]
+        return (max(contrasts, key=_SUITED),)
+    first = [item for item, said in worded if one <= said and not two - one <= said]
+    second = [item for item, said in worded if two <= said and not one - two <= said]
     if not first or not second:
-        return (max(both, key=_suited),) if both else ()
-    return (max(first, key=_suited), max(second, key=_suited))
+        return (max(both, key=_SUITED),) if both else ()
+    return (max(first, key=_SUITED), max(second, key=_SUITED))
 
 
-def _suited(item: UnitCandidate) -> float:
-    return item.suited
+def _words(item: UnitCandidate, language: str) -> set[str]:
+    """Return the words of a unit and of the headings above it."""
+    parts = (item.hit.chunk.header, item.unit.heading, item.unit.text)
+    return set(terms(" ".join(parts), language=language))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ragkit.answering.question_kind import QuestionKind
-from ragkit.answering.suitability import refers_back, starts_midway
+from ragkit.answering.suitability import announces, refers_back, starts_midway
 from ragkit.answering.units import Unit
 from ragkit.core.types import Citation, Hit
 
@@ -15,6 +15,8 @@ _MOST_CHARACTERS = 1200
 _MOST_CODE_LINES = 30
 _NEAR_UNITS = 3
 _NEAR_CHARACTERS = 500
+_ENDS = (*".!?:", *"\u3002\uff01\uff1f\uff1a\u061f\u06d4\u0964")
+"""Marks that end a sentence: of Latin, Chinese and Japanese, Arabic and Urdu, and Hindi."""
 NEARLY_AS_GOOD = 1.0
 """Sentences beside the best unit up to this far below its score are taken in too."""
 
@@ -115,7 +117,7 @@ def excerpt(
         first, last = _items(sequence, at)
     if _leads_in(sequence, first):
         first -= 1
-    if kind != "steps" or sequence[last].unit.text.endswith(":"):
+    if kind != "steps" or announces(sequence[last].unit.text):
         last = _announced(sequence, last)
     if kind == "list" and sequence[last].unit.kind in {"item", "row"}:
         last = _lists(sequence, first, last)
@@ -124,7 +126,10 @@ def excerpt(
 
 
 def _sequence(hit: Hit, passages: Sequence[Sequence[PlacedUnit]]) -> list[PlacedUnit]:
-    """Return the units of the chunk and of those hits of its document that touch it."""
+    """Return the units of the chunk and of those hits of its document that touch it.
+
+    Where chunks overlap, the chunk's own units stay and others give way.
+    """
     same = sorted(
         (units for units in passages if units and units[0].hit.chunk.uri == hit.chunk.uri),
         key=lambda units: units[0].hit.chunk.start,
@@ -137,8 +142,12 @@ def _sequence(hit: Hit, passages: Sequence[Sequence[PlacedUnit]]) -> list[Placed
             if held:
                 break
             run = []
-        held = held or chunk.id == hit.chunk.id
-        run = [*run, *(one for one in units if chunk.start + one.unit.start >= end)]
+        if chunk.id == hit.chunk.id:
+            held = True
+            run = [one for one in run if one.hit.chunk.start + one.unit.end <= chunk.start]
+            run += units
+        else:
+            run += [one for one in units if chunk.start + one.unit.start >= end]
         end = max(end, chunk.end)
     return run
 
@@ -216,7 +225,7 @@ def _section_start(sequence: Sequence[PlacedUnit], first: int, at: int) -> int:
 def _opens_badly(sequence: Sequence[PlacedUnit], at: int) -> bool:
     """Return True for what needs the units before it, or announces what is not there."""
     unit = sequence[at].unit
-    orphan = unit.text.endswith(":") and sequence[at + 1].unit.kind == "sentence"
+    orphan = announces(unit.text) and sequence[at + 1].unit.kind == "sentence"
     return orphan or starts_midway(unit) or (unit.kind == "sentence" and refers_back(unit.text))
 
 
@@ -240,7 +249,7 @@ def _items(sequence: Sequence[PlacedUnit], at: int) -> tuple[int, int]:
 def _announced(sequence: Sequence[PlacedUnit], last: int) -> int:
     """Return the last unit with the code or list that it announces with a colon."""
     following = last + 1
-    if not sequence[last].unit.text.endswith(":") or following >= len(sequence):
+    if not announces(sequence[last].unit.text) or following >= len(sequence):
         return last
     one = sequence[following]
     if not _same_section(one, sequence[last]):
@@ -256,7 +265,7 @@ def _lists(sequence: Sequence[PlacedUnit], first: int, last: int) -> int:
     """Return the last of the lists that follow each other in a section, each announced or not."""
     while last + 1 < len(sequence) and _same_section(sequence[last + 1], sequence[first]):
         one = sequence[last + 1].unit
-        follows = one.kind == sequence[last].unit.kind or one.text.endswith(":")
+        follows = one.kind == sequence[last].unit.kind or announces(one.text)
         if not follows:
             break
         end = last + 1 if one.kind != "sentence" else _announced(sequence, last + 1)
@@ -283,7 +292,7 @@ def _continues(one: PlacedUnit, following: PlacedUnit) -> bool:
     if following.unit.kind == "code":
         short = one.unit.text.count("\n") + following.unit.text.count("\n") < _MOST_CODE_LINES
         return one.unit.kind == "code" and short
-    return starts_midway(following.unit) and not one.unit.text.endswith((".", "!", "?", ":"))
+    return starts_midway(following.unit) and not one.unit.text.endswith(_ENDS)
 
 
 def _leads_in(sequence: Sequence[PlacedUnit], at: int) -> bool:
@@ -293,7 +302,8 @@ def _leads_in(sequence: Sequence[PlacedUnit], at: int) -> bool:
     before = sequence[at - 1]
     if before.unit.kind != "sentence" or not _same_section(before, sequence[at]):
         return False
-    return sequence[at].unit.kind == "code" or before.unit.text.endswith((":", "…", "..."))
+    said = before.unit.text
+    return sequence[at].unit.kind == "code" or announces(said) or said.endswith(("…", "..."))
 
 
 def _fits(one: PlacedUnit) -> bool:

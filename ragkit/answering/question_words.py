@@ -9,9 +9,12 @@ from ragkit.core.text import terms
 
 _WORD_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 NAME = re.compile(
-    r"[\w./:@-]*(?:\w[_./:]\w|(?<![\w-])--?[a-z]|\w\(\)|[a-z][A-Z]|[A-Za-z]\d)[\w./:@-]*"
+    r"[\w./:@-]*(?:\w[_./:]\w|(?<![\w-])--?[a-z]|\w\(\)|[a-z][A-Z]|[A-Za-z]\d)[\w./:@-]*",
+    re.ASCII,
 )
-"""A name of code, such as `--omit`, `maxRetries`, `st.form` or `run()`."""
+"""A name of code, such as `--omit`, `maxRetries`, `st.form` or `run()`.
+
+Of ASCII only: Chinese and Thai write the next word without a space."""
 _NAMED = 1.0
 """Weight of a name such as `--omit` or `maxRetries`, beside what its rarity gives."""
 _KINDS_OF_NAMES = frozenset(
@@ -36,11 +39,12 @@ class QuestionWords:
         asked = self._stems(question)
         counts = Counter(stem for text in texts for stem in asked & self._stems(text))
         self._weights = {stem: math.log((len(texts) + 1) / (counts[stem] + 0.5)) for stem in asked}
-        named = set(terms(" ".join(NAME.findall(question)), language=language))
+        # A name that ends inside a word, as before a combining accent, has a stem of its own.
+        named = asked & set(terms(" ".join(NAME.findall(question)), language=language))
         for stem in named:
             self._weights[stem] += _NAMED
         if named:
-            for stem in self._stems(" ".join(_KINDS_OF_NAMES)) & set(asked) - named:
+            for stem in self._stems(" ".join(_KINDS_OF_NAMES)) & asked - named:
                 self._weights[stem] *= _OF_A_KIND
         self._total = sum(self._weights.values())
 

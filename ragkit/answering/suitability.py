@@ -13,10 +13,16 @@ from ragkit.answering.units import Unit
 
 _HISTORY = re.compile(
     r"\b(?:change ?log|release notes?|release history|what'?s new|unreleased|bug ?fixes)\b|"
-    r"^\W*(?:version |release )?v?\d+\.\d+(?:\.\d+)*(?:[a-z]+\d*)?\W*"
-    r"(?:[\w ,/-]*\d{4}[\d/-]*)?\W*$",
+    # A version alone or with its date; not a date alone, nor the number of a section such as 4.2.
+    r"^\W*(?!\d\d?\.\d\d?\.\d{4}\b|(?:19|20)\d\d\.\d\d\.\d\d\b)"
+    r"(?:(?:version |release )v?\d+\.\d+|v\d+\.\d+|\d+\.\d+\.\d+|"
+    r"\d+\.\d+(?=[a-z]+\d|\W[\w ,/-]*\d{4}|\W+\d{4}))"
+    r"(?:\.\d+)*(?:[a-z]+\d*)?\W*(?:[\w ,/-]*\d{4}[\d/-]*)?\W*$",
     re.IGNORECASE,
 )
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
+_NOT_LATIN = re.compile(r"[^\W\d_A-Za-z\u00aa-\u024f]")
+"""A letter of another script: the wording of such a question is not recognized."""
 _ASKS_HISTORY = re.compile(
     r"\b(?:(?:which|what|since|in|from) version|change[sd]?|changelog|release[sd]?|new|"
     r"since|deprecated?|removed|dropped|added|"
@@ -124,6 +130,11 @@ def refers_back(text: str) -> bool:
     return bool(_REFERS_BACK.match(text))
 
 
+def announces(text: str) -> bool:
+    """Return True for a sentence that ends in a colon, of a list or code after it."""
+    return text.endswith((":", "\uff1a"))
+
+
 def starts_midway(unit: Unit) -> bool:
     """Return True for a sentence or item whose beginning is in another passage."""
     return unit.kind != "code" and unit.text[0].islower() and not unit.marker
@@ -140,11 +151,12 @@ class AskedForm:
         """Return the marks of a unit under its headings."""
         text, question = unit.text, self.question
         code = (1 / 3 if self.kind == "steps" else 1.0) if unit.kind == "code" else 0.0
-        history = _is_history(headings) and not _ASKS_HISTORY.search(question)
+        worded = not _NOT_LATIN.search(question)
+        history = worded and _is_history(headings) and not _asks_history(question, headings)
         mistyped = is_mistyped(question, text)
         wants_default = "default" in question.lower()
         return Suitability(
-            asks=float(text.endswith(("?", "\uff1f"))),
+            asks=float(text.endswith(("?", "\uff1f", "\u061f"))),
             code=code,
             fragment=float(starts_midway(unit) and unit.start == 0),
             refers=float(unit.kind == "sentence" and refers_back(text)),
@@ -153,8 +165,8 @@ class AskedForm:
             default=float(wants_default and bool(_STATES_DEFAULT.search(text))),
             defines=float(_defines(question, text)),
             named=float(_is_named(question, unit)),
-            field=float(self.kind != "fact" and bool(_FIELD.match(text))),
-            opens=float(self.kind == "explanation" and unit.opens),
+            field=float(worded and self.kind != "fact" and bool(_FIELD.match(text))),
+            opens=float(worded and self.kind == "explanation" and unit.opens),
             listed=float(self.kind == "list" and _is_listed(unit)),
         )
 
@@ -162,6 +174,11 @@ class AskedForm:
 def is_mistyped(question: str, text: str) -> bool:
     """Return True for a text without the number, duration or date that a question asks for."""
     return any(asks.search(question) and not says.search(text) for asks, says in _TYPED)
+
+
+def _asks_history(question: str, headings: str) -> bool:
+    named = {*_VERSION.findall(question)} & {*_VERSION.findall(headings)}
+    return bool(_ASKS_HISTORY.search(question) or named)
 
 
 def _is_history(headings: str) -> bool:
@@ -185,7 +202,7 @@ def _bare(name: str) -> str:
 
 
 def _is_listed(unit: Unit) -> bool:
-    return unit.kind in {"item", "row"} or unit.text.endswith(":")
+    return unit.kind in {"item", "row"} or announces(unit.text)
 
 
 def _defines(question: str, text: str) -> bool:

@@ -91,7 +91,7 @@ class _Reader:
         }
         self._heading = chunk.heading_path[-1] if chunk.heading_path else chunk.title
         self._heading = plain_text(self._heading, 0, len(self._heading)).text
-        tildes = not chunk.uri.lower().endswith(".rst")
+        tildes = not chunk.uri.lower().endswith((".rst", ".rest"))
         self._lines = list(lines_of(chunk.text, tildes=tildes))
         self._at = 0
         self._block = 0

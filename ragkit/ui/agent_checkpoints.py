@@ -35,8 +35,13 @@ class AgentCheckpoints:
 
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            saver = AsyncSqliteSaver(await aiosqlite.connect(self._folder / "checkpoints.sqlite"))
-            await saver.setup()
+            connection = await aiosqlite.connect(self._folder / "checkpoints.sqlite")
+            saver = AsyncSqliteSaver(connection)
+            try:
+                await saver.setup()
+            except aiosqlite.Error:
+                await connection.close()  # it has a thread, which would keep the process alive
+                raise
         except (OSError, aiosqlite.Error) as error:
             raise InputError(
                 f"Runs cannot be kept in {str(self._folder)!r}: {error}. "

@@ -1,22 +1,22 @@
 """A run of an agent in the background: started, watched, decided about, stopped, kept."""
 
 import functools
+import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 from pydantic_core import to_jsonable_python
 
-from ragkit.agents import Budget, plan_and_execute, react, rewoo, stream
+from ragkit.agents import plan_and_execute, react, rewoo, stream
 from ragkit.agents.agent import Agent, stream_resumed
-from ragkit.agents.approval import Approvals, Decision
+from ragkit.agents.approval import Decision
 from ragkit.agents.events import Event, Finished
-from ragkit.agents.result import AgentResult
 from ragkit.agents.tools import calculator, http_get, python, search_documents, sql, tool
 from ragkit.answering.conversations import Owner
 from ragkit.core.errors import ConfigError, InputError
@@ -24,8 +24,8 @@ from ragkit.core.protocols import Tool
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Pattern
 from ragkit.ui.background import Job
-from ragkit.ui.run_events import KeptRun, RunEvent
-from ragkit.ui.run_store import WaitingRun
+from ragkit.ui.run_events import KeptRun, RunEvent, run_view
+from ragkit.ui.run_store import AgentChoices, WaitingRun
 from ragkit.ui.workspace import Workspace
 
 PATTERNS: Mapping[Pattern, Callable[..., Agent]] = {
@@ -35,25 +35,6 @@ PATTERNS: Mapping[Pattern, Callable[..., Agent]] = {
 }
 PLAIN_TOOLS = ("search_documents", "calculator", "python", "save_note")
 """Tools that need no argument."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentChoices:
-    """Choices of an agent.
-
-    Attributes:
-        pattern: Its pattern.
-        tools: Names of tools; `sql=FILE` and `http_get=HOST+HOST` take an argument.
-        model: The language model; the setting's where empty.
-        budget: Limits of a run.
-        approvals: When a person is asked before a tool that writes.
-    """
-
-    pattern: Pattern = "react"
-    tools: tuple[str, ...] = ("search_documents", "calculator")
-    model: str = ""
-    budget: Budget
-    approvals: Approvals = "untrusted"
 
 
 class AgentRun:
@@ -89,6 +70,7 @@ class AgentRun:
         self._thread = waiting.thread if waiting else uuid.uuid4().hex
         notes = workspace.agent_store.folder(owner) / "notes.md"
         self._tools = [tool_of(workspace, name, notes) for name in choices.tools]
+        self._deciding = threading.Lock()
         self._job: Job[None] | None = None if waiting else Job(self._ask)
 
     @classmethod
@@ -102,21 +84,8 @@ class AgentRun:
         waiting = workspace.agent_store.waiting(owner)
         if waiting is None:
             return None
-        kept, limits = waiting.kept, waiting.kept.limits
-        steps, tokens = limits["steps"], limits["tokens"]
-        choices = AgentChoices(
-            pattern=TypeAdapter[Pattern](Pattern).validate_python(kept.pattern),
-            tools=kept.tools,
-            model=waiting.model,
-            budget=Budget(
-                steps=None if steps is None else int(steps),
-                tokens=None if tokens is None else int(tokens),
-                seconds=limits["seconds"],
-                cost=waiting.cost,
-            ),
-            approvals=waiting.approvals,
-        )
-        return cls(workspace, choices, kept.question, owner=owner, waiting=waiting)
+        question = waiting.kept.question
+        return cls(workspace, waiting.choices, question, owner=owner, waiting=waiting)
 
     @property
     def running(self) -> bool:
@@ -162,20 +131,29 @@ class AgentRun:
     def give_up(self) -> None:
         """Stop it and forget its state, before another run takes its place."""
         self.stop()
-        self._workspace.agent_store.release(self._owner)
-        run_sync(lambda: self._workspace.agent_checkpoints.forget(self._thread))
+        if self._workspace.agent_store.release(self._owner, self._thread):
+            run_sync(lambda: self._workspace.agent_checkpoints.forget(self._thread))
 
     def decide(self, decisions: Mapping[str, Decision]) -> None:
-        """Continue with decisions by the ids of the calls that wait."""
-        self._job = Job(functools.partial(self._resume, dict(decisions)))
+        """Continue with decisions by the ids of the calls that wait.
+
+        Decisions about other calls change nothing: a second page may show what was decided before.
+        """
+        with self._deciding:
+            if self.running:
+                return
+            waits = {call["id"] for call in run_view(self._events).pending}
+            if waits == set(decisions):
+                self._job = Job(functools.partial(self._resume, dict(decisions)))
 
     async def _ask(self) -> None:
         await self._follow(stream(await self._agent(), self._question, thread=self._thread))
 
     async def _resume(self, decisions: Mapping[str, Decision]) -> None:
-        if not self._workspace.agent_store.release(self._owner):
+        agent = await self._agent()
+        if not self._workspace.agent_store.release(self._owner, self._thread):
             raise InputError("The run was continued or given up elsewhere. Fix: start it again.")
-        await self._follow(stream_resumed(await self._agent(), self._thread, decisions))
+        await self._follow(stream_resumed(agent, self._thread, decisions))
 
     async def _agent(self) -> Agent:
         choices = self._choices
@@ -188,27 +166,23 @@ class AgentRun:
         )
 
     async def _follow(self, events: AsyncGenerator[Event]) -> None:
+        """Take in the events; the state is kept of a run that waits for a person, and no other."""
         started = time.monotonic() - self._before
-        async with aclosing(events):
-            async for event in events:
-                self._events.append(event_of(event, time.monotonic() - started))
-                if isinstance(event, Finished):
-                    await self._ended(event.result)
+        waits = False
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    self._events.append(event_of(event, time.monotonic() - started))
+                    if isinstance(event, Finished) and event.result.pending:
+                        run = WaitingRun(
+                            kept=self.kept(), thread=self._thread, choices=self._choices
+                        )
+                        self._workspace.agent_store.hold(self._owner, run)
+                        waits = True
+        finally:
+            if not waits:
+                await self._workspace.agent_checkpoints.forget(self._thread)
         self._before = self._events[-1].at
-
-    async def _ended(self, result: AgentResult) -> None:
-        """Keep a run that waits for a person, and forget the state of one that is over."""
-        if not result.pending:
-            await self._workspace.agent_checkpoints.forget(self._thread)
-            return
-        waiting = WaitingRun(
-            kept=self.kept(),
-            thread=self._thread,
-            cost=self._choices.budget.cost,
-            approvals=self._choices.approvals,
-            model=self._choices.model,
-        )
-        self._workspace.agent_store.hold(self._owner, waiting)
 
 
 def event_of(event: Event, at: float) -> RunEvent:

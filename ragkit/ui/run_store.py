@@ -1,6 +1,7 @@
 """Runs of agents kept as files, each owner's in a folder of their own; and the recordings."""
 
 import hashlib
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,34 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ragkit.agents.approval import Approvals
+from ragkit.agents.budget import Budget
 from ragkit.answering.conversations import Owner
 from ragkit.core.errors import InputError
+from ragkit.core.types import Pattern
 from ragkit.ui.run_events import KeptRun
 
 RECORDINGS = Path(__file__).with_name("recordings")
 _KEPT = 50
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentChoices:
+    """Choices of an agent.
+
+    Attributes:
+        pattern: Its pattern.
+        tools: Names of tools; `sql=FILE` and `http_get=HOST+HOST` take an argument.
+        model: The language model; the setting's where empty.
+        budget: Limits of a run.
+        approvals: When a person is asked before a tool that writes.
+    """
+
+    pattern: Pattern = "react"
+    tools: tuple[str, ...] = ("search_documents", "calculator")
+    model: str = ""
+    budget: Budget
+    approvals: Approvals = "untrusted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +53,14 @@ class WaitingRun(BaseModel):
     Attributes:
         kept: The run so far.
         thread: The name of its checkpoints.
-        cost: The budget's limit of cost; its other limits are those of `kept`.
-        approvals: When a person is asked.
-        model: The name of the model that was chosen; empty for the setting's.
+        choices: Those it was started with.
     """
 
     model_config = ConfigDict(frozen=True)
 
     kept: KeptRun
     thread: str
-    cost: float | None
-    approvals: Approvals
-    model: str
+    choices: AgentChoices
 
 
 class RunStore:
@@ -73,26 +92,30 @@ class RunStore:
         return path
 
     def hold(self, owner: Owner, run: WaitingRun) -> None:
-        """Keep the run of an owner that waits.
+        """Keep a run of an owner that waits.
 
         Raises:
             InputError: It cannot be written.
         """
         try:
-            _write(self._waiting(owner), run)
+            _write(self._waiting(owner) / f"{run.thread}.json", run)
         except OSError as error:
             raise _unwritable(self.folder(owner), error) from error
 
     def waiting(self, owner: Owner) -> WaitingRun | None:
-        """Return the run of an owner that waits, None where none does.
+        """Return the last run of an owner that waits, None where none does.
 
         Raises:
             InputError: The file cannot be read.
         """
         path = self._waiting(owner)
         try:
+            files = {file.stat().st_mtime_ns: file for file in path.glob("*.json")}
+            if not files:
+                return None
+            path = files[max(files)]
             return WaitingRun.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+        except FileNotFoundError:  # another process has released it
             return None
         except (OSError, ValidationError) as error:
             raise InputError(
@@ -100,23 +123,32 @@ class RunStore:
                 "the agent again."
             ) from error
 
-    def release(self, owner: Owner) -> bool:
-        """Forget the run that waits; returns False where another process did so before."""
+    def release(self, owner: Owner, thread: str) -> bool:
+        """Forget a run that waits; returns False where another process did so before.
+
+        Raises:
+            InputError: Its file cannot be deleted.
+        """
         try:
-            self._waiting(owner).unlink()
+            (self._waiting(owner) / f"{thread}.json").unlink()
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise _unwritable(self.folder(owner), error) from error
         return True
 
     def _waiting(self, owner: Owner) -> Path:
-        return self.folder(owner) / "waiting" / "run.json"
+        return self.folder(owner) / "waiting"
 
     def list(self, owner: Owner) -> list[RunFile]:
-        """Return the owner's runs, the newest first."""
-        return [
-            RunFile(path=path, question=load_kept_run(path).question)
-            for path in sorted(self.folder(owner).glob("*.json"), reverse=True)
-        ]
+        """Return the owner's runs that can be read, the newest first."""
+        found: list[RunFile] = []
+        for path in sorted(self.folder(owner).glob("*.json"), reverse=True):
+            try:
+                found.append(RunFile(path=path, question=load_kept_run(path).question))
+            except InputError as error:
+                _log.warning("%s", error)
+        return found
 
 
 def _write(path: Path, run: BaseModel) -> None:

@@ -22,7 +22,6 @@ from ragkit.ui.failures import FailureHandler, FailureLog
 from ragkit.ui.latency import Latencies
 from ragkit.ui.options import Options
 from ragkit.ui.readiness import LoadStep, Readiness
-from ragkit.ui.run_store import RunStore
 from ragkit.ui.shared_rag import DensePrefix, PassageVectors, SharedRAG
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from ragkit.ui.evaluation_runs import EvaluationRun
     from ragkit.ui.ingestion import Ingestion
     from ragkit.ui.inspection import Inspector
+    from ragkit.ui.run_store import RunStore
 
 _VARIANTS = 64
 _WARMING = Hit(
@@ -56,7 +56,6 @@ class Workspace:
         answers: Answers in progress, by conversation.
         agent_runs: The last run of an agent of each owner.
         kept_agent_runs: Runs that are in the store already.
-        agent_store: Kept runs.
         agent_checkpoints: The states of runs that wait for a person.
         evaluation: The last evaluation.
         doctor: The last run of `ragkit doctor`.
@@ -93,7 +92,6 @@ class Workspace:
         )
         self.agent_runs: dict[str, AgentRun] = {}
         self.kept_agent_runs: list[AgentRun] = []
-        self.agent_store = RunStore(self.data / "agents")
         self.agent_checkpoints = AgentCheckpoints(self.data / "agents")
         self.evaluation: EvaluationRun | None = None
         self.doctor: Job[list[DoctorCheck]] | None = None
@@ -174,6 +172,13 @@ class Workspace:
             self._variants.pop(next(iter(self._variants)))
         self._variants[key] = made
         return made
+
+    @functools.cached_property
+    def agent_store(self) -> "RunStore":
+        """Kept runs of agents."""
+        from ragkit.ui.run_store import RunStore  # with langgraph, which takes half a second
+
+        return RunStore(self.data / "agents")
 
     @functools.cached_property
     def inspector(self) -> "Inspector":

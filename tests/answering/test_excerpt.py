@@ -183,3 +183,21 @@ def test_a_row_answers_alone_where_no_list_is_asked_for() -> None:
     passage = _passage("| name | value |\n| --- | --- |\n| a | 1 |\n| b | 2 |\n")
     assert excerpt(passage[1], [passage], kind="steps").text(headed=False) == "name: b; value: 2"
     assert excerpt(passage[1], [passage], kind="explanation").units == (passage[1],)
+
+
+def test_a_unit_where_chunks_overlap_is_found_in_each() -> None:
+    text = "One is here. Two is here. Three is here. Four is here."
+    before, after = _passage(text[:40]), _passage(text[26:], start=26)
+    for passages in ([before, after], [after, before]):
+        for best in (*before, *after):
+            assert excerpt(best, passages, kind="fact").text(headed=False) == best.unit.text
+        whole = excerpt(after[0], passages, kind="comparison").text(headed=False)
+        assert whole == "Three is here. Four is here."
+
+
+def test_a_colon_of_another_script_announces_code_and_its_full_stop_ends_a_sentence() -> None:
+    text = "安装步骤：\n\n```\npip install x\n```\n"
+    units = _passage(text)
+    assert excerpt(units[0], [units], kind="fact").text(headed=False) == "安装步骤：\npip install x"
+    first, after = _passage("先安装。"), _passage("npm 是工具。", start=4)
+    assert excerpt(first[0], [first, after], kind="fact").text(headed=False) == "先安装。"

@@ -11,6 +11,7 @@ from ragkit.answering.question_words import NAME, QuestionWords
         ("How is st.form used with run()?", ["st.form", "run()"]),
         ("Which line-by-line cross-origin options are there?", []),
         ("Is it well-known?", []),
+        ("maxRetries是什么?", ["maxRetries"]),
     ],
 )
 def test_names_of_code_are_told_from_words(question: str, names: list[str]) -> None:
@@ -32,3 +33,12 @@ def test_a_name_counts_more_than_what_it_is_called() -> None:
 
 def test_a_question_without_words_is_covered_by_nothing() -> None:
     assert QuestionWords("?", [], "english").coverage("a text") == 0.0
+
+
+@pytest.mark.parametrize("language", ["english", "multilingual", "arabic"])
+@pytest.mark.parametrize(
+    "question",
+    ["a.bकि क्या है?", "มaxใน.การตั้งค่า", "foo.cafe\u0301 maxRetries?", "ماهوmax_retriesهنا؟"],
+)
+def test_a_name_beside_another_script_is_counted(question: str, language: str) -> None:
+    assert QuestionWords(question, [question], language).coverage(question) == pytest.approx(1.0)

@@ -1,7 +1,7 @@
 import pytest
 
 from ragkit.answering.question_kind import question_kind
-from ragkit.answering.suitability import AskedForm, Suitability, refers_back
+from ragkit.answering.suitability import AskedForm, Suitability, announces, refers_back
 from ragkit.answering.units import units_of
 from ragkit.core.types import Chunk
 
@@ -20,7 +20,9 @@ def _form(question: str, text: str, *, path: tuple[str, ...] = (), start: int = 
     ("heading", "history"),
     [
         ("Changelog", 1.0), ("1.2.3 (2024-05-01)", 1.0), ("[1.2.4] - 2026-10-01", 1.0),
-        ("Version 1.3.3", 1.0), ("2.1 Installation", 0.0), ("History of Rome", 0.0),
+        ("Version 1.3.3", 1.0), ("v4.2", 1.0), ("4.2 (2024-05-01)", 1.0), ("4.2 - May 2024", 1.0),
+        ("4.2rc1", 1.0), ("4.2", 0.0), ("§ 4.2", 0.0), ("01.02.2024", 0.0), ("2024.02.01", 0.0),
+        ("2.1 Installation", 0.0), ("History of Rome", 0.0),
         ("Changes in the brain", 0.0), ("Usage", 0.0),
     ],
 )  # fmt: skip
@@ -101,3 +103,24 @@ def test_a_version_that_is_installed_is_no_change() -> None:
     question = "How do I install a specific version?"
     assert _form(question, "It is fixed.", path=("1.3.3",)).history == 1.0
     assert _form("In which version was it fixed?", "Fixed.", path=("1.3.3",)).history == 0.0
+
+
+def test_questions_about_changes_are_recognized_without_english_words() -> None:
+    for question in ("这个版本有什么变化?", "ما الذي تغير؟", "Что изменилось?"):
+        assert _form(question, "Set a size.", path=("Changelog", "1.2.3")).history == 0.0
+    german = "Was ist in {} anders?"
+    assert _form(german.format("1.2.3"), "A size.", path=("Changelog", "1.2.3")).history == 0.0
+    assert _form(german.format("1.2.4"), "A size.", path=("Changelog", "1.2.3")).history == 1.0
+
+
+def test_a_question_of_another_script_may_ask_for_a_fact() -> None:
+    for question in ("默认超时是多少?", "ما هي المهلة الافتراضية؟"):
+        assert _form(question, "# Timeouts\n\nTimeouts exist.").opens == 0.0
+        assert _form(question, "# Timeouts\n\n- Default: 5 s").field == 0.0
+    assert _form("Explain timeouts", "# Timeouts\n\nTimeouts exist.").opens == 1.0
+
+
+def test_marks_of_other_scripts_ask_and_announce() -> None:
+    assert _form("Why?", "ما هذا؟").asks == _form("Why?", "这是什么？").asks == 1.0
+    assert announces("安装步骤：")
+    assert not announces("安装步骤。")

@@ -205,12 +205,12 @@ def test_fields_of_restructuredtext_are_items_and_options_of_directives_are_not(
 
 def test_tildes_underline_a_heading_in_restructuredtext() -> None:
     text = "Run it:\n\n.. code:: bash\n\n    $ make\n\nBlock it\n~~~~~~~~\n\nIt is off.\n"
-    units = _units(text, uri="doc.rst")
-    assert [(unit.kind, unit.heading, unit.text) for unit in units] == [
-        ("sentence", "Doc", "Run it:"),
-        ("code", "Doc", "$ make"),
-        ("sentence", "Block it", "It is off."),
-    ]
+    for uri in ("doc.rst", "doc.rest"):
+        assert [(unit.kind, unit.heading, unit.text) for unit in _units(text, uri=uri)] == [
+            ("sentence", "Doc", "Run it:"),
+            ("code", "Doc", "$ make"),
+            ("sentence", "Block it", "It is off."),
+        ]
     assert _shown("Run it:\n\n~~~\n$ make\n~~~\n") == [("sentence", "Run it:"), ("code", "$ make")]
 
 

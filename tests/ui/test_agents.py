@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,11 @@ from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.types import Json, Pattern
 from ragkit.testing.agents import says_action, says_finish, says_plan
 from ragkit.testing.llm import ScriptedLLM, random_replies
-from ragkit.ui.agent_run import AgentChoices, AgentRun, tool_of
+from ragkit.ui.agent_checkpoints import AgentCheckpoints
+from ragkit.ui.agent_run import AgentRun, tool_of
 from ragkit.ui.plan_graph import levels, plan_html
 from ragkit.ui.run_events import PlanNode, RunEvent, run_view
-from ragkit.ui.run_store import RunStore, load_kept_run, recordings
+from ragkit.ui.run_store import AgentChoices, RunStore, WaitingRun, load_kept_run, recordings
 from ragkit.ui.views.agents import gauge_html, steps_html
 from ragkit.ui.workspace import Workspace
 from tests.ui.conftest import MakeWorkspace, filled
@@ -106,6 +110,82 @@ def test_a_run_that_waits_is_continued_once(make_workspace: MakeWorkspace) -> No
     assert run_view(run.kept().events).answer == "Done."
 
 
+def test_an_approval_that_is_given_twice_counts_once(make_workspace: MakeWorkspace) -> None:
+    other = ("save_note", {"text": "Another."})
+    workspace = _scripted(
+        make_workspace, says_action("", NOTE), says_action("", other), says_finish("Done.")
+    )
+    run = _run(workspace, "save_note")
+    first = {run_view(run.kept().events).pending[0]["id"]: approve()}
+    run.decide(first)
+    run.decide(first)
+    assert run.wait(60)
+    run.decide(first)
+    assert run.wait(60)
+    assert not run.error
+    (pending,) = run_view(run.kept().events).pending
+    assert pending["arguments"] == other[1]
+    run.decide({pending["id"]: approve()})
+    assert run.wait(60)
+    assert run_view(run.kept().events).answer == "Done."
+    run.decide({pending["id"]: approve()})
+    assert not run.error
+    notes = workspace.agent_store.folder(SOMEBODY) / "notes.md"
+    assert notes.read_text() == "Refunds take 5 days.\n\nAnother.\n\n"
+
+
+def test_runs_of_two_processes_wait_each_for_itself(make_workspace: MakeWorkspace) -> None:
+    one = _scripted(make_workspace, says_finish("No."), says_action("", NOTE), says_finish("Mine."))
+    over, mine = _run(one, "save_note"), _run(one, "save_note")
+    two = _scripted(make_workspace, says_action("", NOTE), says_finish("Theirs."))
+    theirs = _run(two, "save_note")
+    over.give_up()
+    for run, answer in ((mine, "Mine."), (theirs, "Theirs.")):
+        run.decide({run_view(run.kept().events).pending[0]["id"]: approve()})
+        assert run.wait(60)
+        assert not run.error
+        assert run_view(run.kept().events).answer == answer
+
+
+def test_a_run_is_taken_up_with_all_its_choices(make_workspace: MakeWorkspace) -> None:
+    workspace = _scripted(make_workspace, says_action("", NOTE))
+    budget = Budget(steps=None, tokens=9000, seconds=None)
+    choices = AgentChoices(tools=("save_note",), budget=budget, approvals="always")
+    assert AgentRun(workspace, choices, "Q?", owner=SOMEBODY).wait(60)
+    waiting = workspace.agent_store.waiting(SOMEBODY)
+    assert waiting is not None
+    assert waiting.choices == choices
+    another = Owner(name="another-person-here", tenant=SOMEBODY.tenant)
+    assert workspace.agent_store.waiting(another) is None
+    assert not workspace.agent_store.release(another, waiting.thread)
+
+
+async def test_checkpoints_are_kept_of_runs_that_wait_only(make_workspace: MakeWorkspace) -> None:
+    workspace = _scripted(make_workspace, says_action("", NOTE), says_action("", NOTE))
+    waits, fails = _run(workspace, "save_note"), _run(workspace, "calculator")
+    assert run_view(waits.kept().events).pending
+    assert fails.error
+    checkpoints = AgentCheckpoints(workspace.data / "agents")
+    saver = await checkpoints.saver()
+    threads = {one.config.get("configurable", {})["thread_id"] async for one in saver.alist(None)}
+    await checkpoints.close()
+    waiting = workspace.agent_store.waiting(SOMEBODY)
+    assert isinstance(waiting, WaitingRun)
+    assert threads == {waiting.thread}
+
+
+async def test_a_file_that_holds_no_checkpoints_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints.sqlite").write_text("no database " * 100)
+    checkpoints = AgentCheckpoints(tmp_path)
+    before = set(threading.enumerate())
+    with pytest.raises(InputError, match="not a database"):
+        await checkpoints.saver()
+    await checkpoints.close()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_a_run_that_cannot_be_taken_up_says_why(
     make_workspace: MakeWorkspace, workspace: Workspace
 ) -> None:
@@ -113,7 +193,8 @@ def test_a_run_that_cannot_be_taken_up_says_why(
     run = _run(waits, "save_note")
     with pytest.raises(ConfigError, match="needs a language model"):
         AgentRun.taken_up(workspace, SOMEBODY)
-    (waits.agent_store.folder(SOMEBODY) / "waiting" / "run.json").write_text("{}")
+    (kept,) = (waits.agent_store.folder(SOMEBODY) / "waiting").glob("*.json")
+    kept.write_text("{}")
     with pytest.raises(InputError, match="Fix: delete"):
         AgentRun.taken_up(waits, SOMEBODY)
     run.give_up()
@@ -167,9 +248,11 @@ def test_a_run_is_kept_for_its_owner_and_replayed(
     assert [file.question for file in store.list(owner)] == ["Q?"]
     assert store.list(Owner(name="another-person-here", tenant=owner.tenant)) == []
     assert owner.name not in str(path)
+    other = store.save(owner, kept)
     path.write_text("{}")
     with pytest.raises(InputError, match="no run that can be shown"):
         load_kept_run(path)
+    assert [file.path for file in store.list(owner)] == [other]
 
 
 def test_recordings_can_be_shown_and_say_what_they_are() -> None:
@@ -237,3 +320,10 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(make_workspace: MakeWorks
     assert "Fix: give a folder that can be written with --data." in run.error
     (workspace.data / "agents").unlink()
     assert not _run(workspace, "calculator").error
+
+
+def test_the_application_starts_without_the_packages_of_agents() -> None:
+    heavy = ("langgraph", "aiosqlite")
+    code = f"import sys, ragkit.ui.app; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

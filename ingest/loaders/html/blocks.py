@@ -194,11 +194,16 @@ def _table_rows(
 
 def _code(node: "LexborNode", skip: "Callable[[LexborNode], bool]") -> str:
     pieces: list[str] = []
+    lines = {child.mem_id for child in node.iter() if child.tag == "code"}
     for part, entering in walk(node, skip=skip):
         if part.is_text_node:
             pieces.append(verbatim_text(part) if entering else "")
-        elif (part.tag == "br" and entering) or (
-            part.tag in BLOCK_TAGS and not entering and not "".join(pieces[-2:]).endswith("\n")
+            continue
+        ends_line = part.tag in BLOCK_TAGS and not entering
+        if entering and part.prev is not None and part.mem_id in lines:
+            ends_line = part.prev.mem_id in lines  # an element for each line
+        if (part.tag == "br" and entering) or (
+            ends_line and not "".join(pieces[-2:]).endswith("\n")
         ):
             pieces.append("\n")
     return "".join(pieces)

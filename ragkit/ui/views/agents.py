@@ -12,11 +12,11 @@ from ragkit.agents.approval import Approvals, Decision, approve, edit, refuse
 from ragkit.answering.conversations import Owner
 from ragkit.core.errors import RagkitError
 from ragkit.core.types import Pattern
-from ragkit.ui.agent_run import PLAIN_TOOLS, AgentChoices, AgentRun
+from ragkit.ui.agent_run import PLAIN_TOOLS, AgentRun
 from ragkit.ui.markup import milliseconds, prose
 from ragkit.ui.plan_graph import plan_html
 from ragkit.ui.run_events import Item, KeptRun, RunView, run_view
-from ragkit.ui.run_store import load_kept_run, recordings
+from ragkit.ui.run_store import AgentChoices, load_kept_run, recordings
 from ragkit.ui.session import current_owner, show_error
 from ragkit.ui.wording import plain
 from ragkit.ui.workspace import Workspace
@@ -154,9 +154,9 @@ def _start(
     except RagkitError as error:
         show_error(workspace, "agents", error)
         return None
+    workspace.agent_runs[owner.name] = run
     if before is not None:
         before.give_up()
-    workspace.agent_runs[owner.name] = run
     return run
 
 
@@ -170,7 +170,7 @@ def _last_run(workspace: Workspace, owner: Owner) -> AgentRun | None:
             return None
         if run is None:
             return None
-        workspace.agent_runs[owner.name] = run
+        workspace.agent_runs.setdefault(owner.name, run)  # another page may have taken it up
     return workspace.agent_runs[owner.name]
 
 

@@ -100,6 +100,14 @@ def test_preformatted_text_keeps_its_white_space() -> None:
     assert blocks(html) == [("code", "  def f():\n      return 1\n\n\nxy\nz")]
 
 
+def test_elements_of_code_beside_each_other_are_lines() -> None:
+    assert blocks("<pre><code>a = 1</code><code>b = 2\n</code><code>c</code></pre>") == [
+        ("code", "a = 1\nb = 2\nc")
+    ]
+    inline = "<pre><code>a</code> <code>b</code>, <b><code>c</code><code>d</code></b></pre>"
+    assert blocks(inline) == [("code", "a b, cd")]
+
+
 def test_white_space_and_entities_are_as_in_a_browser() -> None:
     html = "<p> a\n\t b<b> c</b> d&nbsp;&amp;&lt;e&gt;<br> f so&shy;ft &eacute;</p>"
     assert blocks(html) == [("paragraph", "a b c d &<e>\nf soft é")]
