@@ -11,7 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-_LITERAL_SUFFIXES = frozenset({".htm", ".html", ".xhtml", ".pdf"})
+_LITERAL_SUFFIXES = frozenset(
+    """
+    .htm .html .xhtml .pdf .docx .docm .pptx .pptm .xlsx .xlsm .odt .odp .ods .csv .tsv .epub
+    .srt .vtt
+    """.split()  # noqa: SIM905 - a list would take 20 lines
+)
 """Formats whose loaders give text without markup; what looks like markup in them is content."""
 
 _TAGS = (
