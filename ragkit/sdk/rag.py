@@ -342,8 +342,9 @@ class AsyncRAG:
             InputError: The file is damaged, or other versions are stored and `force` is False.
             IndexMismatch: The index was built with another embedder.
         """
-        from ragkit.index.backup import restore_backup
+        from ragkit.index.backup import check_backup, restore_backup
 
+        await asyncio.to_thread(check_backup, Path(file))  # before an index is created for it
         return await restore_backup(await self.index(create=True), Path(file), force=force)
 
     async def index(self, *, create: bool = False) -> Index:
