@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 _LITERAL_SUFFIXES = frozenset(
     """
@@ -18,6 +19,8 @@ _LITERAL_SUFFIXES = frozenset(
     """.split()  # noqa: SIM905 - a list would take 20 lines
 )
 """Formats whose loaders give text without markup; what looks like markup in them is content."""
+_MARKUP_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".rst", ".rest", ".txt", ".ipynb"})
+"""Formats whose loaders keep the markup."""
 
 _TAGS = (
     "a abbr b blockquote br button center cite code dd del details div dl dt em embed figcaption "
@@ -115,7 +118,13 @@ class _Writer:
 
 
 def is_literal(uri: str) -> bool:
-    """Return True for documents in whose text nothing is markup, by the extension of the uri."""
+    """Return True for documents in whose text nothing is markup, by the extension of the uri.
+
+    What the web gives is HTML where no extension says otherwise.
+    """
+    if uri.startswith(("http://", "https://")):
+        suffix = PurePosixPath(urlsplit(uri).path).suffix.lower()
+        return suffix not in _MARKUP_SUFFIXES
     return PurePosixPath(uri).suffix.lower() in _LITERAL_SUFFIXES
 
 
