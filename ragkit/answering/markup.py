@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
 
 _LITERAL_SUFFIXES = frozenset(
     """
@@ -123,8 +122,8 @@ def is_literal(uri: str) -> bool:
     What the web gives is HTML where no extension says otherwise.
     """
     if uri.startswith(("http://", "https://")):
-        suffix = PurePosixPath(urlsplit(uri).path).suffix.lower()
-        return suffix not in _MARKUP_SUFFIXES
+        path = re.split("[?#]", uri, maxsplit=1)[0].split("/", 3)[3:]
+        return PurePosixPath(*path).suffix.lower() not in _MARKUP_SUFFIXES
     return PurePosixPath(uri).suffix.lower() in _LITERAL_SUFFIXES
 
 

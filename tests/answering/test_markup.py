@@ -65,7 +65,13 @@ def test_a_literal_text_keeps_everything_but_line_breaks() -> None:
 def test_formats_without_markup_are_literal_by_their_extensions() -> None:
     for uri in ("a.html", "b.PDF", "c.csv", "d.XLSX", "x.zip!/e.docx", "f.epub"):
         assert is_literal(uri)
-    for uri in ("https://x.org", "https://x.org/a.php?b=c.md", "http://x.org/v1.2/guide"):
+    for uri in (
+        "https://x.org",
+        "https://x.org/a.php?b=c.md",
+        "http://x.md?a",
+        "http://[",
+        "http://",
+    ):
         assert is_literal(uri)
     for uri in ("a.md", "b", "c.rst", "d.csv.md", "https://x.org/README.md?raw=1"):
         assert not is_literal(uri)
