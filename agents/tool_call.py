@@ -11,8 +11,8 @@ from langgraph.types import Send
 from ragkit.agents.budget import worked
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called, Observed
+from ragkit.agents.evidence import trimmed
 from ragkit.agents.journal import CallOutcome, JournalEntry
-from ragkit.agents.model_call import trimmed
 from ragkit.agents.state import (
     AgentCall,
     AgentState,
