@@ -47,7 +47,7 @@ async def conclude(
         evidence: The texts that the answer rests on.
     """
     if turn.context.output is None:
-        return turn.end(text, stopped_by, step=step)
+        return await turn.end(text, stopped_by, step=step)
     return await answer(turn, [*evidence, ("answer", text)])
 
 
@@ -77,7 +77,7 @@ async def answer(turn: AgentTurn, evidence: Evidence) -> Update:
             structured = loaded(text) if text else None
     if not text:
         text, step = without_model(evidence, _WHY.get(reason, "the model said nothing")), ""
-    return turn.end(text, reason, step=step, structured=structured)
+    return await turn.end(text, reason, step=step, structured=structured)
 
 
 def without_model(evidence: Evidence, why: str) -> str:

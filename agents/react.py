@@ -211,7 +211,7 @@ class ReAct:
         rewritten = cut or (self.write_answer and ended_by.get("name") == FINISH)
         written = bool(text) and not rewritten
         if written and self.context.output is None:
-            return turn.end(text, "finished", step=step)
+            return await turn.end(text, "finished", step=step)
         known = {text for _, text in turn.background}
         found = [(label, said) for label, said in evidence_of(turn) if said not in known]
         evidence = [*turn.background, *found, *([("answer, its end cut off", text)] if cut else [])]

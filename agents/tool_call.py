@@ -212,7 +212,10 @@ async def _journaled(
     key = journal_key(turn.run, call)
     if journal is None:
         return await _outcome(tool, arguments, key=key, ends=ends)
-    known = await journal.begin(JournalEntry(key=key, tool=tool.name, arguments=call["arguments"]))
+    writes = tool.permission != "read"
+    known = await journal.begin(
+        JournalEntry(key=key, tool=tool.name, arguments=call["arguments"], writes=writes)
+    )
     if known is not None and known.outcome is not None:
         return known.outcome
     if known is not None and not _repeatable(tool):
