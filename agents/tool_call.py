@@ -11,8 +11,8 @@ from langgraph.types import Send
 from ragkit.agents.budget import worked
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called, Observed
+from ragkit.agents.evidence import trimmed
 from ragkit.agents.journal import CallOutcome, JournalEntry
-from ragkit.agents.model_call import trimmed
 from ragkit.agents.state import (
     AgentCall,
     AgentState,
@@ -212,7 +212,10 @@ async def _journaled(
     key = journal_key(turn.run, call)
     if journal is None:
         return await _outcome(tool, arguments, key=key, ends=ends)
-    known = await journal.begin(JournalEntry(key=key, tool=tool.name, arguments=call["arguments"]))
+    writes = tool.permission != "read"
+    known = await journal.begin(
+        JournalEntry(key=key, tool=tool.name, arguments=call["arguments"], writes=writes)
+    )
     if known is not None and known.outcome is not None:
         return known.outcome
     if known is not None and not _repeatable(tool):

@@ -35,14 +35,12 @@ class Grammar(Generic[T_co]):
             nothing bounds it.
         limits: The limits that it was built under.
         checked: Keywords that are only checked after decoding, so that a reply may still fail.
-        may_be_cut: Whether longer replies are decoded too, and end by length; see `cut_at`.
     """
 
     ebnf: str
     max_bytes: int
     limits: Limits
     checked: tuple[Finding, ...] = ()
-    may_be_cut: bool = False
     _recipe: "Recipe[T_co]" = field(repr=False, compare=False)
 
     @property
@@ -76,16 +74,6 @@ class Grammar(Generic[T_co]):
         """
         return self._recipe.grammar(self.limits.wide())
 
-    def cut_at(self, tokens: int) -> "Grammar[T_co]":
-        """Return this grammar for replies that may be cut.
-
-        Its `max_tokens` is `tokens`: a longer reply ends by length, and is no reply of the grammar.
-        Ask for it again under `fit`.
-        """
-        if self.max_tokens <= tokens:
-            return self
-        return replace(self, max_bytes=tokens - 1, may_be_cut=True)
-
     def fit(self, context_tokens: int, *, bytes_per_token: float = 1.0) -> "Grammar[T_co]":
         """Return this grammar with limits tightened until its longest reply fits.
 
@@ -101,7 +89,7 @@ class Grammar(Generic[T_co]):
             InputError: Even the tightest limits allow longer replies.
         """
         room = int((context_tokens - 1) * bytes_per_token)
-        if self.max_bytes <= room and not self.may_be_cut:
+        if self.max_bytes <= room:
             return self
         bounded = self.limits.bounded()
         steps = [bounded, *bounded.tightened()]
