@@ -1,0 +1,37 @@
+"""The collection that a URL names."""
+
+import re
+from urllib.parse import urlsplit
+
+from ragkit.core.errors import InputError
+from ragkit.core.secrets import without_credentials
+from ragkit.ingest.sources.collection import Collection
+from ragkit.ingest.sources.web.pages import Sitemap
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SITEMAP = re.compile(r"sitemap[^/]*\.xml(\.gz)?$", re.IGNORECASE)
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL, and no path."""
+    return bool(_URL.match(text))
+
+
+def collection_of(url: str, *, name: str | None = None) -> Collection | None:
+    """Return the collection that a URL names, None for that of a single web page.
+
+    Args:
+        url: The URL.
+        name: The name that a user gave the source.
+
+    Raises:
+        InputError: ragkit reads nothing by its scheme.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme in {"http", "https"}:
+        is_sitemap = _SITEMAP.search(urlsplit(url).path.rpartition("/")[2])
+        return Sitemap(url=url, source=name) if is_sitemap else None
+    raise InputError(
+        f"{without_credentials(url)!r} has the scheme {scheme!r}, which ragkit does not read. Fix: "
+        "use http or https."
+    )
