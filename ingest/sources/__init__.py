@@ -2,6 +2,7 @@
 
 from ragkit.ingest.sources.collection import Collection, SkippedDocument
 from ragkit.ingest.sources.file import FileReader
+from ragkit.ingest.sources.git.repository import GitRepository
 from ragkit.ingest.sources.item import SourceItem
 from ragkit.ingest.sources.pattern import PathPatterns
 from ragkit.ingest.sources.source import ConditionalSource, DocumentSource, OpenedSource
@@ -13,6 +14,7 @@ __all__ = [
     "ConditionalSource",
     "DocumentSource",
     "FileReader",
+    "GitRepository",
     "OpenedSource",
     "PathPatterns",
     "Sitemap",

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from ragkit.core.errors import InputError
 from ragkit.core.secrets import without_credentials
 from ragkit.ingest.sources.collection import Collection
+from ragkit.ingest.sources.git.repository import GitRepository
 from ragkit.ingest.sources.web.pages import Sitemap
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -31,7 +32,9 @@ def collection_of(url: str, *, name: str | None = None) -> Collection | None:
     if scheme in {"http", "https"}:
         is_sitemap = _SITEMAP.search(urlsplit(url).path.rpartition("/")[2])
         return Sitemap(url=url, source=name) if is_sitemap else None
+    if scheme.startswith("git+"):
+        return GitRepository.parse(url, source=name)
     raise InputError(
         f"{without_credentials(url)!r} has the scheme {scheme!r}, which ragkit does not read. Fix: "
-        "use http or https."
+        "use http, https or git+https."
     )

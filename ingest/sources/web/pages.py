@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.secrets import without_credentials
@@ -29,7 +29,7 @@ class WebPages:
             name, and none of a list without a name.
     """
 
-    urls: Sequence[str]
+    urls: Sequence[str] = field(repr=False)
     source: str | None = None
 
     @property
@@ -77,7 +77,7 @@ class Sitemap:
         source: The name that a sync knows its pages by, instead of the URL.
     """
 
-    url: str
+    url: str = field(repr=False)
     source: str | None = None
 
     @property
