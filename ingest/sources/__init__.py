@@ -6,6 +6,7 @@ from ragkit.ingest.sources.git.repository import GitRepository
 from ragkit.ingest.sources.item import SourceItem
 from ragkit.ingest.sources.pattern import PathPatterns
 from ragkit.ingest.sources.source import ConditionalSource, DocumentSource, OpenedSource
+from ragkit.ingest.sources.sql import SqlSource
 from ragkit.ingest.sources.stream import SourceOptions, SourceStream, load_files
 from ragkit.ingest.sources.web.pages import Sitemap, WebPages
 
@@ -22,6 +23,7 @@ __all__ = [
     "SourceItem",
     "SourceOptions",
     "SourceStream",
+    "SqlSource",
     "WebPages",
     "load_files",
 ]
