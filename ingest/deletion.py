@@ -87,9 +87,10 @@ class SyncPlan:
             self._decide(found, gone, total=total, name=name, is_empty=is_empty)
 
     async def _add_listed(self, listing: CollectionListing, found: Deletions) -> None:
-        if not listing.is_complete:
-            return  # its failure is reported, and what could not be listed may still be there
         origin = listing.collection.origin
+        same = [one for one in self.stream.listings if one.collection.origin == origin]
+        if not all(one.is_complete for one in same):
+            return  # the failure is reported, and what could not be listed may still be there
         records = await self.index.records(tenant=self.tenant, source=origin)
         uris = [record.uri for record in records if listing.covers(record.uri)]
         gone = [uri for uri in uris if uri not in self.present and uri not in found.decided]

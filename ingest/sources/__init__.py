@@ -4,6 +4,7 @@ from ragkit.ingest.sources.collection import Collection, SkippedDocument
 from ragkit.ingest.sources.file import FileReader
 from ragkit.ingest.sources.git.repository import GitRepository
 from ragkit.ingest.sources.item import SourceItem
+from ragkit.ingest.sources.object_store import ObjectStore
 from ragkit.ingest.sources.pattern import PathPatterns
 from ragkit.ingest.sources.source import ConditionalSource, DocumentSource, OpenedSource
 from ragkit.ingest.sources.sql import SqlSource
@@ -16,6 +17,7 @@ __all__ = [
     "DocumentSource",
     "FileReader",
     "GitRepository",
+    "ObjectStore",
     "OpenedSource",
     "PathPatterns",
     "Sitemap",

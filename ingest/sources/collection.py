@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from ragkit.core.errors import ConfigError, MissingExtraError, RagkitError
+from ragkit.core.secrets import without_credentials
 from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.report import FailedDocument
 from ragkit.ingest.sources.file import FileReader
@@ -112,7 +113,7 @@ class CollectionListing:
             self._fail(str(error))
         except Exception as error:  # a collection may be anybody's
             logger.warning("The listing of %r failed.", self.collection.name, exc_info=error)
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(without_credentials(f"{type(error).__name__}: {error}"))
         self.is_complete = not self.failed
 
     def _fail(self, reason: str) -> None:

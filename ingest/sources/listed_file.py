@@ -23,7 +23,7 @@ class ListedFile:
         origin: The collection's.
         listed: The stamp in the listing; empty where it proves nothing.
         size: In bytes, as the listing says.
-        read: Returns the content.
+        read: Returns the content, of one that is too large at least its beginning.
         reader: Finds the loader.
     """
 
@@ -58,12 +58,12 @@ class ListedFile:
             InputError: It is too large, or no loader reads it.
         """
         limit = self.reader.max_bytes
-        if self.size > limit:
+        data = b"" if self.size > limit else self.read()
+        if max(self.size, len(data)) > limit:
             raise InputError(
                 f"{self.uri!r} has more than the {limit / 2**20:.0f} MiB allowed. Fix: divide it, "
                 "or raise ingest.max_file_mb."
             )
-        data = self.read()
         if data.startswith(_LFS):
             raise InputError(
                 f"{self.uri!r} is a pointer of Git LFS, not the file. Fix: ingest the folder of a "

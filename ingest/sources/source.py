@@ -96,6 +96,7 @@ def origin_text(origin: str) -> str:
         "folder": f"the folder {name!r}",
         "named": f"the source {name!r}",
         "documents": f"the documents of {name!r}",
+        "storage": f"the store {name!r}",
         "sql": f"the rows of {name!r}",
         "git": f"the repository {name!r}",
         "web": f"the web pages of {name!r}" if name else "web pages",

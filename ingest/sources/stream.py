@@ -162,14 +162,8 @@ class SourceStream:
             yield source
 
     async def _listed(self, collection: Collection) -> AsyncGenerator[DocumentSource]:
-        known = [one.collection for one in self.listings]
-        if collection in known:
+        if any(one.collection == collection for one in self.listings):
             return
-        if any(one.origin == collection.origin for one in known):
-            raise InputError(
-                f"{collection.name!r} is given twice, by the same name. Fix: give it once, or name "
-                "one of them otherwise."
-            )
         listing = CollectionListing(collection, self.options.patterns)
         self.listings.append(listing)
         sources = listing.sources(self.options.reader, self._opened.enter_context)

@@ -3,10 +3,9 @@
 import re
 from urllib.parse import urlsplit
 
-from ragkit.core.errors import InputError
-from ragkit.core.secrets import without_credentials
 from ragkit.ingest.sources.collection import Collection
 from ragkit.ingest.sources.git.repository import GitRepository
+from ragkit.ingest.sources.object_store import ObjectStore
 from ragkit.ingest.sources.web.pages import Sitemap
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -26,7 +25,7 @@ def collection_of(url: str, *, name: str | None = None) -> Collection | None:
         name: The name that a user gave the source.
 
     Raises:
-        InputError: ragkit reads nothing by its scheme.
+        InputError: It cannot be one.
     """
     scheme = url.partition(":")[0].lower()
     if scheme in {"http", "https"}:
@@ -34,7 +33,4 @@ def collection_of(url: str, *, name: str | None = None) -> Collection | None:
         return Sitemap(url=url, source=name) if is_sitemap else None
     if scheme.startswith("git+"):
         return GitRepository.parse(url, source=name)
-    raise InputError(
-        f"{without_credentials(url)!r} has the scheme {scheme!r}, which ragkit does not read. Fix: "
-        "use http, https or git+https."
-    )
+    return ObjectStore(url=url, source=name)

@@ -248,13 +248,15 @@ async def test_a_password_is_sent_and_neither_stored_nor_shown(
     assert "secret-word" not in str(Sitemap(url=f"{secret}/sitemap.xml").name)
 
 
-async def test_two_lists_of_one_name_are_refused(bench: IngestBench, site: WebSite) -> None:
-    filled(site, "/a")
-    twice = [WebPages(urls=[f"{site.url}/{name}"], source="x") for name in "ab"]
-    with pytest.raises(InputError, match="'x' is given twice"):
-        await bench.ingest(*twice)
-
-
-async def test_a_url_that_ragkit_cannot_read_is_an_error(bench: IngestBench) -> None:
-    with pytest.raises(InputError, match=r"the scheme 'gopher'.*Fix: "):
-        await bench.ingest("gopher://user:secret-word@host/x")
+async def test_two_lists_of_one_name_are_one(bench: IngestBench, site: WebSite) -> None:
+    filled(site, "/a", "/b", "/c")
+    site.sitemap("/b", "/c", at="/more/sitemap.xml")
+    site.sitemap("/a")
+    lists = [f"{site.url}/sitemap.xml", f"{site.url}/more/sitemap.xml"]
+    await bench.ingest(*lists, source="x")
+    site.sitemap("/b", at="/more/sitemap.xml")
+    site.pages["/sitemap.xml"] = SitePage(status=404)
+    report = await bench.ingest(*lists, source="x", run=FORCED)
+    assert (report.deleted, len(report.failed)) == ([], 1)
+    site.sitemap("/a")
+    assert (await bench.ingest(*lists, source="x", run=SYNC)).deleted == [f"{site.url}/c"]
