@@ -93,7 +93,7 @@ def build_reader(
     """Return the reader of files that the settings describe.
 
     Args:
-        settings: Encoding and largest size.
+        settings: Encoding, largest size, and bounds of requests.
         metadata: Added to the files' own.
         loaders: By media type or extension, beside ragkit's own and before them.
 
@@ -105,4 +105,5 @@ def build_reader(
         registry=LoaderRegistry(encoding=settings.ingest.encoding, loaders=loaders or {}),
         max_bytes=settings.ingest.max_file_mb * 2**20,
         metadata=metadata,
+        web=settings.ingest.web,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ragkit.core.protocols import Index
 from ragkit.ingest.report import FailedDocument
+from ragkit.ingest.sources.collection import CollectionListing
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.stream import SourceStream
 from ragkit.ingest.sources.walk import FileWalk
@@ -54,6 +55,8 @@ class SyncPlan:
         found = Deletions()
         for walk in self.stream.walks:
             await self._add_files(walk, found)
+        for listing in self.stream.listings:
+            await self._add_listed(listing, found)
         options = self.stream.options
         if self.stream.has_documents and options.source is not None:
             origin = options.document_origin
@@ -82,6 +85,18 @@ class SyncPlan:
         if gone:
             name, is_empty = str(scope.within), not self._has_files(walk)
             self._decide(found, gone, total=total, name=name, is_empty=is_empty)
+
+    async def _add_listed(self, listing: CollectionListing, found: Deletions) -> None:
+        origin = listing.collection.origin
+        same = [one for one in self.stream.listings if one.collection.origin == origin]
+        if not all(one.is_complete for one in same):
+            return  # the failure is reported, and what could not be listed may still be there
+        records = await self.index.records(tenant=self.tenant, source=origin)
+        uris = [record.uri for record in records if listing.covers(record.uri)]
+        gone = [uri for uri in uris if uri not in self.present and uri not in found.decided]
+        if gone:
+            name, is_empty = listing.collection.name, listing.found == 0
+            self._decide(found, gone, total=len(uris), name=name, is_empty=is_empty)
 
     def _roots(self, walk: FileWalk) -> Sequence[SourceRoot]:
         """Return the roots whose records may lie in a scope: its own, and those above and below."""

@@ -326,6 +326,9 @@ class IngestRun:
             failed.extend(walk.failed)
             if walk.skipped and not walk.found:
                 failed.append(walk.unread())
+        for listing in self._stream.listings:
+            self._report.skipped.extend(listing.skipped)
+            failed.extend(listing.failed)
         return failed
 
 

@@ -18,7 +18,13 @@ from ragkit.core.types import (
     stable_id,
     versioned,
 )
-from ragkit.ingest.sources.source import DocumentSource, OpenedSource, origin_text
+from ragkit.ingest.sources.source import (
+    ConditionalSource,
+    DocumentSource,
+    OpenedSource,
+    kept_origin,
+    origin_text,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +52,7 @@ class Preparation:
             InputError: The record belongs to another origin.
         """
         self._check_origin(source, record)
-        identity = _parts(record.pipeline)[0]
-        if not record.stamp or not source.accepts(identity):
-            return False
-        same = self._pipeline(source, identity, record) == record.pipeline
-        return same and source.stamp() == record.stamp
+        return self._is_known_by_stamp(source, record) and source.stamp() == record.stamp
 
     def prepare(
         self, source: DocumentSource, record: DocumentRecord | None
@@ -65,20 +67,41 @@ class Preparation:
         """
         if record:
             self._check_origin(source, record)
-        opened = source.open()
+            is_known = self._is_known_by_stamp(source, record)
+            if is_known and isinstance(source, ConditionalSource):
+                changed = source.open_if_changed(record.stamp)
+                if changed is None:
+                    return record
+                return self._compared(source, changed, record)
+        return self._compared(source, source.open(), record)
+
+    def _is_known_by_stamp(self, source: DocumentSource, record: DocumentRecord) -> bool:
+        """Return whether the same stamp would mean the same document."""
+        identity = _parts(record.pipeline)[0]
+        if not record.stamp or not source.accepts(identity):
+            return False
+        same = self._pipeline(source, identity, record) == record.pipeline
+        return same and record.source == kept_origin(source, record.source)
+
+    def _compared(
+        self, source: DocumentSource, opened: OpenedSource, record: DocumentRecord | None
+    ) -> Entry | DocumentRecord:
+        origin = kept_origin(source, record.source) if record else source.origin
         pipeline = self._pipeline(source, opened.identity, record)
         known = record and (record.content_hash, record.pipeline, record.source)
-        if record and known == (opened.content_hash, pipeline, source.origin):
+        if record and known == (opened.content_hash, pipeline, origin):
             return replace(record, stamp=opened.stamp or record.stamp)
-        return self._entry(source, opened, pipeline)
+        return self._entry(source, opened, pipeline, origin)
 
-    def _entry(self, source: DocumentSource, opened: OpenedSource, pipeline: str) -> Entry:
+    def _entry(
+        self, source: DocumentSource, opened: OpenedSource, pipeline: str, origin: str
+    ) -> Entry:
         document = opened.load()
         added = _parts(pipeline)[2]
         document = replace(document, metadata={**document.metadata, **added})
         self._check(document)
         generation = stable_id(
-            "generation", self.tenant, source.uri, source.origin, opened.content_hash, pipeline
+            "generation", self.tenant, source.uri, origin, opened.content_hash, pipeline
         )
         chunks = versioned(self.chunker.chunk(document), generation)
         record = DocumentRecord(
@@ -89,7 +112,7 @@ class Preparation:
             pipeline=pipeline,
             chunks=len(chunks),
             generation=generation,
-            source=source.origin,
+            source=origin,
             stamp=opened.stamp,
         )
         return Entry(record=record, chunks=chunks, vectors=None)
@@ -99,13 +122,14 @@ class Preparation:
     ) -> str:
         """Return what shapes the chunks beside the content: loader, chunker, added metadata."""
         kept: Metadata = {}
-        if record and record.source == source.origin and not self.replace_metadata:
+        is_same = record and record.source == kept_origin(source, record.source)
+        if record and is_same and not self.replace_metadata:
             kept = _parts(record.pipeline)[2]
         added = {**kept, **source.added_metadata()}
         return json.dumps([identity, self.chunker.identity, added], sort_keys=True)
 
     def _check_origin(self, source: DocumentSource, record: DocumentRecord) -> None:
-        if record.source != source.origin and not self.take_over:
+        if record.source != kept_origin(source, record.source) and not self.take_over:
             raise InputError(
                 f"{source.uri!r} is in the index already, from {origin_text(record.source)}, and "
                 f"this one is from {origin_text(source.origin)}: nothing was overwritten. Fix: "

@@ -12,9 +12,9 @@ import httpx
 from pydantic import Field
 from selectolax.lexbor import LexborHTMLParser
 
-from ragkit.agents.tools.addresses import is_public
 from ragkit.agents.tools.function import tool
 from ragkit.agents.tools.function.runner import tool_result
+from ragkit.core.addresses import is_public
 from ragkit.core.errors import InputError, ProviderError, ToolError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import ToolResult

@@ -85,6 +85,18 @@ supported_extensions: tuple[str, ...] = tuple(sorted(EXTENSIONS))
 """The file extensions that can be loaded, in lower case and with their dot."""
 
 _BY_MEDIA_TYPE = {one.media_type: one for one in FORMATS}
+_SAME_TYPE: Mapping[str, str] = {
+    "application/xhtml+xml": "text/html",
+    "text/xml": "application/xml",
+    "text/json": "application/json",
+    "application/x-ndjson": "application/json",
+    "application/csv": "text/csv",
+    "text/tab-separated-values": "text/csv",
+    "text/x-markdown": "text/markdown",
+    "application/x-subrip": "text/vtt",
+    "application/vnd.oasis.opendocument.spreadsheet": OPEN_DOCUMENT,
+    "application/vnd.oasis.opendocument.presentation": OPEN_DOCUMENT,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,19 +132,33 @@ class LoaderRegistry:
         media_type = self.media_type(head, name)
         return media_type in _BY_MEDIA_TYPE or media_type in self.loaders
 
-    def loader(self, data: bytes, name: str) -> Loader:
-        """Return the loader of a file.
+    def loader(self, data: bytes, name: str, *, media_type: str = "") -> Loader:
+        """Return the loader of a file; `media_type` is the one that a server says.
 
         Raises:
             InputError: No loader reads files of this format.
             ConfigError: The encoding is unknown.
         """
-        media_type = self.media_type(data, name)
-        if media_type is not None and media_type in self.loaders:
-            return self.loaders[media_type]
-        if media_type not in _BY_MEDIA_TYPE:
+        found = self._declared(data, name, media_type) if media_type else None
+        found = found or self.media_type(data, name)
+        if found is not None and found in self.loaders:
+            return self.loaders[found]
+        if found not in _BY_MEDIA_TYPE:
             raise InputError(unsupported_text(name))
-        return _made(media_type, self.encoding)
+        return _made(found, self.encoding)
+
+    def _declared(self, data: bytes, name: str, media_type: str) -> str | None:
+        """Return the type of content that a server gave a type, None where that says nothing."""
+        if media_type in self.loaders:
+            return media_type
+        media_type = _known_type(media_type)
+        extension = _extension(name)
+        is_plain = media_type == "text/plain"  # which servers say of any text
+        if media_type not in _BY_MEDIA_TYPE or extension in self.loaders:
+            return None
+        if is_plain and extension in EXTENSIONS:
+            return None
+        return media_type_of_content(data, named=media_type, has_extension=True) or media_type
 
     def identities(self) -> frozenset[str]:
         """Return the identities of all loaders, as they are now."""
@@ -158,6 +184,14 @@ def unsupported_text(name: str) -> str:
         f"No loader reads {name!r} (extension {_extension(name)!r}). "
         f"Fix: convert it to one of: {', '.join(supported_extensions)}."
     )
+
+
+def _known_type(media_type: str) -> str:
+    """Return the type of the table that another name or a suffix (RFC 6839) stands for."""
+    if media_type in _BY_MEDIA_TYPE or media_type in _SAME_TYPE:
+        return _SAME_TYPE.get(media_type, media_type)
+    suffix = media_type.rpartition("+")[2]
+    return f"application/{suffix}" if suffix in {"json", "xml"} else media_type
 
 
 def _extension(path_or_uri: str) -> str:

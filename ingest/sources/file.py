@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from ragkit.core.errors import InputError
+from ragkit.core.settings import WebSettings
 from ragkit.core.types import Metadata
 from ragkit.ingest.loaders import LoaderRegistry
 from ragkit.ingest.loaders.identity import content_hash
@@ -25,11 +26,15 @@ SETTLED_NS = 2 * 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class FileReader:
-    """Reads files: their loaders, their largest size, and the metadata that is added to them."""
+    """Reads files: their loaders, their largest size, and the metadata that is added to them.
+
+    `web` bounds the requests for web pages.
+    """
 
     registry: LoaderRegistry = field(default_factory=LoaderRegistry)
     max_bytes: int = 50 * 2**20
     metadata: MetadataOf | None = None
+    web: WebSettings = field(default_factory=WebSettings)
 
     @cached_property
     def identities(self) -> frozenset[str]:

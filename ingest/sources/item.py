@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ragkit.core.errors import InputError
 from ragkit.core.types import Document, Metadata, MetadataValue
 from ragkit.ingest.loaders.titles import stem_title
+from ragkit.ingest.sources.collection import Collection
 from ragkit.ingest.sources.source import CODE_ORIGIN, DocumentSource, OpenedSource
 
-SingleItem: TypeAlias = str | Path | Document | tuple[str, str] | Mapping[str, object]
+SingleItem: TypeAlias = str | Path | Document | Collection | tuple[str, str] | Mapping[str, object]
 SourceItem: TypeAlias = SingleItem | Iterable[SingleItem] | AsyncIterable[SingleItem]
-"""What can be ingested: a path or glob, a document, (uri, text), a dict, or many of these."""
+"""What can be ingested: a path, glob or URL, a collection, a document, (uri, text), a dict, or many
+of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ragkit.core.types import Document, Metadata
 
+WEB_ORIGIN = "web:"
+"""The beginning of the origins of web pages."""
 CODE_ORIGIN = ""
 """The origin of documents that were made in code, without a named source."""
 
@@ -65,6 +67,28 @@ class DocumentSource(Protocol):
         ...
 
 
+@runtime_checkable
+class ConditionalSource(DocumentSource, Protocol):
+    """A document whose place says, when it is asked for it, that it has not changed."""
+
+    def open_if_changed(self, stamp: str) -> OpenedSource | None:
+        """Read the content, or return None where it is that of a stamp of earlier.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        ...
+
+
+def kept_origin(source: DocumentSource, stored: str) -> str:
+    """Return the origin of a source that is stored: of a web page the one that it came from first.
+
+    The uri of a web page is its address, whichever list named it.
+    """
+    both = stored.startswith(WEB_ORIGIN) and source.origin.startswith(WEB_ORIGIN)
+    return stored if both else source.origin
+
+
 def origin_text(origin: str) -> str:
     """Return an origin in words, for messages."""
     kind, _, name = origin.partition(":")
@@ -72,5 +96,9 @@ def origin_text(origin: str) -> str:
         "folder": f"the folder {name!r}",
         "named": f"the source {name!r}",
         "documents": f"the documents of {name!r}",
+        "storage": f"the store {name!r}",
+        "sql": f"the rows of {name!r}",
+        "git": f"the repository {name!r}",
+        "web": f"the web pages of {name!r}" if name else "web pages",
     }
     return words.get(kind, "documents made in code")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -11,11 +12,14 @@ from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.types import Document
 from ragkit.ingest.report import FailedDocument
 from ragkit.ingest.sources.archive import ArchiveMember
+from ragkit.ingest.sources.collection import Collection, CollectionListing
 from ragkit.ingest.sources.file import FileReader, FileSource
 from ragkit.ingest.sources.item import MemorySource, SourceItem, as_document
 from ragkit.ingest.sources.pattern import PathPatterns
-from ragkit.ingest.sources.source import CODE_ORIGIN, DocumentSource
+from ragkit.ingest.sources.source import CODE_ORIGIN, WEB_ORIGIN, DocumentSource
+from ragkit.ingest.sources.url import collection_of, is_url
 from ragkit.ingest.sources.walk import FileWalk, SourceScope
+from ragkit.ingest.sources.web.pages import WebPages
 
 GROUP = 256
 """Sources whose records are looked up together."""
@@ -41,9 +45,12 @@ class SourceOptions:
     @property
     def document_origin(self) -> str:
         """The origin of documents made in code."""
-        if self.source is None:
-            return CODE_ORIGIN
-        return f"documents:{self.source.partition('=')[0]}"
+        return CODE_ORIGIN if self.name is None else f"documents:{self.name}"
+
+    @property
+    def name(self) -> str | None:
+        """The name of the source, without its folder."""
+        return None if self.source is None else self.source.partition("=")[0]
 
 
 class SourceStream:
@@ -52,6 +59,7 @@ class SourceStream:
     Attributes:
         options: The choices about them.
         walks: The walks over the paths that were given, complete when the stream is.
+        listings: The listings of the collections that were given.
         failed: What could not be made a source.
         uris: The uris so far, each with its path where it is a file.
         has_documents: Whether documents made in code were among them.
@@ -61,11 +69,15 @@ class SourceStream:
         """Prepare a stream; nothing is read yet."""
         self.options = options or SourceOptions()
         self.walks: list[FileWalk] = []
+        self.listings: list[CollectionListing] = []
         self.failed: list[FailedDocument] = []
         self.uris: dict[str, Path | None] = {}
         self.has_documents = False
         self._items = items
         self._visited: set[Path] = set()
+        self._pages: list[str] = []
+        self._origins: dict[str, str] = {}
+        self._opened = ExitStack()
 
     async def groups(self) -> AsyncGenerator[list[DocumentSource]]:
         """Yield the sources in groups whose records can be looked up together."""
@@ -83,10 +95,17 @@ class SourceStream:
             if group:
                 yield group  # what an iterable gave before it failed
             raise
-        if group:
-            yield group
+        else:
+            if group:
+                yield group
+        finally:
+            await asyncio.to_thread(self._opened.close)
 
     def _is_new(self, source: DocumentSource) -> bool:
+        if self._origins.setdefault(source.uri, source.origin).startswith(WEB_ORIGIN):
+            is_new = source.uri not in self.uris  # a page may be in several lists
+            self.uris[source.uri] = None
+            return is_new
         path = source.path if isinstance(source, FileSource | ArchiveMember) else None
         if source.uri not in self.uris:
             self.uris[source.uri] = path
@@ -97,27 +116,24 @@ class SourceStream:
         return False
 
     async def _sources(self, items: Iterable[SourceItem]) -> AsyncGenerator[_Found]:
-        for item in items:
-            given = cast("object", item)  # callers need not be checked by types
-            is_known = isinstance(given, str | Path | Document | Iterable | AsyncIterable)
-            if not is_known or isinstance(given, bytes):
-                raise InputError(
-                    f"{given!r} cannot be ingested. Fix: give a path, a document, a pair (uri, "
-                    "text), a dict, or an iterable of these."
-                )
-            if isinstance(item, str | Path | Document | tuple | Mapping):
-                async for source in self._one(cast("object", item)):
-                    yield source
-            elif isinstance(item, AsyncIterable):
-                async for single in item:
-                    async for source in self._one(single):
-                        yield source
-            else:
-                for single in item:
-                    async for source in self._one(single):
-                        yield source
+        async for item in _singly(items):
+            async for source in self._one(item):
+                yield source
+        if self._pages:
+            pages = WebPages(urls=self._pages, source=self.options.name)
+            async for source in self._listed(pages):
+                yield source
 
     async def _one(self, item: object) -> AsyncGenerator[_Found]:
+        if isinstance(item, str) and is_url(item):
+            url, item = item, collection_of(item, name=self.options.name)
+            if item is None:
+                self._pages.append(url)
+                return
+        if isinstance(item, Collection):
+            async for source in self._listed(item):
+                yield source
+            return
         if isinstance(item, str | Path):
             if item == "":
                 raise InputError("The path is ''. Fix: name a folder, '.' for the present one.")
@@ -142,10 +158,37 @@ class SourceStream:
             )
         walk = FileWalk(scope, options.reader, visited=self._visited)
         self.walks.append(walk)
-        files = walk.sources()
-        while slab := await asyncio.to_thread(_taken, files):
-            for source in slab:
-                yield source
+        async for source in _in_slabs(walk.sources()):
+            yield source
+
+    async def _listed(self, collection: Collection) -> AsyncGenerator[DocumentSource]:
+        if any(one.collection == collection for one in self.listings):
+            return
+        listing = CollectionListing(collection, self.options.patterns)
+        self.listings.append(listing)
+        sources = listing.sources(self.options.reader, self._opened.enter_context)
+        async for source in _in_slabs(sources):
+            yield source
+
+
+async def _singly(items: Iterable[SourceItem]) -> AsyncGenerator[object]:
+    """Yield the single items, those of iterables one after the other."""
+    for item in items:
+        given = cast("object", item)  # callers need not be checked by types
+        is_known = isinstance(given, str | Path | Document | Iterable | AsyncIterable | Collection)
+        if not is_known or isinstance(given, bytes):
+            raise InputError(
+                f"{given!r} cannot be ingested. Fix: give a path, a URL, a document, a pair (uri, "
+                "text), a dict, or an iterable of these."
+            )
+        if isinstance(item, str | Path | Document | tuple | Mapping | Collection):
+            yield item
+        elif isinstance(item, AsyncIterable):
+            async for single in item:
+                yield single
+        else:
+            for single in item:
+                yield single
 
 
 def from_documents(documents: Iterable[Document]) -> SourceStream:
@@ -153,10 +196,15 @@ def from_documents(documents: Iterable[Document]) -> SourceStream:
     return SourceStream(documents)
 
 
-def _taken(
-    files: Iterator[FileSource | ArchiveMember],
-) -> Sequence[FileSource | ArchiveMember]:
-    return list(islice(files, GROUP))
+async def _in_slabs(sources: Iterator[DocumentSource]) -> AsyncGenerator[DocumentSource]:
+    """Yield sources that are searched for in a thread."""
+    while slab := await asyncio.to_thread(_taken, sources):
+        for source in slab:
+            yield source
+
+
+def _taken(sources: Iterator[DocumentSource]) -> Sequence[DocumentSource]:
+    return list(islice(sources, GROUP))
 
 
 def _name_of(item: object) -> str:
@@ -191,7 +239,8 @@ async def load_files(
             except RagkitError as error:
                 failed.append(FailedDocument(uri=source.uri, reason=str(error)))
     walked = (failure for walk in stream.walks for failure in walk.failed)
-    return documents, [*stream.failed, *walked, *failed]
+    listed = (failure for listing in stream.listings for failure in listing.failed)
+    return documents, [*stream.failed, *walked, *listed, *failed]
 
 
 def _loaded(source: DocumentSource) -> Document:

@@ -29,6 +29,8 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "mcp": ("mcp",),
     "ui": ("streamlit",),
     "watch": ("watchfiles",),
+    "fsspec": ("fsspec",),
+    "postgres": ("psycopg",),
     "vllm": ("vllm",),
 }
 _REQUIRED = {"", "local"}

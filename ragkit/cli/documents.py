@@ -26,9 +26,9 @@ _SHOWN = 300
 Uri = Annotated[str, typer.Argument(help="A document's uri, as `ragkit list` shows it.")]
 
 
-Paths = Annotated[list[str], typer.Argument(help="Files, folders and globs.")]
+Paths = Annotated[list[str], typer.Argument(help="Files, folders, globs and URLs.")]
 Sync = Annotated[
-    bool, typer.Option("--sync", help="Delete documents that are gone from these folders.")
+    bool, typer.Option("--sync", help="Delete documents that are gone from these sources.")
 ]
 Force = Annotated[
     bool,
@@ -85,7 +85,7 @@ def ingest(
     config: Config = None,
     as_json: Json = False,
 ) -> int:
-    """Update the index with files and folders; patterns are those of .gitignore.
+    """Update the index with files, folders and web pages; patterns are those of .gitignore.
 
     Exit status 3 if a document failed, or nothing was readable.
     """

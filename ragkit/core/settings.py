@@ -131,12 +131,28 @@ class RerankerSettings(_Section):
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
 
 
+class WebSettings(_Section):
+    """The requests for web pages and sitemaps.
+
+    `delay_s` passes between two requests, or more where robots.txt asks for it; `robots` obeys that
+    file. `timeout_s` bounds each wait for a site, and a whole response to ten times as much;
+    `max_pages` bounds the pages of one sitemap. With `private`, a name may stand for an address
+    that is not public.
+    """
+
+    delay_s: Annotated[float, Field(ge=0)] = 0.2
+    timeout_s: Seconds = 30.0
+    max_pages: Positive = 50_000
+    robots: bool = True
+    private: bool = False
+
+
 class IngestSettings(_Section):
     """The reading and dividing of documents.
 
     `chunker` divides into passages of up to `chunk_tokens` of the embedder's tokens
     (docs/ingestion.md); `chunkers` are those of other extensions, such as `{".py": "fixed"}`.
-    `encoding` is for text that is not UTF-8.
+    `encoding` is for text that is not UTF-8. `web` bounds the requests for web pages.
     """
 
     chunker: ChunkerName = "recursive"
@@ -146,6 +162,7 @@ class IngestSettings(_Section):
     max_file_mb: Positive = 50
     encoding: str = "utf-8"
     batch_chunks: Positive = 512
+    web: WebSettings = WebSettings()
 
 
 class RetrievalSettings(_Section):

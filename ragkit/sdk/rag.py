@@ -114,11 +114,12 @@ class AsyncRAG:
         replace_metadata: bool = False,
         tenant: str | None = None,
     ) -> IngestReport:
-        """Update the index with files, folders and documents.
+        """Update the index with files, folders, web pages and documents.
 
         Args:
-            sources: Paths and globs; documents made in code, as `Document`s, (uri, text) pairs or
-                dicts; and iterables and async iterables of these.
+            sources: Paths, globs and URLs; collections such as `ragkit.ingest.sources.Sitemap`;
+                documents made in code, as `Document`s, (uri, text) pairs or dicts; and iterables
+                and async iterables of these.
             sync: Delete documents that are gone from these sources.
             force: Let a sync delete all or most documents of a folder, and replace documents of
                 the same uri that came from elsewhere.

@@ -1,4 +1,4 @@
-"""Doubles for tests of ingestion: an embedder that counts, and an index that is watched."""
+"""Doubles for tests of ingestion: an embedder that counts, a watched index, a pipeline of both."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,6 +7,16 @@ from ragkit.core.settings import IndexSettings
 from ragkit.core.types import DEFAULT_TENANT, Chunk, DocumentRecord, FloatArray, Task
 from ragkit.index.build import identity_for
 from ragkit.index.memory import MemoryIndex
+from ragkit.ingest.chunkers.recursive import RecursiveChunker
+from ragkit.ingest.pipeline import Pipeline, RunOptions
+from ragkit.ingest.report import IngestReport
+from ragkit.ingest.sources import (
+    FileReader,
+    PathPatterns,
+    SourceItem,
+    SourceOptions,
+    SourceStream,
+)
 from ragkit.testing.embedder import HashEmbedder
 
 
@@ -93,3 +103,35 @@ class WatchedIndex(MemoryIndex):
         """Remove documents."""
         self._called("delete")
         return await super().delete(uris, tenant=tenant)
+
+
+class IngestBench:
+    """A pipeline over a watched index with a counting embedder."""
+
+    def __init__(self, reader: FileReader | None = None) -> None:
+        """Start with an empty index; the reader is that of all runs."""
+        self.embedder = CountingEmbedder()
+        self.index = WatchedIndex(self.embedder)
+        self.reader = reader or FileReader()
+        self._pipeline = Pipeline(
+            index=self.index,
+            chunker=RecursiveChunker(self.embedder.tokenizer, chunk_tokens=50),
+            embedder=self.embedder,
+        )
+
+    async def ingest(
+        self,
+        *items: SourceItem,
+        source: str | None = None,
+        patterns: PathPatterns | None = None,
+        run: RunOptions | None = None,
+    ) -> IngestReport:
+        """Ingest items in one run."""
+        options = SourceOptions(
+            reader=self.reader, source=source, patterns=patterns or PathPatterns()
+        )
+        return await self._pipeline.run(SourceStream(items, options), run)
+
+    async def uris(self) -> list[str]:
+        """Return the uris of the stored documents, in order."""
+        return sorted(record.uri for record in await self.index.records())

@@ -6,10 +6,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ragkit import InputError, __version__
-from ragkit.cli.documents import parse_metadata
+from ragkit.cli.documents import INCOMPLETE, parse_metadata
 from ragkit.cli.main import app
 from ragkit.core.protocols import Index
 from ragkit.index.integrity import Fault
+from ragkit.testing import web_site
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +169,15 @@ def test_verify_names_the_command_that_repairs(monkeypatch: pytest.MonkeyPatch) 
     assert result.exit_code == 4
     assert "1 faults" in result.stdout
     assert "Fix: ragkit verify --repair --index store" in result.stdout
+
+
+@pytest.mark.enable_socket
+def test_web_pages_are_ingested_by_their_urls() -> None:
+    with web_site.serving() as site:
+        site.html("/a", "The longest river of Europe is the Volga.")
+        site.sitemap("/a")
+        report = _json("ingest", f"{site.url}/sitemap.xml", "docs/lake.txt", "--sync")
+        assert sorted(report["added"]) == sorted([f"{site.url}/a", "docs/lake.txt"])
+        failed = _run("ingest", f"{site.url}/gone")
+    assert failed.exit_code == INCOMPLETE
+    assert "answers 404 Not Found" in " ".join(failed.output.split())

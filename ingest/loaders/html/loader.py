@@ -95,12 +95,16 @@ def _declared_codec(data: bytes) -> str | None:
     found = None if has_byte_order_mark(data) else _CHARSET.search(data[:_SEARCHED_FOR_CHARSET])
     if not found:
         return None
-    label = (found[1] or found[2]).decode("ascii")
+    return codec_of_label((found[1] or found[2]).decode("ascii"))
+
+
+def codec_of_label(label: str) -> str | None:
+    """Return the codec that a browser reads an encoding with, None for one that it ignores."""
     try:
         "a".encode(label)
         name = codecs.lookup(label).name
     except (LookupError, ValueError):
-        return None  # A browser ignores a label that it does not know, too.
+        return None
     return None if name in _NOT_FOR_THE_WEB else _AS_BROWSERS_READ.get(name, name)
 
 

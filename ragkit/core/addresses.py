@@ -1,4 +1,4 @@
-"""The network addresses that a model may reach: those of the public internet."""
+"""The network addresses that are public: what documents and models may name."""
 
 import ipaddress
 

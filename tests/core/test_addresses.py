@@ -1,6 +1,6 @@
 import pytest
 
-from ragkit.agents.tools.addresses import is_public
+from ragkit.core.addresses import is_public
 
 
 @pytest.mark.parametrize(

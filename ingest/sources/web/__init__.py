@@ -1,0 +1,1 @@
+"""Web pages and sitemaps as sources, over requests that stay within what was asked for."""
