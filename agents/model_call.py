@@ -12,6 +12,7 @@ from ragkit.agents.events import AnswerText, Event, Thought, Used
 from ragkit.agents.journal import JournalEntry
 from ragkit.agents.state import Record, StoppedBy, clean, dumped
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import CallOptions, ReplyGrammar, Tool
 from ragkit.core.types import Guarantee, Message, Reply, Usage
 from ragkit.grammar import Grammar, Limits
@@ -93,6 +94,16 @@ class ModelReply(Generic[T]):
 
 async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     """Make one call of the model within the rest of the budget, and record it in the turn."""
+    with Operation(kind="agent step", name=request.name) as operation:
+        said = await _called(turn, request)
+        operation.facts["step"] = said.step
+        operation.facts["failed"] = bool(said.problem)
+        if said.stopped_by is not None:
+            operation.facts["stopped_by"] = said.stopped_by
+    return said
+
+
+async def _called(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     price, step = turn.context.price, turn.next_step()
     for hook in turn.context.hooks:
         changed = list(await hook.before_model(step, request.messages))
