@@ -12,6 +12,7 @@ from ragkit.agents.events import AnswerText, Event, Noticed, Thought, Used
 from ragkit.agents.journal import JournalEntry
 from ragkit.agents.state import Record, StoppedBy
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import CallOptions, ReplyGrammar
 from ragkit.core.types import Message, Reply, Restart, Usage
 from ragkit.grammar import Grammar, Limits
@@ -91,6 +92,16 @@ async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]
     A reply that cannot be used may be asked for again, by the model's own `held` or `checked`;
     each of these calls is a step of its own.
     """
+    with Operation(kind="agent step", name=request.name) as operation:
+        said = await _called(turn, request)
+        operation.facts["step"] = said.step
+        operation.facts["failed"] = bool(said.problem)
+        if said.stopped_by is not None:
+            operation.facts["stopped_by"] = said.stopped_by
+    return said
+
+
+async def _called(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     step = turn.next_step()
     for hook in turn.context.hooks:
         changed = list(await hook.before_model(step, request.messages))

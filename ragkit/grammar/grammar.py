@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from ragkit.core.errors import InputError
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import JsonForm
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf.expression import Expr, Sizes, render
@@ -138,17 +139,23 @@ class Recipe(Generic[T_co]):
     def grammar(self, limits: Limits) -> Grammar[T_co]:
         """Build the grammar, or return the one that was built before."""
         if limits not in self._known:
-            built = self.build(limits, Rules())
+            with Operation(kind="grammar", name="build") as operation:
+                made = self._made(limits)
+                operation.facts["grammar_bytes"] = len(made.ebnf)
             while len(self._known) >= _KEPT:
                 self._known.pop(next(iter(self._known)), None)
-            self._known[limits] = Grammar(
-                ebnf=render(built.root, built.rules.exprs, built.rules.texts),
-                max_bytes=Sizes(built.rules.exprs).of(built.root),
-                limits=built.limits,
-                checked=built.checked,
-                _recipe=self,
-            )
+            self._known[limits] = made
         return self._known[limits]
+
+    def _made(self, limits: Limits) -> Grammar[T_co]:
+        built = self.build(limits, Rules())
+        return Grammar(
+            ebnf=render(built.root, built.rules.exprs, built.rules.texts),
+            max_bytes=Sizes(built.rules.exprs).of(built.root),
+            limits=built.limits,
+            checked=built.checked,
+            _recipe=self,
+        )
 
     def bytes(self, limits: Limits) -> int:
         """Measure the longest reply, without building strings and numbers."""

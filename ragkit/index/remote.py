@@ -20,6 +20,7 @@ from ragkit.core.errors import (
     ProviderError,
     RagkitError,
 )
+from ragkit.core.http_context import pass_on_async
 from ragkit.core.http_errors import is_server_url, transport_error
 from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
@@ -315,6 +316,7 @@ class RemoteIndex:
                 headers=self._headers,
                 timeout=self._settings.timeout_s,
                 transport=self._transport,
+                event_hooks={"request": [pass_on_async]},
             )
         return self._clients[loop]
 
