@@ -103,7 +103,7 @@ class Preparation:
         generation = stable_id(
             "generation", self.tenant, source.uri, origin, opened.content_hash, pipeline
         )
-        chunks = versioned(self.chunker.chunk(document), generation)
+        chunks = versioned(self.chunker.chunk(document), generation, tenant=self.tenant)
         record = DocumentRecord(
             uri=source.uri,
             tenant=self.tenant,
