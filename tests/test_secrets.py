@@ -48,7 +48,7 @@ URLS = {("index", "location"), *((section, "model") for section in ("embedder", 
 NO_SECRETS = {
     ("tenant",), ("index", "collection"), ("index", "language"), ("embedder", "rotation"),
     ("embedder", "query_prompt"), ("embedder", "passage_prompt"), ("embedder", "device"),
-    ("reranker", "device"), ("ingest", "encoding"), ("llm", "device"),
+    ("reranker", "device"), ("ingest", "encoding"), ("ingest", "ocr"), ("llm", "device"),
 }  # fmt: skip
 """Other settings of text."""
 Answer = Literal["401", "500", "plain 500", "echo 200", "stream", "refused", "slow"]
