@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ragkit.agents.result import AgentResult, Step
     from ragkit.agents.rewoo import rewoo
     from ragkit.agents.self_consistency import self_consistency
+    from ragkit.agents.sqlite_runs import SQLiteRuns
     from ragkit.agents.store import RagkitStore
     from ragkit.agents.team import Member, team
     from ragkit.agents.tools import IdempotencyKey, ToolSelector, tool
@@ -54,6 +55,7 @@ _EXPORTS = {
     "ragkit.agents.self_consistency": ("self_consistency",),
     "ragkit.agents.team": ("Member", "team"),
     "ragkit.agents.hooks": ("Hook",),
+    "ragkit.agents.sqlite_runs": ("SQLiteRuns",),
     "ragkit.agents.store": ("RagkitStore",),
     "ragkit.agents.tools": ("IdempotencyKey", "ToolSelector", "tool"),
     "ragkit.agents.tree_of_thought": ("tree_of_thought",),
@@ -75,6 +77,7 @@ __all__ = [
     "PostgresJournal",
     "RagkitStore",
     "SQLiteJournal",
+    "SQLiteRuns",
     "Step",
     "ToolSelector",
     "approve",

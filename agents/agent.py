@@ -11,11 +11,13 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from langchain_core.messages import MessageLikeRepresentation
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
     CompiledStateGraph,
     StateGraph,
@@ -39,6 +41,7 @@ from ragkit.agents.state import (
     RunRecord,
 )
 from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.operation import Operation
 
 # `Any`: the graphs of the patterns have states of their own.
 Agent: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
@@ -218,7 +221,8 @@ async def stream(
         )
     name = "question" if isinstance(question, str) else "messages"
     given = {name: question}
-    async for event in _events(agent, given, thread=thread or "", config=config, context=context):
+    events = _events(agent, given, thread=thread or "", config=config, context=context)
+    async for event in _watched(agent, events, thread=thread):
         yield event
 
 
@@ -249,7 +253,8 @@ async def stream_resumed(
     if waiting:
         calls = [call.id for found in waiting.values() for call in found]
         resumed = Command(resume=resume_values(waiting, _for_each(calls, decision)))
-    async for event in _events(agent, resumed, thread=thread, config=config, context=context):
+    events = _events(agent, resumed, thread=thread, config=config, context=context)
+    async for event in _watched(agent, events, thread=thread):
         yield event
 
 
@@ -259,10 +264,11 @@ async def hand_over(agent: Agent, question: str, inherited: Inherited) -> RunRec
     graph: Any = agent
     config: RunnableConfig = {"configurable": {Handover.KEY: Handover(inherited)}}
     given = {"question": question}
-    if SYNCHRONOUS.get():  # the saver may know no other calls
-        call = functools.partial(graph.invoke, given, config, output_keys=RECORD)
-        return cast("RunRecord", await asyncio.to_thread(call))
-    return cast("RunRecord", await graph.ainvoke(given, config, output_keys=RECORD))
+    with Operation(kind="agent", name=str(agent.name), expected=(GraphBubbleUp,)):
+        if SYNCHRONOUS.get():  # the saver may know no other calls
+            call = functools.partial(graph.invoke, given, config, output_keys=RECORD)
+            return cast("RunRecord", await asyncio.to_thread(call))
+        return cast("RunRecord", await graph.ainvoke(given, config, output_keys=RECORD))
 
 
 def check_worker(agent: Agent, name: str, *, budget: Budget) -> None:
@@ -301,6 +307,32 @@ def _for_each(
             "Fix: use these ids."
         )
     return given
+
+
+async def _watched(
+    agent: Agent, events: AsyncGenerator[Event], *, thread: str | None
+) -> AsyncGenerator[Event]:
+    """Pass the events of a run on; observers see the run."""
+    operation = Operation(kind="agent", name=str(agent.name))
+    if thread:
+        operation.facts["conversation"] = thread
+    async with aclosing(operation.watched(events)) as watched:
+        async for event in watched:
+            if isinstance(event, Finished):
+                _note_result(operation, event.result)
+            yield event
+
+
+def _note_result(operation: Operation, result: AgentResult) -> None:
+    """Set the facts of a run from its result."""
+    operation.facts |= {
+        "stopped_by": result.stopped_by,
+        "steps": len(result.steps),
+        "prompt_tokens": result.usage.prompt,
+        "cached_tokens": result.usage.cached,
+        "completion_tokens": result.usage.completion,
+    }
+    operation.content["answer"] = lambda: result.answer
 
 
 async def _events(

@@ -75,11 +75,13 @@ class Grant:
         max_tokens: Of its reply.
         timeout_s: None where seconds are not limited.
         bound_by: The limit that `max_tokens` follows from.
+        calls: How often the call may be made, with a reply of `max_tokens` each.
     """
 
     max_tokens: int
     timeout_s: float | None
     bound_by: Limit = "tokens"
+    calls: int = 1
 
 
 def nothing_spent() -> Spent:

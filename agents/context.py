@@ -451,7 +451,7 @@ class AgentTurn(Generic[S_co]):
             **changes,
         }
 
-    def end(
+    async def end(
         self, text: str, stopped_by: StoppedBy, *, step: str = "", structured: Json = None
     ) -> Update:
         """Return the update that ends a run with this answer and the citations of its results.
@@ -480,8 +480,8 @@ class AgentTurn(Generic[S_co]):
             usage_metadata=usage_metadata(spent["prompt"], spent["completion"], spent["cached"]),
         )
         self.messages.append(message)
-        if self.journal is self.context.run_journal:
-            self.context.run_journal.discard(f"{self.run}:{self.path}")
+        if (journal := self.journal) is not None:
+            await journal.end_run(f"{self.run}:{self.path}")
         return self.update(
             answer=text,
             citations=citations,

@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 from ragkit.agents.context import AgentTurn, Prompts
 from ragkit.agents.events import Noticed
-from ragkit.agents.model_call import ModelRequest, call_model, fenced
+from ragkit.agents.evidence import fenced
+from ragkit.agents.model_call import ModelRequest, call_model
 from ragkit.core.errors import ContextExceeded, InputError
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Conversation, Message

@@ -3,14 +3,8 @@
 from collections.abc import Mapping
 
 from ragkit.agents.context import AgentTurn
-from ragkit.agents.model_call import (
-    Evidence,
-    ModelRequest,
-    earlier,
-    fit_evidence,
-    shared_out,
-    show_answer,
-)
+from ragkit.agents.evidence import Evidence, earlier, fit_evidence, shared_out
+from ragkit.agents.model_call import ModelRequest, show_answer
 from ragkit.agents.reply_size import ask
 from ragkit.agents.state import StoppedBy, Update, loaded
 from ragkit.core.types import Json, Message
@@ -53,7 +47,7 @@ async def conclude(
         evidence: The texts that the answer rests on.
     """
     if turn.context.output is None:
-        return turn.end(text, stopped_by, step=step)
+        return await turn.end(text, stopped_by, step=step)
     return await answer(turn, [*evidence, ("answer", text)])
 
 
@@ -83,7 +77,7 @@ async def answer(turn: AgentTurn, evidence: Evidence) -> Update:
             structured = loaded(text) if text else None
     if not text:
         text, step = without_model(evidence, _WHY.get(reason, "the model said nothing")), ""
-    return turn.end(text, reason, step=step, structured=structured)
+    return await turn.end(text, reason, step=step, structured=structured)
 
 
 def without_model(evidence: Evidence, why: str) -> str:

@@ -1,39 +1,35 @@
 """Journals: records of the tool calls of a run, so that none is made twice after a crash.
 
-A journal belongs to a checkpointer: keep it as long, and where, the checkpoints are kept.
+A journal belongs to a checkpointer: keep it as long, and where, the checkpoints are kept. The calls
+of a run that is over are deleted some time after its end.
 """
 
-import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Protocol, Self
 
 from ragkit.agents.state import citation_of, dumped, loaded
-from ragkit.core.database import open_database
+from ragkit.core.database import DatabaseThread, Transaction, open_database
 from ragkit.core.errors import InputError
 from ragkit.core.types import ToolResult
 
-if TYPE_CHECKING:
-    import sqlite3
-
-    from ragkit.core.postgres import PostgresTransaction
-
-_Transaction: TypeAlias = "sqlite3.Connection | PostgresTransaction"
-
-T = TypeVar("T")
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS journal (
+KEEP = timedelta(days=7)
+"""Time after the end of a run for which its calls are kept."""
+JOURNAL_TABLES = """
+CREATE TABLE IF NOT EXISTS journal_calls (
     key TEXT PRIMARY KEY, tool TEXT NOT NULL, arguments TEXT NOT NULL, outcome TEXT,
     begun DOUBLE PRECISION NOT NULL
 );
+CREATE TABLE IF NOT EXISTS journal_runs (prefix TEXT PRIMARY KEY, ended DOUBLE PRECISION NOT NULL);
 """
-_SELECT = "SELECT key, tool, arguments, outcome FROM journal"
+_POSTGRES_TABLES = JOURNAL_TABLES.replace("key TEXT", 'key TEXT COLLATE "C"')
+_SELECT = "SELECT key, tool, arguments, outcome FROM journal_calls"
+_FORGET = "DELETE FROM journal_calls WHERE key >= ? AND key < ?"
+_LAST = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +44,16 @@ class CallOutcome:
 class JournalEntry:
     """A call in a journal. `outcome` is None while it is not known to have ended.
 
-    Calls of the model have no tool, and no outcome: they count, and are not made up again.
+    Calls of the model have no tool, and no outcome: they count, and are not made up again. The
+    beginning of a call that `writes` is on the disk before it is made, so that it is known after a
+    power failure too.
     """
 
     key: str
     tool: str
     arguments: str
     outcome: CallOutcome | None = None
+    writes: bool = False
 
 
 class Journal(Protocol):
@@ -70,6 +69,13 @@ class Journal(Protocol):
 
     async def forget(self, prefix: str) -> None:
         """Delete the calls whose key begins with a prefix."""
+        ...
+
+    async def end_run(self, prefix: str) -> None:
+        """Take note that the run is over whose keys begin with a prefix: delete its calls later.
+
+        Not at once, since LangGraph may still be about to write the checkpoints of its last steps.
+        """
         ...
 
     async def entries(self) -> list[JournalEntry]:
@@ -95,12 +101,12 @@ class MemoryJournal:
         """See `Journal.end`."""
         self._entries[key] = replace(self._entries[key], outcome=outcome)
 
+    async def end_run(self, prefix: str) -> None:
+        """Delete the calls of a run at once: nothing is left to write where it ends."""
+        await self.forget(prefix)
+
     async def forget(self, prefix: str) -> None:
         """See `Journal.forget`."""
-        self.discard(prefix)
-
-    def discard(self, prefix: str) -> None:
-        """Delete the calls whose key begins with a prefix."""
         for key in [key for key in self._entries if key.startswith(prefix)]:
             del self._entries[key]
 
@@ -110,12 +116,22 @@ class MemoryJournal:
 
 
 class SQLiteJournal:
-    """A journal in a file of SQLite, written through to the disk before and after each call."""
+    """A journal in a file of SQLite."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Set the path; the file is created when first needed."""
-        self._database = open_database(Path(path), _SCHEMA)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ragkit-journal")
+    tables = JOURNAL_TABLES
+
+    def __init__(self, place: str | Path | DatabaseThread, *, keep: timedelta = KEEP) -> None:
+        """Set the path; the file is created when first needed.
+
+        Args:
+            place: The path, or an open database that has the `tables`.
+            keep: Time after the end of a run for which its calls are kept, so that it can still
+                be taken up again from a checkpoint in its middle.
+        """
+        if not isinstance(place, DatabaseThread):
+            place = DatabaseThread(open_database(place, self.tables))
+        self._database = place
+        self._keep = keep
 
     async def __aenter__(self) -> Self:
         """Return the journal; leaving the block closes it."""
@@ -128,25 +144,44 @@ class SQLiteJournal:
     async def begin(self, entry: JournalEntry) -> JournalEntry | None:
         """See `Journal.begin`."""
 
-        def work(database: _Transaction) -> JournalEntry | None:
+        def work(database: Transaction) -> JournalEntry | None:
             given = (entry.key, entry.tool, entry.arguments, time.time())
             added = database.execute(
-                "INSERT INTO journal VALUES (?, ?, ?, NULL, ?) ON CONFLICT DO NOTHING", given
+                "INSERT INTO journal_calls VALUES (?, ?, ?, NULL, ?) ON CONFLICT DO NOTHING", given
             )
             if added.rowcount:
                 return None
             row = database.execute(f"{_SELECT} WHERE key = ?", (entry.key,)).fetchone()
             return None if row is None else _entry(row)
 
-        return await self._do(work)
+        return await self._database.transaction(work, synced=entry.writes)
 
     async def end(self, key: str, outcome: CallOutcome) -> None:
         """See `Journal.end`."""
-        await self._execute("UPDATE journal SET outcome = ? WHERE key = ?", _written(outcome), key)
+        statement = "UPDATE journal_calls SET outcome = ? WHERE key = ?"
+        await self._execute(statement, _written(outcome), key)
 
     async def forget(self, prefix: str) -> None:
         """See `Journal.forget`."""
-        await self._execute("DELETE FROM journal WHERE substr(key, 1, ?) = ?", len(prefix), prefix)
+        await self._execute(_FORGET, prefix, prefix + _LAST)
+
+    async def end_run(self, prefix: str) -> None:
+        """Take note that a run is over, and delete the calls of those that have long been."""
+        now = time.time()
+        due = now - self._keep.total_seconds()
+
+        def work(database: Transaction) -> None:
+            database.execute(
+                "INSERT INTO journal_runs VALUES (?, ?) "
+                "ON CONFLICT (prefix) DO UPDATE SET ended = excluded.ended",
+                (prefix, now),
+            )
+            over = database.execute("SELECT prefix FROM journal_runs WHERE ended <= ?", (due,))
+            for (one,) in over.fetchall():
+                database.execute(_FORGET, (one, one + _LAST))
+                database.execute("DELETE FROM journal_runs WHERE prefix = ?", (one,))
+
+        await self._database.transaction(work, synced=False)
 
     async def prune(self, *, before: datetime) -> int:
         """Delete the calls that began before a time, for runs that nobody will resume.
@@ -154,37 +189,39 @@ class SQLiteJournal:
         Returns:
             The number of deleted calls.
         """
-        return await self._execute("DELETE FROM journal WHERE begun < ?", before.timestamp())
+        await self._execute("DELETE FROM journal_runs WHERE ended < ?", before.timestamp())
+        return await self._execute("DELETE FROM journal_calls WHERE begun < ?", before.timestamp())
 
     async def entries(self) -> list[JournalEntry]:
         """See `Journal.entries`."""
 
-        def work(database: _Transaction) -> list[JournalEntry]:
+        def work(database: Transaction) -> list[JournalEntry]:
             return [_entry(row) for row in database.execute(f"{_SELECT} ORDER BY key")]
 
-        return await self._do(work)
+        return await self._database.transaction(work)
 
     async def close(self) -> None:
         """Close the database; safe to call twice."""
         self._database.close()
-        self._thread.shutdown(wait=False)
 
     async def _execute(self, statement: str, *values: str | float) -> int:
-        return await self._do(lambda database: database.execute(statement, values).rowcount)
+        def work(database: Transaction) -> int:
+            return database.execute(statement, values).rowcount
 
-    async def _do(self, work: Callable[[_Transaction], T]) -> T:
-        def transaction() -> T:
-            with self._database.transaction() as database:
-                return work(database)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        return await self._database.transaction(work, synced=False)
 
 
 class PostgresJournal(SQLiteJournal):
     """A journal in a PostgreSQL database, for runs that any of several machines may resume."""
 
-    def __init__(self, url: str) -> None:
-        """Set the `postgresql://` URL; it is connected to, and the table made, when first needed.
+    tables = _POSTGRES_TABLES
+
+    def __init__(self, url: str, *, keep: timedelta = KEEP) -> None:
+        """Set the `postgresql://` URL; it is connected to, and the tables made, when first needed.
+
+        Args:
+            url: The URL.
+            keep: See `SQLiteJournal`.
 
         Raises:
             InputError: It is no such URL.
@@ -194,8 +231,7 @@ class PostgresJournal(SQLiteJournal):
             raise InputError(
                 "A PostgresJournal needs a URL. Fix: pass postgresql://user@host/database."
             )
-        self._database = open_database(url, _SCHEMA)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ragkit-journal")
+        super().__init__(url, keep=keep)
 
 
 def _entry(row: Sequence[str | None]) -> JournalEntry:

@@ -6,35 +6,30 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar
 
-from ragkit.agents.budget import Grant, Limit, described, grant, settled
-from ragkit.agents.context import AgentContext, AgentTurn
-from ragkit.agents.events import AnswerText, Event, Thought, Used
+from ragkit.agents.budget import Grant, Limit, grant, settled
+from ragkit.agents.context import AgentTurn
+from ragkit.agents.events import AnswerText, Event, Noticed, Thought, Used
 from ragkit.agents.journal import JournalEntry
-from ragkit.agents.state import Record, StoppedBy, clean, dumped
+from ragkit.agents.state import Record, StoppedBy
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
-from ragkit.core.protocols import CallOptions, ReplyGrammar, Tool
-from ragkit.core.types import Guarantee, Message, Reply, Usage
+from ragkit.core.operation import Operation
+from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.types import Message, Reply, Restart, Usage
 from ragkit.grammar import Grammar, Limits
-from ragkit.grammar.ebnf.expression import UNBOUNDED
-from ragkit.llm.checking import InvalidReplyError
+from ragkit.llm.call import Call
+from ragkit.llm.checking import MOST_ATTEMPTS, InvalidReplyError
+from ragkit.llm.fitting import MOST_CALLS, NOTE_TOKENS, wanted_tokens
+from ragkit.llm.options import calls_at_most
 from ragkit.llm.partial_json import FieldReader, Path
 
 T = TypeVar("T")
-Show: TypeAlias = Callable[[Path, str], Event | None]
-"""Makes an event of a piece of a string in a reply; free text has the empty path."""
-
-Evidence: TypeAlias = Sequence[tuple[str, str]]
-"""Labels with texts."""
-
-TRIMMED = "\n[... trimmed ...]\n"
+Show: TypeAlias = Callable[[str, Path, str], Event | None]
+"""Makes an event of a step and a piece of a string in its reply; free text has the empty path."""
 
 _LEAST_ANSWER = 16
 _LEAST_OBJECT = 48
-_CHARS_PER_TOKEN = 3
-_SHARE_OF_CONTEXT = 3
-_EARLIER_CHARS = 4000
-_LEAST_EARLIER = 200
-_DESCRIBED_BELOW = "described by its server, in a data mark before the question."
+_LEAST_TO_ASK_AGAIN = 512
+"""Tokens of each call below which a reply under a grammar is held to its size in one call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +41,7 @@ class ModelRequest(Generic[T]):
         messages: The conversation.
         max_tokens: Tokens of the reply at most.
         grammar: The grammar of the reply; None for free text.
+        least: Tokens of the reply below which no call is made.
         final: Whether the call may use the part of the budget that is held back for the answer.
         show: Makes events of the reply as it comes.
         samples: Number of replies.
@@ -57,6 +53,7 @@ class ModelRequest(Generic[T]):
     messages: Sequence[Message]
     max_tokens: int
     grammar: ReplyGrammar[T] | None = None
+    least: int = _LEAST_ANSWER
     final: bool = False
     show: Show | None = None
     samples: int = 1
@@ -75,8 +72,7 @@ class ModelReply(Generic[T]):
         stopped_by: Why no further call makes sense, if so.
         problem: Why the reply could not be read.
         alternatives: The texts of further samples.
-        cut: Whether the reply ended at its limit of tokens.
-        bytes_per_token: The bytes that its tokens stood for.
+        cut: Whether free text ended at its limit of tokens.
         limits: The limits that the reply was decoded under.
     """
 
@@ -87,112 +83,147 @@ class ModelReply(Generic[T]):
     problem: str = ""
     alternatives: tuple[str, ...] = ()
     cut: bool = False
-    bytes_per_token: float = 1.0
     limits: Limits | None = None
 
 
 async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
-    """Make one call of the model within the rest of the budget, and record it in the turn."""
-    price, step = turn.context.price, turn.next_step()
+    """Ask the model within the rest of the budget, and record it in the turn.
+
+    A reply that cannot be used may be asked for again, by the model's own `held` or `checked`;
+    each of these calls is a step of its own.
+    """
+    with Operation(kind="agent step", name=request.name) as operation:
+        said = await _called(turn, request)
+        operation.facts["step"] = said.step
+        operation.facts["failed"] = bool(said.problem)
+        if said.stopped_by is not None:
+            operation.facts["stopped_by"] = said.stopped_by
+    return said
+
+
+async def _called(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
+    step = turn.next_step()
     for hook in turn.context.hooks:
         changed = list(await hook.before_model(step, request.messages))
         request = replace(request, messages=changed)
     estimated = turn.context.count_tokens(list(request.messages))
-    granted = _grant(turn, request, estimated)
+    granted = await _granted(turn, request, estimated)
     if not isinstance(granted, Grant):
         return ModelReply(stopped_by=granted)
-    if await _count_interrupted(turn, f"{step}:{request.name}", estimated, granted):
-        granted = _grant(turn, request, estimated)
+    attempt = f"{step}:{request.name}"
+    interrupted = await _count_interrupted(turn, attempt, estimated, granted)
+    if interrupted:
+        granted = await _granted(turn, request, estimated)
         if not isinstance(granted, Grant):
             return ModelReply(stopped_by=granted)
-    call = _ModelCall(turn=turn, request=request, granted=granted, step=step, estimated=estimated)
+    call = _ModelCall(
+        turn=turn,
+        request=request,
+        granted=granted,
+        step=step,
+        estimated=estimated,
+        messages=request.messages,
+        attempt=attempt,
+        attempts=interrupted,
+    )
     await call.make()
-    usage = call.usage()
-    turn.spent = settled(turn.spent, usage, estimated=estimated, seconds=call.seconds, price=price)
-    turn.spent["steps"] += call.calls - 1
-    for hook in turn.context.hooks:
-        await hook.after_model(step, call.text, usage)
     said = call.read()
-    record = Record(
-        id=said.step,
-        kind="model",
-        name=request.name,
-        prompt=turn.keep_messages(request.messages),
-        reply=turn.keep(call.text),
-        usage=[usage.prompt, usage.cached, usage.completion],
-        seconds=call.seconds,
-    )
-    if said.problem:
-        record["error"] = said.problem
-    if call.guarantee == "schema":
-        record["guarantee"] = "schema"
-    turn.trace.append(record)
-    spent = turn.spent
-    tokens = spent["prompt"] + spent["completion"]
-    turn.emit(
-        Used(steps=spent["steps"], tokens=tokens, seconds=spent["seconds"], cost=spent["cost"])
-    )
+    await call.record(call.text, call.usage(), said.problem)
+    turn.spent["steps"] += call.unseen
     return said
 
 
-async def _count_interrupted(turn: AgentTurn, name: str, prompt: int, granted: Grant) -> bool:
-    """Count the calls of this name that an interrupted run made; return whether there are any.
+async def _count_interrupted(turn: AgentTurn, name: str, prompt: int, granted: Grant) -> int:
+    """Count the calls of this name that an interrupted run made, and return their number.
 
     Each counts as what was reserved for it.
     """
     journal, found = turn.journal, 0
     if journal is None:
-        return False
-    while await journal.begin(
-        JournalEntry(key=f"{turn.run}:{name}:{found}", tool="", arguments="")
-    ):
+        return 0
+    while await journal.begin(_attempt(turn, name, found)):
         found += 1
     for _ in range(found):
         usage = Usage(prompt=prompt, completion=granted.max_tokens)
         turn.spent = settled(
             turn.spent, usage, estimated=prompt, seconds=0.0, price=turn.context.price
         )
-    return found > 0
+    return found
 
 
-def _grant(turn: AgentTurn, request: ModelRequest[T], estimated: int) -> Grant | Limit:
-    wanted, least, count = request.max_tokens, _LEAST_ANSWER, request.samples
+def _attempt(turn: AgentTurn, name: str, number: int) -> JournalEntry:
+    return JournalEntry(key=f"{turn.run}:{name}:{number}", tool="", arguments="")
+
+
+async def _granted(turn: AgentTurn, request: ModelRequest[T], estimated: int) -> Grant | Limit:
+    """Return what the budget grants: as many calls as it pays for, else one that always fits."""
+    left = turn.left if request.final else turn.spare
+    wanted, least = request.max_tokens, request.least
     if request.grammar is not None:
-        wanted, least = min(wanted, request.grammar.max_tokens), _LEAST_OBJECT
-    granted = grant(
-        turn.left if request.final else turn.spare,
-        prompt=int(estimated * turn.spent["scale"]) + 1,
-        reply=wanted * count,
-        price=turn.context.price,
-        least=least * count,
-    )
-    if isinstance(granted, Grant) and count > 1:
-        return replace(granted, max_tokens=granted.max_tokens // count)
-    return granted
+        wanted = await asyncio.to_thread(wanted_tokens, _as_call(turn, request))
+        least = min(_LEAST_OBJECT, request.grammar.max_tokens)
+    prompt = int(estimated * turn.spent["scale"]) + 1
+    found: Grant | Limit = "steps"
+    for calls in range(_most_calls(turn, request), 0, -1):
+        if calls > max(1, left.steps):
+            continue
+        # A checked reply stands in the next prompt.
+        repeated = calls - 1 if turn.context.llm.guarantee == "schema" else 0
+        replies = calls * request.samples + repeated
+        each = least if calls == 1 else min(wanted, _LEAST_TO_ASK_AGAIN)
+        found = grant(
+            left,
+            prompt=calls * prompt + (calls - 1) * NOTE_TOKENS,
+            reply=wanted * replies,
+            price=turn.context.price,
+            least=each * replies,
+        )
+        if isinstance(found, Grant):
+            return replace(found, max_tokens=found.max_tokens // replies, calls=calls)
+    return found
+
+
+def _most_calls(turn: AgentTurn, request: ModelRequest[T]) -> int:
+    if request.grammar is None:
+        return 1
+    usual = MOST_CALLS if turn.context.llm.guarantee == "grammar" else MOST_ATTEMPTS
+    return calls_at_most({**turn.context.decoding, **request.decoding}, usual)
+
+
+def _as_call(turn: AgentTurn, request: ModelRequest[T]) -> Call:
+    options: CallOptions = {**turn.context.decoding, **request.decoding}
+    options["max_tokens"] = request.max_tokens
+    return Call(messages=request.messages, grammar=request.grammar, options=options)
 
 
 @dataclass(slots=True, kw_only=True)
 class _ModelCall(Generic[T]):
-    """A call while it is made; `estimated` are the tokens of its prompt."""
+    """A request while it is made.
+
+    `estimated` are the tokens of its prompt, `messages` the latest one, `attempt` the name of its
+    calls in the journal, of which `attempts` were made before.
+    """
 
     turn: AgentTurn
     request: ModelRequest[T]
     granted: Grant
     step: str
     estimated: int
+    messages: Sequence[Message]
+    attempt: str
+    attempts: int
     reply: Reply | None = None
     text: str = ""
-    seconds: float = 0.0
+    began: float = 0.0
+    rejected: list[Usage] = field(default_factory=list[Usage])
     stopped_by: StoppedBy | None = None
     problem: str = ""
     refused: bool = False
-    cut: bool = False
     invalid: bool = False
 
     async def make(self) -> None:
         """Stream the reply; failures become `stopped_by` and `problem`."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        self.began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self.granted.timeout_s):
                 await self._stream()
@@ -212,13 +243,8 @@ class _ModelCall(Generic[T]):
             if error.failure == "no_grammar":
                 raise  # its message says which models can be used instead
             self.text = error.partial or self.text
-            if self.request.grammar is not None and error.failure == "failed" and error.partial:
-                self.cut = True  # a server's client gives no reply that its grammar does not take
-                return
             late = error.failure == "timeout" and self.granted.timeout_s is not None
             self.stopped_by, self.problem = "seconds" if late else "model", str(error)
-        finally:
-            self.seconds = loop.time() - started
 
     async def _stream(self) -> None:
         request, context = self.request, self.turn.context
@@ -228,36 +254,61 @@ class _ModelCall(Generic[T]):
             options["timeout_s"] = self.granted.timeout_s
         if request.samples > 1:
             options["n"] = request.samples
-        if request.grammar is not None and (
-            context.llm.guarantee == "grammar" or not self._affords_another()
-        ):
-            options["strict"] = True  # one call: the agent sizes its grammars itself
+        if request.grammar is not None:
+            options["max_calls"] = self.granted.calls
         reader = FieldReader()
         stream = context.llm.stream(request.messages, grammar=request.grammar, **options)
         async with aclosing(stream) as deltas:
             async for delta in deltas:
                 if delta.restart:
-                    self.text, reader = "", FieldReader()
+                    await self._begin_again(delta.restart)
+                    reader = FieldReader()
                 self._show(reader, delta.text)
                 self.reply = delta.reply or self.reply
         if self.reply is None:
             raise ProviderError("The stream ended without a reply.", provider=context.llm.model)
         self.text = self.reply.text
-        self.cut = self.reply.finish_reason == "length"
 
-    def _affords_another(self) -> bool:
-        """Return whether the budget has room for a second call, if the reply fails its check."""
-        left = self.turn.left if self.request.final else self.turn.spare
-        reply = self.granted.max_tokens * self.request.samples
-        prompt = int(self.estimated * self.turn.spent["scale"]) + 1
-        both = grant(
-            left,
-            prompt=2 * prompt + reply,  # the second prompt repeats the reply
-            reply=2 * reply,
-            price=self.turn.context.price,
-            least=2 * reply,
+    async def _begin_again(self, restart: Restart) -> None:
+        """Record a call whose reply is not used, and begin the next one as a step of its own."""
+        self.rejected.append(restart.rejected.usage)
+        self.turn.emit(Noticed(step=self.step, text=restart.reason))
+        await self.record(restart.rejected.text, restart.rejected.usage, restart.reason)
+        if (journal := self.turn.journal) is not None:
+            number = self.attempts + len(self.rejected)
+            await journal.begin(_attempt(self.turn, self.attempt, number))
+        self.messages, self.text = restart.messages, ""
+        self.estimated = self.turn.context.count_tokens(list(self.messages))
+        self.step = self.turn.next_step()
+
+    async def record(self, text: str, usage: Usage, problem: str) -> None:
+        """Settle a call, and record it as a step."""
+        turn, now = self.turn, asyncio.get_running_loop().time()
+        seconds, self.began = now - self.began, now
+        turn.spent = settled(
+            turn.spent, usage, estimated=self.estimated, seconds=seconds, price=turn.context.price
         )
-        return left.steps >= 2 and isinstance(both, Grant)
+        for hook in turn.context.hooks:
+            await hook.after_model(self.step, text, usage)
+        record = Record(
+            id=self.step,
+            kind="model",
+            name=self.request.name,
+            prompt=turn.keep_messages(self.messages),
+            reply=turn.keep(text),
+            usage=[usage.prompt, usage.cached, usage.completion],
+            seconds=seconds,
+        )
+        if problem:
+            record["error"] = problem
+        if self._by_schema:
+            record["guarantee"] = "schema"
+        turn.trace.append(record)
+        spent = turn.spent
+        tokens = spent["prompt"] + spent["completion"]
+        turn.emit(
+            Used(steps=spent["steps"], tokens=tokens, seconds=spent["seconds"], cost=spent["cost"])
+        )
 
     def _show(self, reader: FieldReader, piece: str) -> None:
         self.text += piece
@@ -266,7 +317,7 @@ class _ModelCall(Generic[T]):
             return
         free = self.request.grammar is None
         for path, text in [((), piece)] if free else reader.feed(piece):
-            event = show(path, text)
+            event = show(self.step, path, text)
             if isinstance(event, AnswerText) and self.turn.path:
                 continue  # the run's answer is that of the agent above
             if event is not None:
@@ -275,38 +326,29 @@ class _ModelCall(Generic[T]):
                 self.turn.stream_answer(self.request.continues or self.step, event.text)
 
     def usage(self) -> Usage:
-        """Return the reply's own usage; without a reply, an estimate of prompt and text."""
+        """Return the last reply's own usage; without one, an estimate of prompt and text."""
         if self.reply is not None:
-            return self.reply.usage
+            return _beside(self.reply.usage, self.rejected)
         if not self.text and self.refused:
             return Usage()
-        if self.cut:
-            return Usage(prompt=self.estimated, completion=self.granted.max_tokens)
         came = len(self.text.encode()) // 3 if self.text else 0
         return Usage(prompt=self.estimated, completion=came)
 
     @property
-    def guarantee(self) -> Guarantee | None:
-        """The hold of the grammar on the reply; None for free text."""
-        if self.request.grammar is None:
-            return None
-        return self.reply.guarantee if self.reply else self.turn.context.llm.guarantee
+    def unseen(self) -> int:
+        """The calls of the reply, beside its last, that no restart told of, as of a wrapper."""
+        calls = self.reply.calls if self.reply else 1
+        return max(0, calls - 1 - len(self.rejected))
 
     @property
-    def calls(self) -> int:
-        """The requests that the reply took: 2 where it was asked for again."""
-        return self.reply.calls if self.reply else 1
+    def _by_schema(self) -> bool:
+        """True where the reply is only checked by its grammar."""
+        reply = self.reply or self.turn.context.llm
+        return self.request.grammar is not None and reply.guarantee == "schema"
 
     def read(self) -> ModelReply[T]:
         """Return the reply, read by its grammar."""
         step, reply, grammar = self.step, self.reply, self.request.grammar
-        if self.cut and grammar is not None:
-            most = self.granted.max_tokens
-            problem = f"It was cut at its limit of {most} tokens."
-            each = len(self.text.encode()) / most
-            return ModelReply(
-                step=step, text=self.text, problem=problem, cut=True, bytes_per_token=each
-            )
         if reply is None or self.invalid:
             return ModelReply(
                 step=step, text=self.text, stopped_by=self.stopped_by, problem=self.problem
@@ -314,7 +356,7 @@ class _ModelCall(Generic[T]):
         others = tuple(other.text for other in reply.alternatives)
         said: ModelReply[T] = ModelReply(step=step, text=reply.text, alternatives=others)
         if grammar is None:
-            return replace(said, cut=self.cut)
+            return replace(said, cut=reply.finish_reason == "length")
         try:
             limits = None
             if isinstance(grammar, Grammar):
@@ -324,16 +366,27 @@ class _ModelCall(Generic[T]):
             return replace(said, problem=str(error))
 
 
-def show_answer(path: Path, text: str) -> Event | None:
-    """Show free text, or the field `answer`, as the answer."""
+def _beside(usage: Usage, rejected: Iterable[Usage]) -> Usage:
+    """Return the part of a reply's usage that rejected replies do not account for."""
+    rejected = list(rejected)
+    return Usage(
+        prompt=max(0, usage.prompt - sum(one.prompt for one in rejected)),
+        cached=max(0, usage.cached - sum(one.cached for one in rejected)),
+        completion=max(0, usage.completion - sum(one.completion for one in rejected)),
+    )
+
+
+def show_answer(step: str, path: Path, text: str) -> Event | None:
+    """Show free text, or the field `answer`, as the answer, whichever step writes it."""
+    del step
     return AnswerText(text=text) if not path or path == ("answer",) else None
 
 
-def show_thoughts(step: str, *, answers: bool = True) -> Show:
+def show_thoughts(*, answers: bool = True) -> Show:
     """Return a function that shows thoughts and, if `answers`, the text of `finish`."""
     tools: dict[str | int, str] = {}
 
-    def show(path: Path, text: str) -> Event | None:
+    def show(step: str, path: Path, text: str) -> Event | None:
         match path:
             case ("thought",):
                 return Thought(step=step, text=text)
@@ -348,139 +401,3 @@ def show_thoughts(step: str, *, answers: bool = True) -> Show:
         return None
 
     return show
-
-
-async def first_question(turn: AgentTurn, tools: Iterable[Tool]) -> Message:
-    """Return the question as an agent is asked it first, with what is known from before."""
-    room = await evidence_room(turn.context)
-    shown = fit_evidence(turn, turn.background, tokens=room)
-    return turn.context.prompts.user(
-        "question",
-        turns=untrusted_descriptions(turn, tools) + earlier(turn),
-        background=f"Known so far:\n{shown}\n\n" if shown else "",
-        fence=turn.fence,
-        question=turn.question,
-        left=described(turn.left),
-    )
-
-
-def earlier(turn: AgentTurn) -> str:
-    """Return the latest messages from before the run, as a prompt shows them.
-
-    They share the room, so that one long answer leaves the others readable: the longest are shown
-    in part. Untrusted ones stand between fences.
-    """
-    kept: list[str] = []
-    latest = turn.earlier[-(_EARLIER_CHARS // _LEAST_EARLIER) :]
-    shared = shared_out([message.text for message in latest], _EARLIER_CHARS)
-    for message, part in zip(latest, shared, strict=True):
-        text = part
-        if message.untrusted:
-            label = f"answer of {message.author}" if message.author else "answer"
-            text = fenced(text, fence=turn.fence, label=label)
-        kept.append(f"{message.role.capitalize()}: {text}")
-    return "Earlier in this conversation:\n{}\n\n".format("\n".join(kept)) if kept else ""
-
-
-async def evidence_room(context: AgentContext) -> int:
-    """Return the tokens that results may take in a prompt: a third of the model's context."""
-    return min(context.evidence_tokens, await context.llm.context_tokens() // _SHARE_OF_CONTEXT)
-
-
-def fit_evidence(turn: AgentTurn, evidence: Evidence, *, tokens: int) -> str:
-    """Return evidence within its fences, trimmed to `tokens` by the agent's own count."""
-    texts = [text for _, text in evidence]
-    characters = min(sum(map(len, texts)), tokens * _CHARS_PER_TOKEN)
-    while True:
-        cut = shared_out(texts, characters)
-        shown = "\n".join(
-            fenced(text, fence=turn.fence, label=label)
-            for (label, _), text in zip(evidence, cut, strict=True)
-            if text
-        )
-        if characters <= 0 or _count(turn.context, shown) <= tokens:
-            return shown
-        characters = characters * 2 // 3
-
-
-def fit_texts(context: AgentContext, texts: Sequence[str], *, tokens: int) -> list[str]:
-    """Return texts trimmed to `tokens` together, by the agent's own count."""
-    characters = min(sum(map(len, texts)), tokens * _CHARS_PER_TOKEN)
-    while True:
-        cut = shared_out(texts, characters)
-        if characters <= 0 or _count(context, "".join(cut)) <= tokens:
-            return cut
-        characters = characters * 2 // 3
-
-
-def _count(context: AgentContext, text: str) -> int:
-    return context.count_tokens([Message(role="user", content=text)]) if text else 0
-
-
-def tool_list(context: AgentContext, tools: Iterable[Tool]) -> str:
-    """Return tools as a system message lists them: name, description, schema of the arguments.
-
-    Untrusted texts about a tool are left to `untrusted_descriptions`.
-    """
-    listed = [
-        f"- {tool.name}: {_DESCRIBED_BELOW if context.distrusts(tool) else _about(tool)}"
-        for tool in tools
-    ]
-    return "\n".join([*listed, "", _limits_in_force(context)])
-
-
-def _limits_in_force(context: AgentContext) -> str:
-    most = f"A reply has at most {context.reply_tokens:,} tokens, all its calls together."
-    characters = context.limits.string_length
-    if characters >= UNBOUNDED:
-        return most
-    return f"{most} A text in it has at most {characters:,} characters."
-
-
-def untrusted_descriptions(turn: AgentTurn, tools: Iterable[Tool]) -> str:
-    """Return what untrusted sources say about their tools, between fences."""
-    shown = [
-        fenced(_about(tool), fence=turn.fence, label=f"description of {tool.name}")
-        for tool in tools
-        if turn.context.distrusts(tool)
-    ]
-    return (
-        "Tools, as their servers describe them:\n{}\n\n".format("\n".join(shown)) if shown else ""
-    )
-
-
-def _about(tool: Tool) -> str:
-    described = " ".join(tool.description.split())
-    return f"{described}\n  arguments: {dumped(dict(tool.parameters))}"
-
-
-def fenced(text: str, *, fence: str, label: str) -> str:
-    """Return untrusted text between marks that it cannot write, since it cannot know the fence."""
-    inside = clean(text).replace(fence, "")
-    label = " ".join(label.replace(fence, "").split())
-    return f"<data {fence} {label}>\n{inside}\n</data {fence}>"
-
-
-def trimmed(text: str, characters: int) -> str:
-    """Return the text's beginning and end, at most `characters` long, with a mark between them."""
-    if len(text) <= characters:
-        return text
-    room = characters - len(TRIMMED)
-    if room <= 0:
-        return text[: max(0, characters)]
-    head = room * 2 // 3
-    tail = room - head
-    return text[:head] + TRIMMED + (text[-tail:] if tail else "")
-
-
-def shared_out(texts: Sequence[str], characters: int) -> list[str]:
-    """Return the texts trimmed to `characters` together: the longest are cut first."""
-    sizes = sorted(len(text) for text in texts)
-    left, cap = characters, 0
-    for position, size in enumerate(sizes):
-        each = left // (len(sizes) - position)
-        if size > each:
-            cap = each
-            break
-        cap, left = size, left - size
-    return [trimmed(text, cap) for text in texts]

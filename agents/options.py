@@ -32,8 +32,8 @@ class AgentOptions(TypedDict, total=False):
     Attributes:
         budget: The limits of a run; `Budget()` where left out.
         checkpointer: LangGraph's; with one, runs can be resumed and a person can be asked.
-        journal: Records the calls of tools, so that none is repeated after a crash; give a
-            `SQLiteJournal` beside a checkpointer that outlives the process.
+        journal: Records the calls of tools, so that none is repeated after a crash; give one
+            that outlives the process where the checkpointer does: `SQLiteRuns` holds both.
         approvals: When a person is asked before a `write` tool.
         trusted_tools: Tools whose results, and descriptions, are not untrusted text.
         prompts: Texts instead of the files under `agents/prompts`, by name.

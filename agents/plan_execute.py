@@ -15,9 +15,7 @@ from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.budget import described
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import Planned
-from ragkit.agents.final_answer import answer, conclude
-from ragkit.agents.model_call import (
-    ModelRequest,
+from ragkit.agents.evidence import (
     earlier,
     evidence_room,
     first_question,
@@ -25,6 +23,8 @@ from ragkit.agents.model_call import (
     tool_list,
     untrusted_descriptions,
 )
+from ragkit.agents.final_answer import answer, conclude
+from ragkit.agents.model_call import ModelRequest
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.plan_tasks import (
     CONCLUDE,

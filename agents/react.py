@@ -18,17 +18,9 @@ from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.conversation import shortened
+from ragkit.agents.evidence import evidence_room, fenced, first_question, fit_texts, tool_list
 from ragkit.agents.final_answer import answer, conclude, evidence_of
-from ragkit.agents.model_call import (
-    ModelReply,
-    ModelRequest,
-    evidence_room,
-    fenced,
-    first_question,
-    fit_texts,
-    show_thoughts,
-    tool_list,
-)
+from ragkit.agents.model_call import ModelReply, ModelRequest, show_thoughts
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.reply_size import ask, full_arguments
 from ragkit.agents.state import (
@@ -181,7 +173,7 @@ class ReAct:
             messages=messages,
             grammar=self.grammar(turn.tools),
             max_tokens=context.reply_tokens,
-            show=show_thoughts(turn.next_step(), answers=not self.write_answer),
+            show=show_thoughts(answers=not self.write_answer),
         )
         said = await ask(turn, request)
         if said.stopped_by:
@@ -219,7 +211,7 @@ class ReAct:
         rewritten = cut or (self.write_answer and ended_by.get("name") == FINISH)
         written = bool(text) and not rewritten
         if written and self.context.output is None:
-            return turn.end(text, "finished", step=step)
+            return await turn.end(text, "finished", step=step)
         known = {text for _, text in turn.background}
         found = [(label, said) for label, said in evidence_of(turn) if said not in known]
         evidence = [*turn.background, *found, *([("answer, its end cut off", text)] if cut else [])]

@@ -9,14 +9,9 @@ from langgraph.constants import END, START
 from ragkit.agents.agent import Agent, AgentGraph, check_worker, hand_over
 from ragkit.agents.budget import Amount, minus, part
 from ragkit.agents.context import AgentContext, AgentTurn
+from ragkit.agents.evidence import evidence_room, fenced, fit_evidence
 from ragkit.agents.final_answer import conclude, evidence_of
-from ragkit.agents.model_call import (
-    ModelRequest,
-    evidence_room,
-    fenced,
-    fit_evidence,
-    show_answer,
-)
+from ragkit.agents.model_call import ModelRequest, show_answer
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.reply_size import ask
 from ragkit.agents.state import AgentState, Update

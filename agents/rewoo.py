@@ -18,10 +18,7 @@ from ragkit.agents.approval import approval_node
 from ragkit.agents.budget import described, worked
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.events import Planned
-from ragkit.agents.final_answer import answer
-from ragkit.agents.model_call import (
-    ModelReply,
-    ModelRequest,
+from ragkit.agents.evidence import (
     earlier,
     evidence_room,
     first_question,
@@ -29,6 +26,8 @@ from ragkit.agents.model_call import (
     tool_list,
     untrusted_descriptions,
 )
+from ragkit.agents.final_answer import answer
+from ragkit.agents.model_call import ModelReply, ModelRequest
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.reply_size import ask, full_arguments
 from ragkit.agents.rewoo_plan import (

@@ -85,7 +85,7 @@ class SelfConsistency:
         text, count = _voted(said)
         if not text:
             reason = said.stopped_by or "model"
-            return turn.end(without_model([], f"stopped by {reason}"), reason)
+            return await turn.end(without_model([], f"stopped by {reason}"), reason)
         note = turn.keep(f"{count} of {self.samples} replies say: {text}")
         turn.trace.append(Record(id=f"{said.step}.1", kind="note", name="vote", result=note))
         return await conclude(turn, text, "finished", step="")

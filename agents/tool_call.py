@@ -11,8 +11,8 @@ from langgraph.types import Send
 from ragkit.agents.budget import worked
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called, Observed
+from ragkit.agents.evidence import trimmed
 from ragkit.agents.journal import CallOutcome, JournalEntry
-from ragkit.agents.model_call import trimmed
 from ragkit.agents.state import (
     AgentCall,
     AgentState,
@@ -25,6 +25,7 @@ from ragkit.agents.state import (
     result_message,
 )
 from ragkit.core.errors import ToolError
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult
 from ragkit.grammar import ToolSpec
@@ -165,6 +166,23 @@ async def perform_all(turn: AgentTurn, calls: Sequence[AgentCall]) -> list[Agent
 async def perform(turn: AgentTurn, call: AgentCall, *, ends: float) -> ToolOutcome:
     """Make one call and wait for its end, until the loop's time `ends`; it raises no failure."""
     arguments = arguments_of(call)
+    operation = Operation(
+        kind="tool",
+        name=call["tool"],
+        facts={"call": call["id"]},
+        content={"arguments": lambda: dict(arguments)},
+        expected=(GraphBubbleUp,),  # the call waits for a person
+    )
+    with operation:
+        done = await _performed(turn, call, arguments, ends=ends)
+        operation.facts["failed"] = done.failed
+        operation.content["result"] = lambda: done.text
+    return done
+
+
+async def _performed(
+    turn: AgentTurn, call: AgentCall, arguments: Mapping[str, Json], *, ends: float
+) -> ToolOutcome:
     turn.emit(Called(step=call["id"], tool=call["tool"], arguments=arguments))
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -212,7 +230,10 @@ async def _journaled(
     key = journal_key(turn.run, call)
     if journal is None:
         return await _outcome(tool, arguments, key=key, ends=ends)
-    known = await journal.begin(JournalEntry(key=key, tool=tool.name, arguments=call["arguments"]))
+    writes = tool.permission != "read"
+    known = await journal.begin(
+        JournalEntry(key=key, tool=tool.name, arguments=call["arguments"], writes=writes)
+    )
     if known is not None and known.outcome is not None:
         return known.outcome
     if known is not None and not _repeatable(tool):

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -15,8 +14,9 @@ from ragkit.core.errors import (
     ProviderError,
     RagkitError,
 )
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import Chunker, Embedder, Entry, Index, OnProgress, Progress
-from ragkit.core.types import DEFAULT_TENANT, DocumentRecord
+from ragkit.core.types import DEFAULT_TENANT, DocumentRecord, Json
 from ragkit.ingest.deletion import SyncPlan
 from ragkit.ingest.passage import passage_text
 from ragkit.ingest.preparation import Preparation
@@ -112,14 +112,29 @@ class IngestRun:
 
     async def report(self) -> IngestReport:
         """Run, and return the report."""
-        started = time.perf_counter()
+        with Operation(kind="ingestion") as operation:
+            report = await self._reported()
+            operation.facts |= {
+                "added": len(report.added),
+                "updated": len(report.updated),
+                "unchanged": len(report.unchanged),
+                "deleted": len(report.deleted),
+                "failed_documents": len(report.failed),
+                "chunks": report.chunks,
+                "dry_run": report.dry_run,
+            }
+        report.seconds = operation.seconds
+        return report
+
+    async def _reported(self) -> IngestReport:
         report = self._report
         try:
             await self._ingest()
             if self._options.sync and not report.stopped:
                 await self._delete_gone()
             if not self._options.dry_run and (report.chunks or report.deleted):
-                await self._pipeline.index.optimize()
+                with Operation(kind="ingestion stage", name="optimize"):
+                    await self._pipeline.index.optimize()
         except Exception as error:
             if not (report.added or report.updated or report.deleted):
                 raise  # nothing was done that has to be reported
@@ -129,7 +144,6 @@ class IngestRun:
         if findings and not (self._present or report.failed or report.deleted or report.skipped):
             raise InputError(findings[0].reason)
         report.failed.extend(findings)
-        report.seconds = time.perf_counter() - started
         return report
 
     async def _ingest(self) -> None:
@@ -181,7 +195,9 @@ class IngestRun:
     ) -> Entry | DocumentRecord:
         if record and self._preparation.is_unchanged(source, record):
             return record
-        return await asyncio.to_thread(self._preparation.prepare, source, record)
+        content: dict[str, Callable[[], Json]] = {"document": lambda: source.uri}
+        with Operation(kind="ingestion stage", name="prepare", content=content):
+            return await asyncio.to_thread(self._preparation.prepare, source, record)
 
     async def _add(self, entry: Entry, *, is_known: bool) -> None:
         if is_known:
@@ -239,8 +255,10 @@ class IngestRun:
 
     async def _store(self, batch: list[Entry]) -> None:
         try:
-            entries, kept = await self._with_vectors(batch)
-            await self._pipeline.index.commit(entries)
+            with _stage("embed", batch):
+                entries, kept = await self._with_vectors(batch)
+            with _stage("commit", batch):
+                await self._pipeline.index.commit(entries)
         except _FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - an embedder may raise anything
@@ -309,7 +327,8 @@ class IngestRun:
         )
         found = await plan.deletions()
         if found.uris and not self._options.dry_run:
-            await index.delete(found.uris, tenant=tenant)
+            with Operation(kind="ingestion stage", name="delete"):
+                await index.delete(found.uris, tenant=tenant)
         self._report.deleted.extend(found.uris)
         self._report.failed.extend(found.refused)
 
@@ -330,6 +349,13 @@ class IngestRun:
             self._report.skipped.extend(listing.skipped)
             failed.extend(listing.failed)
         return failed
+
+
+def _stage(name: str, batch: Sequence[Entry]) -> Operation:
+    chunks = sum(len(entry.chunks) for entry in batch)
+    return Operation(
+        kind="ingestion stage", name=name, facts={"documents": len(batch), "chunks": chunks}
+    )
 
 
 def _described(error: Exception) -> str:

@@ -43,12 +43,17 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection"),
 ]
 
-URLS = {("index", "location"), *((section, "model") for section in ("embedder", "reranker", "llm"))}
+URLS = {
+    ("index", "location"),
+    ("telemetry", "endpoint"),
+    *((section, "model") for section in ("embedder", "reranker", "llm")),
+}
 """Settings of text that may be a URL, with a user and a password."""
 NO_SECRETS = {
     ("tenant",), ("index", "collection"), ("index", "language"), ("embedder", "rotation"),
     ("embedder", "query_prompt"), ("embedder", "passage_prompt"), ("embedder", "device"),
     ("reranker", "device"), ("ingest", "encoding"), ("ingest", "ocr"), ("llm", "device"),
+    ("telemetry", "service"),
 }  # fmt: skip
 """Other settings of text."""
 Answer = Literal["401", "500", "plain 500", "echo 200", "stream", "refused", "slow"]
@@ -83,7 +88,8 @@ SECRETS = {path for path, secret in text_settings(Settings) if secret}
 def test_every_setting_of_text_is_a_secret_or_known_to_be_none() -> None:
     texts = {path for path, secret in text_settings(Settings) if not secret}
     assert texts == URLS | NO_SECRETS
-    assert {(section, "api_key") for section in ("index", "embedder", "reranker", "llm")} == SECRETS
+    sections = ("index", "embedder", "reranker", "llm", "telemetry")
+    assert {(section, "api_key") for section in sections} == SECRETS
 
 
 def settings_for(url: str, *, grpc_port: int | None = None) -> Settings:

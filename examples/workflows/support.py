@@ -6,10 +6,8 @@ RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000 python examples/workflows/support.p
 import asyncio
 import sys
 
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
 from ragkit import AsyncRAG, Settings
-from ragkit.agents import Agent, SQLiteJournal, approve, react, refuse, resume, run, tool
+from ragkit.agents import Agent, SQLiteRuns, approve, react, refuse, resume, run, tool
 from ragkit.agents.options import AgentOptions
 from ragkit.agents.tools import IdempotencyKey, Searcher, search_documents
 from ragkit.core.protocols import LLM
@@ -46,9 +44,9 @@ async def graph() -> Agent:
 
 async def main(question: str) -> None:
     """Ask; on the terminal, approve or refuse what the agent wants to do."""
-    saving, settings = AsyncSqliteSaver.from_conn_string("support.db"), Settings.load()
-    async with saving as saver, SQLiteJournal("calls.db") as journal, AsyncRAG(settings) as rag:
-        options = AgentOptions(checkpointer=saver, journal=journal)
+    settings = Settings.load()
+    async with SQLiteRuns("support.db") as kept, AsyncRAG(settings) as rag:
+        options = AgentOptions(checkpointer=kept.checkpoints, journal=kept.journal)
         desk = support_desk(build_llm(settings.llm), rag, options)
         result = await run(desk, question)
         while result.pending:

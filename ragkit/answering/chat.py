@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 from pydantic import BaseModel, Field
 
 from ragkit.core.errors import InputError
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import LLM, Answerer, StreamingAnswerer
 from ragkit.core.types import Answer, Hit, Message, Usage
 from ragkit.grammar.grammar import Grammar, json_grammar
@@ -91,10 +92,14 @@ class Chat:
                     return delta.reply
         raise AssertionError("a stream of an answer ends with the whole answer")
 
-    async def stream(
-        self, question: str, history: Sequence[Message] = ()
-    ) -> AsyncGenerator[ChatDelta]:
+    def stream(self, question: str, history: Sequence[Message] = ()) -> AsyncGenerator[ChatDelta]:
         """Answer as `ask` does, with the text as it is written and the whole last."""
+        operation = Operation(kind="answer", content={"question": lambda: question})
+        return operation.watched(self._answered(question, history))
+
+    async def _answered(
+        self, question: str, history: Sequence[Message]
+    ) -> AsyncGenerator[ChatDelta]:
         if not question.strip():
             raise InputError("The question is empty. Fix: ask a question of at least one word.")
         query, spent = await self._standalone(question, history)

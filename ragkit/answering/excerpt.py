@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ragkit.answering.question_kind import QuestionKind
-from ragkit.answering.suitability import announces, refers_back, starts_midway
+from ragkit.answering.suitability import announces, dated_before, refers_back, starts_midway
 from ragkit.answering.units import Unit
 from ragkit.core.types import Citation, Hit
 
@@ -93,6 +93,7 @@ def excerpt(
     passages: Sequence[Sequence[PlacedUnit]],
     *,
     kind: QuestionKind,
+    dated: bool = False,
 ) -> Excerpt:
     """Return the units around the best one that belong to the answer.
 
@@ -100,11 +101,14 @@ def excerpt(
         best: The unit that answers best.
         passages: The units of each hit; hits that touch the best one's are read on into.
         kind: A fact is one sentence; steps take in lists and code.
+        dated: The question asks for a date, so that "in the same year" does not answer it alone.
     """
     sequence = _sequence(best.hit, passages)
     at = next(number for number, one in enumerate(sequence) if one is best)
     if kind in {"fact", "boolean"}:
-        first = at - 1 if best.unit.kind == "code" and _leads_in(sequence, at) else at
+        first = _dated_start(sequence, at) if dated else at
+        if best.unit.kind == "code" and _leads_in(sequence, at):
+            first = at - 1
         first, last = _unbroken(sequence, first, _announced(sequence, at))
         return Excerpt(units=tuple(sequence[first : last + 1]), best=best)
     if kind == "steps":
@@ -123,6 +127,14 @@ def excerpt(
         last = _lists(sequence, first, last)
     first, last = _unbroken(sequence, first, last)
     return Excerpt(units=tuple(sequence[first : last + 1]), best=best)
+
+
+def _dated_start(sequence: Sequence[PlacedUnit], at: int) -> int:
+    """Return the sentence before in the paragraph that gives the year of "in the same year"."""
+    near = sequence[max(0, at - _MOST_SENTENCES + 1) : at]
+    near = [one for one in near if _same_block(one, sequence[at])]
+    dated = dated_before(sequence[at].unit.text, [one.unit.text for one in near])
+    return at if dated is None else at - len(near) + dated
 
 
 def _sequence(hit: Hit, passages: Sequence[Sequence[PlacedUnit]]) -> list[PlacedUnit]:

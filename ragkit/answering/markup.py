@@ -11,8 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-_LITERAL_SUFFIXES = frozenset({".htm", ".html", ".xhtml", ".pdf"})
+_LITERAL_SUFFIXES = frozenset(
+    """
+    .htm .html .xhtml .pdf .docx .docm .pptx .pptm .xlsx .xlsm .odt .odp .ods .csv .tsv .epub
+    .srt .vtt
+    """.split()  # noqa: SIM905 - a list would take 20 lines
+)
 """Formats whose loaders give text without markup; what looks like markup in them is content."""
+_MARKUP_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".rst", ".rest", ".txt", ".ipynb"})
+"""Formats whose loaders keep the markup."""
 
 _TAGS = (
     "a abbr b blockquote br button center cite code dd del details div dl dt em embed figcaption "
@@ -110,7 +117,13 @@ class _Writer:
 
 
 def is_literal(uri: str) -> bool:
-    """Return True for documents in whose text nothing is markup, by the extension of the uri."""
+    """Return True for documents in whose text nothing is markup, by the extension of the uri.
+
+    What the web gives is HTML where no extension says otherwise.
+    """
+    if uri.startswith(("http://", "https://")):
+        path = re.split("[?#]", uri, maxsplit=1)[0].split("/", 3)[3:]
+        return PurePosixPath(*path).suffix.lower() not in _MARKUP_SUFFIXES
     return PurePosixPath(uri).suffix.lower() in _LITERAL_SUFFIXES
 
 

@@ -15,6 +15,9 @@ NAME = re.compile(
 """A name of code, such as `--omit`, `maxRetries`, `st.form` or `run()`.
 
 Of ASCII only: Chinese and Thai write the next word without a space."""
+_LETTER = re.compile(r"(?<=[^\W\d_] )[A-HJ-Z](?![\w'\u2019&-])")
+"""A capital letter that stands alone behind a word: "vitamin D", "Model S". English stop words
+have such letters, since they end contractions."""
 _NAMED = 1.0
 """Weight of a name such as `--omit` or `maxRetries`, beside what its rarity gives."""
 _KINDS_OF_NAMES = frozenset(
@@ -56,6 +59,7 @@ class QuestionWords:
         return sum(self._weights[stem] for stem in held) / self._total
 
     def _stems(self, text: str) -> set[str]:
-        """Return the stems of the words, and of the parts of names such as `maxSize`."""
+        """Return the stems of words and of parts of names such as `maxSize`, and letters alone."""
         parts = " ".join(_WORD_PARTS.findall(text))
-        return {stem for part in (text, parts) for stem in terms(part, language=self._language)}
+        stems = {stem for part in (text, parts) for stem in terms(part, language=self._language)}
+        return stems | set(_LETTER.findall(text))

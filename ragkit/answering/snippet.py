@@ -16,7 +16,7 @@ from ragkit.answering.disagreement import disagreeing, source_of, year_of
 from ragkit.answering.excerpt import excerpt
 from ragkit.answering.features import LinearScore
 from ragkit.answering.question_kind import WITH_SPAN, QuestionKind, question_kind
-from ragkit.answering.suitability import is_mistyped
+from ragkit.answering.suitability import SAME_YEAR, asks_date, is_mistyped
 from ragkit.answering.unit_features import RANKING, UnitCandidate, UnitFeatures, UnitReader
 from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
@@ -106,6 +106,7 @@ class SnippetAnswerer(AbstainingAnswerer):
                 part,
                 [*passages, *await self._beside(part, hits)],
                 kind="fact" if len(parts) > 1 and part.unit.kind != "sentence" else kind,
+                dated=asks_date(question),
             )
             for part in parts
         ]
@@ -155,7 +156,9 @@ class SnippetAnswerer(AbstainingAnswerer):
         start, end = best.unit.plain.snapped(best.span.start, best.span.end)
         marked = best.unit.text[start:end]
         said = set(terms(question, language=self._language))
-        if set(terms(marked, language=self._language)) <= said or is_mistyped(question, marked):
+        if set(terms(marked, language=self._language)) <= said:
+            return None
+        if is_mistyped(question, SAME_YEAR.sub("", marked)):
             return None
         start += text.index(best.unit.text)
         return AnswerSpan(text=marked, start=start, end=start + len(marked))

@@ -5,6 +5,7 @@ thing is, a number answers "how many", a sentence without its beginning answers 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragkit.answering.question_kind import QuestionKind
@@ -65,6 +66,8 @@ _DATE = re.compile(
 )
 _TYPED = ((_ASKS_NUMBER, _NUMBER), (_ASKS_DURATION, _DURATION), (_ASKS_DATE, _DATE))
 """The wording of a question, and what an answer to it must hold."""
+SAME_YEAR = re.compile(r"\b(?:the same|that) year\b", re.IGNORECASE)
+YEAR = re.compile(r"(?<![\d,.])[12]\d{3}(?!\d|[.,]\d)")
 _FIELD = re.compile(
     r"(?:types?|defaults?|alias(?:es)?|added in|since|version|deprecated|returns?|stability|"
     r"status)\s*:",
@@ -130,6 +133,18 @@ def refers_back(text: str) -> bool:
     return bool(_REFERS_BACK.match(text))
 
 
+def dated_before(text: str, before: Sequence[str]) -> int | None:
+    """Return the place of the text whose year "in the same year" means, None where none is meant.
+
+    Args:
+        text: The sentence that may refer to a year.
+        before: The sentences before it.
+    """
+    if not SAME_YEAR.search(text):
+        return None
+    return max((at for at, one in enumerate(before) if YEAR.search(one)), default=None)
+
+
 def announces(text: str) -> bool:
     """Return True for a sentence that ends in a colon, of a list or code after it."""
     return text.endswith((":", "\uff1a"))
@@ -169,6 +184,11 @@ class AskedForm:
             opens=float(worded and self.kind == "explanation" and unit.opens),
             listed=float(self.kind == "list" and _is_listed(unit)),
         )
+
+
+def asks_date(question: str) -> bool:
+    """Return True for a question that asks for a year or a date."""
+    return bool(_ASKS_DATE.search(question))
 
 
 def is_mistyped(question: str, text: str) -> bool:

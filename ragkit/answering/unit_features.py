@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ragkit.answering.features import LinearScore
 from ragkit.answering.question_kind import question_kind
 from ragkit.answering.question_words import QuestionWords
-from ragkit.answering.suitability import AskedForm, Suitability
+from ragkit.answering.suitability import YEAR, AskedForm, Suitability, dated_before
 from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
 from ragkit.core.types import FloatArray, Hit
@@ -135,6 +135,12 @@ class _ReadPassage:
         header = self.hit.chunk.header
         return header if header.endswith(unit.heading) else f"{header} > {unit.heading}"
 
+    def referred_year(self, unit: Unit) -> str:
+        """Return the year that "in the same year" in a unit means; empty where it says no such."""
+        before = [one.text for one in self.units[: self.units.index(unit)]]
+        at = dated_before(unit.text, before)
+        return "" if at is None else " ".join(YEAR.findall(before[at]))
+
     def spans(self, reading: Reading) -> Iterator[tuple[Unit, SpanReading | None]]:
         """Yield each unit with the best short answer in it."""
         offset = 0
@@ -160,7 +166,9 @@ class _AskedQuestion:
         headings = passage.headings(unit)
         return UnitFeatures(
             similarity=self.cosines[unit.text],
-            context_coverage=self.words.coverage(f"{headings}\n{unit.text}"),
+            context_coverage=self.words.coverage(
+                f"{headings}\n{unit.text} {passage.referred_year(unit)}"
+            ),
             heading=self.cosines[unit.heading],
             heading_coverage=self.words.coverage(headings),
             passage_coverage=self.words.coverage(f"{passage.hit.chunk.header}\n{passage.text}"),

@@ -1,16 +1,21 @@
 """SQLite files that several threads and processes share."""
 
+import asyncio
 import sqlite3
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ragkit.core.errors import InputError, ProviderError
 
 if TYPE_CHECKING:
-    from ragkit.core.postgres import PostgresDatabase
+    from ragkit.core.postgres import PostgresDatabase, PostgresTransaction
+
+T = TypeVar("T")
+Transaction: TypeAlias = "sqlite3.Connection | PostgresTransaction"
 
 _BUSY_S = 10.0
 
@@ -61,10 +66,14 @@ class Database:
             self._connection()
 
     @contextmanager
-    def transaction(self, *, write: bool = True) -> Generator[sqlite3.Connection]:
+    def transaction(
+        self, *, write: bool = True, synced: bool = True
+    ) -> Generator[sqlite3.Connection]:
         """Run statements as one transaction, alone in this process and among writers.
 
-        One that does not `write` waits for no other process, and none waits for it.
+        One that does not `write` waits for no other process, and none waits for it. One that is not
+        `synced` does not wait for the disk: it survives the end of the process, but not always a
+        power failure, after which it and those behind it may be missing.
 
         Raises:
             InputError: The file cannot be opened, or a value cannot be stored.
@@ -73,6 +82,7 @@ class Database:
         with self._lock:
             connection = self._connection()
             try:
+                connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
                 connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 yield connection
                 connection.execute("COMMIT")
@@ -88,6 +98,16 @@ class Database:
             finally:
                 if connection.in_transaction:  # a full disk may have ended it
                     connection.execute("ROLLBACK")
+
+    @contextmanager
+    def alone(self) -> Generator[sqlite3.Connection]:
+        """Give the connection, alone in this process, to what makes transactions of its own.
+
+        Raises:
+            InputError: The file cannot be opened.
+        """
+        with self._lock:
+            yield self._connection()
 
     def close(self) -> None:
         """Close the file; safe to call twice. The next transaction opens it again."""
@@ -124,3 +144,30 @@ class Database:
             ) from error
         self._opened = connection
         return connection
+
+
+class DatabaseThread:
+    """A database and the one thread that works on it, so that no event loop waits for a disk."""
+
+    def __init__(self, database: "Database | PostgresDatabase") -> None:
+        """Start no thread yet; the database is opened when it is first needed."""
+        self._database = database
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ragkit-database")
+
+    async def transaction(self, work: Callable[[Transaction], T], *, synced: bool = True) -> T:
+        """Run `work` in a transaction of its own and return its value; see `Database`."""
+
+        def run() -> T:
+            with self._database.transaction(synced=synced) as transaction:
+                return work(transaction)
+
+        return await self.run(run)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work`, which makes its own transactions, and return its value."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def close(self) -> None:
+        """Close the database; safe to call twice."""
+        self._database.close()
+        self._thread.shutdown(wait=False)

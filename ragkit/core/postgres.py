@@ -49,8 +49,12 @@ class PostgresDatabase:
         self._opened: psycopg.Connection[Any] | None = None
 
     @contextmanager
-    def transaction(self, *, write: bool = True) -> Generator[PostgresTransaction]:
+    def transaction(
+        self, *, write: bool = True, synced: bool = True
+    ) -> Generator[PostgresTransaction]:
         """Run statements as one transaction, alone in this process; readers wait for nobody.
+
+        Each is `synced`, unless the server is configured otherwise.
 
         Raises:
             ProviderError: The server cannot be reached, refuses, or fails.

@@ -357,6 +357,8 @@ class CallOptions(TypedDict, total=False):
             this number of tokens.
         strict: True for one call only: the grammar is fitted beforehand, so that its longest reply
             fits, one byte a token. A model that knows no grammars is not asked again either.
+        max_calls: Calls that a reply under a grammar may take: 3 by default, 2 of a model that
+            knows no grammars. With 1 the call is `strict`.
         temperature: 0 for the likeliest token each time.
         top_p: Share of the probability that is sampled from.
         top_k: Number of tokens that are sampled from.
@@ -374,6 +376,7 @@ class CallOptions(TypedDict, total=False):
 
     max_tokens: int | None
     strict: bool
+    max_calls: int
     temperature: float
     top_p: float
     top_k: int

@@ -237,6 +237,28 @@ class LLMSettings(_Section):
     context_tokens: Positive | None = None
 
 
+class TelemetrySettings(_Section):
+    """The traces of this process; they need the extra `telemetry`.
+
+    `export` sends them to a collector by OTLP over HTTP at `endpoint` (`otlp`), prints them
+    (`console`), or leaves them to the tracer provider of OpenTelemetry that the application has set
+    (`application`). `names` are those of OpenTelemetry's GenAI conventions, of OpenInference, or
+    both. Texts of users, models and documents are recorded with `content` only, each cut after
+    `content_chars`. `sample` is the share of traces that are recorded, where the client of a server
+    has not decided. `timeout_s` bounds one request to the collector.
+    """
+
+    export: Literal["off", "otlp", "console", "application"] = "off"
+    endpoint: Address = "http://127.0.0.1:4318"
+    api_key: SecretStr | None = None
+    names: Literal["genai", "openinference", "both"] = "genai"
+    content: bool = False
+    content_chars: Positive = 4000
+    sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    service: str = "ragkit"
+    timeout_s: Seconds = 5.0
+
+
 class Settings(BaseSettings):
     """Everything that can be set, with the defaults that work offline."""
 
@@ -256,6 +278,7 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     answer: AnswerSettings = AnswerSettings()
     llm: LLMSettings = LLMSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod
     def settings_customise_sources(

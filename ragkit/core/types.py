@@ -344,6 +344,21 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A reply that is not used, and is asked for again.
+
+    Attributes:
+        rejected: The reply; its usage counts in that of the last one too.
+        reason: The reason why it is not used.
+        messages: The conversation that the next reply is asked for with.
+    """
+
+    rejected: Reply
+    reason: str
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
     """A piece of a reply as it comes; the last one has no text and the whole `reply`.
 
@@ -354,7 +369,7 @@ class Delta:
     text: str
     reply: Reply | None = None
     reasoning: str = ""
-    restart: bool = False
+    restart: Restart | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ragkit.core.errors import InputError, MissingExtraError
+from ragkit.core.operation import Operation
 from ragkit.grammar.grammar import Grammar
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def compile_grammar(
     ebnf = grammar if isinstance(grammar, str) else grammar.ebnf
     future = _compiler(tokenizer_info).start(ebnf)
     try:
-        return future.result(timeout_s)
+        with Operation(kind="grammar", name="compile", facts={"grammar_bytes": len(ebnf)}):
+            return future.result(timeout_s)
     except TimeoutError as error:
         raise InputError(
             f"The grammar of {len(ebnf)} characters takes longer than {timeout_s} s to compile. "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from ragkit.core.errors import InputError
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import JsonForm
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf.expression import Expr, Sizes, render
@@ -35,14 +36,12 @@ class Grammar(Generic[T_co]):
             nothing bounds it.
         limits: The limits that it was built under.
         checked: Keywords that are only checked after decoding, so that a reply may still fail.
-        may_be_cut: Whether longer replies are decoded too, and end by length; see `cut_at`.
     """
 
     ebnf: str
     max_bytes: int
     limits: Limits
     checked: tuple[Finding, ...] = ()
-    may_be_cut: bool = False
     _recipe: "Recipe[T_co]" = field(repr=False, compare=False)
 
     @property
@@ -76,16 +75,6 @@ class Grammar(Generic[T_co]):
         """
         return self._recipe.grammar(self.limits.wide())
 
-    def cut_at(self, tokens: int) -> "Grammar[T_co]":
-        """Return this grammar for replies that may be cut.
-
-        Its `max_tokens` is `tokens`: a longer reply ends by length, and is no reply of the grammar.
-        Ask for it again under `fit`.
-        """
-        if self.max_tokens <= tokens:
-            return self
-        return replace(self, max_bytes=tokens - 1, may_be_cut=True)
-
     def fit(self, context_tokens: int, *, bytes_per_token: float = 1.0) -> "Grammar[T_co]":
         """Return this grammar with limits tightened until its longest reply fits.
 
@@ -101,7 +90,7 @@ class Grammar(Generic[T_co]):
             InputError: Even the tightest limits allow longer replies.
         """
         room = int((context_tokens - 1) * bytes_per_token)
-        if self.max_bytes <= room and not self.may_be_cut:
+        if self.max_bytes <= room:
             return self
         bounded = self.limits.bounded()
         steps = [bounded, *bounded.tightened()]
@@ -150,17 +139,23 @@ class Recipe(Generic[T_co]):
     def grammar(self, limits: Limits) -> Grammar[T_co]:
         """Build the grammar, or return the one that was built before."""
         if limits not in self._known:
-            built = self.build(limits, Rules())
+            with Operation(kind="grammar", name="build") as operation:
+                made = self._made(limits)
+                operation.facts["grammar_bytes"] = len(made.ebnf)
             while len(self._known) >= _KEPT:
                 self._known.pop(next(iter(self._known)), None)
-            self._known[limits] = Grammar(
-                ebnf=render(built.root, built.rules.exprs, built.rules.texts),
-                max_bytes=Sizes(built.rules.exprs).of(built.root),
-                limits=built.limits,
-                checked=built.checked,
-                _recipe=self,
-            )
+            self._known[limits] = made
         return self._known[limits]
+
+    def _made(self, limits: Limits) -> Grammar[T_co]:
+        built = self.build(limits, Rules())
+        return Grammar(
+            ebnf=render(built.root, built.rules.exprs, built.rules.texts),
+            max_bytes=Sizes(built.rules.exprs).of(built.root),
+            limits=built.limits,
+            checked=built.checked,
+            _recipe=self,
+        )
 
     def bytes(self, limits: Limits) -> int:
         """Measure the longest reply, without building strings and numbers."""

@@ -87,6 +87,16 @@ async def write_backup(index: Index, file: Path, *, tenant: str | None = None) -
     return BackupReport(documents=documents, chunks=chunks)
 
 
+def check_backup(file: Path) -> None:
+    """Check that a file is a backup that was written to its end; documents are not read.
+
+    Raises:
+        InputError: It is not.
+    """
+    with _opened(file) as archive:
+        _manifest(archive, file)
+
+
 async def restore_backup(index: Index, file: Path, *, force: bool = False) -> BackupReport:
     """Store the documents of a backup, with the vectors that they had.
 

@@ -20,6 +20,7 @@ from ragkit.core.errors import (
     ProviderError,
     RagkitError,
 )
+from ragkit.core.http_context import pass_on_async
 from ragkit.core.http_errors import is_server_url, transport_error
 from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.protocols import Entry, LegQuery, Legs, StoredVersion
@@ -37,6 +38,7 @@ from ragkit.core.types import (
 from ragkit.index.build import REMOTE
 from ragkit.index.layout import check_identity
 from ragkit.index.remote_wire import (
+    WRONG_TENANT,
     ChunksBody,
     CommitCall,
     CountBody,
@@ -95,6 +97,7 @@ class RemoteIndex:
             WeakKeyDictionary()
         )
         self._facts: IndexFacts | None = None
+        self._is_away = False
         self._closed = False
 
     @classmethod
@@ -119,19 +122,11 @@ class RemoteIndex:
             ProviderError: The server does not answer, or refuses the key.
         """
         index = cls(settings, transport=transport)
-        facts = await index._call("GET", "", None, IndexFacts)
-        stored = facts.identity
-        wanted = replace(
-            identity, search_dimensions=stored.search_dimensions, language=stored.language
-        )
-        check_identity(stored, wanted, location=index._url)
-        unknown = dict(settings.fields.items() - facts.fields.items())
-        if unknown:
-            raise ConfigError(
-                f"{index._url} does not have the fields {unknown}. "
-                "Fix: declare them in the server's own settings, under [index.fields]."
-            )
-        index._facts = facts
+        try:
+            index._facts = index._checked(await index._call("GET", "", None, IndexFacts), identity)
+        except BaseException:
+            await index.close()
+            raise
         return index
 
     @property
@@ -143,6 +138,11 @@ class RemoteIndex:
     def fields(self) -> Mapping[str, FieldType]:
         """Filterable fields, built-in and declared."""
         return self._known.fields
+
+    @property
+    def writable(self) -> bool:
+        """False where the key that the index was opened with only reads."""
+        return self._known.writable
 
     async def search(self, query: LegQuery) -> Legs:
         """See `Index.search`."""
@@ -227,6 +227,20 @@ class RemoteIndex:
         if client := self._clients.pop(asyncio.get_running_loop(), None):
             await client.aclose()
 
+    def _checked(self, facts: IndexFacts, identity: IndexIdentity) -> IndexFacts:
+        stored = facts.identity
+        wanted = replace(
+            identity, search_dimensions=stored.search_dimensions, language=stored.language
+        )
+        check_identity(stored, wanted, location=self._url)
+        unknown = dict(self._settings.fields.items() - facts.fields.items())
+        if unknown:
+            raise ConfigError(
+                f"{self._url} does not have the fields {unknown}. "
+                "Fix: declare them in the server's own settings, under [index.fields]."
+            )
+        return facts
+
     async def _commit(self, entries: Sequence[Entry]) -> None:
         bodies = [EntryBody.of(entry) for entry in entries]
         await self._post("commit", CommitCall(entries=bodies), DoneBody)
@@ -245,24 +259,37 @@ class RemoteIndex:
         return await self._call("POST", f"/{name}", body, kind)
 
     async def _call(self, method: str, path: str, body: WireModel | None, kind: type[Body]) -> Body:
-        """Make a call, again for as long as the settings say where the server is not there."""
+        """Make a call, again for as long as the settings say where the server is not there.
+
+        After a call that waited in vain, one try is enough until the server answers again.
+        """
         self._check_open()
         sent = None if body is None else body.model_dump_json(by_alias=True).encode()
         calls = AsyncRetrying(
-            stop=stop_after_delay(
-                self._settings.retry_s if self._facts else min(_CONNECT_S, self._settings.retry_s)
-            ),
+            stop=stop_after_delay(self._patience_s),
             wait=_pause,
             retry=retry_if_exception(_was_not_done),
             reraise=True,
         )
-        content: bytes = await calls(self._send, method, f"/v1/index{path}", sent)
+        try:
+            content: bytes = await calls(self._send, method, f"/v1/index{path}", sent)
+        except RagkitError as error:
+            self._is_away = _was_not_done(error)
+            raise
+        self._is_away = False
         try:
             return kind.model_validate_json(content)
         except ValidationError as error:
             raise ProviderError(
                 f"{self._url} sent a reply that is not a ragkit server's.", provider=PROVIDER
             ) from error
+
+    @property
+    def _patience_s(self) -> float:
+        if self._is_away:
+            return 0.0
+        longest = self._settings.retry_s
+        return longest if self._facts else min(_CONNECT_S, longest)
 
     async def _send(self, method: str, path: str, content: bytes | None) -> bytes:
         headers = {} if content is None else {"Content-Type": "application/json"}
@@ -289,6 +316,7 @@ class RemoteIndex:
                 headers=self._headers,
                 timeout=self._settings.timeout_s,
                 transport=self._transport,
+                event_hooks={"request": [pass_on_async]},
             )
         return self._clients[loop]
 
@@ -327,13 +355,14 @@ def _refusal(response: httpx.Response, received: bytes, url: str) -> RagkitError
         case _:
             pass
     fix = {
+        WRONG_TENANT: " Fix: choose that tenant (--tenant, RAGKIT_TENANT), or use another key.",
         401: " Fix: set index.api_key (RAGKIT_INDEX__API_KEY).",
         403: " Fix: use a key that may do this.",
         404: " Fix: update that server's ragkit.",
     }
     retry_after = response.headers.get("Retry-After", "")
     return ProviderError(
-        f"{url} answered {status}: {message}{fix.get(status, '')}",
+        f"{url} answered {status}: {message}{fix.get(code, fix.get(status, ''))}",
         provider=PROVIDER,
         status=status,
         retryable=status == 429 or status >= 500,

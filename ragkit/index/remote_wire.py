@@ -23,6 +23,9 @@ from ragkit.core.types import (
     IndexIdentity,
 )
 
+WRONG_TENANT = "wrong_tenant"
+"""The code of a refusal because the key belongs to another tenant."""
+
 
 class WireModel(BaseModel):
     """A body without unknown fields."""
@@ -79,10 +82,11 @@ FilterJson: TypeAlias = EqJson | InJson | RangeJson | AndJson | OrJson | NotJson
 
 
 class IndexFacts(WireModel):
-    """The identity of an index, and its filterable fields."""
+    """The identity of an index, its filterable fields, and whether the key may change documents."""
 
     identity: IndexIdentity
     fields: dict[str, FieldType]
+    writable: bool
 
 
 class VectorRows(WireModel):

@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Self, Unpack
+from typing import Any, ClassVar, Self, Unpack
 
 from ragkit.core.errors import ProviderError
+from ragkit.core.operation import is_observed
 from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Guarantee, Json, Reply
+from ragkit.llm.observation import observed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,15 @@ class Deadline:
 
 
 class StreamedLLM(ABC):
-    """An LLM that implements `respond`; `complete` reads it to its end."""
+    """An LLM that implements `respond`; `complete` reads it to its end.
+
+    Attributes:
+        provider: The kind of the model's server, as settings and errors name it.
+        composite: True if it passes calls on to other LLMs, whose calls are what observers see.
+    """
+
+    provider: ClassVar[str] = "ragkit"
+    composite: ClassVar[bool] = False
 
     @abstractmethod
     def respond(self, call: Call) -> AsyncGenerator[Delta]:
@@ -89,13 +99,7 @@ class StreamedLLM(ABC):
         Raises:
             ProviderError: `respond` ended without a reply.
         """
-        reply = None
-        async with aclosing(self.respond(call)) as deltas:
-            async for delta in deltas:
-                reply = delta.reply or reply
-        if reply is None:
-            raise ProviderError("The stream ended without a reply.", provider=type(self).__name__)
-        return reply
+        return await self._last(self.respond(call))
 
     def stream(
         self,
@@ -105,7 +109,8 @@ class StreamedLLM(ABC):
         **options: Unpack[CallOptions],
     ) -> AsyncGenerator[Delta]:
         """See `LLM.stream`."""
-        return self.respond(Call(messages=messages, grammar=grammar, options=options))
+        call = Call(messages=messages, grammar=grammar, options=options)
+        return self.respond(call) if self._unobserved() else self._observed(call)
 
     async def complete(
         self,
@@ -115,7 +120,32 @@ class StreamedLLM(ABC):
         **options: Unpack[CallOptions],
     ) -> Reply:
         """See `LLM.complete`."""
-        return await self.reply(Call(messages=messages, grammar=grammar, options=options))
+        call = Call(messages=messages, grammar=grammar, options=options)
+        if self._unobserved():
+            return await self.reply(call)
+        return await self._last(self._observed(call))
+
+    def _unobserved(self) -> bool:
+        return self.composite or not is_observed()
+
+    def _observed(self, call: Call) -> AsyncGenerator[Delta]:
+        return observed(
+            self.respond(call),
+            model=self.model,
+            provider=self.provider,
+            messages=call.messages,
+            grammar=call.grammar,
+            options=call.options,
+        )
+
+    async def _last(self, deltas: AsyncGenerator[Delta]) -> Reply:
+        reply = None
+        async with aclosing(deltas):
+            async for delta in deltas:
+                reply = delta.reply or reply
+        if reply is None:
+            raise ProviderError("The stream ended without a reply.", provider=type(self).__name__)
+        return reply
 
     async def model_name(self) -> str:
         """Return the model's name; a server is asked for it where none was chosen."""
@@ -149,6 +179,8 @@ class StreamedLLM(ABC):
 
 class LLMWrapper(StreamedLLM):
     """An LLM around another one, with its model, context and connections."""
+
+    composite = True
 
     def __init__(self, llm: LLM) -> None:
         """Wrap."""

@@ -8,15 +8,17 @@ from typing import TypeAlias
 
 from ragkit.core.errors import InputError, ProviderError
 from ragkit.core.protocols import ReplyGrammar
-from ragkit.core.types import Delta, Reply
+from ragkit.core.types import Delta, Reply, Restart
 from ragkit.llm.call import Call
 from ragkit.llm.messages import asked_again, messages_of
+from ragkit.llm.options import calls_at_most
 from ragkit.llm.wrappers.cost import charged
 
 Ask: TypeAlias = Callable[[Call, ReplyGrammar[object]], AsyncGenerator[Delta]]
 """Makes one call without any check."""
 
-_ATTEMPTS = 2
+MOST_ATTEMPTS = 2
+"""Calls that a checked reply may take, unless `max_calls` or `strict` says less."""
 _BYTES_PER_TOKEN = 4
 """Of usual text; a reply is refused beforehand only where it certainly does not fit."""
 
@@ -47,7 +49,7 @@ async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGe
     """Stream a reply that its grammar's `parse` takes.
 
     A reply that fails is asked for again once, with the reason, and the stream restarts; not where
-    the call is `strict`.
+    the call is `strict`, or `max_calls` is 1.
 
     Args:
         ask: Makes one call.
@@ -64,7 +66,7 @@ async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGe
         raise InputError("There is no grammar to check a reply by.")
     if (limit := call.options.get("max_tokens")) is not None:
         await asyncio.to_thread(grammar.fit, limit, bytes_per_token=_BYTES_PER_TOKEN)
-    attempts = 1 if call.options.get("strict") else _ATTEMPTS
+    attempts = calls_at_most(call.options, MOST_ATTEMPTS)
     spent: list[Reply] = []
     while True:
         async with aclosing(ask(call.within(deadline), grammar)) as deltas:
@@ -79,8 +81,10 @@ async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGe
             return
         if len(spent) == attempts:
             raise InvalidReplyError(charged(spent), reason, model=model, provider=provider)
-        yield Delta(text="", restart=True)
-        call = replace(call, messages=asked_again(messages, spent[-1].text, reason))
+        again = asked_again(messages, spent[-1].text, reason)
+        restart = Restart(rejected=spent[-1], reason=reason, messages=again)
+        yield Delta(text="", restart=restart)
+        call = replace(call, messages=again)
 
 
 def _problem(grammar: ReplyGrammar[object], reply: Reply) -> str | None:

@@ -9,6 +9,7 @@ from ragkit.core.protocols import CallOptions, ReplyGrammar
 
 _AT_LEAST: dict[str, float] = {
     "max_tokens": 1,
+    "max_calls": 1,
     "temperature": 0,
     "top_p": 1e-9,
     "top_k": 1,
@@ -48,6 +49,11 @@ def checked_options(
             f"stop is {stop!r}, which would cut a reply under a grammar. Fix: leave it out."
         )
     return options
+
+
+def calls_at_most(options: CallOptions, usual: int) -> int:
+    """Return the calls that a reply under a grammar may take, of which `usual` are usual."""
+    return 1 if options.get("strict") else min(usual, options.get("max_calls", usual))
 
 
 def _check_tools(options: CallOptions) -> None:

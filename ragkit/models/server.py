@@ -5,6 +5,7 @@ responses are those of OpenAI's embeddings and of Cohere's and Jina's rerank.
 """
 
 import asyncio
+import contextvars
 import re
 import weakref
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from ragkit.core.errors import ConfigError, ContextExceeded, InputError, ProviderError
+from ragkit.core.http_context import pass_on
 from ragkit.core.http_errors import is_server_url, status_failure, transport_error
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.secrets import ServerAddress
@@ -127,6 +129,7 @@ class ModelServer:
             base_url=self.url,
             headers={"Authorization": sent} if sent else {},
             timeout=timeout_s,
+            event_hooks={"request": [pass_on]},
         )
         # An embedder is not closed by its users: its connections end with it.
         weakref.finalize(self, self._client.close)
@@ -232,7 +235,10 @@ class VLLMEncoder:
         prompted = [prompt + self._cut(text) for text in texts]
         batches = [prompted[at : at + size] for at in range(0, len(prompted), size)]
         with ThreadPoolExecutor(self._settings.concurrency) as pool:
-            return unit(np.concatenate(list(pool.map(self._vectors, batches))))
+            # Each batch is part of the operation that runs here.
+            contexts = [contextvars.copy_context() for _ in batches]
+            found = pool.map(lambda at, batch: at.run(self._vectors, batch), contexts, batches)
+            return unit(np.concatenate(list(found)))
 
     def _cut(self, text: str) -> str:
         limit = self._tokenizer.max_tokens

@@ -1,12 +1,12 @@
 """Maximal marginal relevance: hits that differ from each other (Carbonell & Goldstein 1998)."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Unpack
 
 import numpy as np
 
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import Embedder
 from ragkit.core.types import FloatArray, Hit, StageRank
 from ragkit.retrieval.query import Query
@@ -41,10 +41,10 @@ class Diverse(RetrieverWrapper):
         request = SearchRequest.of(options, self.settings)
         wider = request.options(k=max(request.k, self.candidates))
         found = await self.inner.search(query, **wider)
-        started = time.perf_counter()
-        hits = await self._chosen(found, request.k)
-        before, seconds = found.explanation, time.perf_counter() - started
-        return Hits(hits, before and before.followed_by(STAGE, hits, seconds))
+        with Operation(kind="search stage", name=STAGE) as timed:
+            hits = await self._chosen(found, request.k)
+        before = found.explanation
+        return Hits(hits, before and before.followed_by(STAGE, hits, timed.seconds))
 
     async def _chosen(self, found: Sequence[Hit], wanted: int) -> list[Hit]:
         if not found:

@@ -1,12 +1,12 @@
 """Hybrid search: a dense and a BM25 leg in one request, fused, deduplicated, reranked."""
 
-import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self, Unpack
 
 from ragkit.core.errors import ConfigError
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import Embedder, Index, LegQuery, Legs, Reranker
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.types import Chunk, Hit, StageRank
@@ -190,6 +190,6 @@ class _HybridSearch:
 
     @contextmanager
     def _timed(self, stage: str) -> Generator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+        with Operation(kind="search stage", name=stage) as timed:
+            yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + timed.seconds

@@ -1,10 +1,10 @@
 """Neighbour expansion: the chunks before and after each hit, in the same document."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import Index
 from ragkit.core.types import Chunk, Hit, StageRank
 from ragkit.retrieval.query import Query
@@ -37,13 +37,13 @@ class WithNeighbours(RetrieverWrapper):
         if not self.reach and all(hit.chunk.window is None for hit in found):
             return found
         request = SearchRequest.of(options, self.settings)
-        started = time.perf_counter()
-        near = Surroundings(index=self.index, tenant=request.tenant, where=request.where)
-        fetched = await near.around([hit.chunk for hit in found], reach=self.reach)
-        allowed = {one.id: one for one in fetched}
-        hits = list(self._expanded(found, allowed))
-        before, seconds = found.explanation, time.perf_counter() - started
-        return Hits(hits, before and before.followed_by(STAGE, hits, seconds))
+        with Operation(kind="search stage", name=STAGE) as timed:
+            near = Surroundings(index=self.index, tenant=request.tenant, where=request.where)
+            fetched = await near.around([hit.chunk for hit in found], reach=self.reach)
+            allowed = {one.id: one for one in fetched}
+            hits = list(self._expanded(found, allowed))
+        before = found.explanation
+        return Hits(hits, before and before.followed_by(STAGE, hits, timed.seconds))
 
     def _expanded(self, found: Sequence[Hit], allowed: Mapping[str, Chunk]) -> Iterator[Hit]:
         left = dict(allowed)

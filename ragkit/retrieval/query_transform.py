@@ -1,12 +1,12 @@
 """The common part of query transformations: several queries, fused, reranked once."""
 
 import asyncio
-import time
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Unpack
 
+from ragkit.core.operation import Operation
 from ragkit.core.settings import RetrievalSettings
 from ragkit.core.types import Chunk, Hit, StageRank, Usage
 from ragkit.retrieval.fusion import reciprocal_rank_fusion
@@ -48,7 +48,8 @@ class FirstSearch:
 
     async def search(self, query: Query, *, k: int) -> Hits:
         """Return the `k` best chunks for another query."""
-        return await self.retriever.search(query, **self.request.options(k=k))
+        with Operation(kind="search stage", name="query"):
+            return await self.retriever.search(query, **self.request.options(k=k))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,8 @@ class QueryTransform(RetrieverWrapper):
         request = SearchRequest.of(options, self.settings)
         asked = as_query(query)
         first = FirstSearch(retriever=self.inner.unreranked(), request=request)
-        started = time.perf_counter()
-        transformed = await self.transform(asked, first)
-        seconds = time.perf_counter() - started
+        with Operation(kind="search stage", name=self.name) as timed:
+            transformed = await self.transform(asked, first)
         order = reranking(self.reranker, self.settings, depth=self.rerank_depth)
         depth = max(request.k, self.settings.depth, order.depth if order else 0)
         searches = (first.search(one, k=depth) for one in transformed.queries)
@@ -89,7 +89,7 @@ class QueryTransform(RetrieverWrapper):
         if order is not None and ranked:
             ranked = await run.rerank(ranked[: max(request.k, order.depth)], order)
         hits = [run.hit(chunk, score) for chunk, score in ranked[: request.k]]
-        return Hits(hits, run.explanation(transformed, seconds) if request.explain else None)
+        return Hits(hits, run.explanation(transformed, timed.seconds) if request.explain else None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,9 +137,9 @@ class _TransformedSearch:
         self, ranked: Sequence[tuple[Chunk, float]], order: Reranking
     ) -> list[tuple[Chunk, float]]:
         """Rerank the fused chunks against the original query."""
-        started = time.perf_counter()
-        reordered = await order.order(self.query.text, ranked)
-        self.seconds["rerank"] = time.perf_counter() - started
+        with Operation(kind="search stage", name="rerank") as timed:
+            reordered = await order.order(self.query.text, ranked)
+        self.seconds["rerank"] = timed.seconds
         self._enter("rerank", reordered[: order.depth])
         return reordered
 

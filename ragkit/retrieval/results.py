@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ragkit.core.filters import Filter
-from ragkit.core.types import Hit, Usage
+from ragkit.core.types import Hit, Json, Usage
 from ragkit.retrieval.surroundings import Surroundings
 
 
@@ -84,6 +84,18 @@ class Hits(list[Hit]):
         super().__init__(hits)
         self.explanation = explanation
         self.surroundings = surroundings
+
+    def shown(self) -> Json:
+        """Return the hits as traces record them: ids, scores, uris and texts of the chunks."""
+        return [
+            {
+                "id": hit.chunk.id,
+                "score": float(hit.score),
+                "uri": hit.chunk.uri,
+                "content": hit.chunk.text,
+            }
+            for hit in self
+        ]
 
     def __getstate__(self) -> dict[str, Explanation | None]:
         """Leave out the open index."""

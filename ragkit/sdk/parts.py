@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, cast, get_args
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from ragkit.answering.build import build_answerer
-from ragkit.core.errors import ConfigError, IndexMissing
+from ragkit.core.errors import ConfigError, IndexMissing, MissingExtraError
 from ragkit.core.protocols import (
     LLM,
     Answerer,
@@ -139,6 +139,7 @@ class RAGParts:
             settings = settings.model_copy(update={"index": keyed})
         self._check_models(settings)
         self.settings = settings
+        start_telemetry(settings)
         self.loaders: Mapping[str, Loader] = _loaders(options.get("loaders") or {})
         self.on_progress = options.get("on_progress")
         self._own_llm: LLM | None = None
@@ -291,6 +292,22 @@ class RAGParts:
         self._index = None
         if self._own_llm is not None:
             await self._own_llm.close()
+
+
+def start_telemetry(settings: Settings) -> None:
+    """Send the traces of this process as the settings say; nothing is imported where they are off.
+
+    Raises:
+        ConfigError: Traces are sent already, as other settings say, or the URL is none.
+        MissingExtraError: OpenTelemetry is not installed.
+    """
+    if settings.telemetry.export == "off":
+        return
+    try:
+        from ragkit.telemetry.telemetry import TELEMETRY
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "opentelemetry", extra="telemetry") from error
+    TELEMETRY.start(settings)
 
 
 def _section(name: str, kind: _PartKind, value: object, section: BaseModel) -> BaseModel | None:

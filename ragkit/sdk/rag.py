@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 from ragkit.core.errors import InputError
 from ragkit.core.filter_parser import as_filter
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import LLM, Answerer, Embedder, Index, Reranker, StreamingAnswerer
 from ragkit.core.secrets import without_credentials
 from ragkit.core.settings import Settings
@@ -172,7 +173,10 @@ class AsyncRAG:
         index = await self.index()
         retriever = self._parts.retriever(settings, index, rerank=options.get("rerank"))
         tenant = self._tenant(options.get("tenant"))
-        hits = await retriever.search(query, **search_options(options, tenant=tenant))
+        with Operation(kind="search", content={"query": lambda: query}) as operation:
+            hits = await retriever.search(query, **search_options(options, tenant=tenant))
+            operation.facts["hits"] = len(hits)
+            operation.content["documents"] = hits.shown
         near = Surroundings(index=index, tenant=tenant, where=as_filter(options.get("where")))
         return Hits(hits, hits.explanation, surroundings=near)
 
@@ -206,10 +210,14 @@ class AsyncRAG:
             ConfigError: A part is needed that is not set, or an answerer was passed and the
                 options are not its own.
         """
-        answerer, hits = await self._evidence(question, options)
-        return await answerer.answer(question, hits)
+        with Operation(kind="answer", content={"question": lambda: question}) as operation:
+            answerer, hits = await self._evidence(question, options)
+            answer = await answerer.answer(question, hits)
+            operation.facts["abstained"] = answer.abstained
+            operation.content["answer"] = lambda: answer.text
+            return answer
 
-    async def ask_stream(
+    def ask_stream(
         self, question: str, **options: Unpack[AskOptions]
     ) -> AsyncGenerator[AnswerDelta]:
         """Answer a question; yield its text while it is written and the whole answer last.
@@ -217,6 +225,10 @@ class AsyncRAG:
         An answerer that does not write, such as the extractive one, yields the whole answer only.
         See `ask` for options and errors.
         """
+        operation = Operation(kind="answer", content={"question": lambda: question})
+        return operation.watched(self._answered(question, options))
+
+    async def _answered(self, question: str, options: AskOptions) -> AsyncGenerator[AnswerDelta]:
         answerer, hits = await self._evidence(question, options)
         if not isinstance(answerer, StreamingAnswerer):
             yield AnswerDelta(text="", answer=await answerer.answer(question, hits))
@@ -343,8 +355,9 @@ class AsyncRAG:
             InputError: The file is damaged, or other versions are stored and `force` is False.
             IndexMismatch: The index was built with another embedder.
         """
-        from ragkit.index.backup import restore_backup
+        from ragkit.index.backup import check_backup, restore_backup
 
+        await asyncio.to_thread(check_backup, Path(file))  # before an index is created for it
         return await restore_backup(await self.index(create=True), Path(file), force=force)
 
     async def index(self, *, create: bool = False) -> Index:

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from ragkit.core.protocols import Index, StoredVersion
 from ragkit.core.types import DocumentRecord
 from ragkit.index.remote_wire import (
+    WRONG_TENANT,
     ChunksBody,
     CommitCall,
     CountBody,
@@ -34,7 +35,7 @@ router = APIRouter(prefix="/v1/index", tags=["index"])
 async def facts(state: State, key: Reader) -> IndexFacts:
     """Return the identity of the index and its filterable fields."""
     index = await state.rag.index()
-    return IndexFacts(identity=index.identity, fields=dict(index.fields))
+    return IndexFacts(identity=index.identity, fields=dict(index.fields), writable=key.may("write"))
 
 
 @router.post("/search", summary="Run the legs of a query")
@@ -164,4 +165,4 @@ def _tenants(items: Iterable[DocumentRecord | StoredVersion]) -> set[str]:
 
 def _check_tenant(state: ServerState, key: ApiKey, tenant: str) -> None:
     if tenant != key.tenant and not state.gate.is_open:
-        raise ApiError(403, f"The key belongs to the tenant {key.tenant!r}.", code="forbidden")
+        raise ApiError(403, f"The key belongs to the tenant {key.tenant!r}.", code=WRONG_TENANT)

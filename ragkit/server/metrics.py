@@ -7,6 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ragkit.core.operation import Operation
+
+_TRACE_HEADERS = (b"traceparent", b"tracestate")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -70,14 +73,29 @@ class Observation:
             await self._app(scope, receive, send)
             return
         started, identifier = time.perf_counter(), uuid.uuid4().hex
+        operation = Operation(
+            kind="request",
+            facts={"method": scope["method"], "request_id": identifier},
+            incoming=_trace_headers(scope),
+        )
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "unknown")
                 status = str(message["status"])
+                operation.name, operation.facts["status"] = route, message["status"]
                 self._metrics.requests.labels(route=route, status=status).inc()
                 self._metrics.seconds.labels(route=route).observe(time.perf_counter() - started)
                 MutableHeaders(scope=message)["X-Request-Id"] = identifier
             await send(message)
 
-        await self._app(scope, receive, counted)
+        with operation:
+            await self._app(scope, receive, counted)
+
+
+def _trace_headers(scope: Scope) -> dict[str, str]:
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in _TRACE_HEADERS
+    }

@@ -188,7 +188,7 @@ class ScriptedLLM(StreamedLLM):
             raise AssertionError(f"The scripted reply does not match its grammar: {text!r}")
         if len(text.encode()) < call.max_tokens:
             return Alternative(text=text, finish_reason="stop")
-        if grammar is not None and not _may_be_cut(call):
+        if grammar is not None and grammar.max_tokens <= call.max_tokens:
             raise AssertionError(f"The scripted reply is longer than its grammar says: {text!r}")
         cut = text.encode()[: call.max_tokens].decode(errors="ignore")
         return Alternative(text=cut, finish_reason="length")
@@ -250,7 +250,8 @@ def random_replies(seed: int, *, ending: float = 0.5) -> Script:
             return " ".join(words.choice(_WORDS) for _ in range(words.randrange(1, 40)))
         decoder = _decoder()
         compiled = decoder.compile(call.grammar.ebnf)
-        most = _MOST_TOKENS if _may_be_cut(call) else call.grammar.max_tokens
+        longest = call.grammar.max_tokens
+        most = _MOST_TOKENS if longest > call.max_tokens else longest
         said = decoder.decode(compiled, seed=drawn, max_tokens=most, ending=ending)
         if said is None:
             raise AssertionError("The reply did not fit max_tokens: the grammar's bound is wrong.")
@@ -261,14 +262,6 @@ def random_replies(seed: int, *, ending: float = 0.5) -> Script:
 
 _MOST_TOKENS = 1 << 16
 _WORDS = ("the", "a", "model", "says", "that", "water", "runs", "downhill", "é", "🐺", "\n", "42")
-
-
-def _may_be_cut(call: ScriptedCall) -> bool:
-    """Return whether the grammar allows replies that are longer than the call."""
-    grammar = call.grammar
-    return grammar is not None and (
-        grammar.max_tokens > call.max_tokens or getattr(grammar, "may_be_cut", False)
-    )
 
 
 def _size(messages: tuple[Message, ...]) -> int:

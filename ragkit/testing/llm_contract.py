@@ -116,7 +116,7 @@ class LLMContract:
         grammar, text, restarts, reply = GRAMMARS["open string"], "", 0, None
         async with aclosing(llm.stream(QUESTION, grammar=grammar, max_tokens=90, seed=1)) as deltas:
             async for delta in deltas:
-                restarts += delta.restart
+                restarts += delta.restart is not None
                 text = "" if delta.restart else text + delta.text
                 reply = delta.reply
         assert reply is not None

@@ -2,13 +2,15 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 
 from ragkit.core.protocols import LLM
@@ -16,6 +18,7 @@ from ragkit.core.settings import AnswerSettings, Settings
 from ragkit.core.types import Document
 from ragkit.sdk import AsyncRAG
 from ragkit.server.app import ServerOptions, build_app
+from ragkit.server.listener import bound
 from ragkit.testing.embedder import HashEmbedder
 
 RIVERS = "# Rivers\n\nThe longest river of Europe is the Volga. It flows into the Caspian Sea.\n"
@@ -80,6 +83,21 @@ async def running_server(
         httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
     ):
         yield RunningServer(app=app, http=http)
+
+
+@contextmanager
+def listening(app: FastAPI, *, port: int = 0) -> Generator[str]:
+    """Serve an application on this machine from a thread, and yield its URL."""
+    socket = bound("127.0.0.1", port)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+    finally:
+        app.state.ragkit.closing.set()
+        server.should_exit = True
+        thread.join()
 
 
 def _document(uri: str, text: str) -> Document:

@@ -58,7 +58,7 @@ def show_sidebar_head(workspace: Workspace) -> None:
     with st.sidebar:
         location = without_credentials(workspace.settings.index.location)
         st.caption(f"Index {location} · tenant {workspace.tenant}")
-        if workspace.options.read_only:
+        if not workspace.writable:
             st.badge("read only", icon=":material/lock:", color="gray")
 
 

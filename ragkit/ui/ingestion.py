@@ -135,7 +135,8 @@ class Ingestion:
         if self.job.result is not None:
             rows = outcome_rows(self.job.result, rows)
         elif not self.job.running:
-            rows = {uri: self._ended(row) for uri, row in rows.items()}
+            after = {record.uri: record.generation for record in self._workspace.documents()}
+            rows = {uri: self._ended(row, after) for uri, row in rows.items()}
         failed = {
             uri: Row(uri=uri, outcome="failed", reason=why) for uri, why in self._failed.items()
         }
@@ -175,9 +176,8 @@ class Ingestion:
         self._before = {record.uri: record.generation for record in records}
         return AsyncRAG(settings, index=index, embedder=base.embedder, on_progress=self._log)
 
-    def _ended(self, row: Row) -> Row:
+    def _ended(self, row: Row, after: Mapping[str, str]) -> Row:
         """Return what became of a document of a run that did not end by itself."""
-        after = {record.uri: record.generation for record in self._workspace.documents()}
         if row.uri in after and after[row.uri] != self._before.get(row.uri):
             return replace(row, outcome="updated" if row.uri in self._before else "added")
         why = self.job.error or "The ingestion was cancelled before this document was stored."

@@ -16,7 +16,7 @@ class Options:
     """Choices made when the application is started.
 
     Attributes:
-        index: Folder or Qdrant URL of the index; the setting's where None.
+        index: Folder, Qdrant URL, or `ragkit:` and a ragkit server's URL; the setting's where None.
         tenant: Whose documents are shown; the setting's where None.
         config: Settings file instead of `./ragkit.toml`.
         llm: Language model, as `llm.model` names it.

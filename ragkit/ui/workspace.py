@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import LLM, Embedder, Reranker
+from ragkit.core.protocols import LLM, Embedder, Index, Reranker
 from ragkit.core.settings import RerankerSettings, Settings
 from ragkit.core.sync import run_sync
 from ragkit.core.types import Chunk, DocumentRecord, Hit
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ragkit.ui.inspection import Inspector
     from ragkit.ui.run_store import RunStore
 
+_PATIENCE_S = 5.0
+"""Seconds that a page waits for an index on a server that is away, where nothing else is set."""
 _VARIANTS = 64
 _WARMING = Hit(
     chunk=Chunk(id="warming", uri="", title="Ready?", text="Yes, it is ready.", start=0, end=17),
@@ -101,12 +103,18 @@ class Workspace:
         self._llms: dict[str, LLM] = {}
         self._variants: dict[str, SharedRAG] = {}
         self._vectors: PassageVectors | None = None
+        self._key_writes = True
         logging.getLogger("ragkit").addHandler(FailureHandler(self.failures))
 
     @property
     def tenant(self) -> str:
         """The owner of the documents that are shown."""
         return self.settings.tenant
+
+    @property
+    def writable(self) -> bool:
+        """False where documents cannot be added or deleted: by the options, or by the key."""
+        return self._key_writes and not self.options.read_only
 
     @property
     def uploads(self) -> Path:
@@ -218,7 +226,15 @@ class Workspace:
         run_sync(lambda: embedder.embed(["Ready?"], task="query"))
 
     def _open_index(self) -> None:
-        run_sync(self.rag.index)
+        from ragkit.index.remote import RemoteIndex  # with an HTTP client
+
+        async def opened() -> Index:
+            index = await self.rag.index()
+            await index.records([], tenant=self.tenant)  # a key may be another tenant's
+            return index
+
+        index = run_sync(opened)
+        self._key_writes = not isinstance(index, RemoteIndex) or index.writable
 
     def _load_answerer(self) -> None:
         answerer = self.rag.answerer
@@ -228,11 +244,13 @@ class Workspace:
 
 def chosen_settings(settings: Settings, options: Options) -> Settings:
     """Return settings with what the options say instead of them."""
-    location = options.index or settings.index.location
+    index: dict[str, object] = {"location": options.index or settings.index.location}
+    if "retry_s" not in settings.index.model_fields_set:
+        index["retry_s"] = _PATIENCE_S
     model = options.llm or settings.llm.model
     return settings.model_copy(
         update={
-            "index": settings.index.model_copy(update={"location": location}),
+            "index": settings.index.model_copy(update=index),
             "llm": settings.llm.model_copy(update={"model": model}),
             "tenant": options.tenant or settings.tenant,
         }

@@ -21,9 +21,16 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
-from ragkit.agents import SQLiteJournal, plan_and_execute, react, resume, rewoo, run
+from ragkit.agents import (
+    Budget,
+    SQLiteJournal,
+    SQLiteRuns,
+    plan_and_execute,
+    react,
+    resume,
+    rewoo,
+    run,
+)
 from ragkit.agents.agent import Agent
 from ragkit.agents.options import AgentOptions
 from ragkit.core.types import Delta, Json, Message, Reply, Timings, Usage
@@ -105,9 +112,13 @@ def agent(pattern: str, folder: Path, options: AgentOptions) -> Agent:
 
 async def work(pattern: str, folder: Path) -> None:
     """Run the agent, or resume it where it was killed."""
-    checkpoints = AsyncSqliteSaver.from_conn_string(str(folder / "checkpoints.db"))
-    async with checkpoints as saver, SQLiteJournal(folder / "journal.db") as journal:
-        options = AgentOptions(checkpointer=saver, journal=journal, approvals="never")
+    async with SQLiteRuns(folder / "runs.db") as kept:
+        options = AgentOptions(
+            checkpointer=kept.checkpoints,
+            journal=kept.journal,
+            approvals="never",
+            budget=Budget(steps=64),  # calls of the model that a kill cut off count
+        )
         made = agent(pattern, folder, options)
         state = await made.aget_state({"configurable": {"thread_id": "t"}})
         if state.tasks:
@@ -147,7 +158,7 @@ def journal_of(folder: Path) -> dict[str, str]:
     """The calls with their outcomes, by key; those not known to be done have none."""
 
     async def read() -> dict[str, str]:
-        async with SQLiteJournal(folder / "journal.db") as journal:
+        async with SQLiteJournal(folder / "runs.db") as journal:
             entries = await journal.entries()
         # Without the name of the run, which is another for each.
         found = {e.key.split(":", 3)[3]: e for e in entries if e.tool}
@@ -160,7 +171,7 @@ def done_calls(folder: Path) -> set[str]:
     """Return the calls that the journal knows to be done, as the tools write them in their file."""
 
     async def read() -> set[str]:
-        async with SQLiteJournal(folder / "journal.db") as journal:
+        async with SQLiteJournal(folder / "runs.db") as journal:
             entries = await journal.entries()
         return {
             f"{e.tool} {json.loads(e.arguments)['text']}" for e in entries if e.tool and e.outcome

@@ -43,4 +43,4 @@ def test_the_examples_of_the_page_run_one_after_the_other(
     assert shown.startswith("Three. finished 0.0\n1 react ")
     assert "1.1 stock" in shown
     assert "order {'item': 'lamp', 'pieces': 2} order always needs approval." in shown
-    assert (tmp_path / "calls.db").is_file()
+    assert (tmp_path / "runs.db").is_file()

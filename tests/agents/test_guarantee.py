@@ -23,7 +23,11 @@ async def test_a_reply_that_breaks_its_schema_is_asked_for_again_and_the_trace_s
     result = await run(react(llm, [look]), "Q")
     assert (result.answer, [given["text"] for given, _ in look.calls]) == ("ok", ["x"])
     models = [step for step in result.steps if step.kind == "model"]
-    assert [step.guarantee for step in models] == ["schema", "schema"]
+    assert [step.guarantee for step in models] == ["schema"] * 3
+    assert [bool(step.error) for step in models] == [True, False, False]
+    assert [list(step.prompt) for step in models] == [list(call.messages) for call in llm.calls]
+    completions = [step.usage.completion for step in models if step.usage]
+    assert result.usage.completion == sum(completions)
     assert "schema" in result.tree()
     held = await run(react(ScriptedLLM([says_finish("ok")]), [look]), "Q")
     assert held.steps[0].guarantee == "grammar"
@@ -41,7 +45,8 @@ async def test_two_replies_that_break_it_are_a_turn_in_which_nothing_is_called()
     llm = unheld(WRONG, WRONG, says_finish("ok"))
     result = await run(react(llm, [look]), "Q")
     assert (result.answer, len(look.calls)) == ("ok", 0)
-    assert "break their schema" in result.steps[0].error
+    assert "'type' at '/text'" in result.steps[0].error
+    assert "break their schema" in result.steps[1].error
     assert "could not be read" in llm.calls[2].prompt
 
 

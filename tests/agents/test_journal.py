@@ -2,13 +2,26 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
-from ragkit.agents import Journal, MemoryJournal, PostgresJournal, SQLiteJournal
+from ragkit.agents import (
+    Journal,
+    MemoryJournal,
+    PostgresJournal,
+    SQLiteJournal,
+    plan_and_execute,
+    react,
+    rewoo,
+    run,
+)
 from ragkit.agents.journal import CallOutcome, JournalEntry
 from ragkit.core.errors import InputError, ProviderError
 from ragkit.core.types import Citation, ToolResult
+from ragkit.testing.agents import RecordingTool
+from ragkit.testing.llm import ScriptedLLM, random_replies
 
 RESULT = ToolResult(
     text='{"a": [1, null]}',
@@ -80,6 +93,59 @@ async def test_a_file_is_pruned_by_the_time_of_the_calls(tmp_path: Path) -> None
         assert await journal.prune(before=datetime.now(UTC) - timedelta(hours=1)) == 0
         assert await journal.prune(before=datetime.now(UTC) + timedelta(hours=1)) == 1
         assert await journal.entries() == []
+
+
+def kept_for(keep: timedelta, kind: str, place: str) -> SQLiteJournal:
+    """A journal of a kind at a place."""
+    return (
+        PostgresJournal(place, keep=keep)
+        if kind == "postgresql"
+        else SQLiteJournal(place, keep=keep)
+    )
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_the_calls_of_a_run_that_is_over_are_deleted_when_their_time_has_come(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "j.db") if kind == "sqlite" else request.getfixturevalue("postgres")
+    over, waiting, alike = "thé:1:ab:", "thé:2:cd:", "thé:1:ab"
+    async with kept_for(timedelta(days=7), kind, place) as journal:
+        await journal.prune(before=datetime.now(UTC) + timedelta(days=1))
+        for run in (over, waiting, alike):
+            await journal.begin(JournalEntry(key=f"{run}1.1", tool="t", arguments="{}"))
+        await journal.end_run(over)
+        await journal.end_run(over)
+        assert len(await journal.entries()) == 3
+    async with kept_for(timedelta(0), kind, place) as journal:
+        await journal.end_run("another:")
+        assert {entry.key for entry in await journal.entries()} == {f"{waiting}1.1", f"{alike}1.1"}
+        await journal.end_run(waiting)
+        assert [entry.key for entry in await journal.entries()] == [f"{alike}1.1"]
+        await journal.forget("")
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql"])
+@pytest.mark.parametrize("make", [react, rewoo, plan_and_execute])
+async def test_nothing_stays_of_runs_that_ended_and_all_of_one_that_waits(
+    kind: str, make: object, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "j.db") if kind != "postgresql" else request.getfixturevalue("postgres")
+    journal = MemoryJournal() if kind == "memory" else kept_for(timedelta(0), kind, place)
+    send = RecordingTool(name="send", permission="approve")
+    agent: Any = make(
+        ScriptedLLM(random_replies(1)), [send], checkpointer=InMemorySaver(), journal=journal
+    )  # type: ignore[operator]
+    look: Any = make(ScriptedLLM(random_replies(1)), [RecordingTool(name="look")], journal=journal)  # type: ignore[operator]
+    try:
+        await journal.forget("")
+        await run(look, "Q")
+        assert await journal.entries() == []
+        waiting = await run(agent, "Q", thread="t")
+        assert (bool(waiting.pending)) == bool(await journal.entries())
+    finally:
+        if isinstance(journal, SQLiteJournal):
+            await journal.close()
 
 
 async def test_two_processes_share_a_journal_of_postgresql(postgres: str) -> None:

@@ -61,17 +61,24 @@ async def test_a_reply_that_is_cut_is_asked_for_again_in_fewer_calls_then_shorte
     assert isinstance(last, Finished)
     result = last.result
     assert (result.answer, len(tool.calls)) == ("Done.", 1)
-    again = llm.calls[1]
-    assert "longer than 2000 tokens" in again.messages[-1].content
-    assert "one call, texts of at most" in again.messages[-1].content
-    assert len(again.messages) == len(llm.calls[0].messages)
+    first, again = llm.calls[:2]
+    assert first.grammar is not None
+    assert not {"string_length", "items"} & first.grammar.bounds.keys()
+    assert "longer than 2,000 tokens" in again.messages[-1].content
     assert again.grammar is not None
+    bounds = again.grammar.bounds
+    assert f"{bounds['calls']:,} calls" in again.messages[-1].content
+    assert f"{bounds['string_length']:,} characters in a text" in again.messages[-1].content
+    assert len(again.messages) == len(first.messages)
     assert again.grammar.max_tokens <= 2000
-    assert any(isinstance(event, Noticed) and "not used" in event.text for event in events)
+    assert any(isinstance(event, Noticed) and "cut at" in event.text for event in events)
     assert [step.error for step in result.steps if step.error] == [
-        "It was cut at its limit of 2000 tokens."
+        "It was cut at its limit of 2,000 tokens."
     ]
-    assert result.usage.completion >= 2000
+    models = [step for step in result.steps if step.kind == "model"]
+    assert [list(step.prompt) for step in models] == [list(call.messages) for call in llm.calls]
+    assert next(step.usage.completion for step in models if step.usage) == 2000
+    assert result.usage.completion == sum(s.usage.completion for s in models if s.usage)
 
 
 async def test_where_no_second_call_is_left_the_reply_is_held_to_its_tokens() -> None:
@@ -79,8 +86,41 @@ async def test_where_no_second_call_is_left_the_reply_is_held_to_its_tokens() ->
     agent = react(llm, [python()], budget=Budget(steps=2), reply_tokens=2000)
     assert (await run(agent, "Q")).answer == "From what I saw."
     grammar: Any = llm.calls[0].grammar
-    assert not grammar.may_be_cut
     assert grammar.max_tokens <= 2000
+
+
+async def test_strict_is_one_call_that_always_fits() -> None:
+    llm = scripted(says_action("", ("python", {"code": "z"})), says_finish("Done."))
+    agent = react(llm, [python()], reply_tokens=2000, decoding={"strict": True})
+    assert (await run(agent, "Q")).answer == "Done."
+    assert all(call.grammar and call.grammar.max_tokens <= 2000 for call in llm.calls)
+
+
+async def test_a_budget_with_room_for_two_calls_has_the_first_one_wide() -> None:
+    long = says_action("", ("python", {"code": "y" * 3000}))
+    llm = scripted(long, says_action("", ("python", {"code": "z"})), "From what I saw.")
+    agent = react(llm, [python()], budget=Budget(steps=3), reply_tokens=2000)
+    result = await run(agent, "Q")
+    assert (result.answer, result.stopped_by) == ("From what I saw.", "steps")
+    wide, strict = [call.grammar for call in llm.calls[:2]]
+    assert wide is not None
+    assert strict is not None
+    assert "string_length" not in wide.bounds
+    assert strict.max_tokens <= 2000
+
+
+async def test_the_usage_of_a_reply_that_cannot_be_made_short_enough_counts() -> None:
+    least = "y" * 3000
+    schema: dict[str, Json] = {
+        **CODE,
+        "properties": {"code": {"type": "string", "minLength": 3000}},
+    }
+    tool = RecordingTool(name="python", parameters=schema)
+    llm = scripted(says_action("", ("python", {"code": least})), "So far.")
+    result = await run(react(llm, [tool], reply_tokens=2000), "Q")
+    assert result.answer == "So far."
+    assert result.usage.completion > 2000
+    assert "cut at its limit" in result.steps[0].error
 
 
 async def test_a_text_that_fills_what_the_model_was_held_to_is_not_used_either() -> None:
@@ -260,10 +300,6 @@ def test_a_text_fills_its_room_escapes_included(text: str, characters: int, full
     assert fills(text, characters) == full
 
 
-def test_a_cut_grammar_is_one_whose_replies_may_end_early() -> None:
-    grammar = action_grammar([ToolSpec(name="python", description="", parameters=CODE)])
-    assert grammar.cut_at(10**9) is grammar
-    assert (grammar.cut_at(500).max_tokens, grammar.cut_at(500).may_be_cut) == (500, True)
-    assert grammar.cut_at(500).fit(9000) == grammar.fit(9000)
+def test_a_limit_of_no_calls_is_refused() -> None:
     with pytest.raises(InputError, match="calls must be a whole number from 1"):
         Limits(calls=0)

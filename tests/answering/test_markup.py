@@ -62,13 +62,19 @@ def test_a_literal_text_keeps_everything_but_line_breaks() -> None:
     assert plain_text(source, 0, len(source), literal=True).text == "2 **3** [x](y) and `z`"
 
 
-def test_html_and_pdf_are_literal_by_their_extensions() -> None:
-    assert [is_literal(uri) for uri in ("a.html", "b.PDF", "c.md", "d")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+def test_formats_without_markup_are_literal_by_their_extensions() -> None:
+    for uri in ("a.html", "b.PDF", "c.csv", "d.XLSX", "x.zip!/e.docx", "f.epub"):
+        assert is_literal(uri)
+    for uri in (
+        "https://x.org",
+        "https://x.org/a.php?b=c.md",
+        "http://x.md?a",
+        "http://[",
+        "http://",
+    ):
+        assert is_literal(uri)
+    for uri in ("a.md", "b", "c.rst", "d.csv.md", "https://x.org/README.md?raw=1"):
+        assert not is_literal(uri)
 
 
 def test_a_span_is_widened_to_whole_words_links_and_emphasis() -> None:

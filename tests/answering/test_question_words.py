@@ -42,3 +42,11 @@ def test_a_question_without_words_is_covered_by_nothing() -> None:
 )
 def test_a_name_beside_another_script_is_counted(question: str, language: str) -> None:
     assert QuestionWords(question, [question], language).coverage(question) == pytest.approx(1.0)
+
+
+def test_a_letter_alone_tells_names_apart() -> None:
+    texts = ["Valve C costs 12", "Valve D costs 19"]
+    words = QuestionWords("What is the price of Valve D?", texts, "english")
+    assert words.coverage("Valve D costs 19") > words.coverage("Valve C costs 12")
+    asked = QuestionWords("What do I pay? A list, Ann's", ["I pay Ann"], "english")
+    assert asked.coverage("I A s") == 0.0

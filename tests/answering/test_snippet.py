@@ -199,3 +199,35 @@ async def test_a_number_that_is_missing_lowers_the_confidence(minilm: Embedder) 
     sure = await _answerer(minilm).answer(question, [_hit("The number of retries made is 5.")])
     unsure = await _answerer(minilm).answer(question, [_hit("The number of retries made is set.")])
     assert unsure.confidence < sure.confidence
+
+
+YEARS = """In 1884 she opened a shop in Leeds. She sold lamps and clocks there. In the same
+year, she patented a safety lamp. She moved to York in 1890."""
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("What did she patent in 1884?", "In the same year, she patented a safety lamp."),
+        (
+            "When did she patent the safety lamp?",
+            "In 1884 she opened a shop in Leeds. She sold lamps and clocks there. In the same "
+            "year, she patented a safety lamp.",
+        ),
+    ],
+)
+async def test_the_same_year_is_the_one_named_before(
+    minilm: Embedder, question: str, text: str
+) -> None:
+    hit = _hit(YEARS)
+    answer = await _answerer(minilm).answer(question, [hit])
+    assert answer.text == text
+    assert answer.span is None or "same" not in answer.span.text
+    _check_citations(answer, hit)
+
+
+async def test_a_row_of_a_sheet_answers_with_the_names_of_its_columns(minilm: Embedder) -> None:
+    hit = _hit("Item | Price\nValve C | 12.5\nValve D | 19", uri="prices.xlsx", title="Prices")
+    answer = await _answerer(minilm).answer("What is the price of Valve D?", [hit])
+    assert answer.text == "Item: Valve D; Price: 19"
+    assert answer.citations[0].quote == "Valve D | 19"

@@ -1,7 +1,13 @@
 import pytest
 
 from ragkit.answering.question_kind import question_kind
-from ragkit.answering.suitability import AskedForm, Suitability, announces, refers_back
+from ragkit.answering.suitability import (
+    AskedForm,
+    Suitability,
+    announces,
+    dated_before,
+    refers_back,
+)
 from ragkit.answering.units import units_of
 from ragkit.core.types import Chunk
 
@@ -124,3 +130,19 @@ def test_marks_of_other_scripts_ask_and_announce() -> None:
     assert _form("Why?", "ما هذا؟").asks == _form("Why?", "这是什么？").asks == 1.0
     assert announces("安装步骤：")
     assert not announces("安装步骤。")
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "place"),
+    [
+        ("In the same year, it closed.", ["Made in 1891.", "Lit.", "Sold in 1892.", "Red."], 2),
+        ("Later that year it closed.", ["Made in 1891."], 0),
+        ("In the same year, it closed.", ["It has 1,891 rooms.", "Call 18911."], None),
+        ("It closed.", ["Made in 1891."], None),
+        ("In the same year, it closed.", [], None),
+    ],
+)
+def test_a_year_that_is_referred_to_is_the_last_one_before(
+    text: str, before: list[str], place: int | None
+) -> None:
+    assert dated_before(text, before) == place

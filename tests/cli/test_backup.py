@@ -43,3 +43,9 @@ def test_what_cannot_be_done_is_one_sentence() -> None:
     assert "The tenant ''" in _run("backup", "docs.zip", "--tenant", "").stderr
     _run("backup", "docs.zip")
     assert "exists" in _run("backup", "docs.zip").stderr
+
+
+@pytest.mark.parametrize("file", ["docs/river.md", "none.zip"])
+def test_what_is_no_backup_creates_no_index(file: str) -> None:
+    assert "is no whole backup" in _run("restore", file, "--index", "new").stderr
+    assert not Path("new").exists()

@@ -220,5 +220,5 @@ async def test_the_first_connection_is_not_waited_for_as_long_as_later_ones(
 
 def test_a_location_without_a_server_is_refused() -> None:
     for location in ("ragkit:", "ragkit:localhost:8400", "ragkit:/folder", "ragkit:http://a:b"):
-        with RAG(index=location) as rag, pytest.raises(ConfigError, match="names no server"):
+        with RAG(index=location) as rag, pytest.raises(ConfigError, match=r"names no|no number"):
             rag.search("x")

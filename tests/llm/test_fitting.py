@@ -7,10 +7,10 @@ import pytest
 
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import ReplyGrammar
-from ragkit.core.types import Delta, Reply, Timings, Usage
+from ragkit.core.types import Delta, Message, Reply, Restart, Timings, Usage
 from ragkit.grammar import Limits, json_grammar, regex_grammar
 from ragkit.llm.call import Call
-from ragkit.llm.fitting import MOST_CALLS, held, wanted_tokens
+from ragkit.llm.fitting import MOST_CALLS, NOTE_TOKENS, held, wanted_tokens
 from ragkit.llm.wrappers.rate_limit import RateLimit, RateLimits, Rates
 from ragkit.testing import ScriptedLLM
 
@@ -48,7 +48,7 @@ async def replied(model: Model, call: Call, room: int = 10_000) -> tuple[Reply, 
     deltas = [delta async for delta in held(model, call, room)]
     reply = deltas[-1].reply
     assert reply is not None
-    return reply, sum(delta.restart for delta in deltas)
+    return reply, sum(delta.restart is not None for delta in deltas)
 
 
 def call(grammar: ReplyGrammar[object] = WORDS, **options: object) -> Call:
@@ -93,9 +93,44 @@ async def test_a_model_that_never_ends_is_bounded_at_last_by_a_byte_a_token() ->
     assert strict.max_tokens == tokens <= 500
 
 
-async def test_a_strict_call_is_one_call() -> None:
-    model = Model('["d"]')
-    reply, restarts = await replied(model, call(max_tokens=500, strict=True))
+async def test_the_model_is_told_its_limits_unless_its_context_is_short() -> None:
+    for room, told in ((10_000, True), (1000, False)):
+        model, again = Model(LONG, '["b"]'), list[Restart]()
+        async for delta in held(model, call(max_tokens=500), room):
+            again += [delta.restart] if delta.restart else []
+        (restart,), bounds = again, model.asked[1][0].bounds
+        content = restart.messages[-1].content
+        assert (f"{bounds['string_length']:,} characters in a text" in content) == told
+        assert content.startswith("x")
+        assert len(content) < NOTE_TOKENS
+        assert (restart.rejected.finish_reason, restart.reason) == (
+            "length",
+            "It was cut at its limit of 500 tokens.",
+        )
+
+
+async def test_a_tool_s_answer_that_is_asked_about_stays_as_it_is() -> None:
+    tool = Message(role="tool", content="72", tool_call_id="c1")
+    messages = [Message(role="user", content="How hot?"), tool]
+    asked = Call(messages=messages, grammar=WORDS, options={"max_tokens": 500})
+    found = [one.restart async for one in held(Model(LONG, '["b"]'), asked, 10_000) if one.restart]
+    assert found[0].messages[:2] == tuple(messages)
+    assert found[0].messages[2].role == "user"
+
+
+async def test_of_two_calls_the_second_is_the_one_that_always_ends() -> None:
+    model = Model(LONG, '["b"]')
+    reply, restarts = await replied(model, call(max_tokens=500, max_calls=2))
+    assert (reply.text, restarts, reply.calls) == ('["b"]', 1, 2)
+    assert model.asked[1][0] == WORDS.fit(384)
+
+
+@pytest.mark.parametrize("option", ["strict", "max_calls"])
+async def test_a_strict_call_is_one_call(option: str) -> None:
+    model, asked = Model('["d"]'), call(max_tokens=500, strict=True)
+    if option == "max_calls":
+        asked = call(max_tokens=500, max_calls=1)
+    reply, restarts = await replied(model, asked)
     assert (restarts, reply.calls) == (0, 1)
     ((grammar, tokens, _),) = model.asked
     assert grammar.max_tokens == tokens <= 500
@@ -152,8 +187,9 @@ async def test_a_rate_limit_pays_for_every_call() -> None:
     limited = RateLimit(llm, limits, key="anna")
     reply = await limited.complete("four", grammar=WORDS, max_tokens=150)
     assert reply.calls == 2
-    assert reply.usage == Usage(prompt=8, completion=150 + 6)
-    assert 100_000 - limits.of("anna").tokens.level == pytest.approx(164, abs=10)
+    note = len(llm.calls[1].messages[-1].content) - len("four")
+    assert reply.usage == Usage(prompt=8 + note, completion=150 + 6)
+    assert 100_000 - limits.of("anna").tokens.level == pytest.approx(164 + note, abs=10)
 
 
 async def test_a_call_that_is_cancelled_between_two_leaves_nothing_behind() -> None:

@@ -5,13 +5,11 @@
 """The description of the API against what the API does, with requests made of the description."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from schemathesis import Case
 from schemathesis.core.result import Ok
@@ -21,8 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ragkit.server.app import ServerOptions, build_app
-from ragkit.server.listener import bound
-from ragkit.testing.server import filled_rag
+from ragkit.testing.server import filled_rag, listening
 
 STREAMS = {"/v1/jobs/{name}/events"}
 
@@ -31,16 +28,8 @@ STREAMS = {"/v1/jobs/{name}/events"}
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseSchema]:
     """The description of a server that runs in a thread."""
     options = ServerOptions(folder=tmp_path_factory.mktemp("server"))
-    listening = bound("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    app = build_app({"": asyncio.run(filled_rag())}, options)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield schemathesis.openapi.from_url(f"{url}/openapi.json")
-    app.state.ragkit.closing.set()
-    server.should_exit = True
-    thread.join()
+    with listening(build_app({"": asyncio.run(filled_rag())}, options)) as url:
+        yield schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 
 def test_every_answer_is_described_and_none_is_an_internal_error(

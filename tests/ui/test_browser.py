@@ -1,6 +1,7 @@
 """Whole stories in a real Chromium, against the application with doubles for models."""
 
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -17,6 +18,7 @@ import pytest
 from ragkit import RAG
 from ragkit.testing.embedder import HashEmbedder
 from tests.ui.conftest import DOCUMENTS
+from tests.ui.index_server import IndexServer
 from tests.ui.test_evaluation_runs import write_run
 
 CHROMIUM = shutil.which("chromium")
@@ -58,17 +60,18 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *options: str) -> Generator[Served]:
-    """Serve the application with doubles over the small documents, until the scope is left."""
-    index, data = folder / "index", folder / "data"
-    with RAG(index=index, embedder=HashEmbedder()) as rag:
-        rag.ingest(*DOCUMENTS)
-    port = free_port()
+def serving(folder: Path, index: str, **environment: str) -> Generator[Served]:
+    """Serve the application with doubles over an index, until the scope is left."""
+    data, port = folder / "data", free_port()
     script = ROOT / "tests" / "ui" / "served_app.py"
-    given = ["--index", str(index), "--data", str(data), "--port", str(port), *options]
+    given = ["--index", index, "--data", str(data), "--port", str(port)]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, str(script), *given], stdout=log, stderr=log, cwd=folder
+            [sys.executable, str(script), *given],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env={**os.environ, **environment},
         )
         try:
             wait_until_served(f"http://127.0.0.1:{port}/_stcore/health", process, folder / "log")
@@ -92,7 +95,10 @@ def wait_until_served(url: str, process: "subprocess.Popen[bytes]", log: Path) -
 
 @pytest.fixture(scope="module", name="served")
 def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("ui")) as served:
+    folder = tmp_path_factory.mktemp("ui")
+    with RAG(index=folder / "index", embedder=HashEmbedder()) as rag:
+        rag.ingest(*DOCUMENTS)
+    with serving(folder, str(folder / "index")) as served:
         yield served
 
 
@@ -297,3 +303,38 @@ def test_nothing_is_asked_of_another_host(page: Page, served: Served) -> None:
         open_view(page, served, path)
     foreign = [url for url in asked if not url.startswith((served.url, "data:", "blob:"))]
     assert foreign == []
+
+
+def test_the_index_of_a_server_is_used_with_a_key_and_survives_that_server(
+    page: Page, tmp_path: Path
+) -> None:
+    server = IndexServer(tmp_path / "server")
+    secret = server.key("write")
+    server.start()
+    environment = {"RAGKIT_INDEX__API_KEY": secret, "RAGKIT_INDEX__RETRY_S": "0.5"}
+    file = tmp_path / "lighthouse.md"
+    file.write_text("# Lighthouse\n\nThe lighthouse is 41 metres high.\n")
+    with serving(tmp_path, server.location, **environment) as served:
+        open_view(page, served, "documents")
+        page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files([file])
+        expect(page.get_by_text("1 file uploaded")).to_be_visible()
+        settled(page)
+        page.get_by_role("button", name="Ingest").click()
+        expect(page.get_by_text("1 added")).to_be_visible()
+        open_view(page, served, "inspect?q=lighthouse&dims=64")
+        expect(page.locator(".rk-columns section").nth(2)).to_contain_text("41 metres")
+        open_view(page, served, "system")
+        page.get_by_role("tab", name="Settings").click()
+        expect(page.get_by_text("index.api_key")).to_be_visible()
+        assert secret not in page.content()
+        open_view(page, served)
+        by_sentences(page)
+        server.stop()
+        ask(page, "How high is the lighthouse?")
+        expect(page.get_by_role("alert").filter(has_text="Fix: ragkit serve")).to_be_visible()
+        expect(page.get_by_text("How high is the lighthouse?").first).to_be_visible()
+        settled(page)
+        server.start()
+        ask(page, "How high is the lighthouse?")
+        expect(page.locator(".rk-answered")).to_contain_text("41 metres")
+    server.stop()

@@ -40,7 +40,6 @@ class ChatServer(StreamedLLM):
             `n`, several replies are as many calls.
     """
 
-    provider: ClassVar[str]
     fields: ClassVar[Mapping[str, str]]
 
     def __init__(  # noqa: PLR0913  # one argument for each setting of a server

@@ -11,6 +11,7 @@ import httpx
 import httpx_sse
 
 from ragkit.core.errors import ConfigError
+from ragkit.core.http_context import pass_on_async
 from ragkit.core.http_errors import is_server_url
 from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.secrets import ServerAddress
@@ -144,6 +145,7 @@ class Connection:
                 headers=self._headers,
                 limits=self._limits,
                 timeout=httpx.Timeout(None, connect=self._patience.connect_s),
+                event_hooks={"request": [pass_on_async]},
             )
         return self._clients[loop]
 

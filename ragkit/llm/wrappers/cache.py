@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Delta, Json, Reply, Usage
 from ragkit.llm.call import Call, LLMWrapper, fixed_fields, model_name
@@ -86,13 +87,11 @@ class Cache(LLMWrapper):
         except KeyError:
             pass
         else:
-            self.hits += 1
-            return _recalled(_REPLY.validate_json(stored))
+            return self._recalled(_REPLY.validate_json(stored))
         while (pending := self._pending.get(key)) is not None:
             await asyncio.wait([pending])
             if not pending.cancelled():
-                self.hits += 1
-                return _recalled(pending.result())
+                return self._recalled(pending.result())
         task = asyncio.ensure_future(call.complete(self.inner))
         self._pending[key] = task
         try:
@@ -102,6 +101,12 @@ class Cache(LLMWrapper):
             del self._pending[key]
         self._store[key] = _REPLY.dump_json(reply).decode()
         return reply
+
+    def _recalled(self, reply: Reply) -> Reply:
+        """Count a hit and return its reply."""
+        self.hits += 1
+        with Operation(kind="model call", name=self.model, facts={"cache_hit": True}):
+            return _recalled(reply)
 
     def _stores(self, call: Call) -> bool:
         seeded = call.options.get("seed") is not None

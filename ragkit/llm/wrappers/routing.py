@@ -30,6 +30,8 @@ Confident: TypeAlias = Callable[[Reply], bool | Awaitable[bool]]
 class Router(StreamedLLM):
     """Sends each call to the model that a rule or a classifier names."""
 
+    composite = True
+
     def __init__(self, routes: Mapping[str, LLM], choose: Choose) -> None:
         """Wrap several.
 
@@ -114,6 +116,8 @@ class Cascade(StreamedLLM):
     of all models asked.
     """
 
+    composite = True
+
     def __init__(self, llms: Sequence[LLM], confident: Confident | float) -> None:
         """Wrap several.
 
@@ -196,6 +200,8 @@ class Fallback(StreamedLLM):
     Attributes:
         failures: Calls that were passed on, by the name of the model that failed.
     """
+
+    composite = True
 
     def __init__(self, llms: Sequence[LLM]) -> None:
         """Wrap several, the preferred one first.

@@ -37,7 +37,7 @@ _SHOWN_ROWS = 500
 
 def show(workspace: Workspace) -> None:
     """Draw the page."""
-    if not workspace.options.read_only:
+    if workspace.writable:
         _show_adding(workspace)
     if workspace.ingestion is not None:
         _show_ingestion(workspace, workspace.ingestion)
@@ -115,7 +115,7 @@ def _show_running(workspace: Workspace) -> None:
         "Cancel",
         icon=":material/stop_circle:",
         on_click=ingestion.cancel,
-        disabled=workspace.options.read_only,
+        disabled=not workspace.writable,
         key="cancel-ingestion",
     )
     _show_rows(ingestion.rows())
@@ -195,7 +195,7 @@ def _show_list(workspace: Workspace, records: Sequence[DocumentRecord]) -> None:
     if not chosen:
         st.caption("Select a row to see its passages.")
         return
-    if not workspace.options.read_only and st.button(
+    if workspace.writable and st.button(
         f"Delete {counted(len(chosen), 'document')}",
         icon=":material/delete:",
         key="delete-documents",

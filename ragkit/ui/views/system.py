@@ -12,6 +12,7 @@ from ragkit.ui.charts import latency_chart
 from ragkit.ui.doctor import DoctorCheck, index_check, run_doctor, sorted_checks
 from ragkit.ui.index_facts import bytes_on_disk, tenant_counts
 from ragkit.ui.markup import milliseconds, table_html
+from ragkit.ui.session import show_error
 from ragkit.ui.settings_view import setting_rows
 from ragkit.ui.workspace import Workspace
 
@@ -90,7 +91,11 @@ def _show_index(workspace: Workspace) -> None:
     if not workspace.models.ended:
         st.info("The index is being opened.", icon=":material/hourglass_empty:")
         return
-    counts = tenant_counts(workspace, everyone=not workspace.options.read_only)
+    try:
+        counts = tenant_counts(workspace, everyone=not workspace.options.read_only)
+    except RagkitError as error:  # the other tabs are shown all the same
+        show_error(workspace, "system", error)
+        return
     rows = [(item.tenant, f"{item.documents:,}", f"{item.passages:,}") for item in counts]
     st.html(table_html(("tenant", "documents", "passages"), rows, numbers=2))
 

@@ -1,0 +1,1 @@
+"""Traces of operations by OpenTelemetry; OpenTelemetry is imported when they are turned on."""
