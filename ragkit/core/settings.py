@@ -40,6 +40,8 @@ from ragkit.core.types import (
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 
+OcrLanguages = Annotated[str, Field(pattern=r"^\w+(\+\w+)*$")]
+
 _PREFIX = "RAGKIT_"
 _OF_TESTS = "RAGKIT_TEST_"
 _SECRETS = frozenset({"api_key"})
@@ -152,7 +154,9 @@ class IngestSettings(_Section):
 
     `chunker` divides into passages of up to `chunk_tokens` of the embedder's tokens
     (docs/ingestion.md); `chunkers` are those of other extensions, such as `{".py": "fixed"}`.
-    `encoding` is for text that is not UTF-8. `web` bounds the requests for web pages.
+    `encoding` is for text that is not UTF-8. `ocr` are the languages of scanned pages, as Tesseract
+    names them (`eng`, `deu+eng`); None leaves such pages unread. `web` bounds the requests for web
+    pages.
     """
 
     chunker: ChunkerName = "recursive"
@@ -161,6 +165,8 @@ class IngestSettings(_Section):
     overlap_tokens: Annotated[int, Field(ge=0)] = 0
     max_file_mb: Positive = 50
     encoding: str = "utf-8"
+    ocr: OcrLanguages | None = None
+    ocr_timeout_s: Seconds = 60.0
     batch_chunks: Positive = 512
     web: WebSettings = WebSettings()
 

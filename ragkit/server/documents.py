@@ -14,9 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ragkit.core.document_text import text_of
 from ragkit.core.errors import RagkitError
-from ragkit.core.protocols import Loader
 from ragkit.core.types import Chunk, Document, DocumentRecord, MetadataValue
-from ragkit.ingest.loaders import loader_for
+from ragkit.ingest.build import build_registry
 from ragkit.ingest.report import FailedDocument, IngestReport
 from ragkit.sdk import AsyncRAG
 from ragkit.server.errors import ApiError
@@ -162,10 +161,11 @@ async def ingest_job(rag: AsyncRAG, job: IngestJob) -> IngestReport:
 
 def _loaded(rag: AsyncRAG, job: IngestJob) -> list[Document | FailedDocument]:
     found: list[Document | FailedDocument] = []
+    registry = build_registry(rag.settings.ingest)
     for name, uri in job.files.items():
         try:
-            loader: Loader = loader_for(uri, encoding=rag.settings.ingest.encoding)
-            document = loader.load((job.folder / name).read_bytes(), uri=uri)
+            data = (job.folder / name).read_bytes()
+            document = registry.loader(data, uri).load(data, uri=uri)
         except RagkitError as error:
             found.append(FailedDocument(uri=uri, reason=str(error)))
             continue

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.settings import IngestSettings
 from ragkit.core.types import Document
-from ragkit.ingest.loaders import loader_for
+from ragkit.ingest.build import build_registry
 from ragkit.ui.source_file import UPLOADS
 
 _LONGEST_NAME = 150
@@ -67,7 +67,7 @@ def _read(folder: Path | None, file: Upload, uri: str, settings: IngestSettings)
             f"{file.name!r} has {size:.0f} MiB, more than the {settings.max_file_mb} allowed. "
             "Fix: divide it, or raise ingest.max_file_mb."
         )
-    document = loader_for(file.name, encoding=settings.encoding).load(file.data, uri=uri)
+    document = build_registry(settings).loader(file.data, file.name).load(file.data, uri=uri)
     if folder is None:
         return document
     path = folder / uri.removeprefix(UPLOADS)

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from pydantic import SecretStr
 
 from ragkit import Settings
 from ragkit.cli.doctor import examine
-from ragkit.core.settings import IndexSettings, LLMSettings
+from ragkit.core.settings import IndexSettings, IngestSettings, LLMSettings
 from ragkit.grammar import choice_grammar
 from ragkit.testing.model_server import EmulatedModelServer
 from tests.llm.openai.emulation import LlamaCppEmulation, OpenAIEmulation
@@ -38,3 +39,26 @@ async def test_doctor_says_in_a_word_what_the_llm_guarantees(
     found = next(check for check in checks if check.name == "llm")
     assert found.status == "ok", found
     assert found.detail.startswith(said)
+
+
+async def test_doctor_names_formats_sources_and_what_reads_scanned_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = IndexSettings(location=str(tmp_path / "index"))
+
+    async def found(ocr: str | None) -> dict[str, tuple[str, str, str]]:
+        checks = await examine(Settings(index=index, ingest=IngestSettings(ocr=ocr)))
+        return {check.name: (check.status, check.detail, check.fix) for check in checks}
+
+    checks = await found(None)
+    assert "OpenDocument (.odt .ods .odp)" in checks["formats"][1]
+    assert "sitemaps" in checks["sources"][1]
+    assert checks["ocr"][0] == "off"
+    if shutil.which("tesseract") is not None:
+        status, detail, _ = (await found("eng"))["ocr"]
+        assert (status, detail.split()[0]) == ("ok", "tesseract")
+    monkeypatch.setenv("PATH", "/nowhere")
+    checks = await found("eng")
+    assert checks["ocr"][0] == "failed"
+    assert "apt-get install tesseract-ocr" in checks["ocr"][1]
+    assert checks["git"] == ("off", "not installed", "apt-get install git")

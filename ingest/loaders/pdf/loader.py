@@ -1,10 +1,11 @@
-"""PDF: the text layer, in paragraphs and headings, without running headers and page numbers."""
+"""PDF: text in paragraphs and headings, without running headers and page numbers."""
 
 import importlib
 import logging
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,13 @@ from ragkit.ingest.loaders.pdf.blocks import write_blocks
 from ragkit.ingest.loaders.pdf.layout import merge_rows
 from ragkit.ingest.loaders.pdf.lines import Line, clean_text, read_lines
 from ragkit.ingest.loaders.pdf.running_headers import without_running_lines
+from ragkit.ingest.loaders.pdf.tesseract import Tesseract, page_image
 from ragkit.ingest.loaders.titles import stem_title
 
+_OCR = (
+    "apt-get install tesseract-ocr, and set ingest.ocr to the language of the text, such as 'eng'; "
+    "or: ocrmypdf in.pdf out.pdf"
+)
 _LOG = logging.getLogger(__name__)
 # PDFium keeps global state: one call at a time in the whole process.
 PDFIUM_LOCK = threading.Lock()
@@ -45,9 +51,16 @@ _PROPERTIES = ("Title", "Author", "Subject", "Keywords", "CreationDate")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PdfLoader(SelfDescribingLoader):
-    """A loader of PDFs that have a text layer."""
+    """A loader of PDFs; pages without a text layer are read only with `ocr`."""
 
     version = "pdf-2"
+
+    ocr: Tesseract | None = None
+
+    @property
+    def identity(self) -> str:
+        """Name and version, and those of the program for scanned pages."""
+        return self.version if self.ocr is None else f"{self.version}:{self.ocr.identity}"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Extract the text in PDFium's reading order.
@@ -56,20 +69,23 @@ class PdfLoader(SelfDescribingLoader):
         on the first page, else the file's name.
 
         Raises:
-            InputError: The file is empty, encrypted or damaged, or has no text layer.
+            InputError: The file is empty, encrypted or damaged, or has no text.
+            ConfigError: Tesseract is needed and not installed.
         """
         if not data.strip(b"\x00\t\n\r "):
             raise empty_error(uri)
         lines, properties, pages = _read(data, uri=uri)
-        if not lines:
-            raise InputError(
-                f"{uri!r} has no text layer; it is probably a scan (pages: {pages}). "
-                "Fix: run OCR first, for example: ocrmypdf in.pdf out.pdf"
-            )
+        scanned = sorted(set(range(1, pages + 1)) - {line.page for line in lines})
+        if self.ocr is not None and scanned:
+            read = _read_scanned(data, scanned, self.ocr, uri=uri)
+            # Tesseract's pages are in their place among the others.
+            lines = sorted([*lines, *read], key=lambda line: line.page)
         missing = pages - len({line.page for line in lines})
-        if missing > pages / 2:
+        if not lines:
+            raise InputError(_no_text(uri, pages, with_ocr=self.ocr is not None))
+        if missing > pages / 2 and self.ocr is None:
             _LOG.warning(
-                "%r: %d of %d pages have no text layer. Fix: run OCR.", uri, missing, pages
+                "%r: %d of %d pages have no text layer. Fix: %s", uri, missing, pages, _OCR
             )
         content = write_blocks(without_running_lines(merge_rows(lines), pages=pages))
         return Document(
@@ -77,7 +93,7 @@ class PdfLoader(SelfDescribingLoader):
             title=_title(properties, content.blocks, uri=uri),
             text=content.text,
             blocks=content.blocks,
-            metadata=_metadata(properties, pages, missing=missing),
+            metadata=_metadata(properties, pages, missing=missing, read=len(scanned) - missing),
             content_hash=content_hash(data),
         )
 
@@ -102,6 +118,20 @@ def _read(data: bytes, *, uri: str) -> tuple[list[Line], Mapping[str, str], int]
                     "example: qpdf --decrypt --password=... in.pdf out.pdf"
                 ) from error
             raise _damaged_error(uri, str(error).rstrip(".")) from error
+
+
+def _read_scanned(data: bytes, pages: Sequence[int], ocr: Tesseract, *, uri: str) -> Iterator[Line]:
+    pdfium: Any = importlib.import_module("pypdfium2")
+    for number in pages:
+        with PDFIUM_LOCK, pdfium.PdfDocument(data) as pdf, closing(pdf[number - 1]) as page:
+            image = page_image(page, number)
+        yield from ocr.lines(image, uri=uri)
+
+
+def _no_text(uri: str, pages: int, *, with_ocr: bool) -> str:
+    if with_ocr:
+        return f"{uri!r} shows no text (pages: {pages}), not even to OCR. Fix: leave it out."
+    return f"{uri!r} has no text layer; it is probably a scan (pages: {pages}). Fix: {_OCR}"
 
 
 # Any: pypdfium2 and its generated bindings have no types.
@@ -131,11 +161,13 @@ def _title(properties: Mapping[str, str], blocks: tuple[Block, ...], *, uri: str
 
 
 def _metadata(
-    properties: Mapping[str, str], pages: int, *, missing: int
+    properties: Mapping[str, str], pages: int, *, missing: int, read: int
 ) -> dict[str, MetadataValue]:
     values: dict[str, MetadataValue] = {"pages": pages}
     if missing:
         values["pages_without_text"] = missing
+    if read:
+        values["pages_by_ocr"] = read
     for key, name in _METADATA.items():
         value = properties[name]
         if value and not _NO_VALUE.fullmatch(value):
