@@ -22,6 +22,15 @@ from ragkit.ingest.sources.source import DocumentSource, OpenedSource, origin_te
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSource:
+    """A source that is new or changed, with its content and what shapes its chunks beside it."""
+
+    source: DocumentSource
+    opened: OpenedSource
+    pipeline: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
     """Compares sources with their records, and makes entries of those that changed.
 
@@ -52,16 +61,15 @@ class Preparation:
         same = self._pipeline(source, identity, record) == record.pipeline
         return same and source.stamp() == record.stamp
 
-    def prepare(
+    def read(
         self, source: DocumentSource, record: DocumentRecord | None
-    ) -> Entry | DocumentRecord:
-        """Read a source; return its new version without vectors, or the record of an unchanged one.
+    ) -> ReadSource | DocumentRecord:
+        """Read a source; return its content, or the record of an unchanged one.
 
         That record has the present stamp.
 
         Raises:
-            InputError: The document cannot be read, loaded or stored, or the record belongs to
-                another origin.
+            InputError: The source cannot be read, or the record belongs to another origin.
         """
         if record:
             self._check_origin(source, record)
@@ -70,10 +78,15 @@ class Preparation:
         known = record and (record.content_hash, record.pipeline, record.source)
         if record and known == (opened.content_hash, pipeline, source.origin):
             return replace(record, stamp=opened.stamp or record.stamp)
-        return self._entry(source, opened, pipeline)
+        return ReadSource(source=source, opened=opened, pipeline=pipeline)
 
-    def _entry(self, source: DocumentSource, opened: OpenedSource, pipeline: str) -> Entry:
-        document = opened.load()
+    def entry(self, read: ReadSource, document: Document) -> Entry:
+        """Return a source's new version, without vectors, for the document that was loaded.
+
+        Raises:
+            InputError: The document cannot be stored.
+        """
+        source, opened, pipeline = read.source, read.opened, read.pipeline
         added = _parts(pipeline)[2]
         document = replace(document, metadata={**document.metadata, **added})
         self._check(document)

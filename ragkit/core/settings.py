@@ -137,6 +137,10 @@ class IngestSettings(_Section):
     `chunker` divides into passages of up to `chunk_tokens` of the embedder's tokens
     (docs/ingestion.md); `chunkers` are those of other extensions, such as `{".py": "fixed"}`.
     `encoding` is for text that is not UTF-8.
+
+    `workers` is the number of processes that load documents, 0 for none: then a document that hangs
+    or takes all memory takes the whole process with it. `document_timeout_s` and
+    `document_memory_mb` bound each document that they load.
     """
 
     chunker: ChunkerName = "recursive"
@@ -146,6 +150,9 @@ class IngestSettings(_Section):
     max_file_mb: Positive = 50
     encoding: str = "utf-8"
     batch_chunks: Positive = 512
+    workers: Annotated[int, Field(ge=0)] = 1
+    document_timeout_s: Seconds = 300.0
+    document_memory_mb: Positive = 2048
 
 
 class RetrievalSettings(_Section):
