@@ -157,6 +157,10 @@ class IngestSettings(_Section):
     `encoding` is for text that is not UTF-8. `ocr` are the languages of scanned pages, as Tesseract
     names them (`eng`, `deu+eng`); None leaves such pages unread. `web` bounds the requests for web
     pages.
+
+    `workers` is the number of processes that load documents, 0 for none: then a document that hangs
+    or takes all memory takes the whole process with it. `document_timeout_s` and
+    `document_memory_mb` bound each document that they load.
     """
 
     chunker: ChunkerName = "recursive"
@@ -169,6 +173,9 @@ class IngestSettings(_Section):
     ocr_timeout_s: Seconds = 60.0
     batch_chunks: Positive = 512
     web: WebSettings = WebSettings()
+    workers: Annotated[int, Field(ge=0)] = 1
+    document_timeout_s: Seconds = 300.0
+    document_memory_mb: Positive = 2048
 
 
 class RetrievalSettings(_Section):
