@@ -1,5 +1,6 @@
 """The FastAPI application: endpoints, limits and errors around an `AsyncRAG`."""
 
+import asyncio
 import functools
 import logging
 from collections.abc import AsyncGenerator, Mapping
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import ragkit
 from ragkit.core.errors import RagkitError
 from ragkit.core.operation import add_observer, remove_observer
+from ragkit.index.build import folder, is_folder
 from ragkit.sdk import AsyncRAG
 from ragkit.server import (
     chat,
@@ -180,6 +182,13 @@ def _state(rags: Mapping[str, AsyncRAG], options: ServerOptions) -> ServerState:
     )
 
 
+def _note_disks(state: ServerState) -> None:
+    state.metrics.note_disk("jobs", state.jobs.folder)
+    location = state.rag.settings.index.location
+    if is_folder(location):
+        state.metrics.note_disk("index", folder(location))
+
+
 def _add_operations(app: FastAPI) -> None:
     @app.get("/healthz", tags=["operations"], summary="Report that the process runs")
     async def healthz() -> dict[str, str]:
@@ -206,6 +215,7 @@ def _add_operations(app: FastAPI) -> None:
         state.metrics.waiting.set(state.queue.waiting)
         for rag in state.rags.values():
             state.metrics.note_breakers(rag.llm)
+        await asyncio.to_thread(_note_disks, state)
         content, kind = state.metrics.text(request.headers.get("accept", ""))
         return Response(content, headers={"Content-Type": kind})
 

@@ -1,7 +1,10 @@
 """Prometheus metrics of the server."""
 
+import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -94,6 +97,15 @@ class Metrics:
             ("model",),
             registry=registry,
         )
+        self._disk = Gauge(
+            "ragkit_disk_bytes", "Bytes of the disk of a folder.", ("folder",), registry=registry
+        )
+        self._disk_free = Gauge(
+            "ragkit_disk_free_bytes",
+            "Bytes that are free on the disk of a folder.",
+            ("folder",),
+            registry=registry,
+        )
 
     def replied(self, model: str, times: ReplyTimes, place: TracePlace | None) -> None:
         """Note the times of a reply that came to its end."""
@@ -115,6 +127,13 @@ class Metrics:
         """Set the state of every circuit breaker around a model."""
         for breaker in _breakers(llm):
             self._breakers.labels(model=breaker.model).set(breaker.is_open)
+
+    def note_disk(self, folder: str, place: Path) -> None:
+        """Set the room of the disk that a folder is on; nothing where there is no such folder."""
+        with contextlib.suppress(OSError):
+            usage = shutil.disk_usage(place)
+            self._disk.labels(folder=folder).set(usage.total)
+            self._disk_free.labels(folder=folder).set(usage.free)
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics in the format that a client accepts, and its content type.
