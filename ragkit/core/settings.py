@@ -244,6 +244,18 @@ class LLMSettings(_Section):
     context_tokens: Positive | None = None
 
 
+class SLOSettings(_Section):
+    """The objectives that a server's replies are measured against, in seconds; None is none.
+
+    `first_text_s` is the time to the first text of a reply, `token_s` that for each further token,
+    `reply_s` that of the whole reply. Goodput is what meets all that are set.
+    """
+
+    first_text_s: Seconds | None = None
+    token_s: Seconds | None = None
+    reply_s: Seconds | None = None
+
+
 class TelemetrySettings(_Section):
     """The traces of this process; they need the extra `telemetry`.
 
@@ -286,6 +298,7 @@ class Settings(BaseSettings):
     answer: AnswerSettings = AnswerSettings()
     llm: LLMSettings = LLMSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    slo: SLOSettings = SLOSettings()
 
     @classmethod
     def settings_customise_sources(
