@@ -165,6 +165,7 @@ class IngestRun:
         finally:
             await self._writer.close()
             await pool.close()
+            await self._stream.close()
         self._report.stopped = self._report.stopped or self._cut
         self._pipeline.note("read", self._read, self._read, "")
 
