@@ -344,7 +344,7 @@ class ReplyGrammar(Protocol[T_co]):
                 replies of usual text fit.
 
         Raises:
-            InputError: No reply is that short.
+            InputError: No reply is that short (`ReplyTooLong`).
         """
         ...
 
