@@ -151,6 +151,9 @@ class EntryWriter:
         uri = entry.record.uri
         (self._report.updated if uri in self._known else self._report.added).append(uri)
         self._report.chunks += len(entry.chunks)
+        pages = entry.chunks[0].metadata.get("pages_without_text") if entry.chunks else None
+        if isinstance(pages, int):
+            self._report.unread_pages[uri] = pages
 
     async def _counted(self, batch: Sequence[Entry]) -> None:
         """Count what a dry run would embed."""

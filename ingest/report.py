@@ -22,6 +22,8 @@ class IngestReport:
         deleted: Documents that a sync removed, since they are gone from its sources.
         skipped: Files in folders of a format that no loader reads.
         truncated: Documents with a passage longer than the model reads.
+        unread_pages: Number of pages without text, most likely scans, of documents that were stored
+            and have such pages.
         failed: Documents, folders and deletions that failed or were refused, with reasons.
         stopped: Why the run ended early, empty where it did not.
         chunks: Number of chunks written.
@@ -37,6 +39,7 @@ class IngestReport:
     deleted: list[str] = field(default_factory=list[str])
     skipped: list[str] = field(default_factory=list[str])
     truncated: list[str] = field(default_factory=list[str])
+    unread_pages: dict[str, int] = field(default_factory=dict[str, int])
     failed: list[FailedDocument] = field(default_factory=list[FailedDocument])
     stopped: str = ""
     chunks: int = 0

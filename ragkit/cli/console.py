@@ -135,6 +135,12 @@ def show_report(report: IngestReport) -> None:
         )
     for uri in report.truncated:
         out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
+    for uri, pages in report.unread_pages.items():
+        out.print(
+            f"[yellow]no text[/] {escape(uri)}: on {pages} pages, most likely scans. Fix: "
+            "RAGKIT_INGEST__OCR=eng (apt-get install tesseract-ocr)",
+            soft_wrap=True,
+        )
     for failure in report.failed:
         out.print(f"[red]failed[/] {escape(failure.uri)}: {escape(failure.reason)}")
 

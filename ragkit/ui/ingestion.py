@@ -22,6 +22,7 @@ Outcome: TypeAlias = Literal[
 ]
 _READ = "read"
 _NO_LOADER = "No loader reads this format."
+_UNREAD = "Pages without text, most likely scans: {}. The setting ingest.ocr reads them."
 _CUT = "A passage is longer than the embedding model reads and was cut."
 
 
@@ -199,6 +200,8 @@ def outcome_rows(report: IngestReport, rows: Mapping[str, Row]) -> dict[str, Row
         made |= {uri: Row(uri=uri, outcome=outcome, reason=reason) for uri in uris}
     for uri in report.truncated:
         made[uri] = replace(made[uri], reason=_CUT)
+    for uri, pages in report.unread_pages.items():
+        made[uri] = replace(made[uri], reason=_UNREAD.format(pages))
     for failure in report.failed:
         made[failure.uri] = Row(uri=failure.uri, outcome="failed", reason=failure.reason)
     return made

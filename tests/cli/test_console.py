@@ -57,12 +57,14 @@ def test_the_report_names_failed_skipped_and_cut_documents(
         added=["a"],
         skipped=["b.xyz"],
         truncated=["c"],
+        unread_pages={"e": 3},
         failed=[FailedDocument(uri="d", reason="[damaged]")],
     )
     console.show_report(report)
     shown = " ".join(capsys.readouterr().out.split())
     assert "skipped 1 files of other formats: b.xyz" in shown
     assert "cut c" in shown
+    assert "no text e: on 3 pages, most likely scans. Fix: RAGKIT_INGEST__OCR=eng" in shown
     assert "failed d: [damaged]" in shown
 
 

@@ -139,13 +139,16 @@ def test_progress_adds_batches_up_and_estimates_the_rest() -> None:
 
 
 def test_a_report_decides_the_rows() -> None:
-    report = IngestReport(added=["a"], skipped=["s"], truncated=["a"])
+    report = IngestReport(
+        added=["a"], updated=["b"], skipped=["s"], truncated=["a"], unread_pages={"b": 2}
+    )
     rows = outcome_rows(report, {"a": Row(uri="a", outcome="reading")})
+    assert rows["b"].reason.startswith("Pages without text, most likely scans: 2.")
     assert rows["a"].outcome == "added"
     assert "was cut" in rows["a"].reason
     assert rows["s"].outcome == "skipped"
     assert summary(list(rows.values()), 1, 2.0, dry=True) == (
-        "Dry run, nothing was changed: 1 added, 1 skipped; 1 passage in 2.0 s"
+        "Dry run, nothing was changed: 1 added, 1 updated, 1 skipped; 1 passage in 2.0 s"
     )
 
 

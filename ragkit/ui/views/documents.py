@@ -9,6 +9,7 @@ from streamlit.elements.arrow import DataframeState
 
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.types import DocumentRecord
+from ragkit.ingest.loaders import FORMATS
 from ragkit.ui.chunk_map import chunks_html
 from ragkit.ui.document_list import DocumentRow, delete_documents, document_rows
 from ragkit.ui.document_text import load_document
@@ -61,7 +62,7 @@ def _show_adding(workspace: Workspace) -> None:
             accept_multiple_files=True,
             key="files",
             help=f"At most {workspace.settings.ingest.max_file_mb} MiB each. Kept in "
-            f"{workspace.uploads}.",
+            f"{workspace.uploads}. Formats: {', '.join(one.name for one in FORMATS)}.",
         )
         if files:
             st.caption(f"{counted(len(files), 'file')} uploaded")

@@ -16,6 +16,7 @@ from ragkit.core.settings import IngestSettings
 from ragkit.ingest.build import build_reader
 from ragkit.ingest.loaders import PdfLoader
 from ragkit.ingest.loaders.pdf.tesseract import PageImage, Tesseract, page_image, page_lines
+from ragkit.testing.ingestion import IngestBench
 
 needs_tesseract = pytest.mark.skipif(
     shutil.which("tesseract") is None,
@@ -150,3 +151,11 @@ def test_any_table_of_words_is_read() -> None:
     assert list(page_lines(f"{head}\n{row.format('  ')}", image)) == []
     (line,) = page_lines(f"{head}\n{row.format(chr(34))}\n{row.format('word')}", image)
     assert (line.text, line.page, line.size) == ('" word', 7, 1.0)
+
+
+async def test_a_report_counts_the_pages_that_hold_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf_of("A page with text.", scan(PUMP), scan(PUMP)))
+    (tmp_path / "b.pdf").write_bytes(pdf_of("A page with text."))
+    report = await IngestBench().ingest(tmp_path)
+    assert report.unread_pages == {f"{tmp_path.name}/a.pdf": 2}
+    assert report.ok
