@@ -187,10 +187,12 @@ class RetrievalSettings(_Section):
     rest the fused score's; where left out it is the reranker's own, 0.3 for the packaged one, 1 for
     others.
 
-    With `drop_duplicates`, a chunk whose text equals that of a better one is left out. `transform`
-    is what is made of a query first; `mmr_lambda` turns maximal marginal relevance on, over so
-    many candidates; `neighbours` is how many chunks before and after each hit come with it;
-    `best_at_the_ends` orders passages for a language model.
+    With `drop_duplicates`, a chunk whose text equals that of a better one is left out, and with
+    `near_duplicates` one of whose words so large a share stands in better ones, in the same order,
+    and all of its numbers; the hit names them. `transform` is what is made of a query first;
+    `mmr_lambda` turns maximal marginal relevance on, over so many candidates; `neighbours` is how
+    many chunks before and after each hit come with it; `best_at_the_ends` orders passages for a
+    language model.
     """
 
     k: Positive = 5
@@ -201,6 +203,7 @@ class RetrievalSettings(_Section):
     bm25_weight: Annotated[float, Field(ge=0)] | None = None
     rerank_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     drop_duplicates: bool = True
+    near_duplicates: Annotated[float, Field(ge=0.5, le=1)] | None = None
     transform: TransformName | None = None
     mmr_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
     mmr_candidates: Positive = 20

@@ -171,12 +171,27 @@ class StageRank(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicatePassage:
+    """The place of a passage that was left out, since a hit has its text or nearly so."""
+
+    chunk_id: str
+    uri: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A retrieved chunk; `trace` maps each stage that saw it to its rank and score there."""
+    """A retrieved chunk; `trace` maps each stage that saw it to its rank and score there.
+
+    `duplicates` are the candidates that it stands for (`RetrievalSettings.drop_duplicates` and
+    `near_duplicates`).
+    """
 
     chunk: Chunk
     score: float
     trace: Mapping[str, StageRank]
+    duplicates: tuple[DuplicatePassage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
