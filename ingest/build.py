@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from ragkit.core.errors import ConfigError
+from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import Chunker, Embedder, Loader, Tokenizer
 from ragkit.core.settings import IngestSettings, Settings
 from ragkit.core.types import ChunkerName
@@ -16,13 +16,14 @@ from ragkit.ingest.chunkers.sentence_window import SentenceWindowChunker
 from ragkit.ingest.loaders import LoaderRegistry, PdfLoader
 from ragkit.ingest.loaders.charset import codec_name
 from ragkit.ingest.loaders.pdf.tesseract import Tesseract
-from ragkit.ingest.sources import FileReader
+from ragkit.ingest.sources import FileReader, SourceItem, SqlSource
 from ragkit.ingest.sources.file import MetadataOf
 
 _OVERLAPPING: Mapping[ChunkerName, type[RecursiveChunker] | type[FixedChunker]] = {
     "recursive": RecursiveChunker,
     "fixed": FixedChunker,
 }
+_SQL = "sql:"
 _SMALL: Mapping[ChunkerName, type[SentenceWindowChunker] | type[ParentChildChunker]] = {
     "sentence-window": SentenceWindowChunker,
     "parent-child": ParentChildChunker,
@@ -120,3 +121,21 @@ def build_registry(
         ocr.check()
         chosen.setdefault("application/pdf", PdfLoader(ocr=ocr))
     return LoaderRegistry(encoding=settings.encoding, loaders=chosen)
+
+
+def build_source(item: SourceItem, settings: IngestSettings) -> SourceItem:
+    """Return what is ingested for an item: for `sql:NAME` the query of that name, else the item.
+
+    Raises:
+        InputError: No query has this name.
+    """
+    if not (isinstance(item, str) and item.startswith(_SQL)):
+        return item
+    name = item.removeprefix(_SQL)
+    if name not in settings.sql:
+        known = ", ".join(sorted(settings.sql)) or "none"
+        raise InputError(
+            f"The settings have no query {name!r} (known: {known}). Fix: write [ingest.sql.{name}] "
+            "with database and query into ragkit.toml, or name a file as ./sql:..."
+        )
+    return SqlSource(name=name, **dict(settings.sql[name]))

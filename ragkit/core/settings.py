@@ -149,6 +149,21 @@ class WebSettings(_Section):
     private: bool = False
 
 
+class SqlSettings(_Section):
+    """A query whose rows are documents; `ragkit ingest sql:NAME` reads it.
+
+    `database` is a SQLite file or a `postgresql://` URL. `uri`, `text` and `title` are the columns
+    that identify a row and hold its text and title; those of `metadata` become metadata.
+    """
+
+    database: Address
+    query: str
+    uri: str = "id"
+    text: str = "text"
+    title: str | None = None
+    metadata: tuple[str, ...] = ()
+
+
 class IngestSettings(_Section):
     """The reading and dividing of documents.
 
@@ -156,7 +171,7 @@ class IngestSettings(_Section):
     (docs/ingestion.md); `chunkers` are those of other extensions, such as `{".py": "fixed"}`.
     `encoding` is for text that is not UTF-8. `ocr` are the languages of scanned pages, as Tesseract
     names them (`eng`, `deu+eng`); None leaves such pages unread. `web` bounds the requests for web
-    pages.
+    pages; `sql` are queries by name.
 
     `workers` is the number of processes that load documents, 0 for none: then a document that hangs
     or takes all memory takes the whole process with it. `document_timeout_s` and
@@ -176,6 +191,7 @@ class IngestSettings(_Section):
     workers: Annotated[int, Field(ge=0)] = 1
     document_timeout_s: Seconds = 300.0
     document_memory_mb: Positive = 2048
+    sql: Mapping[str, SqlSettings] = Field(default_factory=dict[str, SqlSettings])
 
 
 class RetrievalSettings(_Section):

@@ -17,7 +17,7 @@ from ragkit.core.settings import Settings
 from ragkit.core.tenant import check_tenant
 from ragkit.core.types import Answer, AnswerDelta, Chunk, DocumentRecord, FieldType, IndexIdentity
 from ragkit.index.integrity import Fault, repair, verify
-from ragkit.ingest.build import build_reader
+from ragkit.ingest.build import build_reader, build_source
 from ragkit.ingest.pipeline import Pipeline, RunOptions
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import PathPatterns, SourceItem, SourceOptions, SourceStream
@@ -119,7 +119,8 @@ class AsyncRAG:
         """Update the index with files, folders, web pages and documents.
 
         Args:
-            sources: Paths, globs and URLs; collections such as `ragkit.ingest.sources.Sitemap`;
+            sources: Paths, globs and URLs; `sql:NAME` for a query of the settings; collections
+                such as `ragkit.ingest.sources.Sitemap`;
                 documents made in code, as `Document`s, (uri, text) pairs or dicts; and iterables
                 and async iterables of these.
             sync: Delete documents that are gone from these sources.
@@ -159,7 +160,8 @@ class AsyncRAG:
             on_progress=parts.on_progress,
         )
         run = RunOptions(sync=sync, force=force, dry_run=dry_run, replace_metadata=replace_metadata)
-        return await pipeline.run(SourceStream(sources, options), run)
+        items = [build_source(one, self.settings.ingest) for one in sources]
+        return await pipeline.run(SourceStream(items, options), run)
 
     async def search(self, query: str, **options: Unpack[RetrievalOptions]) -> Hits:
         """Return the chunks that fit the query best, each with its rank in every stage.

@@ -1,4 +1,6 @@
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,10 @@ from ragkit import InputError, __version__
 from ragkit.cli.documents import INCOMPLETE, parse_metadata
 from ragkit.cli.main import app
 from ragkit.core.protocols import Index
+from ragkit.core.settings import IngestSettings, SqlSettings
 from ragkit.index.integrity import Fault
+from ragkit.ingest.build import build_source
+from ragkit.ingest.sources import SqlSource
 from ragkit.testing import web_site
 
 
@@ -181,3 +186,28 @@ def test_web_pages_are_ingested_by_their_urls() -> None:
         failed = _run("ingest", f"{site.url}/gone")
     assert failed.exit_code == INCOMPLETE
     assert "answers 404 Not Found" in " ".join(failed.output.split())
+
+
+def test_rows_of_a_query_of_the_settings_are_ingested() -> None:
+    with closing(sqlite3.connect("x.db")) as database, database:
+        database.execute("CREATE TABLE notes (id, text, year)")
+        database.execute("INSERT INTO notes VALUES ('a', 'The Volga is long.', 2024)")
+    Path("ragkit.toml").write_text(
+        '[index.fields]\nyear = "integer"\n'
+        '[ingest.sql.notes]\ndatabase = "x.db"\nquery = "SELECT * FROM notes"\n'
+        'metadata = ["year"]\n'
+    )
+    assert _json("ingest", "sql:notes", "--sync")["added"] == ["notes/a"]
+    assert _json("search", "Volga", "--where", "year = 2024")["hits"]
+    unknown = _run("ingest", "sql:other")
+    assert isinstance(unknown.exception, SystemExit)
+    assert "no query 'other' (known: notes). Fix: " in " ".join(unknown.output.split())
+
+
+def test_the_password_of_a_database_stands_in_no_settings_that_are_shown() -> None:
+    url = "postgresql://user:secret-word@host/x"
+    settings = IngestSettings(sql={"notes": SqlSettings(database=url, query="SELECT 1")})
+    assert "secret-word" not in f"{settings!r} {settings.model_dump_json()}"
+    source = build_source("sql:notes", settings)
+    assert isinstance(source, SqlSource)
+    assert (source.database, "secret-word" in repr(source)) == (url, False)
