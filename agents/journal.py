@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from ragkit.agents.state import citation_of, dumped, loaded
-from ragkit.core.database import DatabaseThread, Transaction, open_database
+from ragkit.core.database import Database, DatabaseThread, Transaction, open_database
 from ragkit.core.errors import InputError
 from ragkit.core.types import ToolResult
 
@@ -118,18 +118,16 @@ class MemoryJournal:
 class SQLiteJournal:
     """A journal in a file of SQLite."""
 
-    tables = JOURNAL_TABLES
-
     def __init__(self, place: str | Path | DatabaseThread, *, keep: timedelta = KEEP) -> None:
         """Set the path; the file is created when first needed.
 
         Args:
-            place: The path, or an open database that has the `tables`.
+            place: The path, or a database that has the `JOURNAL_TABLES`.
             keep: Time after the end of a run for which its calls are kept, so that it can still
                 be taken up again from a checkpoint in its middle.
         """
         if not isinstance(place, DatabaseThread):
-            place = DatabaseThread(open_database(place, self.tables))
+            place = DatabaseThread(Database(Path(place), JOURNAL_TABLES))
         self._database = place
         self._keep = keep
 
@@ -214,8 +212,6 @@ class SQLiteJournal:
 class PostgresJournal(SQLiteJournal):
     """A journal in a PostgreSQL database, for runs that any of several machines may resume."""
 
-    tables = _POSTGRES_TABLES
-
     def __init__(self, url: str, *, keep: timedelta = KEEP) -> None:
         """Set the `postgresql://` URL; it is connected to, and the tables made, when first needed.
 
@@ -231,7 +227,7 @@ class PostgresJournal(SQLiteJournal):
             raise InputError(
                 "A PostgresJournal needs a URL. Fix: pass postgresql://user@host/database."
             )
-        super().__init__(url, keep=keep)
+        super().__init__(DatabaseThread(open_database(url, _POSTGRES_TABLES)), keep=keep)
 
 
 def _entry(row: Sequence[str | None]) -> JournalEntry:

@@ -383,16 +383,16 @@ def show_answer(step: str, path: Path, text: str) -> Event | None:
 
 def show_thoughts(*, answers: bool = True) -> Show:
     """Return a function that shows thoughts and, if `answers`, the text of `finish`."""
-    tools: dict[str | int, str] = {}
+    tools: dict[tuple[str, str | int], str] = {}
 
     def show(step: str, path: Path, text: str) -> Event | None:
         match path:
             case ("thought",):
                 return Thought(step=step, text=text)
             case ("calls", index, "tool"):
-                tools[index] = tools.get(index, "") + text
+                tools[step, index] = tools.get((step, index), "") + text
             case ("calls", index, "arguments", "answer") if (
-                answers and tools.get(index) == "finish"
+                answers and tools.get((step, index)) == "finish"
             ):
                 return AnswerText(text=text)
             case _:

@@ -341,7 +341,7 @@ class VLLMReranker:
         return {"model": self._server.model.id, **pairs, "truncate_prompt_tokens": -1}
 
     def _placed(self, scores: Mapping[int, float], count: int) -> FloatArray:
-        if scores.keys() != set(range(count)):
+        if sorted(scores) != list(range(count)):
             raise ProviderError(
                 f"{self._server.url} returned {len(scores)} scores for {count} passages.",
                 provider=PROVIDER,

@@ -128,15 +128,15 @@ async def test_the_calls_of_a_run_that_is_over_are_deleted_when_their_time_has_c
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql"])
 @pytest.mark.parametrize("make", [react, rewoo, plan_and_execute])
 async def test_nothing_stays_of_runs_that_ended_and_all_of_one_that_waits(
-    kind: str, make: object, request: pytest.FixtureRequest, tmp_path: Path
+    kind: str, make: Any, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     place = str(tmp_path / "j.db") if kind != "postgresql" else request.getfixturevalue("postgres")
     journal = MemoryJournal() if kind == "memory" else kept_for(timedelta(0), kind, place)
     send = RecordingTool(name="send", permission="approve")
     agent: Any = make(
         ScriptedLLM(random_replies(1)), [send], checkpointer=InMemorySaver(), journal=journal
-    )  # type: ignore[operator]
-    look: Any = make(ScriptedLLM(random_replies(1)), [RecordingTool(name="look")], journal=journal)  # type: ignore[operator]
+    )
+    look: Any = make(ScriptedLLM(random_replies(1)), [RecordingTool(name="look")], journal=journal)
     try:
         await journal.forget("")
         await run(look, "Q")

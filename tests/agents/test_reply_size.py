@@ -89,6 +89,22 @@ async def test_where_no_second_call_is_left_the_reply_is_held_to_its_tokens() ->
     assert grammar.max_tokens <= 2000
 
 
+async def test_the_answer_of_a_second_call_streams_as_a_message_of_its_own() -> None:
+    llm = scripted(says_finish("w" * 3000), says_finish("Short."))
+    agent: Any = react(llm, [python()], reply_tokens=2000)
+    chunks: list[AIMessageChunk] = []
+    last: dict[str, Any] = {}
+    async for mode, part in agent.astream({"question": "Q"}, stream_mode=["messages", "values"]):
+        if mode == "values":
+            last = part
+        elif isinstance(part[0], AIMessageChunk):
+            chunks.append(part[0])
+    final = last["messages"][-1]
+    assert "".join(str(one.content) for one in chunks if one.id == final.id) == "Short."
+    assert any(one.id != final.id for one in chunks)
+    assert (final.content, last["answer"]) == ("Short.", "Short.")
+
+
 async def test_strict_is_one_call_that_always_fits() -> None:
     llm = scripted(says_action("", ("python", {"code": "z"})), says_finish("Done."))
     agent = react(llm, [python()], reply_tokens=2000, decoding={"strict": True})

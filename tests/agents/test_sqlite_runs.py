@@ -53,7 +53,7 @@ async def test_threads_are_listed_followed_and_deleted(tmp_path: Path) -> None:
 
 def test_a_synchronous_graph_is_kept_too(tmp_path: Path) -> None:
     runs = SQLiteRuns(tmp_path / "runs.db")
-    agent = asking(
+    agent: Any = asking(
         runs,
         RecordingTool(name="look"),
         says_action("", ("look", {"text": "x"})),
@@ -102,7 +102,7 @@ async def test_only_the_beginning_of_a_call_that_writes_waits_for_the_disk(
 
 async def test_a_database_waits_for_the_disk_as_it_is_told(tmp_path: Path) -> None:
     database = Database(tmp_path / "d.db", "CREATE TABLE IF NOT EXISTS t (x)")
-    found = []
+    found: list[int] = []
     for synced in (True, False, True):
         with database.transaction(synced=synced) as connection:
             found.append(connection.execute("PRAGMA synchronous").fetchone()[0])

@@ -17,8 +17,8 @@ from ragkit.models.packaged import packaged_folder
 from ragkit.models.server import (
     EstimatedTokenizer,
     ModelServer,
+    ScoresBody,
     ServedModelsBody,
-    VLLMReranker,
 )
 from ragkit.testing import EmbedderContract, HashEmbedder
 from ragkit.testing.model_server import (
@@ -296,9 +296,11 @@ class TestRealServer(EmbedderContract):
         passages = ["The stock exchange closed.", "The wolf hunts at night."]
         scores = await reranker.rerank("Which animal hunts?", passages)
         assert scores[1] > scores[0]
-        assert isinstance(reranker, VLLMReranker)
-        reranker._reranks = False  # a server without /v1/rerank
-        by_score = await reranker.rerank("Which animal hunts?", passages)
+        server = ModelServer(self.url, api_key=None, timeout_s=60)
+        pairs: dict[str, Json] = {"text_1": "Which animal hunts?", "text_2": list(passages)}
+        body = {"model": server.model.id, **pairs}
+        found = await asyncio.to_thread(server.fetch, ScoresBody, "POST", "/v1/score", body)
+        by_score = [one.score for one in sorted(found.data, key=lambda one: one.index)]
         np.testing.assert_allclose(by_score, scores, rtol=1e-3)
 
     def test_the_server_is_a_vllm(self) -> None:
