@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 
 from ragkit.core.errors import InputError
 from ragkit.core.filter_parser import as_filter
-from ragkit.core.protocols import LLM, Answerer, Embedder, Index, Reranker, StreamingAnswerer
+from ragkit.core.protocols import (
+    LLM,
+    Answerer,
+    Embedder,
+    Index,
+    OnProgress,
+    Reranker,
+    StreamingAnswerer,
+)
 from ragkit.core.secrets import without_credentials
 from ragkit.core.settings import Settings
 from ragkit.core.tenant import check_tenant
@@ -113,6 +121,7 @@ class AsyncRAG:
         metadata: MetadataOf | None = None,
         replace_metadata: bool = False,
         tenant: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> IngestReport:
         """Update the index with files, folders and documents.
 
@@ -131,6 +140,7 @@ class AsyncRAG:
                 stays when it is not passed again.
             replace_metadata: Forget what was added to the metadata earlier.
             tenant: Owner of the documents; `settings.tenant` by default.
+            on_progress: Called at every step of this ingestion, instead of that of the `RAG`.
 
         Raises:
             InputError: No source was found, or a pattern, source name or tenant cannot be used.
@@ -149,7 +159,7 @@ class AsyncRAG:
             embedder=self.embedder,
             tenant=self._tenant(tenant),
             batch_chunks=self.settings.ingest.batch_chunks,
-            on_progress=parts.on_progress,
+            on_progress=on_progress or parts.on_progress,
         )
         run = RunOptions(sync=sync, force=force, dry_run=dry_run, replace_metadata=replace_metadata)
         return await pipeline.run(SourceStream(sources, options), run)

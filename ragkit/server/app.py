@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import ragkit
 from ragkit.core.errors import RagkitError
+from ragkit.core.protocols import OnProgress
+from ragkit.ingest.report import IngestReport
 from ragkit.sdk import AsyncRAG
 from ragkit.server import (
     chat,
@@ -161,8 +163,8 @@ def _described(app: FastAPI) -> dict[str, Any]:
 def _state(rags: Mapping[str, AsyncRAG], options: ServerOptions) -> ServerState:
     rag = rags[""]
 
-    async def ingest(job: IngestJob) -> Any:
-        report = await ingest_job(rag, job)
+    async def ingest(job: IngestJob, on_progress: OnProgress) -> IngestReport:
+        report = await ingest_job(rag, job, on_progress)
         metrics.documents.labels(outcome="stored").inc(len(report.added) + len(report.updated))
         metrics.documents.labels(outcome="failed").inc(len(report.failed))
         return report
