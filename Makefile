@@ -5,6 +5,7 @@ READY := $(VENV)/.ready
 VLLM := .venv-vllm
 LANGGRAPH := .venv-langgraph
 CLIENTS := .venv-clients
+HAYHOOKS := .venv-hayhooks
 EVAL_DATA ?= ../shared/data/beir
 export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
@@ -39,6 +40,13 @@ $(CLIENTS): requirements-clients.txt
 	$(CLIENTS)/bin/pip install --disable-pip-version-check -q -r requirements-clients.txt || \
 		{ rm -rf $(CLIENTS); echo "clients of other frameworks cannot be installed here: their tests are skipped"; }
 	[ ! -d $(CLIENTS) ] || touch $(CLIENTS)
+
+$(HAYHOOKS): requirements-hayhooks.txt $(READY)
+	$(PYTHON) -m venv $(HAYHOOKS)
+	$(HAYHOOKS)/bin/pip install --disable-pip-version-check -q -r requirements-hayhooks.txt
+	$(HAYHOOKS)/bin/pip install --disable-pip-version-check -q --no-deps sentence-transformers-haystack==2.0.0
+	$(HAYHOOKS)/bin/python -c "import pathlib, site, subprocess; found = subprocess.check_output(['$(BIN)/python', '-c', 'import site; print(site.getsitepackages()[0])'], text=True).strip(); pathlib.Path(site.getsitepackages()[0], 'ragkit.pth').write_text(f'import site; site.addsitedir({found!r})')"
+	touch $(HAYHOOKS)
 
 fmt: setup ## format the code
 	$(BIN)/ruff format --quiet .
@@ -96,7 +104,7 @@ fuzz: setup ## mutate 10,000 files; 1,000 generated schemas, patterns and masks
 	RAGKIT_TEST_GRAMMAR_SCHEMAS=1000 $(BIN)/python -m pytest -q tests/grammar
 
 clean: ## remove what was built
-	rm -rf $(VENV) $(VLLM) $(LANGGRAPH) $(CLIENTS) .ragkit dist build
+	rm -rf $(VENV) $(VLLM) $(LANGGRAPH) $(CLIENTS) $(HAYHOOKS) .ragkit dist build
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | column -t -s "$$(printf '\t')"

@@ -1,9 +1,10 @@
-"""The HTTP server: searches against the SDK in process, and chat against vLLM called directly.
+"""The HTTP server: searches against the SDK and Haystack's server, chat against vLLM alone.
 
     python -m benchmarks.server [--documents 500] [--queries 200] [--calls 40]
 
-Both parts alternate the two sides in one run. The chat part needs the vLLM server of the tests
-(`make .venv-vllm`) and is left out without it.
+Both parts alternate the sides in one run. Haystack's server needs an environment of its own
+(`make .venv-hayhooks`), the chat part the vLLM server of the tests (`make .venv-vllm`); each is
+left out without it.
 """
 
 import argparse
@@ -15,30 +16,54 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil  # type: ignore[import-untyped]
 
+from benchmarks import server_peer
 from benchmarks.made import make
 from benchmarks.report import Row, publish
+from benchmarks.server_peer import Served
 from ragkit import AsyncRAG
 from ragkit.testing import vllm_server
 
-NOTE = (
-    "search: milliseconds of one search of 5 hits with the packaged embedder, HTTP against the SDK "
-    "in this process, by the number of clients; chat: milliseconds to the first text of 32 tokens, "
-    "the model behind ragkit against the same vLLM server called directly"
+SEARCH_NOTE = (
+    "milliseconds of one search of 5 hits with the packaged embedder, by the number of clients: "
+    "the SDK in this process, ragkit serve over HTTP, and Haystack's hybrid search behind Hayhooks "
+    "over HTTP, with the same passages and weights; cpu ms: processor time of the process that "
+    "searches"
+)
+CHAT_NOTE = (
+    "milliseconds to the first text of 32 tokens, the model behind ragkit against the same vLLM "
+    "server called directly"
 )
 
 Call = Callable[[int], Awaitable[float]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One way to search: its name, a call by the query's number, and the process that searches."""
+
+    name: str
+    call: Call
+    process: psutil.Process
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time of the process so far, in all its threads."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
 @contextmanager
-def serving(folder: Path, **settings: str) -> Generator[str]:
-    """Run `ragkit serve` in a process of its own, and yield its URL."""
+def serving(folder: Path, **settings: str) -> Generator[Served]:
+    """Run `ragkit serve` in a process of its own."""
     command = [sys.executable, "-m", "ragkit.cli.main", "serve", "--port", "0", "--running", "64"]
     with subprocess.Popen(
         command, cwd=folder, env={**os.environ, **settings}, stderr=subprocess.PIPE, text=True
@@ -49,7 +74,7 @@ def serving(folder: Path, **settings: str) -> Generator[str]:
         if found is None:
             raise SystemExit(first + process.stderr.read())
         try:
-            yield found[0]
+            yield Served(url=found[0], pid=process.pid)
         finally:
             process.terminate()
 
@@ -73,7 +98,7 @@ async def by_clients(call: Call, count: int, clients: int) -> tuple[list[float],
     return [one for own in times for one in own], count / (time.perf_counter() - started)
 
 
-def row(name: str, side: str, times: list[float], per_second: float) -> Row:
+def row(name: str, side: str, times: list[float], per_second: float) -> dict[str, str | float]:
     """A row of the table."""
     p50, p95 = np.percentile(times, [50, 95])
     return {
@@ -91,25 +116,54 @@ async def searches(folder: Path, documents: int, count: int) -> list[Row]:
     async with AsyncRAG(index=str(folder / "index")) as rag:
         texts = ["\n\n".join(made.texts[at : at + 10]) for at in range(0, documents * 10, 10)]
         await rag.ingest(((f"{number}.txt", text) for number, text in enumerate(texts)))
-    rows: list[Row] = []
+        passages = await server_peer.write_passages(rag, folder / "passages.jsonl")
+    print(f"{passages} passages")
     # One process at a time holds the folder for long, so the server's is a copy.
     await asyncio.to_thread(shutil.copytree, folder / "index", folder / "copy")
-    with serving(folder, RAGKIT_INDEX__LOCATION=str(folder / "copy")) as url:
-        async with AsyncRAG(index=str(folder / "index")) as rag, httpx.AsyncClient() as http:
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(serving(folder, RAGKIT_INDEX__LOCATION=str(folder / "copy")))
+        rag = await stack.enter_async_context(AsyncRAG(index=str(folder / "index")))
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=120))
 
-            async def inside(number: int) -> float:
-                return await timed(rag.search(made.queries[number], k=5))
+        async def inside(number: int) -> float:
+            return await timed(rag.search(made.queries[number], k=5))
 
-            async def over_http(number: int) -> float:
+        def posting(url: str) -> Call:
+            async def post(number: int) -> float:
                 sent = {"query": made.queries[number], "k": 5}
-                return await timed(http.post(f"{url}/v1/search", json=sent, timeout=60))
+                return await timed(http.post(url, json=sent))
 
-            await by_clients(inside, 5, 1)
-            await by_clients(over_http, 5, 1)
-            for clients in (1, 8):
-                for side, call in (("SDK", inside), ("HTTP", over_http)):
-                    times, rate = await by_clients(call, count, clients)
-                    rows.append(row(f"search, {clients} clients", side, times, rate))
+            return post
+
+        sides = [
+            Side(name="SDK", call=inside, process=psutil.Process()),
+            Side(
+                name="HTTP",
+                call=posting(f"{server.url}/v1/search"),
+                process=psutil.Process(server.pid),
+            ),
+        ]
+        if server_peer.ENVIRONMENT.exists():
+            peer = stack.enter_context(server_peer.serving_peer(folder, folder / "passages.jsonl"))
+            process = psutil.Process(peer.pid)
+            sides.append(Side(name="Hayhooks", call=posting(peer.url), process=process))
+        else:
+            print("no Hayhooks: make .venv-hayhooks")
+        return await compared(sides, count)
+
+
+async def compared(sides: Sequence[Side], count: int) -> list[Row]:
+    """Measure each side with one client and with eight."""
+    rows: list[Row] = []
+    for side in sides:
+        await by_clients(side.call, 5, 1)
+    for clients in (1, 8):
+        for side in sides:
+            before = side.cpu_s
+            times, rate = await by_clients(side.call, count, clients)
+            cpu_ms = (side.cpu_s - before) * 1000 / count
+            name = f"search, {clients} clients"
+            rows.append({**row(name, side.name, times, rate), "cpu ms": cpu_ms})
     return rows
 
 
@@ -134,9 +188,9 @@ async def chats(folder: Path, count: int) -> list[Row]:
     """Measure the time to the first text, through ragkit and directly, in turns."""
     with vllm_server.serving(folder) as model:
         settings = {"RAGKIT_LLM__MODEL": f"vllm:{model.url}"}
-        with serving(folder, **settings) as url:
+        with serving(folder, **settings) as server:
             async with httpx.AsyncClient() as http:
-                sides = {"vLLM": (model.url, model.model), "ragkit": (url, "llm")}
+                sides = {"vLLM": (model.url, model.model), "ragkit": (server.url, "llm")}
                 times: dict[str, list[float]] = {side: [] for side in sides}
                 for number in range(count + 3):
                     for side, (address, name) in sides.items():
@@ -154,15 +208,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=500)
     parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--calls", type=int, default=40, help="of the chat part; 0 leaves it out")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         rows = asyncio.run(searches(Path(place), given.documents, given.queries))
+        load = f"; load average of the machine: {os.getloadavg()[0]:.0f}"
+        publish("server", rows, note=SEARCH_NOTE + load)
+        if not given.calls:
+            return
         if (reason := vllm_server.missing()) is None:
-            rows += asyncio.run(chats(Path(place), given.calls))
+            publish("server_chat", asyncio.run(chats(Path(place), given.calls)), note=CHAT_NOTE)
         else:
             print(f"no chat: {reason}")
-    publish("server", rows, note=NOTE)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 from ragkit.core.errors import InputError
 from ragkit.core.filter_parser import as_filter
 from ragkit.core.operation import Operation
-from ragkit.core.protocols import LLM, Answerer, Embedder, Index, Reranker, StreamingAnswerer
+from ragkit.core.protocols import (
+    LLM,
+    Answerer,
+    Embedder,
+    Index,
+    OnProgress,
+    Reranker,
+    StreamingAnswerer,
+)
 from ragkit.core.secrets import without_credentials
 from ragkit.core.settings import Settings
 from ragkit.core.tenant import check_tenant
@@ -115,6 +123,7 @@ class AsyncRAG:
         metadata: MetadataOf | None = None,
         replace_metadata: bool = False,
         tenant: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> IngestReport:
         """Update the index with files, folders, web pages and documents.
 
@@ -135,6 +144,7 @@ class AsyncRAG:
                 stays when it is not passed again.
             replace_metadata: Forget what was added to the metadata earlier.
             tenant: Owner of the documents; `settings.tenant` by default.
+            on_progress: Called at every step of this ingestion, instead of that of the `RAG`.
 
         Raises:
             InputError: No source was found, or a pattern, source name or tenant cannot be used.
@@ -157,7 +167,7 @@ class AsyncRAG:
             limits=ParserLimits(
                 timeout_s=config.document_timeout_s, memory_mb=config.document_memory_mb
             ),
-            on_progress=parts.on_progress,
+            on_progress=on_progress or parts.on_progress,
         )
         run = RunOptions(sync=sync, force=force, dry_run=dry_run, replace_metadata=replace_metadata)
         items = [build_source(one, self.settings.ingest) for one in sources]

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import logging
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ragkit.core.document_text import text_of
 from ragkit.core.errors import RagkitError
+from ragkit.core.protocols import OnProgress
 from ragkit.core.types import Chunk, Document, DocumentRecord, MetadataValue
 from ragkit.ingest.build import build_registry
 from ragkit.ingest.report import FailedDocument, IngestReport
@@ -25,6 +27,7 @@ from ragkit.server.sse import EventStream, event, guarded
 from ragkit.server.state import Reader, ServerState, State, Writer, admitted
 
 router = APIRouter(tags=["documents"])
+_log = logging.getLogger(__name__)
 
 _METADATA = TypeAdapter(dict[str, MetadataValue])
 _PIECE = 1 << 20
@@ -67,8 +70,10 @@ async def upload(
             for number, file in enumerate(files):
                 left = await _save(file, folder / str(number), left)
             job = await state.jobs.submit(name, tenant=key.tenant, files=stored, metadata=added)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise _no_room(error) from error
             raise
     return job.json()
 
@@ -150,11 +155,11 @@ async def delete(uri: _Uri, state: State, key: Writer) -> dict[str, Any]:
     return {"object": "document", "uri": uri, "deleted": True}
 
 
-async def ingest_job(rag: AsyncRAG, job: IngestJob) -> IngestReport:
+async def ingest_job(rag: AsyncRAG, job: IngestJob, on_progress: OnProgress) -> IngestReport:
     """Load the files of a job and ingest them; a file that cannot be read is reported."""
     loaded = await asyncio.to_thread(_loaded, rag, job)
     good = [one for one in loaded if isinstance(one, Document)]
-    report = await rag.ingest(*good, tenant=job.tenant)
+    report = await rag.ingest(*good, tenant=job.tenant, on_progress=on_progress)
     report.failed.extend(one for one in loaded if isinstance(one, FailedDocument))
     return report
 
@@ -224,6 +229,11 @@ def _job(state: ServerState, key: ApiKey, name: str) -> IngestJob:
     if found is None:
         raise ApiError(404, f"No job {name!r}.", code="job_not_found")
     return found
+
+
+def _no_room(error: OSError) -> ApiError:
+    _log.error("an upload cannot be stored: %s", error)
+    return ApiError(503, "The server has no room for the upload.", code="storage_full")
 
 
 def _unknown(uri: str) -> ApiError:

@@ -1,7 +1,10 @@
 """Ingestion in the background: jobs in a SQLite file, taken up again after a restart."""
 
 import asyncio
+import contextlib
+import functools
 import json
+import logging
 import shutil
 import time
 import uuid
@@ -11,12 +14,19 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from ragkit.core.database import Database
-from ragkit.core.errors import InputError
+from ragkit.core.errors import InputError, RagkitError
+from ragkit.core.protocols import OnProgress, Progress
 from ragkit.ingest.report import IngestReport
 from ragkit.server.errors import api_error
 
 JobState: TypeAlias = Literal["queued", "running", "done", "failed"]
-Ingest: TypeAlias = Callable[["IngestJob"], Awaitable[IngestReport]]
+Ingest: TypeAlias = Callable[["IngestJob", OnProgress], Awaitable[IngestReport]]
+
+_log = logging.getLogger(__name__)
+_LOOK_S = 0.5
+"""Seconds between two looks at a running job's progress, and so between two of its events."""
+_PAUSE_S = 5.0
+"""Seconds until jobs are tried again when their database could not be written."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -37,7 +47,8 @@ class IngestJob:
         files: Uris by the names of the files in `folder`.
         metadata: Added to every document.
         folder: Where the files lie until the job is done.
-        outcome: Counts and failures once it is done; the error once it failed.
+        outcome: The progress while it runs; counts and failures once it is done; the error once it
+            failed.
     """
 
     id: str
@@ -66,6 +77,7 @@ class IngestJobs:
         """Keep jobs in `folder`, which one process uses at a time, and run each by `ingest`."""
         self.folder = folder
         self._ingest = ingest
+        self._progress: dict[str, Progress] = {}
         self._changed = asyncio.Condition()
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -140,7 +152,8 @@ class IngestJobs:
             async with self._changed:
                 job = self.find(name, tenant=tenant)
                 while job is not None and job == last:
-                    await self._changed.wait()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._changed.wait(), _LOOK_S)
                     job = self.find(name, tenant=tenant)
             if job is None:
                 return
@@ -149,26 +162,37 @@ class IngestJobs:
                 return
             last = job
 
-    async def progress(self, job: IngestJob, **counts: int) -> None:
-        """Store how far a running job is."""
-        await self._set(job.id, "running", {"progress": counts})
-
     async def _run(self) -> None:
         while True:
-            queued = self._jobs("WHERE state = 'queued' ORDER BY created, rowid LIMIT 1", ())
-            if not queued:
-                self._work.clear()
-                await self._work.wait()
-                continue
-            job = queued[0]
-            await self._set(job.id, "running", {})
             try:
-                report = await self._ingest(job)
-            except Exception as error:  # noqa: BLE001 - a fault in one job must not end later ones
-                await self._set(job.id, "failed", {"error": api_error(error).body["error"]})
-            else:
-                await self._set(job.id, "done", {"report": report_json(report)})
-            await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+                await self._run_next()
+            except RagkitError as error:  # the disk may be full: what waits is tried again
+                _log.error("ingestion jobs wait: %s", error)
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _run_next(self) -> None:
+        """Run the first job that has not ended; one that seems to run was broken off."""
+        unended = "WHERE state IN ('queued', 'running') ORDER BY created, rowid LIMIT 1"
+        job = next(iter(self._jobs(unended, ())), None)
+        if job is None:
+            self._work.clear()
+            await self._work.wait()
+            return
+        await self._set(job.id, "running", {})
+        try:
+            report = await self._ingested(job)
+        except Exception as error:  # noqa: BLE001 - a fault in one job must not end later ones
+            await self._set(job.id, "failed", {"error": api_error(error).body["error"]})
+        else:
+            await self._set(job.id, "done", {"report": report_json(report)})
+        await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+
+    async def _ingested(self, job: IngestJob) -> IngestReport:
+        """Ingest a job's files; its progress is known meanwhile."""
+        try:
+            return await self._ingest(job, functools.partial(self._progress.__setitem__, job.id))
+        finally:
+            self._progress.pop(job.id, None)
 
     async def _set(self, name: str, state: JobState, outcome: Mapping[str, Any]) -> None:
         values = (state, json.dumps(outcome), name)
@@ -188,10 +212,16 @@ class IngestJobs:
                 files=json.loads(files),
                 metadata=json.loads(metadata),
                 folder=self.folder / name,
-                outcome=json.loads(outcome),
+                outcome=self._progress_json(name) or json.loads(outcome),
             )
             for name, tenant, state, files, metadata, outcome in rows
         ]
+
+    def _progress_json(self, name: str) -> dict[str, Any]:
+        step = self._progress.get(name)
+        if step is None:
+            return {}
+        return {"progress": {"phase": step.phase, "done": step.done, "total": step.total}}
 
     def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._database.transaction() as db:

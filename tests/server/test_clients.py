@@ -300,3 +300,36 @@ def test_a_second_server_in_the_same_folder_is_refused_and_the_first_goes_on(
     assert "Fix: end the other server that uses it, or name another folder" in done.stderr
     assert httpx.get(f"{serving.url}/readyz").json() == {"status": "ready"}
     assert "Traceback" not in done.stderr
+
+
+def test_a_job_that_is_stopped_in_the_middle_is_done_after_the_next_start(tmp_path: Path) -> None:
+    files = [("files", (f"{name}.txt", "A passage. " * 3_000)) for name in ("a", "b", "c")]
+    first = Process(tmp_path)
+    job = httpx.post(f"{first.url}/v1/documents", files=files).json()["id"]
+    with httpx.stream("GET", f"{first.url}/v1/jobs/{job}/events", timeout=60) as events:
+        for line in events.iter_lines():
+            if '"progress"' in line:
+                break
+    assert first.stop()
+    second = Process(tmp_path)
+    with httpx.stream("GET", f"{second.url}/v1/jobs/{job}/events", timeout=60) as events:
+        told = [json.loads(line[6:]) for line in events.iter_lines() if line.startswith("data: ")]
+    assert (told[-1]["state"], told[-1]["report"]["failed"]) == ("done", [])
+    listed = httpx.get(f"{second.url}/v1/documents").json()["data"]
+    assert [one["uri"] for one in listed] == ["a.txt", "b.txt", "c.txt"]
+    assert second.stop()
+
+
+def test_a_key_that_is_removed_ends_no_stream_that_runs_and_begins_no_other(
+    serving: Process, folder: Path
+) -> None:
+    header = {"Authorization": f"Bearer {new_key(folder, 'short-lived')}"}
+    url = f"{serving.url}/v1/chat/completions"
+    body = {"model": "rag", "messages": ASKED, "stream": True}
+    with httpx.stream("POST", url, json=body, headers=header, timeout=60) as response:
+        parts = response.iter_text()
+        begun = next(parts)
+        command = [sys.executable, "-m", "ragkit.cli.main", "keys", "remove", "short-lived"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        assert httpx.post(url, json=body, headers=header).status_code == 401
+        assert (begun + "".join(parts)).rstrip().endswith("[DONE]")

@@ -1,14 +1,22 @@
+# A test may look inside.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 import json
+import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ragkit.core.document_text import text_of
+from ragkit.core.protocols import OnProgress, Progress
 from ragkit.core.settings import IngestSettings, Settings
+from ragkit.ingest.report import IngestReport
 from ragkit.sdk import AsyncRAG
 from ragkit.server.app import ServerOptions, build_app
+from ragkit.server.jobs import IngestJob, IngestJobs
 from ragkit.server.keys import KeyFile, KeyLimits
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.server import RIVERS, RunningServer, filled_rag, running_server
@@ -72,6 +80,51 @@ async def test_a_job_that_a_dead_process_left_is_taken_up_again(tmp_path: Path) 
         while files.exists():  # they are removed once the job is done
             await asyncio.sleep(0.01)
     assert done["state"] == "done"
+
+
+async def test_the_progress_of_a_job_is_an_event(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def ingest(job: IngestJob, on_progress: OnProgress) -> IngestReport:
+        on_progress(Progress(phase="embed", done=3, total=10))
+        await go.wait()
+        return IngestReport()
+
+    jobs = IngestJobs(tmp_path, ingest)
+    jobs.open()
+    await jobs.start()
+    name, _ = jobs.new_folder()
+    await jobs.submit(name, tenant="t", files={}, metadata={})
+    seen: list[dict[str, Any]] = []
+    async for job in jobs.follow(name, tenant="t"):
+        seen.append(job.json())
+        if "progress" in seen[-1]:
+            go.set()
+    await jobs.stop()
+    assert {"phase": "embed", "done": 3, "total": 10} in [one.get("progress") for one in seen]
+    assert (seen[-1]["state"], "progress" in seen[-1]) == ("done", False)
+
+
+async def test_jobs_go_on_once_their_database_can_be_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ingest(job: IngestJob, on_progress: OnProgress) -> IngestReport:
+        return IngestReport()
+
+    monkeypatch.setattr("ragkit.server.jobs._PAUSE_S", 0.01)
+    jobs = IngestJobs(tmp_path, ingest)
+    jobs.open()
+    await jobs.start()
+    trigger = "CREATE TRIGGER full BEFORE UPDATE ON jobs BEGIN INSERT INTO gone VALUES (1); END"
+    jobs._execute(trigger)
+    name, _ = jobs.new_folder()
+    await jobs.submit(name, tenant="t", files={}, metadata={})
+    while "ingestion jobs wait" not in caplog.text:
+        await asyncio.sleep(0)
+    jobs._execute("DROP TRIGGER full")
+    states = [job.state async for job in jobs.follow(name, tenant="t")]
+    await jobs.stop()
+    assert states[-1] == "done"
 
 
 async def test_files_of_an_upload_that_never_became_a_job_are_removed(tmp_path: Path) -> None:
@@ -172,3 +225,20 @@ async def test_a_keys_limits_of_documents_and_bytes_hold(
     assert refused.json()["error"]["code"] == "document_limit_exceeded"
     replacing = {"files": ("rivers.md", b"# New")}
     assert (await post("/v1/documents", files=replacing, headers=header)).status_code == 202
+
+
+async def test_an_upload_without_room_is_a_sentence_and_leaves_no_files(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    upload = {"files": ("large.txt", b"x" * 900_000)}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # as a full disk does
+    try:
+        refused = await server.http.post("/v1/documents", files=upload)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "storage_full"
+    assert str(tmp_path) not in refused.text
+    assert not [path for path in (tmp_path / "server").rglob("*") if path.is_dir()]
+    assert (await server.http.post("/v1/documents", files=upload)).status_code == 202
