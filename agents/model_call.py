@@ -11,7 +11,7 @@ from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import AnswerText, Event, Noticed, Thought, Used
 from ragkit.agents.journal import JournalEntry
 from ragkit.agents.state import Record, StoppedBy
-from ragkit.core.errors import ContextExceeded, InputError, ProviderError
+from ragkit.core.errors import ContextExceeded, InputError, ProviderError, ReplyTooLong
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import CallOptions, ReplyGrammar
 from ragkit.core.types import Message, Reply, Restart, Usage
@@ -231,8 +231,7 @@ class _ModelCall(Generic[T]):
             self.stopped_by, self.problem = "seconds", "The time was over before the reply was."
         except ContextExceeded as error:
             self.stopped_by, self.problem, self.refused = "context", str(error), True
-        except InputError as error:
-            # The grammar has no reply that is as short as the tokens that are left.
+        except ReplyTooLong as error:
             self.stopped_by, self.problem = self.granted.bound_by, str(error)
             self.refused = True
         except InvalidReplyError as error:

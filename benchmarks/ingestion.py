@@ -4,18 +4,22 @@ python -m benchmarks.ingestion [--documents 60] [--files 1000] [--filled 1000 20
 """
 
 import argparse
+import html
 import itertools
+import os
 import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import docx
+
 from benchmarks.made import CORPUS
 from benchmarks.report import Row, publish
 from ragkit import RAG, Settings
 from ragkit.core.protocols import Embedder
-from ragkit.core.settings import EmbedderSettings, RetrievalSettings
+from ragkit.core.settings import EmbedderSettings, IngestSettings, RetrievalSettings
 from ragkit.core.sync import run_sync
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.loaders import MarkdownLoader
@@ -144,6 +148,44 @@ def headings(count: int) -> Row:
     }
 
 
+def with_workers(documents: int) -> list[Row]:
+    """Ingest pages and Word files with processes that load them, and without."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        tree.mkdir()
+        write_tree(tree, documents)
+        for file in sorted(tree.iterdir()):
+            paragraphs = file.read_text("utf-8").split("\n\n")
+            word = docx.Document()
+            for paragraph in paragraphs:
+                word.add_paragraph(paragraph)
+            word.save(str(file.with_suffix(".docx")))
+            file.with_suffix(".html").write_text(
+                "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs), "utf-8"
+            )
+            file.unlink()
+        for workers in (0, 1, 2):
+            settings = Settings(ingest=IngestSettings(workers=workers))
+            index, embedder = Path(folder, f"index{workers}"), HashEmbedder(dimensions=64)
+            with RAG(settings, index=index, embedder=embedder) as rag:
+                before = os.times()
+                rag.ingest(tree)
+                after = os.times()
+            here, there = before.user + before.system, before.children_user + before.children_system
+            rows.append(
+                {
+                    "what": "workers",
+                    "workers": workers,
+                    "documents": 2 * documents,
+                    "seconds": after.elapsed - before.elapsed,
+                    "processor seconds here": after.user + after.system - here,
+                    "of workers": after.children_user + after.children_system - there,
+                }
+            )
+    return rows
+
+
 def main() -> None:
     """Measure, and publish the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -152,11 +194,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--filled", type=int, nargs="*", default=[1000, 20_000, 200_000])
     parser.add_argument("--headings", type=int, default=40_000)
+    parser.add_argument("--paged", type=int, default=200)
     options = parser.parse_args()
     publish("ingestion", [against_forward_passes(options.documents, repeats=options.repeats)])
     publish("reingestion", [unchanged(options.files)])
     publish("one_unchanged_document", one_unchanged(options.filled))
     publish("metadata_update", [metadata_alone(options.documents)])
+    publish("ingestion_with_workers", with_workers(options.paged))
     publish("chunking_of_headings", [headings(options.headings)])
 
 

@@ -132,6 +132,14 @@ def system(page: Page) -> None:
     settled(page)
 
 
+def plan(page: Page) -> None:
+    """Show the GPUs and the cost of a model."""
+    page.goto(f"{URL}/plan")
+    settled(page)
+    expect(page.get_by_test_id("stVegaLiteChart").last).to_be_visible()
+    settled(page)
+
+
 SCENES: tuple[Callable[[Page], None], ...] = (
     ask,
     source,
@@ -139,6 +147,7 @@ SCENES: tuple[Callable[[Page], None], ...] = (
     inspect,
     evaluate,
     agents,
+    plan,
     system,
 )
 

@@ -1,40 +1,28 @@
 """The ingestion pipeline: reads, loads, chunks, embeds and commits the documents that changed."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from ragkit.core.errors import (
-    ConfigError,
-    IndexMismatch,
-    InputError,
-    MissingExtraError,
-    ProviderError,
-    RagkitError,
-)
+from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import Chunker, Embedder, Entry, Index, OnProgress, Progress
-from ragkit.core.types import DEFAULT_TENANT, DocumentRecord, Json
+from ragkit.core.types import DEFAULT_TENANT, DocumentRecord
 from ragkit.ingest.deletion import SyncPlan
-from ragkit.ingest.passage import passage_text
+from ragkit.ingest.entry_writer import FATAL, EntryWriter, described
+from ragkit.ingest.prefetch import KnownSource, Prefetch, PreparedSource
 from ragkit.ingest.preparation import Preparation
 from ragkit.ingest.report import FailedDocument, IngestReport
 from ragkit.ingest.sources.archive import ArchiveMember
 from ragkit.ingest.sources.file import FileSource
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import DocumentSource
-from ragkit.ingest.sources.stream import SourceStream
-from ragkit.ingest.vectors import EntryVectors
+from ragkit.ingest.sources.stream import GROUP, SourceStream
+from ragkit.ingest.workers.pool import ParserPool
+from ragkit.ingest.workers.process import ParserLimits
 
 logger = logging.getLogger(__name__)
-
-PROVIDER_ERRORS = 3
-"""Batches in a row that a store or model may fail before a run stops."""
-OTHER_ERRORS = 10
-"""Documents in a row that may fail to be embedded or stored for other reasons."""
-_FATAL = (ConfigError, MissingExtraError, IndexMismatch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +46,12 @@ class RunOptions:
 class Pipeline:
     """A pipeline that brings an index up to date with sources.
 
-    Without an embedder the index gets no vectors: BM25 search only. `batch_chunks` is the number
-    of chunks that are embedded and committed together.
+    Without an embedder the index gets no vectors: BM25 search only.
+
+    Attributes:
+        batch_chunks: Number of chunks that are embedded and committed together.
+        workers: Number of processes that load documents; with 0 they are loaded in this one.
+        limits: Of each document that a process loads.
     """
 
     index: Index
@@ -67,6 +59,8 @@ class Pipeline:
     embedder: Embedder | None
     tenant: str = DEFAULT_TENANT
     batch_chunks: int = 512
+    workers: int = 0
+    limits: ParserLimits = field(default_factory=ParserLimits)
     on_progress: OnProgress | None = None
 
     async def run(self, stream: SourceStream, options: RunOptions | None = None) -> IngestReport:
@@ -105,10 +99,17 @@ class IngestRun:
         )
         self._adopted: dict[str, SourceRoot] = {}
         self._present: set[str] = set()
-        self._batch: list[Entry] = []
-        self._known: set[str] = set()
+        self._touched: list[DocumentRecord] = []
         self._read = 0
-        self._provider_errors = self._other_errors = 0
+        self._cut = ""
+        self._writer = EntryWriter(
+            self._report,
+            index=pipeline.index,
+            embedder=pipeline.embedder,
+            tenant=pipeline.tenant,
+            batch_chunks=pipeline.batch_chunks,
+            on_progress=pipeline.on_progress,
+        )
 
     async def report(self) -> IngestReport:
         """Run, and return the report."""
@@ -139,7 +140,7 @@ class IngestRun:
             if not (report.added or report.updated or report.deleted):
                 raise  # nothing was done that has to be reported
             logger.warning("The run ended early.", exc_info=error)
-            report.stopped = _described(error)
+            report.stopped = described(error)
         findings = self._findings()
         if findings and not (self._present or report.failed or report.deleted or report.skipped):
             raise InputError(findings[0].reason)
@@ -147,64 +148,71 @@ class IngestRun:
         return report
 
     async def _ingest(self) -> None:
+        """Bring the documents of the stream up to date."""
+        pool = ParserPool(workers=self._pipeline.workers, limits=self._pipeline.limits)
+        prefetch = Prefetch(self._preparation, pool, waiting=self._note_waiting)
+        try:
+            async with (
+                aclosing(self._known_sources()) as known,
+                aclosing(prefetch.prepared(known)) as prepared,
+            ):
+                async for one in prepared:
+                    await self._take(one)
+                    if self._report.stopped:
+                        break
+            await self._writer.finish()
+            await self._touch()
+        finally:
+            await self._writer.close()
+            await pool.close()
+            await self._stream.close()
+        self._report.stopped = self._report.stopped or self._cut
+        self._pipeline.note("read", self._read, self._read, "")
+
+    async def _known_sources(self) -> AsyncGenerator[KnownSource]:
+        """Yield the sources with their records, looked up a group at a time."""
         async with aclosing(self._stream.groups()) as groups:
-            while not self._report.stopped:
+            while True:
                 try:
                     group = await anext(groups, None)
                 except RagkitError:
                     raise
                 except Exception as error:
                     logger.warning("The iterable of sources failed.", exc_info=error)
-                    self._report.stopped = f"The iterable of sources failed: {_described(error)}"
-                    break
+                    self._cut = f"The iterable of sources failed: {described(error)}"
+                    return
                 if group is None:
-                    break
-                await self._take(group)
-        await self._flush()
-        self._pipeline.note("read", self._read, self._read, "")
+                    return
+                named, records = await self._looked_up(group)
+                for source in named:
+                    yield KnownSource(source, records.get(source.uri))
 
-    async def _take(self, group: Sequence[DocumentSource]) -> None:
-        """Bring the documents of a group up to date."""
-        group, records = await self._looked_up(group)
-        touched: list[DocumentRecord] = []
-        for source in group:
-            self._present.add(source.uri)
-            self._pipeline.note("read", self._read, len(self._stream.uris), source.uri)
-            self._read += 1
-            record = records.get(source.uri)
-            try:
-                made = await self._prepared(source, record)
-            except _FATAL:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a document brings about is its own
-                self._fail(source.uri, error)
-                continue
-            if isinstance(made, Entry):
-                await self._add(made, is_known=record is not None)
-            else:
-                self._report.unchanged.append(source.uri)
-                if record and made.stamp != record.stamp:
-                    touched.append(made)
-            if self._report.stopped:
-                break
+    def _note_waiting(self, source: DocumentSource) -> None:
+        self._pipeline.note("read", self._read, len(self._stream.uris), source.uri)
+        self._read += 1
+
+    async def _take(self, prepared: PreparedSource) -> None:
+        """Write a document that changed, and note what became of the others."""
+        (source, record), made = prepared.known, prepared.made
+        self._present.add(source.uri)
+        if isinstance(made, FATAL):
+            raise made
+        if isinstance(made, Exception):
+            self._writer.fail(source.uri, made)
+        elif isinstance(made, Entry):
+            await self._writer.add(made, is_known=record is not None)
+        else:
+            self._report.unchanged.append(source.uri)
+            if record and made.stamp != record.stamp:
+                self._touched.append(made)
+            if len(self._touched) >= GROUP:
+                await self._touch()
+
+    async def _touch(self) -> None:
+        """Store the new stamps of documents that did not change."""
+        touched, self._touched = self._touched, []
         if touched and not self._options.dry_run:
             await self._pipeline.index.touch(touched)
-
-    async def _prepared(
-        self, source: DocumentSource, record: DocumentRecord | None
-    ) -> Entry | DocumentRecord:
-        if record and self._preparation.is_unchanged(source, record):
-            return record
-        content: dict[str, Callable[[], Json]] = {"document": lambda: source.uri}
-        with Operation(kind="ingestion stage", name="prepare", content=content):
-            return await asyncio.to_thread(self._preparation.prepare, source, record)
-
-    async def _add(self, entry: Entry, *, is_known: bool) -> None:
-        if is_known:
-            self._known.add(entry.record.uri)
-        self._batch.append(entry)
-        if sum(len(one.chunks) for one in self._batch) >= self._pipeline.batch_chunks:
-            await self._flush()
 
     async def _looked_up(
         self, group: Sequence[DocumentSource]
@@ -244,80 +252,6 @@ class IngestRun:
         found = await self._pipeline.index.records(uris, tenant=self._pipeline.tenant)
         return {record.uri: record for record in found}
 
-    async def _flush(self) -> None:
-        batch, self._batch = self._batch, []
-        if not batch:
-            return
-        if self._options.dry_run:
-            await asyncio.to_thread(self._count, batch)
-        else:
-            await self._store(batch)
-
-    async def _store(self, batch: list[Entry]) -> None:
-        try:
-            with _stage("embed", batch):
-                entries, kept = await self._with_vectors(batch)
-            with _stage("commit", batch):
-                await self._pipeline.index.commit(entries)
-        except _FATAL:
-            raise
-        except Exception as error:  # noqa: BLE001 - an embedder may raise anything
-            await self._retry_or_fail(batch, error)
-            return
-        self._provider_errors = self._other_errors = 0
-        self._report.kept += kept
-        for entry in entries:
-            self._done(entry)
-
-    async def _with_vectors(self, batch: list[Entry]) -> tuple[list[Entry], int]:
-        if self._pipeline.embedder is None:
-            return batch, 0
-        vectors = EntryVectors(
-            embedder=self._pipeline.embedder,
-            index=self._pipeline.index,
-            tenant=self._pipeline.tenant,
-            on_progress=self._pipeline.on_progress,
-        )
-        updated = [entry.record.uri for entry in batch if entry.record.uri in self._known]
-        entries, counts = await vectors.added(batch, updated)
-        truncated = [uri for uri in counts.truncated if uri not in self._report.truncated]
-        self._report.truncated.extend(truncated)
-        return entries, counts.kept
-
-    async def _retry_or_fail(self, batch: list[Entry], error: Exception) -> None:
-        """Store the documents of a failed batch one by one, where one of them may be at fault."""
-        is_provider = isinstance(error, ProviderError) and error.failure != "rejected"
-        if len(batch) > 1 and not is_provider:
-            for entry in batch:
-                if not self._report.stopped:
-                    await self._store([entry])
-            return
-        for entry in batch:
-            self._fail(entry.record.uri, error)
-        if is_provider:
-            self._provider_errors += 1
-        elif not isinstance(error, InputError):
-            self._other_errors += 1
-        if self._provider_errors >= PROVIDER_ERRORS or self._other_errors >= OTHER_ERRORS:
-            self._report.stopped = f"Stopped after repeated failures, the last: {_described(error)}"
-
-    def _done(self, entry: Entry) -> None:
-        uri = entry.record.uri
-        (self._report.updated if uri in self._known else self._report.added).append(uri)
-        self._report.chunks += len(entry.chunks)
-        pages = entry.chunks[0].metadata.get("pages_without_text") if entry.chunks else None
-        if isinstance(pages, int):
-            self._report.unread_pages[uri] = pages
-
-    def _count(self, batch: Sequence[Entry]) -> None:
-        """Count what a dry run would embed."""
-        embedder = self._pipeline.embedder
-        for entry in batch:
-            self._done(entry)
-            if embedder is not None:
-                texts = (passage_text(chunk, embedder.tokenizer) for chunk in entry.chunks)
-                self._report.tokens += sum(len(embedder.tokenizer.token_starts(t)) for t in texts)
-
     async def _delete_gone(self) -> None:
         index, tenant = self._pipeline.index, self._pipeline.tenant
         plan = SyncPlan(
@@ -335,11 +269,6 @@ class IngestRun:
         self._report.deleted.extend(found.uris)
         self._report.failed.extend(found.refused)
 
-    def _fail(self, uri: str, error: Exception) -> None:
-        if not isinstance(error, RagkitError):
-            logger.warning("%r failed.", uri, exc_info=error)
-        self._report.failed.append(FailedDocument(uri=uri, reason=_described(error)))
-
     def _findings(self) -> list[FailedDocument]:
         """Return what the stream found that could not become a source."""
         failed = list(self._stream.failed)
@@ -352,14 +281,3 @@ class IngestRun:
             self._report.skipped.extend(listing.skipped)
             failed.extend(listing.failed)
         return failed
-
-
-def _stage(name: str, batch: Sequence[Entry]) -> Operation:
-    chunks = sum(len(entry.chunks) for entry in batch)
-    return Operation(
-        kind="ingestion stage", name=name, facts={"documents": len(batch), "chunks": chunks}
-    )
-
-
-def _described(error: Exception) -> str:
-    return str(error) if isinstance(error, RagkitError) else f"{type(error).__name__}: {error}"

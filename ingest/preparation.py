@@ -28,6 +28,16 @@ from ragkit.ingest.sources.source import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSource:
+    """A source that is new or changed, with its content and what shapes its chunks beside it."""
+
+    source: DocumentSource
+    opened: OpenedSource
+    pipeline: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
     """Compares sources with their records, and makes entries of those that changed.
 
@@ -54,16 +64,15 @@ class Preparation:
         self._check_origin(source, record)
         return self._is_known_by_stamp(source, record) and source.stamp() == record.stamp
 
-    def prepare(
+    def read(
         self, source: DocumentSource, record: DocumentRecord | None
-    ) -> Entry | DocumentRecord:
-        """Read a source; return its new version without vectors, or the record of an unchanged one.
+    ) -> ReadSource | DocumentRecord:
+        """Read a source; return its content, or the record of an unchanged one.
 
         That record has the present stamp.
 
         Raises:
-            InputError: The document cannot be read, loaded or stored, or the record belongs to
-                another origin.
+            InputError: The source cannot be read, or the record belongs to another origin.
         """
         if record:
             self._check_origin(source, record)
@@ -85,25 +94,28 @@ class Preparation:
 
     def _compared(
         self, source: DocumentSource, opened: OpenedSource, record: DocumentRecord | None
-    ) -> Entry | DocumentRecord:
+    ) -> ReadSource | DocumentRecord:
         origin = kept_origin(source, record.source) if record else source.origin
         pipeline = self._pipeline(source, opened.identity, record)
         known = record and (record.content_hash, record.pipeline, record.source)
         if record and known == (opened.content_hash, pipeline, origin):
             return replace(record, stamp=opened.stamp or record.stamp)
-        return self._entry(source, opened, pipeline, origin)
+        return ReadSource(source=source, opened=opened, pipeline=pipeline, origin=origin)
 
-    def _entry(
-        self, source: DocumentSource, opened: OpenedSource, pipeline: str, origin: str
-    ) -> Entry:
-        document = opened.load()
+    def entry(self, read: ReadSource, document: Document) -> Entry:
+        """Return a source's new version, without vectors, for the document that was loaded.
+
+        Raises:
+            InputError: The document cannot be stored.
+        """
+        source, opened, pipeline = read.source, read.opened, read.pipeline
         added = _parts(pipeline)[2]
         document = replace(document, metadata={**document.metadata, **added})
         self._check(document)
         generation = stable_id(
-            "generation", self.tenant, source.uri, origin, opened.content_hash, pipeline
+            "generation", self.tenant, source.uri, read.origin, opened.content_hash, pipeline
         )
-        chunks = versioned(self.chunker.chunk(document), generation)
+        chunks = versioned(self.chunker.chunk(document), generation, tenant=self.tenant)
         record = DocumentRecord(
             uri=source.uri,
             tenant=self.tenant,
@@ -112,7 +124,7 @@ class Preparation:
             pipeline=pipeline,
             chunks=len(chunks),
             generation=generation,
-            source=origin,
+            source=read.origin,
             stamp=opened.stamp,
         )
         return Entry(record=record, chunks=chunks, vectors=None)

@@ -1,18 +1,26 @@
 """The container files: valid, pinned, without default secrets, and true to what they start."""
 
+import contextlib
+import json
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 import yaml
+from prometheus_client import start_http_server
 
 from ragkit.cli.main import app
 from ragkit.core.settings import Settings
+from ragkit.server.metrics import Metrics
+from ragkit.testing.vllm_server import free_port
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "compose.yaml"
@@ -125,3 +133,109 @@ def test_files_that_are_mounted_are_there(services: dict[str, Any]) -> None:
             if source.startswith("./"):
                 assert (ROOT / source).is_file()
                 assert yaml.safe_load((ROOT / source).read_text())
+
+
+DEPLOY = ROOT / "deploy"
+EXPRESSIONS = re.compile(r"(?<![\w:])((?:ragkit|vllm)[_:][a-z_:]+)")
+SUFFIX = re.compile(r"_(?:total|bucket|sum|count)$")
+
+
+def _watched() -> set[str]:
+    """The metrics that the dashboard and the alerts name."""
+    dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
+    targets = [target for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    groups = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    texts = [one["expr"] for one in (*targets, *rules)]
+    return {name for text in texts for name in EXPRESSIONS.findall(text)}
+
+
+def test_every_metric_that_is_watched_is_one_that_ragkit_exports() -> None:
+    families = list(Metrics().registry.collect())
+    exported = {f"{one.name}_total" if one.type == "counter" else one.name for one in families}
+    exported |= {f"{one.name}_bucket" for one in families if one.type == "histogram"}
+    named = {name for name in _watched() if name.startswith("ragkit_")}
+    assert len(named) > 20
+    assert named <= exported
+
+
+def test_every_metric_that_is_watched_is_one_that_vllm_exports() -> None:
+    folder = next((ROOT / ".venv-vllm").glob("lib/python*/site-packages/vllm/v1/metrics"), None)
+    if folder is None:
+        pytest.skip("vLLM is not installed here: make .venv-vllm")
+    source = "\n".join(path.read_text() for path in folder.glob("*.py"))
+    named = {name for name in _watched() if name.startswith("vllm:")}
+    assert len(named) > 10
+    for name in named:
+        kind = {"_total": "counter", "_bucket": "histogram"}.get(name[name.rindex("_") :], "gauge")
+        pattern = rf'_{kind}_cls\(\s*name="{SUFFIX.sub("", name)}"'
+        assert re.search(pattern, source), name
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's prometheus has promtool")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check", "config", "deploy/prometheus.yml"),
+        ("check", "rules", "deploy/alerts.yml"),
+        ("test", "rules", "tests/telemetry/alerts.test.yml"),
+    ],
+)
+def test_alerts_are_valid_and_fire_in_their_faults_alone(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        ["promtool", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_fault_that_it_fires_in_and_advice() -> None:
+    groups = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
+    faults = (ROOT / "tests" / "telemetry" / "alerts.test.yml").read_text()
+    page = (ROOT / "docs" / "telemetry.md").read_text()
+    for rule in (rule for group in groups for rule in group["rules"]):
+        assert f'alertname="{rule["alert"]}"' in faults
+        assert f"| `{rule['alert']}` |" in page
+
+
+@pytest.mark.enable_socket
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="Debian's prometheus is not here")
+def test_a_real_prometheus_scrapes_a_server_and_loads_the_rules(tmp_path: Path) -> None:
+    registry = Metrics().registry
+    scraped, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
+    config["global"]["scrape_interval"] = "100ms"
+    config["rule_files"] = [str(DEPLOY / "alerts.yml")]
+    config["scrape_configs"][0]["static_configs"][0]["targets"] = [
+        f"127.0.0.1:{scraped.server_address[1]}"
+    ]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    url = f"127.0.0.1:{free_port()}"
+    command = ["prometheus", f"--config.file={tmp_path / 'prometheus.yml'}"]
+    command += [f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address={url}"]
+    command += ["--enable-feature=exemplar-storage", "--log.level=error"]
+    process = subprocess.Popen(command)
+    try:
+        query = {"query": 'count({__name__=~"ragkit_.*", job="ragkit"})'}
+        _until(lambda: _asked(f"http://{url}/api/v1/query", query)["result"])
+        rules = _asked(f"http://{url}/api/v1/rules", {})["groups"]
+    finally:
+        process.terminate()
+        process.wait()
+        scraped.shutdown()
+        scraped.server_close()
+        thread.join()
+    assert {rule["name"] for group in rules for rule in group["rules"]} >= {"RagkitDown"}
+
+
+def _asked(url: str, query: dict[str, str]) -> Any:  # JSON
+    with contextlib.suppress(httpx.TransportError):
+        response = httpx.get(url, params=query)
+        if response.is_success:  # not while it starts
+            return response.json()["data"]
+    return {"result": []}
+
+
+def _until(holds: Callable[[], object]) -> None:
+    """Wait until it holds, or the test's time is over."""
+    while not holds():
+        time.sleep(0.05)

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from ragkit.core.errors import ConfigError, MissingExtraError, RagkitError
@@ -13,7 +12,7 @@ from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.report import FailedDocument
 from ragkit.ingest.sources.file import FileReader
 from ragkit.ingest.sources.pattern import PathPatterns
-from ragkit.ingest.sources.source import DocumentSource, OpenedSource
+from ragkit.ingest.sources.source import DocumentSource, LoadCall, OpenedSource
 
 logger = logging.getLogger(__name__)
 
@@ -144,5 +143,5 @@ def opened_bytes(
         content_hash=content_hash(data),
         identity=loader.identity,
         stamp=stamp,
-        load=partial(loader.load, data, uri=uri),
+        load=LoadCall(loader=loader, data=data, uri=uri),
     )

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -14,7 +14,7 @@ from ragkit.core.types import Metadata
 from ragkit.ingest.loaders import LoaderRegistry
 from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.sources.root import SourceRoot
-from ragkit.ingest.sources.source import OpenedSource
+from ragkit.ingest.sources.source import LoadCall, OpenedSource
 
 MetadataOf: TypeAlias = Metadata | Callable[[Path], Metadata]
 """Metadata for every file, or a function that gives a file's."""
@@ -71,7 +71,7 @@ class FileReader:
             identity=loader.identity,
             # A file that was just written may be written again within the clock's resolution.
             stamp=file_stamp(stat) if settled else "",
-            load=partial(loader.load, data, uri=uri),
+            load=LoadCall(loader=loader, data=data, uri=uri),
         )
 
     def metadata_of(self, path: Path) -> Metadata:

@@ -4,12 +4,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ragkit.core.protocols import Loader
 from ragkit.core.types import Document, Metadata
 
 WEB_ORIGIN = "web:"
 """The beginning of the origins of web pages."""
 CODE_ORIGIN = ""
 """The origin of documents that were made in code, without a named source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadCall:
+    """The loading of a document from bytes that were read: here when called, or elsewhere."""
+
+    loader: Loader
+    data: bytes
+    uri: str
+
+    def __call__(self) -> Document:
+        """Load it in this process."""
+        return self.loader.load(self.data, uri=self.uri)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +34,8 @@ class OpenedSource:
         content_hash: Of the content; equal hashes mean equal content.
         identity: Everything beside the content that shapes the document, such as the loader.
         stamp: Size and times of the file, empty where they cannot prove that it is unchanged.
-        load: Makes a document of the content; raises `InputError` where that is impossible.
+        load: Makes a document of the content; raises `InputError` where that is impossible. A
+            `LoadCall` may be made in another process.
     """
 
     content_hash: str

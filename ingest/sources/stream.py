@@ -80,7 +80,10 @@ class SourceStream:
         self._opened = ExitStack()
 
     async def groups(self) -> AsyncGenerator[list[DocumentSource]]:
-        """Yield the sources in groups whose records can be looked up together."""
+        """Yield the sources in groups whose records can be looked up together.
+
+        They can be opened until `close`.
+        """
         group: list[DocumentSource] = []
         try:
             async for source in self._sources(self._items):
@@ -95,11 +98,12 @@ class SourceStream:
             if group:
                 yield group  # what an iterable gave before it failed
             raise
-        else:
-            if group:
-                yield group
-        finally:
-            await asyncio.to_thread(self._opened.close)
+        if group:
+            yield group
+
+    async def close(self) -> None:
+        """Close what sources are read from, such as connections; safe to call twice."""
+        await asyncio.to_thread(self._opened.close)
 
     def _is_new(self, source: DocumentSource) -> bool:
         if self._origins.setdefault(source.uri, source.origin).startswith(WEB_ORIGIN):
@@ -232,12 +236,15 @@ async def load_files(
     stream = SourceStream(paths, SourceOptions(reader=reader))
     documents: list[Document] = []
     failed: list[FailedDocument] = []
-    async for group in stream.groups():
-        for source in group:
-            try:
-                documents.append(await asyncio.to_thread(_loaded, source))
-            except RagkitError as error:
-                failed.append(FailedDocument(uri=source.uri, reason=str(error)))
+    try:
+        async for group in stream.groups():
+            for source in group:
+                try:
+                    documents.append(await asyncio.to_thread(_loaded, source))
+                except RagkitError as error:
+                    failed.append(FailedDocument(uri=source.uri, reason=str(error)))
+    finally:
+        await stream.close()
     walked = (failure for walk in stream.walks for failure in walk.failed)
     listed = (failure for listing in stream.listings for failure in listing.failed)
     return documents, [*stream.failed, *walked, *listed, *failed]

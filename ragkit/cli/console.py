@@ -42,7 +42,8 @@ def hit_json(hit: Hit) -> dict[str, object]:
     """Return a hit: its chunk's fields, its score, and `trace` with rank and score by stage."""
     chunk: dict[str, object] = to_jsonable_python(hit.chunk)
     trace = {stage: {"rank": rank, "score": score} for stage, (rank, score) in hit.trace.items()}
-    return {**chunk, "score": hit.score, "trace": trace}
+    duplicates = [asdict(one) for one in hit.duplicates]
+    return {**chunk, "score": hit.score, "trace": trace, "duplicates": duplicates}
 
 
 def search_json(query: str, hits: Hits) -> dict[str, object]:
@@ -211,6 +212,8 @@ def show_hits(hits: Hits) -> None:
         out.print(f"   [dim]{escape(chunk.uri)}, characters {chunk.start}-{chunk.end}")
         text = " ".join(chunk.text.split())
         out.print(f"   {escape(text[:300])}{' …' if len(text) > 300 else ''}")
+        if others := dict.fromkeys(one.uri for one in hit.duplicates):
+            out.print(f"   [dim]also in {escape(', '.join(others))}", soft_wrap=True)
     if hits.explanation is not None:
         show_explanation(hits.explanation)
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from ragkit.cli import console
 from ragkit.cli.folder_watch import changes, keep_ingesting, watched_folders
-from ragkit.cli.options import Config, Index, Json, Tenant, chosen_settings, reporting
+from ragkit.cli.options import Config, Index, Json, Tenant, chosen_settings, reporting, terminable
 from ragkit.core.errors import InputError
 from ragkit.core.settings import Settings
 from ragkit.core.types import Metadata, MetadataValue
@@ -93,6 +93,7 @@ def ingest(
     if watch and dry_run:
         raise InputError("--watch and --dry-run exclude each other. Fix: leave one out.")
     with (
+        terminable(),
         console.progress(quiet=as_json) as on_progress,
         RAG(settings, on_progress=on_progress) as rag,
     ):

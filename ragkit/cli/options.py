@@ -1,9 +1,12 @@
 """Options that several commands share, the settings that they choose, and exit statuses."""
 
 import functools
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, NoReturn, ParamSpec
 
 import typer
@@ -49,6 +52,25 @@ Limits = Annotated[
 ]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a command that has something to finish receives it."""
+
+
+@contextmanager
+def terminable() -> Generator[None]:
+    """Let SIGTERM stop a command as Ctrl-C does, so that it releases what it holds."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        del number, frame
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 def reporting(command: Callable[P, int | None]) -> Callable[P, None]:
     """Show ragkit's errors as one line (or JSON), and turn results into exit statuses."""
 
@@ -58,6 +80,8 @@ def reporting(command: Callable[P, int | None]) -> Callable[P, None]:
             status = command(*args, **kwargs)
         except RagkitError as error:
             _fail(error, as_json=bool(kwargs.get("as_json")))
+        except Terminated:
+            sys.exit(143)
         except KeyboardInterrupt:
             sys.exit(130)
         sys.exit(status or 0)

@@ -1,6 +1,5 @@
 """`ragkit plan`: GPUs, speed and cost of a model under a load, and the size of an index."""
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -16,7 +15,7 @@ from ragkit.planning.deployment import Layout, ServingPlan, plan_serving
 from ragkit.planning.gpu import GPUS, Gpu, find_gpu
 from ragkit.planning.load import Load, Serving
 from ragkit.planning.precision import CachePrecision, WeightPrecision
-from ragkit.planning.roofline import Bound
+from ragkit.planning.report import LAYOUT_COLUMNS, layout_row, serving_facts, size_text
 from ragkit.planning.vector_store import VectorStore, plan_vector_store
 
 _DEFAULTS = Serving()
@@ -158,7 +157,7 @@ def _show_serving(found: ServingPlan) -> None:
     table = Table(title=f"{escape(found.model.name)} on {found.gpu}", title_justify="left")
     table.add_column("")
     table.add_column("", overflow="fold")
-    for name, value in _rows(found):
+    for name, value in serving_facts(found):
         table.add_row(name, escape(value))
     console.out.print(table)
     _show_layouts((found.layout, *found.alternatives))
@@ -167,54 +166,12 @@ def _show_serving(found: ServingPlan) -> None:
         console.out.print(f"[dim]{escape(note)}", soft_wrap=True)
 
 
-def _rows(found: ServingPlan) -> Iterator[tuple[str, str]]:
-    sizes, layout, expected, cost = found.model, found.layout, found.expected, found.cost
-    active = (
-        f", {sizes.active_parameters / 1e9:.2f} active"
-        if sizes.active_parameters < sizes.parameters
-        else ""
-    )
-    yield "parameters", f"{sizes.parameters / 1e9:.2f} billion{active}"
-    yield "weights", ", ".join(f"{k} {_size(v)}" for k, v in sizes.weight_bytes.items())
-    yield "KV cache of a token", ", ".join(f"{k} {_size(v)}" for k, v in sizes.token_bytes.items())
-    sequence = (f"{name} {_size(size)}" for name, size in sizes.sequence_bytes.items())
-    yield "KV cache of a sequence", ", ".join(sequence)
-    yield (
-        "GPUs",
-        f"{layout.gpus}: data {layout.data} x tensor {layout.tensor} x pipeline {layout.pipeline}",
-    )
-    yield "bound of prefill", _bound(found.prefill)
-    yield "bound of decoding, 1 sequence", _bound(found.decode_one)
-    if expected.concurrency > 1:
-        yield f"bound of decoding, {expected.concurrency} sequences", _bound(found.decode)
-    yield "expected time to first token", f"{expected.ttft_s:.3g} s"
-    yield "expected time per token", f"{expected.tpot_s * 1000:.3g} ms"
-    yield (
-        "GPU-hours per million tokens",
-        f"{cost.gpu_hours_per_million_tokens:.3g} "
-        f"({cost.gpu_hours_per_million_output_tokens:.3g} by output tokens)",
-    )
-    if cost.per_million_tokens is not None:
-        yield (
-            "price per million tokens",
-            f"{cost.per_million_tokens:.3g} ({cost.per_million_output_tokens:.3g} by output "
-            f"tokens); {cost.per_hour:.2f} per hour",
-        )
-
-
 def _show_layouts(layouts: tuple[Layout, ...]) -> None:
     table = Table(title="By precision (the first is planned)", title_justify="left")
-    for name in ("weights", "KV cache", "GPUs", "d x t x p", "sequences", "requests/s"):
+    for name in LAYOUT_COLUMNS:
         table.add_column(name, justify="right")
     for one in layouts:
-        table.add_row(
-            one.weights,
-            one.cache,
-            str(one.gpus),
-            f"{one.data} x {one.tensor} x {one.pipeline}",
-            f"{one.max_sequences * one.data}",
-            f"{one.capacity * one.data:.3g}",
-        )
+        table.add_row(*layout_row(one))
     console.out.print(table)
 
 
@@ -227,21 +184,7 @@ def _show_store(store: VectorStore) -> None:
     for name in ("quantization", "memory", "disk"):
         table.add_column(name, justify="right")
     for name, memory in store.memory.items():
-        table.add_row(name, _size(memory), _size(store.disk[name]))
+        table.add_row(name, size_text(memory), size_text(store.disk[name]))
     console.out.print(table)
     if store.embed_s is not None:
         console.out.print(f"time to embed: {store.embed_s / 3600:.3g} hours")
-
-
-def _bound(bound: Bound) -> str:
-    return f"{bound.seconds * 1000:.3g} ms ({bound.limit})"
-
-
-def _size(count: int) -> str:
-    """Return bytes in a unit of 1024."""
-    value, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.4g} {unit}"

@@ -52,6 +52,7 @@ def serve(
             metavar="NAME=INDEX",
         ),
     ] = None,
+    log: Annotated[str, typer.Option("--log", help="Form of the log: text or json.")] = "text",
     llm: LLMName = None,
     index: Index = None,
     tenant: Tenant = None,
@@ -64,9 +65,11 @@ def serve(
     try:
         from ragkit.server.app import ServerOptions, build_app
         from ragkit.server.listener import bound, listen
+        from ragkit.telemetry.logs import log_to_stderr
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "fastapi", extra="server") from error
 
+    log_to_stderr(log)
     keys = keys_to_listen(data, host)
     settings = chosen_settings(config, index, tenant, llm=llm, writes=True)
     options = ServerOptions(

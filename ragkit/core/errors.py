@@ -6,6 +6,7 @@ RagkitError
 ├── MissingExtraError    install the named extra
 ├── InputError           fix the document, query, filter, schema or message that is named
 │   ├── ContextExceeded  shorten the prompt, or ask for less
+│   ├── ReplyTooLong     allow more tokens, or bound the schema of the reply
 │   └── IndexMissing     ingest first, or name another index
 ├── ProviderError        a store, model or server failed; `retryable` says whether to try again
 │   └── CallRefused      a wrapper refused a call before it reached the model; make it later
@@ -64,6 +65,10 @@ class InputError(RagkitError):
 
 class ContextExceeded(InputError):
     """Prompt and reply do not fit the model's context."""
+
+
+class ReplyTooLong(InputError):
+    """No reply of a grammar is as short as the tokens that are left for it."""
 
 
 class IndexMissing(InputError):

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeVar
@@ -21,6 +22,10 @@ Kind: TypeAlias = Literal[
 ]  # fmt: skip
 """The kinds of operations; `ragkit.telemetry.names` has their names in traces."""
 Fact: TypeAlias = str | int | float | bool
+
+
+request_id: ContextVar[str] = ContextVar("ragkit_request_id", default="")
+"""The id of the HTTP request that the running code answers; empty outside of a server."""
 
 
 class TracePlace(NamedTuple):

@@ -283,16 +283,29 @@ class Index(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionForm:
+    """A function that a model may call; `parameters` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JsonForm:
     """A reply as JSON, for servers that take a JSON Schema instead of a grammar.
 
     Attributes:
         schema: The JSON Schema of the reply's value. The grammar may allow less; `parse` checks.
         plain: Whether the reply is the text of a string, and not JSON.
+        functions: The functions that the reply calls, where it is of the form
+            `{"thought": ..., "calls": [{"tool": ..., "arguments": {...}}, ...]}`: for servers that
+            only have tool calls of their own.
     """
 
     schema: Mapping[str, Json]
     plain: bool = False
+    functions: tuple[FunctionForm, ...] = ()
 
 
 class ReplyGrammar(Protocol[T_co]):
@@ -331,7 +344,7 @@ class ReplyGrammar(Protocol[T_co]):
                 replies of usual text fit.
 
         Raises:
-            InputError: No reply is that short.
+            InputError: No reply is that short (`ReplyTooLong`).
         """
         ...
 

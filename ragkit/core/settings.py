@@ -172,6 +172,10 @@ class IngestSettings(_Section):
     `encoding` is for text that is not UTF-8. `ocr` are the languages of scanned pages, as Tesseract
     names them (`eng`, `deu+eng`); None leaves such pages unread. `web` bounds the requests for web
     pages; `sql` are queries by name.
+
+    `workers` is the number of processes that load documents, 0 for none: then a document that hangs
+    or takes all memory takes the whole process with it. `document_timeout_s` and
+    `document_memory_mb` bound each document that they load.
     """
 
     chunker: ChunkerName = "recursive"
@@ -185,6 +189,9 @@ class IngestSettings(_Section):
     batch_chunks: Positive = 512
     web: WebSettings = WebSettings()
     sql: Mapping[str, SqlSettings] = Field(default_factory=dict[str, SqlSettings])
+    workers: Annotated[int, Field(ge=0)] = 1
+    document_timeout_s: Seconds = 300.0
+    document_memory_mb: Positive = 2048
 
 
 class RetrievalSettings(_Section):
@@ -196,10 +203,12 @@ class RetrievalSettings(_Section):
     rest the fused score's; where left out it is the reranker's own, 0.3 for the packaged one, 1 for
     others.
 
-    With `drop_duplicates`, a chunk whose text equals that of a better one is left out. `transform`
-    is what is made of a query first; `mmr_lambda` turns maximal marginal relevance on, over so
-    many candidates; `neighbours` is how many chunks before and after each hit come with it;
-    `best_at_the_ends` orders passages for a language model.
+    With `drop_duplicates`, a chunk whose text equals that of a better one is left out, and with
+    `near_duplicates` one of whose words so large a share stands in better ones, in the same order,
+    and all of its numbers; the hit names them. `transform` is what is made of a query first;
+    `mmr_lambda` turns maximal marginal relevance on, over so many candidates; `neighbours` is how
+    many chunks before and after each hit come with it; `best_at_the_ends` orders passages for a
+    language model.
     """
 
     k: Positive = 5
@@ -210,6 +219,7 @@ class RetrievalSettings(_Section):
     bm25_weight: Annotated[float, Field(ge=0)] | None = None
     rerank_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     drop_duplicates: bool = True
+    near_duplicates: Annotated[float, Field(ge=0.5, le=1)] | None = None
     transform: TransformName | None = None
     mmr_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
     mmr_candidates: Positive = 20
@@ -251,6 +261,18 @@ class LLMSettings(_Section):
     extra: dict[str, JsonValue] = {}
     reasoning_tokens: Annotated[int, Field(ge=0)] = 0
     context_tokens: Positive | None = None
+
+
+class SLOSettings(_Section):
+    """The objectives that a server's replies are measured against, in seconds; None is none.
+
+    `first_text_s` is the time to the first text of a reply, `token_s` that for each further token,
+    `reply_s` that of the whole reply. Goodput is what meets all that are set.
+    """
+
+    first_text_s: Seconds | None = None
+    token_s: Seconds | None = None
+    reply_s: Seconds | None = None
 
 
 class TelemetrySettings(_Section):
@@ -295,6 +317,7 @@ class Settings(BaseSettings):
     answer: AnswerSettings = AnswerSettings()
     llm: LLMSettings = LLMSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    slo: SLOSettings = SLOSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -106,7 +106,7 @@ class Chunk:
     """A passage of a document: `text` is `document.text[start:end]`, verbatim.
 
     Attributes:
-        id: `chunk_id(generation, ordinal)`, a UUIDv5.
+        id: `chunk_id(generation, ordinal, tenant=...)`, a UUIDv5.
         start: Offset of its first character.
         end: Offset behind its last character.
         heading_path: Headings above it, outermost first.
@@ -139,15 +139,26 @@ class Chunk:
         return " > ".join(part for part in parts if part)
 
 
-def chunk_id(generation: str, ordinal: int) -> str:
-    """Return the id of a chunk by its place in a version of a document."""
-    return stable_id("chunk", generation, ordinal)
+def chunk_id(generation: str, ordinal: int, *, tenant: str) -> str:
+    """Return the id of a chunk by its place in a version of a tenant's document.
+
+    The tenant is part of it, so that no tenant can write over the chunks of another, whatever
+    generation a client names.
+    """
+    return stable_id("chunk", tenant, generation, ordinal)
 
 
-def versioned(chunks: Iterable[Chunk], generation: str) -> tuple[Chunk, ...]:
+def versioned(
+    chunks: Iterable[Chunk], generation: str, *, tenant: str = DEFAULT_TENANT
+) -> tuple[Chunk, ...]:
     """Return a document's chunks, given in order, as those of a generation, with their ids."""
     return tuple(
-        replace(chunk, id=chunk_id(generation, ordinal), generation=generation, ordinal=ordinal)
+        replace(
+            chunk,
+            id=chunk_id(generation, ordinal, tenant=tenant),
+            generation=generation,
+            ordinal=ordinal,
+        )
         for ordinal, chunk in enumerate(chunks)
     )
 
@@ -160,12 +171,27 @@ class StageRank(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicatePassage:
+    """The place of a passage that was left out, since a hit has its text or nearly so."""
+
+    chunk_id: str
+    uri: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A retrieved chunk; `trace` maps each stage that saw it to its rank and score there."""
+    """A retrieved chunk; `trace` maps each stage that saw it to its rank and score there.
+
+    `duplicates` are the candidates that it stands for (`RetrievalSettings.drop_duplicates` and
+    `near_duplicates`).
+    """
 
     chunk: Chunk
     score: float
     trace: Mapping[str, StageRank]
+    duplicates: tuple[DuplicatePassage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +221,9 @@ class DocumentRecord:
     @property
     def chunk_ids(self) -> list[str]:
         """The ids of its chunks, in the order of reading."""
-        return [chunk_id(self.generation, ordinal) for ordinal in range(self.chunks)]
+        return [
+            chunk_id(self.generation, ordinal, tenant=self.tenant) for ordinal in range(self.chunks)
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,11 @@ def stage_retrievers(
     """
     check_stages(stages, hybrid.reranker)
     settings = hybrid.settings.model_copy(
-        update={"depth": max(2 * DEPTH, hybrid.settings.depth), "drop_duplicates": False}
+        update={
+            "depth": max(2 * DEPTH, hybrid.settings.depth),
+            "drop_duplicates": False,
+            "near_duplicates": None,
+        }
     )
     deep = replace(hybrid, settings=settings)
     retrievers: dict[Stage, Retriever] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import JsonForm
+from ragkit.core.protocols import FunctionForm, JsonForm
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.character_runs import closed_run
@@ -249,7 +249,17 @@ def _form(schemas: Mapping[str, ToolSchema], max_calls: int) -> JsonForm:
     calls = [schema.call_form(defs) for schema in schemas.values()]
     several = {"type": "array", "items": {"anyOf": calls}, "minItems": 1, "maxItems": max_calls}
     turn = object_schema(thought={"type": "string"}, calls=several)
-    return JsonForm(schema={**turn, "$defs": defs} if defs else turn)
+    return JsonForm(
+        schema={**turn, "$defs": defs} if defs else turn,
+        functions=tuple(
+            FunctionForm(
+                name=schema.tool.name,
+                description=schema.tool.description,
+                parameters={"type": "object", **schema.tool.parameters},
+            )
+            for schema in schemas.values()
+        ),
+    )
 
 
 def _call(arguments: Arguments) -> Expr | None:

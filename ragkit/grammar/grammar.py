@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from ragkit.core.errors import InputError
+from ragkit.core.errors import InputError, ReplyTooLong
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import JsonForm
 from ragkit.grammar.builder import Builder
@@ -87,7 +87,7 @@ class Grammar(Generic[T_co]):
                 text fit, and limits are wider.
 
         Raises:
-            InputError: Even the tightest limits allow longer replies.
+            ReplyTooLong: Even the tightest limits allow longer replies.
         """
         room = int((context_tokens - 1) * bytes_per_token)
         if self.max_bytes <= room:
@@ -96,7 +96,7 @@ class Grammar(Generic[T_co]):
         steps = [bounded, *bounded.tightened()]
         shortest = self._recipe.bytes(steps[-1])
         if shortest > room:
-            raise InputError(
+            raise ReplyTooLong(
                 f"The longest reply takes {shortest + 1} tokens under the tightest limits, but "
                 f"only {context_tokens} are left. Fix: shorten the prompt, or bound the schema's "
                 "strings and arrays."

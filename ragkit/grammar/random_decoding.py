@@ -5,6 +5,7 @@ no model can.
 """
 
 import random
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,13 @@ class RandomDecoder:
         return found
 
     def refused(
-        self, compiled: "xgrammar.CompiledGrammar", *, seed: int, max_tokens: int, sample: int = 64
+        self,
+        compiled: "xgrammar.CompiledGrammar",
+        *,
+        seed: int,
+        max_tokens: int,
+        sample: int = 64,
+        times: list[float] | None = None,
     ) -> list[bytes]:
         """Decode one reply and return the tokens that a mask allows but the matcher refuses.
 
@@ -109,10 +116,11 @@ class RandomDecoder:
             seed: Seed of the random choice.
             max_tokens: Greatest number of tokens.
             sample: Tokens that are tried at each step, of those that the mask allows.
+            times: Gets the milliseconds that the processor took for each mask.
         """
         matcher = self._xgrammar.GrammarMatcher(compiled)
         chance, found = random.Random(seed), list[bytes]()
-        for allowed in self._masks(matcher, max_tokens):
+        for allowed in self._masks(matcher, max_tokens, [] if times is None else times):
             tried = chance.sample(allowed, min(sample, len(allowed)))
             accepted = [token for token in tried if self._accepts(matcher, token)]
             found.extend(self.vocabulary[token] for token in tried if token not in accepted)
@@ -121,10 +129,14 @@ class RandomDecoder:
             matcher.accept_token(accepted[0])
         return found
 
-    def _masks(self, matcher: "xgrammar.GrammarMatcher", count: int) -> Iterator[list[int]]:
+    def _masks(
+        self, matcher: "xgrammar.GrammarMatcher", count: int, times: list[float]
+    ) -> Iterator[list[int]]:
         mask = self._xgrammar.allocate_token_bitmask(1, len(self.vocabulary))
         for _ in range(count):
+            started = time.thread_time()
             matcher.fill_next_token_bitmask(mask)
+            times.append(1000 * (time.thread_time() - started))
             yield self._allowed(list(map(int, mask[0])))
 
     def _accepts(self, matcher: "xgrammar.GrammarMatcher", token: int) -> bool:

@@ -53,6 +53,12 @@ def server_url(location: str) -> str | None:
     return f"http://{location}" if _HOST_AND_PORT.fullmatch(location) else None
 
 
+def is_folder(location: str) -> bool:
+    """Return whether a location is the folder of an embedded index."""
+    remote = location == MEMORY or location.startswith(REMOTE)
+    return not remote and server_url(location) is None
+
+
 def folder(location: str) -> Path:
     """Return the folder of a location; `~` is the home folder."""
     return Path(location).expanduser()

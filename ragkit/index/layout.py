@@ -50,7 +50,7 @@ PREFETCH_FACTOR = 2
 StoredIdentity: TypeAlias = tuple[IndexIdentity, dict[str, FieldType]]
 """The parts that an index was built with, and its filterable fields."""
 
-LAYOUT_VERSION: Literal[3] = 3
+LAYOUT_VERSION: Literal[4] = 4
 IDENTITY_ID = stable_id("identity")
 PAYLOAD_INDEXES: Mapping[str, FieldType] = {
     "kind": "keyword",
@@ -99,7 +99,7 @@ class _RecordPayload(_StoredModel):
 
 
 class _IdentityBody(_StoredModel):
-    layout: Literal[3]
+    layout: Literal[4]
     embedder: str
     revision: str
     dimensions: int

@@ -106,9 +106,9 @@ def check_entries(entries: Sequence[Entry], identity: IndexIdentity) -> None:
         _check_storable(document, record_payload(record))
         for ordinal, chunk in enumerate(entry.chunks):
             _check_chunk(document, chunk)
-            if chunk.id != chunk_id(record.generation, ordinal):
+            if chunk.id != chunk_id(record.generation, ordinal, tenant=record.tenant):
                 raise InputError(
-                    f"{document} has a chunk {chunk.id!r} that is not of its generation. "
+                    f"{document} has a chunk {chunk.id!r} that is not of its tenant and version. "
                     "Fix: number the chunks with ragkit.core.types.versioned."
                 )
         if entry.vectors is not None:

@@ -1,11 +1,13 @@
 """Embedding and reranking models on a vLLM server: `vllm:<URL>[#model]`.
 
 Source: vLLM's pooling models, https://docs.vllm.ai/en/latest/models/pooling_models.html; the
-responses are those of OpenAI's embeddings and of Cohere's and Jina's rerank.
+responses are those of OpenAI's embeddings and of Cohere's and Jina's rerank; `/v1/score` is vLLM's
+own.
 """
 
 import asyncio
 import contextvars
+import logging
 import re
 import weakref
 from collections.abc import Mapping, Sequence
@@ -32,8 +34,11 @@ from ragkit.core.vectors import unit
 from ragkit.models.embedding import ModelFacts, task_prompts
 from ragkit.models.tokens import ModelTokenizer
 
+logger = logging.getLogger(__name__)
+
 PROVIDER = "vllm"
 _ATTEMPTS = 4
+_NOT_FOUND = 404
 _SHOWN = 300
 _START = "start the server, or correct the URL"
 _WAIT_LONGER = "raise timeout_s of the embedder or reranker"
@@ -82,6 +87,19 @@ class RelevancesBody(BaseModel):
     """The relevance of the documents of a request."""
 
     results: list[RelevanceBody]
+
+
+class ScoreBody(BaseModel):
+    """The score of a pair of texts."""
+
+    index: int
+    score: float
+
+
+class ScoresBody(BaseModel):
+    """The scores of the pairs of a request."""
+
+    data: list[ScoreBody]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,33 +297,53 @@ class VLLMEncoder:
 
 
 class VLLMReranker:
-    """A cross-encoder, or another model that scores pairs, on a server."""
+    """A cross-encoder, or another model that scores pairs, on a server.
+
+    A server that has no `/v1/rerank` is asked by `/v1/score`.
+    """
 
     def __init__(self, address: str, settings: RerankerSettings) -> None:
         """Connect on first use."""
         key = settings.api_key.get_secret_value() if settings.api_key else None
         self._server = ModelServer(address, api_key=key, timeout_s=settings.timeout_s)
+        self._reranks = True
 
     async def rerank(self, query: str, passages: Sequence[str]) -> FloatArray:
         """Return the relevance of each passage, float32 `[n]`, higher is better."""
         if not passages:
             return np.zeros(0, dtype=np.float32)
-        return await asyncio.to_thread(self._rerank, query, passages)
+        return await asyncio.to_thread(self._relevances, query, passages)
+
+    def _relevances(self, query: str, passages: Sequence[str]) -> FloatArray:
+        if not self._reranks:
+            return self._scores(query, passages)
+        try:
+            return self._rerank(query, passages)
+        except ProviderError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            scores = self._scores(query, passages)
+        logger.warning("%s has no /v1/rerank: its /v1/score is used.", self._server.url)
+        self._reranks = False
+        return scores
 
     def _rerank(self, query: str, passages: Sequence[str]) -> FloatArray:
-        body: dict[str, Json] = {
-            "model": self._server.model.id,
-            "query": query,
-            "documents": list(passages),
-            "truncate_prompt_tokens": -1,
-        }
-        found = self._server.fetch(RelevancesBody, "POST", "/v1/rerank", body).results
-        if sorted(one.index for one in found) != list(range(len(passages))):
+        body: dict[str, Json] = {"query": query, "documents": list(passages)}
+        found = self._server.fetch(RelevancesBody, "POST", "/v1/rerank", self._body(body)).results
+        return self._placed({one.index: one.relevance_score for one in found}, len(passages))
+
+    def _scores(self, query: str, passages: Sequence[str]) -> FloatArray:
+        body: dict[str, Json] = {"text_1": query, "text_2": list(passages)}
+        found = self._server.fetch(ScoresBody, "POST", "/v1/score", self._body(body)).data
+        return self._placed({one.index: one.score for one in found}, len(passages))
+
+    def _body(self, pairs: Mapping[str, Json]) -> dict[str, Json]:
+        return {"model": self._server.model.id, **pairs, "truncate_prompt_tokens": -1}
+
+    def _placed(self, scores: Mapping[int, float], count: int) -> FloatArray:
+        if scores.keys() != set(range(count)):
             raise ProviderError(
-                f"{self._server.url} returned {len(found)} scores for {len(passages)} passages.",
+                f"{self._server.url} returned {len(scores)} scores for {count} passages.",
                 provider=PROVIDER,
             )
-        scores = np.empty(len(passages), dtype=np.float32)
-        for one in found:
-            scores[one.index] = one.relevance_score
-        return scores
+        return np.array([scores[place] for place in range(count)], dtype=np.float32)

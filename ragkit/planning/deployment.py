@@ -128,6 +128,16 @@ def plan_serving(
     )
 
 
+def plan_layout(model: Architecture, gpu: Gpu, load: Load, serving: Serving) -> tuple[Layout, Cost]:
+    """Return the layout with the fewest GPUs that carries a load, and its cost.
+
+    Raises:
+        InputError: The model does not fit, or no layout keeps the objectives.
+    """
+    layout = _smallest(model, gpu, load, serving)[0]
+    return layout, _cost(layout, load, serving)
+
+
 def model_sizes(model: Architecture, load: Load) -> ModelSizes:
     """Return parameters and bytes by precision."""
     return ModelSizes(

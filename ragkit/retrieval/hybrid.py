@@ -9,11 +9,12 @@ from ragkit.core.errors import ConfigError
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import Embedder, Index, LegQuery, Legs, Reranker
 from ragkit.core.settings import RetrievalSettings
-from ragkit.core.types import Chunk, Hit, StageRank
+from ragkit.core.types import Chunk, DuplicatePassage, Hit, StageRank
+from ragkit.retrieval.duplicates import ShownPassages, duplicate_of
 from ragkit.retrieval.fusion import Fusion
 from ragkit.retrieval.query import Query, as_query, query_vector
 from ragkit.retrieval.request import SearchOptions, SearchRequest
-from ragkit.retrieval.rerank import Reranking, reranking, text_key
+from ragkit.retrieval.rerank import Reranking, reranking
 from ragkit.retrieval.results import Explanation, Hits
 
 _ATTEMPTS = 4
@@ -77,6 +78,9 @@ class _HybridSearch:
         default_factory=dict[str, Sequence[tuple[str, float]]]
     )
     duplicates: dict[str, str] = field(default_factory=dict[str, str])
+    left_out: dict[str, list[DuplicatePassage]] = field(
+        default_factory=dict[str, list[DuplicatePassage]]
+    )
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
@@ -134,9 +138,12 @@ class _HybridSearch:
     async def _unique(
         self, ranked: Sequence[tuple[str, float]], found: Legs
     ) -> tuple[list[tuple[Chunk, float]], bool]:
-        """Return the first `wanted` chunks whose texts differ, and whether all were still there."""
-        kept: dict[str, tuple[Chunk, float]] = {}
-        self.duplicates = {}
+        """Return the first `wanted` chunks without duplicates, and whether all were still there."""
+        kept: list[tuple[Chunk, float]] = []
+        shown = ShownPassages(
+            equal=self.settings.drop_duplicates, near=self.settings.near_duplicates
+        )
+        self.duplicates, self.left_out = {}, {}
         first, complete = 0, True
         while first < len(ranked) and len(kept) < self.wanted:
             page = dict(ranked[first : first + self.wanted])
@@ -146,12 +153,13 @@ class _HybridSearch:
             complete = complete and len(fetched) == len(missing)
             known = {**found.chunks, **{chunk.id: chunk for chunk in fetched}}
             for chunk in (known[item] for item in page if item in known):
-                key = text_key(chunk) if self.settings.drop_duplicates else chunk.id
-                if key in kept:
-                    self.duplicates[chunk.id] = kept[key][0].id
+                if (better := shown.repeated(chunk)) is not None:
+                    self.duplicates[chunk.id] = better
+                    self.left_out.setdefault(better, []).append(duplicate_of(chunk))
                 elif len(kept) < self.wanted:
-                    kept[key] = (chunk, page[chunk.id])
-        return list(kept.values()), complete
+                    kept.append((chunk, page[chunk.id]))
+                    shown.keep(chunk)
+        return kept, complete
 
     async def hits(self, candidates: list[tuple[Chunk, float]]) -> list[Hit]:
         """Rerank the candidates where that is set, and return the best with their traces."""
@@ -162,7 +170,15 @@ class _HybridSearch:
             self.stages["rerank"] = [(chunk.id, score) for chunk, score in judged]
         best = candidates[: self.request.k]
         traces = self._traces(chunk.id for chunk, _ in best)
-        return [Hit(chunk=chunk, score=score, trace=traces[chunk.id]) for chunk, score in best]
+        return [
+            Hit(
+                chunk=chunk,
+                score=score,
+                trace=traces[chunk.id],
+                duplicates=tuple(self.left_out.get(chunk.id, ())),
+            )
+            for chunk, score in best
+        ]
 
     def _traces(self, ids: Iterable[str]) -> dict[str, dict[str, StageRank]]:
         found: dict[str, dict[str, StageRank]] = {item: {} for item in ids}

@@ -41,15 +41,17 @@ class WithNeighbours(RetrieverWrapper):
             near = Surroundings(index=self.index, tenant=request.tenant, where=request.where)
             fetched = await near.around([hit.chunk for hit in found], reach=self.reach)
             allowed = {one.id: one for one in fetched}
-            hits = list(self._expanded(found, allowed))
+            hits = list(self._expanded(found, allowed, request.tenant))
         before = found.explanation
         return Hits(hits, before and before.followed_by(STAGE, hits, timed.seconds))
 
-    def _expanded(self, found: Sequence[Hit], allowed: Mapping[str, Chunk]) -> Iterator[Hit]:
+    def _expanded(
+        self, found: Sequence[Hit], allowed: Mapping[str, Chunk], tenant: str
+    ) -> Iterator[Hit]:
         left = dict(allowed)
         for hit in found:
             yield hit
-            near = ids_around(hit.chunk, self.reach)
+            near = ids_around(hit.chunk, self.reach, tenant=tenant)
             for chunk in (left.pop(item) for item in near if item in left):
                 trace = {STAGE: StageRank(len(allowed) - len(left), hit.score)}
                 yield Hit(chunk=chunk, score=hit.score, trace=trace)

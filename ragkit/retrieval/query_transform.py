@@ -8,7 +8,8 @@ from typing import Unpack
 
 from ragkit.core.operation import Operation
 from ragkit.core.settings import RetrievalSettings
-from ragkit.core.types import Chunk, Hit, StageRank, Usage
+from ragkit.core.types import Chunk, DuplicatePassage, Hit, StageRank, Usage
+from ragkit.retrieval.duplicates import ShownPassages, duplicate_of
 from ragkit.retrieval.fusion import reciprocal_rank_fusion
 from ragkit.retrieval.protocol import Retriever
 from ragkit.retrieval.query import Query, as_query
@@ -104,12 +105,16 @@ class _TransformedSearch:
     )
     traces: dict[str, dict[str, StageRank]] = field(default_factory=dict[str, dict[str, StageRank]])
     duplicates: dict[str, str] = field(default_factory=dict[str, str])
+    left_out: dict[str, dict[str, DuplicatePassage]] = field(
+        default_factory=dict[str, dict[str, DuplicatePassage]]
+    )
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     def fuse(self, settings: RetrievalSettings) -> list[tuple[Chunk, float]]:
         """Fuse the chunks of all queries; each keeps the trace of the query that ranks it best.
 
-        With `drop_duplicates`, chunks of equal text count as one.
+        With `drop_duplicates`, chunks of equal text count as one; with `near_duplicates`, chunks
+        that repeat better ones are left out.
         """
         alike = text_key if settings.drop_duplicates else _id
         best: dict[str, tuple[int, Hit]] = {}
@@ -129,9 +134,33 @@ class _TransformedSearch:
         else:
             legs = {str(number): order for number, order in enumerate(orders)}
             scores = reciprocal_rank_fusion(legs, k=settings.rrf_k)
-        ranked = [(best[key][1].chunk, score) for key, score in scores]
+        ranked = self._without_repeated(
+            [(best[key][1].chunk, score) for key, score in scores], settings
+        )
         self._enter(self.name, ranked)
         return ranked
+
+    def _without_repeated(
+        self, ranked: Sequence[tuple[Chunk, float]], settings: RetrievalSettings
+    ) -> list[tuple[Chunk, float]]:
+        """Leave out near-duplicates, and note what each chunk that is left stands for."""
+        shown = ShownPassages(equal=False, near=settings.near_duplicates)
+        kept: list[tuple[Chunk, float]] = []
+        for chunk, score in ranked:
+            if (better := shown.repeated(chunk)) is not None:
+                self.duplicates[chunk.id] = better
+            else:
+                kept.append((chunk, score))
+                shown.keep(chunk)
+        for hit in (hit for hits in self.found for hit in hits):
+            item = hit.chunk.id
+            while item in self.duplicates:
+                item = self.duplicates[item]
+            others = self.left_out.setdefault(item, {})
+            others.update({one.chunk_id: one for one in hit.duplicates})
+            if item != hit.chunk.id:
+                others[hit.chunk.id] = duplicate_of(hit.chunk)
+        return kept
 
     async def rerank(
         self, ranked: Sequence[tuple[Chunk, float]], order: Reranking
@@ -151,7 +180,9 @@ class _TransformedSearch:
 
     def hit(self, chunk: Chunk, score: float) -> Hit:
         """Return a chunk with its rank in every stage."""
-        return Hit(chunk=chunk, score=score, trace=self.traces[chunk.id])
+        others = (one for one in self.left_out[chunk.id].values() if one.chunk_id != chunk.id)
+        trace = self.traces[chunk.id]
+        return Hit(chunk=chunk, score=score, trace=trace, duplicates=tuple(others))
 
     def explanation(self, transformed: TransformedQuery, seconds: float) -> Explanation:
         """Return the explanation of all searches, around that for the original query."""

@@ -1,5 +1,6 @@
 """The chunks before and after a chunk in its document, for reading on."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,17 +26,18 @@ class Surroundings:
     async def around(self, chunks: Sequence[Chunk], *, reach: int) -> list[Chunk]:
         """Return up to `reach` chunks before and after each, without the given ones."""
         known = {chunk.id for chunk in chunks}
-        wanted = dict.fromkeys(item for chunk in chunks for item in ids_around(chunk, reach))
+        around = (ids_around(chunk, reach, tenant=self.tenant) for chunk in chunks)
+        wanted = dict.fromkeys(itertools.chain.from_iterable(around))
         ids = [item for item in wanted if item not in known]
         fetched = await self.index.fetch(ids, tenant=self.tenant) if ids else []
         return [one for one in fetched if passes(one, self.where, self.index.fields)]
 
 
-def ids_around(chunk: Chunk, reach: int) -> Iterator[str]:
+def ids_around(chunk: Chunk, reach: int, *, tenant: str) -> Iterator[str]:
     """Yield the ids of the chunks before and after one, and of its window, in reading order."""
     first, last = chunk.ordinal - reach, chunk.ordinal + reach
     if chunk.window is not None:
         first, last = min(first, chunk.window[0]), max(last, chunk.window[1])
     for ordinal in range(max(0, first), last + 1):
         if ordinal != chunk.ordinal:
-            yield chunk_id(chunk.generation, ordinal)
+            yield chunk_id(chunk.generation, ordinal, tenant=tenant)

@@ -34,6 +34,7 @@ class RetrievalOptions(TypedDict, total=False):
         mmr_lambda: Weight of relevance in maximal marginal relevance.
         neighbours: Number of chunks before and after each hit that are added to it.
         drop_duplicates: Leave out chunks whose text equals that of a better one.
+        near_duplicates: Leave out chunks of whose words this share stands in better ones.
     """
 
     k: int | None
@@ -51,6 +52,7 @@ class RetrievalOptions(TypedDict, total=False):
     mmr_lambda: float | None
     neighbours: int
     drop_duplicates: bool
+    near_duplicates: float | None
 
 
 class AskOptions(RetrievalOptions, total=False):
@@ -69,7 +71,7 @@ class AskOptions(RetrievalOptions, total=False):
 
 RETRIEVAL = (
     "fusion", "rrf_k", "depth", "dense_weight", "bm25_weight", "transform", "mmr_lambda",
-    "neighbours", "drop_duplicates",
+    "neighbours", "drop_duplicates", "near_duplicates",
 )  # fmt: skip
 """Options that override `settings.retrieval`."""
 ANSWER = ("mode", "threshold", "max_quotes")

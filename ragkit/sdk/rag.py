@@ -22,6 +22,7 @@ from ragkit.ingest.pipeline import Pipeline, RunOptions
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import PathPatterns, SourceItem, SourceOptions, SourceStream
 from ragkit.ingest.sources.file import MetadataOf
+from ragkit.ingest.workers.process import ParserLimits
 from ragkit.retrieval.context import Passage, build_context
 from ragkit.retrieval.results import Hits
 from ragkit.retrieval.surroundings import Surroundings
@@ -140,7 +141,7 @@ class AsyncRAG:
         """
         if not sources:
             raise InputError("Nothing was given to ingest. Fix: name a folder, or give documents.")
-        parts = self._parts
+        parts, config = self._parts, self.settings.ingest
         options = SourceOptions(
             reader=build_reader(self.settings, metadata=metadata, loaders=parts.loaders),
             patterns=PathPatterns.of(include=include, exclude=exclude),
@@ -151,7 +152,11 @@ class AsyncRAG:
             chunker=parts.chunker,
             embedder=self.embedder,
             tenant=self._tenant(tenant),
-            batch_chunks=self.settings.ingest.batch_chunks,
+            batch_chunks=config.batch_chunks,
+            workers=config.workers,
+            limits=ParserLimits(
+                timeout_s=config.document_timeout_s, memory_mb=config.document_memory_mb
+            ),
             on_progress=parts.on_progress,
         )
         run = RunOptions(sync=sync, force=force, dry_run=dry_run, replace_metadata=replace_metadata)

@@ -1,5 +1,6 @@
 """The FastAPI application: endpoints, limits and errors around an `AsyncRAG`."""
 
+import asyncio
 import functools
 import logging
 from collections.abc import AsyncGenerator, Mapping
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -17,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import ragkit
 from ragkit.core.errors import RagkitError
+from ragkit.core.operation import add_observer, remove_observer
+from ragkit.index.build import folder, is_folder
 from ragkit.sdk import AsyncRAG
 from ragkit.server import (
     chat,
@@ -30,9 +33,10 @@ from ragkit.server import (
 from ragkit.server.admission import Gate, KeyRates, RequestQueue
 from ragkit.server.documents import ingest_job
 from ragkit.server.errors import ApiError
-from ragkit.server.jobs import IngestJob, IngestJobs
+from ragkit.server.jobs import IngestJobs
 from ragkit.server.keys import LOOPBACK, ApiKey, KeyFile
-from ragkit.server.metrics import Metrics, Observation
+from ragkit.server.metrics import Metrics
+from ragkit.server.observation import Observation
 from ragkit.server.pipelines import pipelines_of
 from ragkit.server.state import ServerState, State
 
@@ -97,10 +101,12 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         for rag in rags.values():
             await _opened(rag)
+        add_observer(state.metrics.operations)
         await state.jobs.start()
         yield
         state.closing.set()
         await state.jobs.stop()
+        remove_observer(state.metrics.operations)
         for rag in rags.values():
             await rag.close()
         if options.keys is not None:
@@ -161,13 +167,6 @@ def _described(app: FastAPI) -> dict[str, Any]:
 def _state(rags: Mapping[str, AsyncRAG], options: ServerOptions) -> ServerState:
     rag = rags[""]
 
-    async def ingest(job: IngestJob) -> Any:
-        report = await ingest_job(rag, job)
-        metrics.documents.labels(outcome="stored").inc(len(report.added) + len(report.updated))
-        metrics.documents.labels(outcome="failed").inc(len(report.failed))
-        return report
-
-    metrics = Metrics()
     local = ApiKey(name="local", digest="", tenant=rag.settings.tenant, role="admin")
     return ServerState(
         rags=rags,
@@ -177,10 +176,17 @@ def _state(rags: Mapping[str, AsyncRAG], options: ServerOptions) -> ServerState:
         ),
         rates=KeyRates(),
         queue=RequestQueue(running=options.running, waiting=options.waiting, wait_s=options.wait_s),
-        metrics=metrics,
-        jobs=IngestJobs(options.folder, ingest),
+        metrics=Metrics(rag.settings.slo),
+        jobs=IngestJobs(options.folder, functools.partial(ingest_job, rag)),
         request_seconds=options.request_s,
     )
+
+
+def _note_disks(state: ServerState) -> None:
+    state.metrics.note_disk("jobs", state.jobs.folder)
+    location = state.rag.settings.index.location
+    if is_folder(location):
+        state.metrics.note_disk("index", folder(location))
 
 
 def _add_operations(app: FastAPI) -> None:
@@ -203,11 +209,15 @@ def _add_operations(app: FastAPI) -> None:
         return {"status": "ready"}
 
     @app.get("/metrics", tags=["operations"], summary="Metrics for Prometheus", response_model=None)
-    async def metrics(state: State) -> Response:
+    async def metrics(request: Request, state: State) -> Response:
         """Return counts and times since the start; no key is needed."""
         state.metrics.running.set(state.queue.running)
         state.metrics.waiting.set(state.queue.waiting)
-        return Response(state.metrics.text(), media_type="text/plain; version=0.0.4")
+        for rag in state.rags.values():
+            state.metrics.note_breakers(rag.llm)
+        await asyncio.to_thread(_note_disks, state)
+        content, kind = state.metrics.text(request.headers.get("accept", ""))
+        return Response(content, headers={"Content-Type": kind})
 
 
 class BodyLimit:

@@ -155,6 +155,7 @@ class RetrievalBody(Body):
     mmr_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
     neighbours: Annotated[int, Field(ge=0, le=10)] | None = None
     drop_duplicates: bool | None = None
+    near_duplicates: Annotated[float, Field(ge=0.5, le=1)] | None = None
 
     def options(self, **others: Unpack[RetrievalOptions]) -> RetrievalOptions:
         """The options that the client set, and others."""

@@ -19,6 +19,7 @@ from ragkit.server.errors import ApiError
 from ragkit.server.keys import ApiKey
 from ragkit.server.lifetime import while_connected
 from ragkit.server.pipelines import Outcome, Piece, PipelineRequest, pipeline_of
+from ragkit.server.reply_clock import ReplyClock
 from ragkit.server.sse import DONE, EventStream, event, guarded
 from ragkit.server.state import Admission, Reader, ServerState, State, admitted
 
@@ -55,24 +56,15 @@ class Replying:
 
     async def pieces(self, admission: Admission) -> AsyncGenerator[Piece]:
         """Read the pipeline, with metrics; the outcome's footnotes become text where wanted."""
-        started, first = time.perf_counter(), True
         pipeline = pipeline_of(self.state.pipelines, self.model)
-        metrics = self.state.metrics
-        async with aclosing(pipeline.stream(self.turn)) as pieces:
+        clock = ReplyClock(self.state.metrics, self.model)
+        async with aclosing(clock.timed(pipeline.stream(self.turn))) as pieces:
             async for piece in pieces:
-                if piece.text and first:
-                    first = False
-                    seconds = time.perf_counter() - started
-                    metrics.first_text.labels(model=self.model).observe(seconds)
                 if piece.outcome is None:
                     yield piece
                     continue
                 outcome = piece.outcome
                 admission.used = outcome.usage.prompt + outcome.usage.completion
-                metrics.tokens.labels(model=self.model, kind="prompt").inc(outcome.usage.prompt)
-                metrics.tokens.labels(model=self.model, kind="completion").inc(
-                    outcome.usage.completion
-                )
                 if "footnotes" in self.turn.extension.citations and outcome.citations:
                     yield Piece(text=footnotes(outcome))
                 yield piece

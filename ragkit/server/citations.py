@@ -1,6 +1,7 @@
 """Citations in the forms that clients read."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
@@ -102,6 +103,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "metadata": dict(chunk.metadata),
         "score": hit.score,
         "trace": trace_json(hit.trace),
+        "duplicates": [asdict(one) for one in hit.duplicates],
     }
 
 

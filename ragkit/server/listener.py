@@ -51,6 +51,10 @@ def bound(host: str, port: int) -> socket.socket:
 def listen(app: FastAPI, listening: socket.socket) -> None:
     """Serve an application on a socket until SIGINT or SIGTERM."""
     config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS, server_header=False
+        app,
+        log_level="warning",
+        log_config=None,  # its warnings go where the log of ragkit goes
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
     )
     Listener(config, app.state.ragkit).run(sockets=[listening])

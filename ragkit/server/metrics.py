@@ -1,101 +1,155 @@
 """Prometheus metrics of the server."""
 
-import time
-import uuid
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 
-from ragkit.core.operation import Operation
+from ragkit.core.operation import TracePlace
+from ragkit.core.protocols import LLM
+from ragkit.core.settings import SLOSettings
+from ragkit.llm.call import LLMWrapper
+from ragkit.llm.wrappers.circuit_breaker import CircuitBreaker
+from ragkit.telemetry.metrics import SECONDS, TOKEN_SECONDS, OperationMetrics, exemplar
 
-_TRACE_HEADERS = (b"traceparent", b"tracestate")
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyTimes:
+    """The times of one reply, in seconds.
+
+    Attributes:
+        first_s: Until its first text; None where it had none.
+        token_s: For each further token.
+        total_s: Until its end.
+    """
+
+    first_s: float | None = None
+    token_s: float | None = None
+    total_s: float
+
+    def meets(self, objectives: SLOSettings) -> bool:
+        """Return whether every objective that is set is met."""
+        pairs = (
+            (self.first_s, objectives.first_text_s),
+            (self.token_s, objectives.token_s),
+            (self.total_s, objectives.reply_s),
+        )
+        return all(most is None or taken is None or taken <= most for taken, most in pairs)
 
 
 class Metrics:
-    """The metrics of one application, in a registry of its own."""
+    """The metrics of one application, in a registry of its own.
 
-    def __init__(self) -> None:
-        """Register every metric."""
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "ragkit_requests", "Requests.", ("route", "status"), registry=self.registry
-        )
-        self.seconds = Histogram(
-            "ragkit_request_seconds",
-            "Seconds until the response began.",
-            ("route",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.first_text = Histogram(
-            "ragkit_time_to_first_text_seconds",
-            "Seconds until the first text of a reply.",
-            ("model",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.tokens = Counter(
-            "ragkit_tokens", "Tokens of replies.", ("model", "kind"), registry=self.registry
-        )
-        self.refused = Counter(
-            "ragkit_refused", "Requests that were refused.", ("reason",), registry=self.registry
-        )
-        self.running = Gauge("ragkit_running", "Requests that run.", registry=self.registry)
-        self.waiting = Gauge("ragkit_waiting", "Requests that wait.", registry=self.registry)
-        self.documents = Counter(
-            "ragkit_ingested_documents",
-            "Documents of ingestion jobs.",
-            ("outcome",),
-            registry=self.registry,
-        )
-
-    def text(self) -> bytes:
-        """Return all metrics in Prometheus's text format."""
-        return generate_latest(self.registry)
-
-
-class Observation:
-    """ASGI middleware that counts and times requests, and gives each an id.
-
-    Requests are labelled by their route, not by their path, which clients choose.
+    Attributes:
+        operations: Sees the operations of the process while the server runs.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        """Observe the requests of `app`."""
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started, identifier = time.perf_counter(), uuid.uuid4().hex
-        operation = Operation(
-            kind="request",
-            facts={"method": scope["method"], "request_id": identifier},
-            incoming=_trace_headers(scope),
+    def __init__(self, objectives: SLOSettings | None = None) -> None:
+        """Register every metric; replies are measured against these objectives."""
+        self._objectives = objectives or SLOSettings()
+        self.registry = registry = CollectorRegistry()
+        self.operations = OperationMetrics(registry)
+        self.requests = Counter(
+            "ragkit_requests", "Requests.", ("route", "status"), registry=registry
+        )
+        self.seconds = _seconds("ragkit_request_seconds", "until the response began", "route", self)
+        self.duration = _seconds(
+            "ragkit_request_duration_seconds", "until the response ended", "route", self
+        )
+        self._first_text = _seconds(
+            "ragkit_time_to_first_text_seconds", "until the first text of a reply", "model", self
+        )
+        self._token = Histogram(
+            "ragkit_time_per_output_token_seconds",
+            "Seconds for each further token of a reply.",
+            ("model",),
+            buckets=TOKEN_SECONDS,
+            registry=registry,
+        )
+        self._reply = _seconds("ragkit_reply_seconds", "until a reply ended", "model", self)
+        self.tokens = Counter(
+            "ragkit_tokens", "Tokens of replies.", ("model", "kind"), registry=registry
+        )
+        self._measured = Counter(
+            "ragkit_slo_replies",
+            "Replies that are measured against the objectives (slo.*), failed ones included.",
+            ("model",),
+            registry=registry,
+        )
+        self._good = Counter(
+            "ragkit_slo_good_replies",
+            "Replies that met every objective that is set: goodput.",
+            ("model",),
+            registry=registry,
+        )
+        self.refused = Counter(
+            "ragkit_refused", "Requests that were refused.", ("reason",), registry=registry
+        )
+        self.running = Gauge("ragkit_running", "Requests that run.", registry=registry)
+        self.waiting = Gauge("ragkit_waiting", "Requests that wait.", registry=registry)
+        self._breakers = Gauge(
+            "ragkit_breaker_open",
+            "1 while a circuit breaker refuses calls of a model.",
+            ("model",),
+            registry=registry,
+        )
+        self._disk = Gauge(
+            "ragkit_disk_bytes", "Bytes of the disk of a folder.", ("folder",), registry=registry
+        )
+        self._disk_free = Gauge(
+            "ragkit_disk_free_bytes",
+            "Bytes that are free on the disk of a folder.",
+            ("folder",),
+            registry=registry,
         )
 
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", "unknown")
-                status = str(message["status"])
-                operation.name, operation.facts["status"] = route, message["status"]
-                self._metrics.requests.labels(route=route, status=status).inc()
-                self._metrics.seconds.labels(route=route).observe(time.perf_counter() - started)
-                MutableHeaders(scope=message)["X-Request-Id"] = identifier
-            await send(message)
+    def replied(self, model: str, times: ReplyTimes, place: TracePlace | None) -> None:
+        """Note the times of a reply that came to its end."""
+        mark = exemplar(place)
+        self._reply.labels(model=model).observe(times.total_s, mark)
+        if times.first_s is not None:
+            self._first_text.labels(model=model).observe(times.first_s, mark)
+        if times.token_s is not None:
+            self._token.labels(model=model).observe(times.token_s, mark)
+        self._measured.labels(model=model).inc()
+        self._good.labels(model=model).inc(times.meets(self._objectives))
 
-        with operation:
-            await self._app(scope, receive, counted)
+    def failed_reply(self, model: str) -> None:
+        """Note a reply that failed: it meets no objective."""
+        self._measured.labels(model=model).inc()
+        self._good.labels(model=model).inc(0)
+
+    def note_breakers(self, llm: LLM | None) -> None:
+        """Set the state of every circuit breaker around a model."""
+        for breaker in _breakers(llm):
+            self._breakers.labels(model=breaker.model).set(breaker.is_open)
+
+    def note_disk(self, folder: str, place: Path) -> None:
+        """Set the room of the disk that a folder is on; nothing where there is no such folder."""
+        with contextlib.suppress(OSError):
+            usage = shutil.disk_usage(place)
+            self._disk.labels(folder=folder).set(usage.total)
+            self._disk_free.labels(folder=folder).set(usage.free)
+
+    def text(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics in the format that a client accepts, and its content type.
+
+        Exemplars are in OpenMetrics only (`application/openmetrics-text`).
+        """
+        encode, kind = choose_encoder(accept)
+        return encode(self.registry), kind
 
 
-def _trace_headers(scope: Scope) -> dict[str, str]:
-    return {
-        name.decode("latin-1"): value.decode("latin-1")
-        for name, value in scope["headers"]
-        if name in _TRACE_HEADERS
-    }
+def _seconds(name: str, said: str, label: str, metrics: Metrics) -> Histogram:
+    return Histogram(name, f"Seconds {said}.", (label,), buckets=SECONDS, registry=metrics.registry)
+
+
+def _breakers(llm: LLM | None) -> Iterator[CircuitBreaker]:
+    while isinstance(llm, LLMWrapper):
+        if isinstance(llm, CircuitBreaker):
+            yield llm
+        llm = llm.inner

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ragkit.sdk import AsyncRAG
 from ragkit.server.admission import Gate, KeyRates, RequestQueue
+from ragkit.server.errors import ApiError
 from ragkit.server.jobs import IngestJobs
 from ragkit.server.keys import ApiKey
 from ragkit.server.metrics import Metrics
@@ -73,7 +74,12 @@ async def admitted(
         raise
     admission = Admission()
     try:
-        async with state.queue.turn():
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(state.queue.turn())
+            except ApiError:
+                state.metrics.refused.labels(reason="busy").inc()
+                raise
             yield admission
     finally:
         used = tokens if admission.used is None else admission.used

@@ -183,7 +183,7 @@ async def make_entry(
     """A version of a document, made of chunks or of their texts, embedded by `HashEmbedder`."""
     given = [item if isinstance(item, Chunk) else make_chunk(item, uri=uri) for item in chunks]
     generation = stable_id("generation", tenant, uri, repr(given))
-    made = versioned(given, generation)
+    made = versioned(given, generation, tenant=tenant)
     texts = [chunk.text for chunk in made]
     record = DocumentRecord(
         uri=uri,

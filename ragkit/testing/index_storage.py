@@ -220,10 +220,14 @@ class StorageContract(IndexFixtures):
                 await call
         assert await index.records() == [entry.record]
 
-    async def test_chunks_of_another_generation_are_refused(self, index: Index) -> None:
+    async def test_chunks_of_another_generation_or_tenant_are_refused(self, index: Index) -> None:
         entry, other = await make_entry("a", "wolf"), await make_entry("a", "sheep")
-        with pytest.raises(InputError, match=r"'a' has a chunk .* not of its generation"):
-            await index.commit([replace(entry, chunks=other.chunks)])
+        foreign = replace(entry, record=replace(entry.record, tenant="you"))
+        for forged in (replace(entry, chunks=other.chunks), foreign):
+            with pytest.raises(
+                InputError, match=r"'a' has a chunk .* not of its tenant and version"
+            ):
+                await index.commit([forged])
 
     async def test_what_cannot_be_stored_is_refused_by_name_and_whole(self, index: Index) -> None:
         good = await make_entry("good", "wolf")

@@ -1,10 +1,22 @@
-"""Doubles for tests of ingestion: an embedder that counts, a watched index, a pipeline of both."""
+"""Doubles for tests of ingestion: a counting embedder, a watched index, a hostile loader."""
 
+import ctypes
+import logging
+import os
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ragkit.core.protocols import Embedder, Entry
 from ragkit.core.settings import IndexSettings
-from ragkit.core.types import DEFAULT_TENANT, Chunk, DocumentRecord, FloatArray, Task
+from ragkit.core.types import (
+    DEFAULT_TENANT,
+    Chunk,
+    Document,
+    DocumentRecord,
+    FloatArray,
+    Task,
+)
 from ragkit.index.build import identity_for
 from ragkit.index.memory import MemoryIndex
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
@@ -135,3 +147,31 @@ class IngestBench:
     async def uris(self) -> list[str]:
         """Return the uris of the stored documents, in order."""
         return sorted(record.uri for record in await self.index.records())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostileLoader:
+    """A loader whose documents say what they do to the process that loads them."""
+
+    identity: str = "hostile-1"
+
+    def load(self, data: bytes, *, uri: str) -> Document:
+        """Do what the document says; return one of it if that leaves the process whole."""
+        match data:
+            case b"hang":
+                re.match("(a+)+$", "a" * 60 + "b")  # in C, where no Python thread runs
+            case b"explode":
+                _ = [bytearray(2**24) for _ in range(2**14)]
+            case b"crash":
+                ctypes.string_at(0)
+            case b"exit":
+                os._exit(3)
+            case b"print":
+                print("text on the stream of answers", flush=True)  # noqa: T201 - the attack
+            case b"raise":
+                raise ZeroDivisionError("a bug in a library")
+            case b"log":
+                logging.getLogger("hostile").warning("A part of %r was left out.", uri)
+            case _:
+                pass
+        return Document.from_text(data.decode(), uri=uri)

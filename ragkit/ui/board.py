@@ -246,7 +246,7 @@ def why_absent(found: Inspected, ids: Sequence[str], *, k: int) -> str:
             return f"It is here: hit {place}."
     kept = next((k for item, k in found.explanation.duplicates.items() if item in wanted), None)
     if kept is not None:
-        return "Its passage has the same text as a better hit, which is shown in its place."
+        return "Its passage repeats a better hit, which is shown in its place."
     stages = found.explanation.stages
     places = {
         name: next((rank for item, rank, _ in ranked if item in wanted), None)

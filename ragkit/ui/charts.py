@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 
 from ragkit.evaluation.plots import DifferencePlot, Histogram, IntervalPlot
+from ragkit.planning.curves import ContextPoint, CostPoint
 
 _TEAL, _RUST = "#0d9488", "#c2410c"
 
@@ -89,4 +90,55 @@ def difference_chart(plot: DifferencePlot) -> alt.Chart:
             tooltip=[alt.Tooltip("value:Q", format="+.3f")],
         )
         .properties(title=plot.title, height=270)
+    )
+
+
+def context_chart(points: Sequence[ContextPoint]) -> alt.Chart:
+    """Return the concurrency at every context, a line and a shape for each KV precision."""
+    rows = [
+        {"cache": one.cache, "context": one.context, "sequences": max(one.sequences, 0.5)}
+        for one in points  # a logarithmic axis has no 0
+    ]
+    scale = alt.Scale(domain=sorted({one.cache for one in points}), range=[_TEAL, _RUST])
+    cache = alt.Color("cache:N", title="KV cache", scale=scale)
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(point=alt.OverlayMarkDef(size=70))
+        .encode(
+            x=alt.X("context:Q", scale=alt.Scale(type="log", base=2), title="tokens of a sequence"),
+            y=alt.Y("sequences:Q", scale=alt.Scale(type="log"), title="sequences at a time"),
+            color=cache,
+            shape=alt.Shape("cache:N", title="KV cache"),
+            strokeDash=alt.StrokeDash("cache:N", title="KV cache"),
+            tooltip=["cache:N", alt.Tooltip("context:Q", format=","), "sequences:Q"],
+        )
+        .properties(title="Concurrency against context", height=300)
+    )
+
+
+def cost_chart(points: Sequence[CostPoint]) -> alt.Chart:
+    """Return the cost of a million tokens under every load: in money where a price is known."""
+    priced = all(one.per_million_tokens is not None for one in points)
+    rows = [
+        {
+            "rate": one.rate,
+            "gpus": one.gpus,
+            "cost": one.per_million_tokens if priced else one.gpu_hours_per_million_tokens,
+        }
+        for one in points
+    ]
+    unit = "price" if priced else "GPU-hours"
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(point=alt.OverlayMarkDef(size=70, color=_TEAL), color=_TEAL)
+        .encode(
+            x=alt.X("rate:Q", scale=alt.Scale(type="log"), title="requests per second"),
+            y=alt.Y("cost:Q", title=f"{unit} per million tokens"),
+            tooltip=[
+                alt.Tooltip("rate:Q", format=".3g"),
+                "gpus:Q",
+                alt.Tooltip("cost:Q", format=".3g"),
+            ],
+        )
+        .properties(title="Cost against load", height=300)
     )

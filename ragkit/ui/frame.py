@@ -26,6 +26,7 @@ _PAGES: tuple[tuple[str, str, str], ...] = (
     ("Inspect", "inspect", ":material/compare_arrows:"),
     ("Evaluate", "evaluate", ":material/monitoring:"),
     ("Agents", "agents", ":material/smart_toy:"),
+    ("Plan", "plan", ":material/calculate:"),
     ("System", "system", ":material/monitor_heart:"),
 )
 

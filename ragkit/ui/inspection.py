@@ -49,11 +49,13 @@ class Inspected:
         ids: The hits, best first.
         explanation: Every candidate of every stage.
         chunks: The chunks that can be shown, by id.
+        repeated_in: Uris of the passages that a hit stands for, by its id.
     """
 
     ids: tuple[str, ...]
     explanation: Explanation
     chunks: dict[str, Chunk]
+    repeated_in: dict[str, tuple[str, ...]]
 
 
 def default_choices(settings: Settings) -> SearchChoices:
@@ -155,4 +157,7 @@ class Inspector:
         fetched = await index.fetch(missing, tenant=self._workspace.tenant) if missing else []
         chunks |= {chunk.id: chunk for chunk in fetched}
         ids = tuple(hit.chunk.id for hit in hits)
-        return Inspected(ids=ids, explanation=explanation, chunks=chunks)
+        repeated = {
+            hit.chunk.id: tuple(dict.fromkeys(o.uri for o in hit.duplicates)) for hit in hits
+        }
+        return Inspected(ids=ids, explanation=explanation, chunks=chunks, repeated_in=repeated)

@@ -6,7 +6,7 @@ import pytest
 
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
 from ragkit.agents.events import AnswerText, Thought
-from ragkit.core.errors import ProviderError
+from ragkit.core.errors import InputError, ProviderError
 from ragkit.testing.agents import RecordingTool, count_bytes, says_action, says_finish, says_plan
 from ragkit.testing.llm import FailingLLM, ScriptedLLM
 
@@ -91,6 +91,11 @@ async def test_plans_are_checked_too(make: object) -> None:
         agent = plan_and_execute(unheld("{}", tasks, "ok"), [look], executor=executor)
     assert (await run(agent, "Q")).answer == "ok"
     assert [given["text"] for given, _ in look.calls] == ["x"]
+
+
+async def test_a_request_that_a_server_refuses_is_an_error_and_no_spent_budget() -> None:
+    with pytest.raises(InputError, match="seed is bad"):
+        await run(react(FailingLLM(InputError("seed is bad")), [RecordingTool(name="look")]), "Q")
 
 
 async def test_a_server_that_refuses_grammars_is_an_error_with_the_way_out() -> None:

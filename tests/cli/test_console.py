@@ -1,12 +1,22 @@
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 from ragkit.cli import console
 from ragkit.cli.doctor import Check
-from ragkit.core.types import Answer, Chunk, Citation, Hit, StageRank, Timings, Usage
+from ragkit.core.types import (
+    Answer,
+    Chunk,
+    Citation,
+    DuplicatePassage,
+    Hit,
+    StageRank,
+    Timings,
+    Usage,
+)
 from ragkit.ingest.report import FailedDocument, IngestReport
+from ragkit.retrieval.results import Hits
 
 CHUNK = Chunk(
     id="c",
@@ -37,7 +47,8 @@ def test_json_has_the_names_of_the_sdk(capsys: pytest.CaptureFixture[str]) -> No
     assert {field.name for field in fields(Answer)} <= printed.keys()
     assert printed["answer"] == printed["text"] == ANSWER.text
     assert {field.name for field in fields(Citation)} <= printed["citations"][0].keys()
-    assert {field.name for field in fields(Chunk)} | {"score", "trace"} == printed["hits"][0].keys()
+    of_hit = {"score", "trace", "duplicates"}
+    assert {field.name for field in fields(Chunk)} | of_hit == printed["hits"][0].keys()
     console.print_json(IngestReport(added=["a"]))
     report = json.loads(capsys.readouterr().out)
     assert {field.name for field in fields(IngestReport)} <= report.keys()
@@ -100,3 +111,15 @@ def test_the_json_of_a_hit_has_the_fields_of_its_chunk() -> None:
     found = console.hit_json(HIT)
     assert set(Chunk.__dataclass_fields__) <= found.keys()
     assert (found["score"], found["trace"]) == (0.5, {"bm25": {"rank": 1, "score": 2.0}})
+    assert found["duplicates"] == []
+
+
+def test_the_passages_that_a_hit_stands_for_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    places = [DuplicatePassage(chunk_id=f"{n}", uri="copy.md", start=n, end=9) for n in range(2)]
+    hit = replace(HIT, duplicates=tuple(places))
+    console.show_hits(Hits([hit]))
+    assert "also in copy.md\n" in capsys.readouterr().out
+    assert console.hit_json(hit)["duplicates"] == [
+        {"chunk_id": "0", "uri": "copy.md", "start": 0, "end": 9},
+        {"chunk_id": "1", "uri": "copy.md", "start": 1, "end": 9},
+    ]

@@ -17,7 +17,10 @@ def test_ids_follow_generation_and_place(texts: list[str], one: str, two: str) -
     assert [chunk.text for chunk in made] == texts
     assert [chunk.ordinal for chunk in made] == list(range(len(texts)))
     assert {chunk.generation for chunk in made} <= {one}
-    assert [chunk.id for chunk in made] == [chunk_id(one, n) for n in range(len(texts))]
+    ids = [chunk_id(one, place, tenant="default") for place in range(len(texts))]
+    assert [chunk.id for chunk in made] == ids
     assert versioned(made, one) == made
-    ids = {chunk.id for chunk in (*made, *versioned(chunks, two))}
-    assert len(ids) == len(texts) * (1 if one == two else 2)
+    both = {chunk.id for chunk in (*made, *versioned(chunks, two))}
+    assert len(both) == len(texts) * (1 if one == two else 2)
+    others = {chunk.id for chunk in versioned(chunks, one, tenant="other")}
+    assert others.isdisjoint(both)

@@ -110,9 +110,9 @@ def test_the_identity_is_read_as_it_was_written() -> None:
 
 def test_an_index_of_another_layout_is_refused() -> None:
     payload = layout.identity_payload(IDENTITY, ALL_FIELDS)
-    newer = {**payload, "identity": {"layout": 4, "everything": "is different"}}
+    newer = {**payload, "identity": {"layout": 5, "everything": "is different"}}
     for foreign in (newer, None, {}, {"identity": "something else"}):
-        with pytest.raises(IndexMismatch, match=r"not written with layout 3.*a new index"):
+        with pytest.raises(IndexMismatch, match=r"not written with layout 4.*a new index"):
             layout.read_identity(foreign)
 
 

@@ -8,7 +8,7 @@ from ragkit.core.protocols import Entry, Progress
 from ragkit.core.types import Document, DocumentRecord
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.passage import passage_text
-from ragkit.ingest.preparation import Preparation
+from ragkit.ingest.preparation import Preparation, ReadSource
 from ragkit.ingest.sources.item import MemorySource
 from ragkit.ingest.vectors import EntryVectors
 from ragkit.testing.ingestion import CountingEmbedder, WatchedIndex
@@ -24,7 +24,9 @@ def entries_of(texts: list[str], embedder: CountingEmbedder) -> list[Entry]:
     made: list[Entry] = []
     for number, text in enumerate(texts):
         document = Document(uri=f"{number}", title="", text=text, content_hash="")
-        entry = preparation.prepare(MemorySource(document=document), None)
+        read = preparation.read(MemorySource(document=document), None)
+        assert isinstance(read, ReadSource)
+        entry = preparation.entry(read, document)
         assert not isinstance(entry, DocumentRecord)
         made.append(entry)
     return made

@@ -14,7 +14,12 @@ from ragkit.core.settings import EmbedderSettings, RerankerSettings
 from ragkit.core.types import Json
 from ragkit.models.build import build_embedder, build_reranker
 from ragkit.models.packaged import packaged_folder
-from ragkit.models.server import EstimatedTokenizer, ModelServer, ServedModelsBody
+from ragkit.models.server import (
+    EstimatedTokenizer,
+    ModelServer,
+    ServedModelsBody,
+    VLLMReranker,
+)
 from ragkit.testing import EmbedderContract, HashEmbedder
 from ragkit.testing.model_server import (
     EmulatedModelServer,
@@ -174,6 +179,38 @@ async def test_scores_come_in_the_order_of_the_passages(server: EmulatedModelSer
     assert (await reranker.rerank("q", [])).shape == (0,)
 
 
+async def test_a_server_without_rerank_is_asked_by_score(caplog: pytest.LogCaptureFixture) -> None:
+    def respond(request: ServerRequest) -> ServerResponse:
+        if request.path == "/v1/models":
+            return served_models("m", context=40)
+        if request.path != "/v1/score":
+            return ServerResponse(status=404, body={"error": "Not Found"})
+        assert request.body["text_1"] == "q"
+        scores: list[Json] = [
+            {"index": place, "score": float(len(text))}
+            for place, text in reversed(list(enumerate(texts_of(request, "text_2"))))
+        ]
+        return ServerResponse(body={"data": scores})
+
+    async with EmulatedModelServer(respond) as server:
+        reranker = build_reranker(RerankerSettings(model=f"vllm:{server.url}"))
+        assert reranker is not None
+        for _ in range(2):
+            assert (await reranker.rerank("q", ["a", "ccc", "日本"])).tolist() == [1, 3, 2]
+        paths = [request.path for request in server.requests]
+        assert paths == ["/v1/models", "/v1/rerank", "/v1/score", "/v1/score"]
+    assert caplog.text.count("has no /v1/rerank") == 1
+
+
+async def test_a_server_with_neither_says_what_to_serve() -> None:
+    pooling = PoolingServer(failing=99, status=404, said="none")
+    async with EmulatedModelServer(pooling) as server:
+        reranker = build_reranker(RerankerSettings(model=f"vllm:{server.url}"))
+        assert reranker is not None
+        with pytest.raises(ProviderError, match="Fix: serve a pooling model"):
+            await reranker.rerank("q", ["a"])
+
+
 async def test_a_model_that_is_not_served_is_named(server: EmulatedModelServer) -> None:
     with pytest.raises(ConfigError, match=r"does not serve 'x'\. Fix: use one of 'm', 'n'"):
         await embedder_at(f"{server.url}#x").embed(["wolf"])
@@ -191,9 +228,15 @@ async def test_a_response_that_cannot_be_read_is_reported() -> None:
         assert "sesame" not in str(broken.value)
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "http://h:port"])
-def test_what_is_not_a_url_is_named(url: str) -> None:
-    with pytest.raises(ConfigError, match=rf"'{url}' is not a URL\. Fix: write it as"):
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("localhost:8000", r"'localhost:8000' is not a URL\. Fix: write it as"),
+        ("http://h:port", r"has a port that is no number\. Fix: correct it"),
+    ],
+)
+def test_what_is_not_a_url_is_named(url: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         embedder_at(url)
 
 
@@ -253,6 +296,10 @@ class TestRealServer(EmbedderContract):
         passages = ["The stock exchange closed.", "The wolf hunts at night."]
         scores = await reranker.rerank("Which animal hunts?", passages)
         assert scores[1] > scores[0]
+        assert isinstance(reranker, VLLMReranker)
+        reranker._reranks = False  # a server without /v1/rerank
+        by_score = await reranker.rerank("Which animal hunts?", passages)
+        np.testing.assert_allclose(by_score, scores, rtol=1e-3)
 
     def test_the_server_is_a_vllm(self) -> None:
         assert httpx.get(f"{self.url}/version").json()["version"]

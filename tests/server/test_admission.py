@@ -149,45 +149,6 @@ async def test_every_route_is_in_the_list_above(server: RunningServer) -> None:
     assert found == listed
 
 
-@pytest.mark.parametrize("role", ["read", "write", "admin"])
-async def test_a_tenant_never_reaches_the_documents_of_another(
-    guarded_server: RunningServer, keys: KeyFile, role: Role
-) -> None:
-    secret = keys.add("k", tenant="default", role=role)
-    ask, header = guarded_server.http.request, {"Authorization": f"Bearer {secret}"}
-    question = {"model": "rag", "messages": [{"role": "user", "content": "the password?"}]}
-    extended = {**question, "ragkit": {"hits": True, "where": 'uri == "secret.md"'}}
-    judged = {"questions": [{"question": "the password?", "relevant": ["secret.md"]}]}
-    attempts = [
-        await ask("POST", "/v1/search", headers=header, json={"query": "the password?"}),
-        await ask("POST", "/v1/chat/completions", headers=header, json=question),
-        await ask("POST", "/v1/chat/completions", headers=header, json=extended),
-        await ask("POST", "/v1/responses", headers=header, json={"model": "rag", "input": "x"}),
-        await ask("POST", "/v1/eval", headers=header, json=judged),
-        await ask("GET", "/v1/documents", headers=header),
-        await ask("GET", "/v1/documents/text?uri=secret.md", headers=header),
-        await ask("GET", "/v1/documents/chunks?uri=secret.md", headers=header),
-        await ask("DELETE", "/v1/documents?uri=secret.md", headers=header),
-    ]
-    assert not [one.text for one in attempts if "swordfish" in one.text]
-    owner = {"Authorization": f"Bearer {keys.add('o', tenant='other')}"}
-    kept = await ask("GET", "/v1/documents/text?uri=secret.md", headers=owner)
-    assert "swordfish" in kept.text
-
-
-async def test_a_job_of_another_tenant_is_not_there(
-    guarded_server: RunningServer, keys: KeyFile
-) -> None:
-    mine = {"Authorization": f"Bearer {keys.add('a', tenant='a', role='write')}"}
-    theirs = {"Authorization": f"Bearer {keys.add('b', tenant='b', role='admin')}"}
-    http = guarded_server.http
-    sent = await http.post("/v1/documents", files={"files": ("x.txt", b"x")}, headers=mine)
-    job = sent.json()["id"]
-    assert (await http.get(f"/v1/jobs/{job}", headers=theirs)).status_code == 404
-    assert (await http.get("/v1/jobs", headers=theirs)).json()["data"] == []
-    await guarded_server.until_done(job, **mine)
-
-
 async def test_a_key_over_its_rate_gets_429_with_retry_after(
     guarded_server: RunningServer, keys: KeyFile
 ) -> None:

@@ -1,5 +1,6 @@
 """Clients that ragkit did not write, over HTTP, against a server in its own process."""
 
+import ast
 import json
 import os
 import re
@@ -27,8 +28,8 @@ ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": QUESTION}
 class Process:
     """`ragkit serve` in a process of its own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        environment = {**os.environ, "RAGKIT_ANSWER__MODE": "extractive"}
+    def __init__(self, folder: Path, *options: str, **settings: str) -> None:
+        environment = {**os.environ, "RAGKIT_ANSWER__MODE": "extractive", **settings}
         command = [sys.executable, "-m", "ragkit.cli.main", "serve", "--port", "0", *options]
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
@@ -54,8 +55,12 @@ class Process:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an ingested document and a key."""
-    folder = tmp_path_factory.mktemp("serve")
+    """A folder with an ingested document."""
+    return ingested(tmp_path_factory.mktemp("serve"))
+
+
+def ingested(folder: Path) -> Path:
+    """Ingest a document into the index of a folder, and return the folder."""
     (folder / "docs").mkdir()
     (folder / "docs/rivers.md").write_text(
         "# Rivers\n\nThe longest river of Europe is the Volga. It flows into the Caspian Sea.\n"
@@ -134,28 +139,35 @@ LANGCHAIN = """
 import sys
 from langchain_openai import ChatOpenAI
 
-url, key, question = sys.argv[1:]
-model = ChatOpenAI(base_url=url, api_key=key, model="rag", max_retries=0)
-print(model.invoke(question).content)
-print("".join(chunk.content for chunk in model.stream(question)))
+url, key, name, question = sys.argv[1:]
+options = {"base_url": url, "api_key": key, "model": name, "max_tokens": 64, "max_retries": 0}
+model = ChatOpenAI(**options)
+print(repr(model.invoke(question).content))
+print(repr("".join(chunk.content for chunk in model.stream(question))))
 turns = [("system", "Be brief."), ("user", "Hello"), ("ai", "Hi"), ("user", question)]
-print(model.invoke(turns).content)
-responses = ChatOpenAI(base_url=url, api_key=key, model="rag", use_responses_api=True)
-print(responses.invoke(question).text)
+print(repr(model.invoke(turns).content))
+responses = ChatOpenAI(**options, use_responses_api=True)
+print(repr(responses.invoke(question).text))
 """
 LLAMA_INDEX = """
 import sys
 from llama_index.core.llms import ChatMessage
 from llama_index.llms.openai_like import OpenAILike
 
-url, key, question = sys.argv[1:]
+url, key, name, question = sys.argv[1:]
 model = OpenAILike(
-    api_base=url, api_key=key, model="rag", is_chat_model=True, context_window=8192, max_retries=0
+    api_base=url,
+    api_key=key,
+    model=name,
+    is_chat_model=True,
+    context_window=8192,
+    max_tokens=64,
+    max_retries=0,
 )
 asked = [ChatMessage(role="user", content=question)]
-print(model.chat(asked).message.content)
-print(model.complete(question).text)
-print("".join(part.delta or "" for part in model.stream_chat(asked)))
+print(repr(model.chat(asked).message.content))
+print(repr(model.complete(question).text))
+print(repr("".join(part.delta or "" for part in model.stream_chat(asked))))
 """
 CURL = """
 curl -sS --fail-with-body "$1/chat/completions" -H "Authorization: Bearer $2" \\
@@ -164,23 +176,31 @@ curl -sS --fail-with-body "$1/chat/completions" -H "Authorization: Bearer $2" \\
 """
 
 
-@pytest.mark.parametrize(
+FRAMEWORKS = pytest.mark.parametrize(
     ("script", "answers"), [(LANGCHAIN, 4), (LLAMA_INDEX, 3)], ids=["langchain", "llama-index"]
 )
-def test_clients_of_other_frameworks_read_answers_and_streams(
-    serving: Process, key: str, script: str, answers: int
-) -> None:
+
+
+def said_to(script: str, url: str, key: str, model: str) -> list[str]:
+    """Run a client of another framework, and return the texts that it read."""
     python = ROOT / ".venv-clients" / "bin" / "python"
     if not python.exists():
         pytest.skip("the other clients are not installed: make .venv-clients")
-    command = [str(python), "-c", script, f"{serving.url}/v1", key, QUESTION]
+    command = [str(python), "-c", script, f"{url}/v1", key, model, QUESTION]
     # Each brings its own packages; this environment's must not stand before them.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.strip()]
-    assert len(lines) == answers
-    assert all("Volga" in line for line in lines), done.stdout
+    return [str(ast.literal_eval(line)) for line in done.stdout.splitlines()]
+
+
+@FRAMEWORKS
+def test_clients_of_other_frameworks_read_answers_and_streams(
+    serving: Process, key: str, script: str, answers: int
+) -> None:
+    texts = said_to(script, serving.url, key, "rag")
+    assert len(texts) == answers
+    assert all("Volga" in text for text in texts), texts
 
 
 def test_curl_as_the_readme_has_it(serving: Process, key: str) -> None:

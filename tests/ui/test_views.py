@@ -1,14 +1,19 @@
 """Every page, drawn by Streamlit's own test runner, without a browser."""
 
+import json
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import NumberInput
 
+from ragkit.core.errors import InputError
+from ragkit.planning.model_table import MODELS
 from ragkit.testing.agents import says_action, says_finish
 from ragkit.testing.llm import ScriptedLLM
 from ragkit.ui.ingestion import Ingestion
 from ragkit.ui.uploads import Upload
+from ragkit.ui.views.plan import own_model
 from ragkit.ui.workspace import Workspace, install
 from tests.ui.conftest import MakeWorkspace, filled
 from tests.ui.test_evaluation_runs import write_run
@@ -284,3 +289,54 @@ def test_system_shows_settings_latencies_and_failures(workspace: Workspace, aske
     assert "retrieval.k" in html
     assert ("It &lt;b&gt;broke" in html) == asked
     assert ("median" in html) == asked
+
+
+def test_plan_shows_gpus_costs_and_curves_and_follows_its_controls(workspace: Workspace) -> None:
+    app = open_page(workspace, "plan")
+    assert not app.exception
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["GPUs"] == "1 x H100"
+    assert float(shown["GPU-hours per million tokens"]) < 1
+    assert "8.03 billion" in html_of(app)
+    assert app.code[0].value.startswith("vllm serve MODEL --max-model-len=2300")
+    assert len(app.get("vega_lite_chart")) == 2
+    number_input(app, "Price of a GPU-hour").set_value(2.5).run()
+    number_input(app, "Requests per second").set_value(200.0).run()
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert float(shown["Price per million tokens"]) < 1
+    assert int(shown["GPUs"].split()[0]) > 1
+
+
+def test_plan_says_what_does_not_fit_and_still_sizes_an_index(workspace: Workspace) -> None:
+    app = open_page(workspace, "plan")
+    number_input(app, "Tokens of a prompt").set_value(200_000).run()
+    assert not app.exception
+    assert "has a context of 131072" in app.error[0].value
+    number_input(app, "Chunks embedded per second, as measured").set_value(500.0).run()
+    assert "binary" in html_of(app)
+    assert any("Time to embed" in caption.value for caption in app.caption)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"[]", "not a JSON object"),
+        (b"{", "is no JSON"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"{}", "lacks 'model_type'"),
+        (b'{"model_type": "x"}', "whose layers are not known"),
+    ],
+)
+def test_plan_names_what_is_wrong_with_a_config(content: bytes, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        own_model("config.json", content)
+
+
+def test_plan_reads_a_config_of_ones_own() -> None:
+    config = json.dumps({**MODELS["qwen3-8b"], "max_position_embeddings": 1000})
+    assert own_model("mine.json", config.encode()).context == 1000
+
+
+def number_input(app: AppTest, label: str) -> NumberInput:
+    """The number input with a label."""
+    return next(one for one in app.number_input if one.label == label)

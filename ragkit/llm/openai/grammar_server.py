@@ -122,8 +122,8 @@ class GrammarServer(ChatServer):
         what = "refuses the grammar" if refused else "ignores grammars"
         return ProviderError(
             f"{self.base_url} {what}: {said.rstrip('.')}. Fix: {self.remedy}; or name the server "
-            f"'openai:{self.base_url}#{self.model}', whose replies are held to a JSON Schema and "
-            "checked.",
+            f"'openai:{self.base_url}#{self.model}', whose replies are asked for by a JSON Schema, "
+            "or by the server's own tool calls, and checked.",
             provider=self.provider,
             failure="no_grammar",
         )

@@ -43,7 +43,7 @@ def response_format(form: JsonForm, *, strict: bool) -> dict[str, Json]:
         form: The form; one that is no object becomes the property of one.
         strict: Whether to ask for strict decoding where the schema has a form in OpenAI's subset.
     """
-    schema = _root(form)
+    schema = root_schema(form)
     described: dict[str, Json] = {"name": _KEY, "schema": schema}
     if strict:
         try:
@@ -101,7 +101,8 @@ def strict_schema(schema: _Schema) -> dict[str, Json]:
     return _typed(found)
 
 
-def _root(form: JsonForm) -> dict[str, Json]:
+def root_schema(form: JsonForm) -> dict[str, Json]:
+    """Return the schema of the object that is the reply, or has it as a property."""
     if not is_wrapped(form):
         return dict(form.schema)
     defs: dict[str, Json] = {}

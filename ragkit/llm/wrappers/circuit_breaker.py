@@ -34,6 +34,11 @@ class CircuitBreaker(LLMWrapper):
         self._opened: float | None = None
         self._trial: Call | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """True while calls are refused, but for a trial."""
+        return self._opened is not None
+
     async def respond(self, call: Call) -> AsyncGenerator[Delta]:
         """Make the call, unless the breaker is open.
 

@@ -340,7 +340,8 @@ def _show_passage(workspace: Workspace, found: Inspected) -> None:
     chunk = found.chunks[chosen]
     text, embedded, places = st.tabs(["Passage", "Exact text embedded", "Place in every stage"])
     with text:
-        st.caption(f"`{chunk.uri}` · characters {chunk.start:,} to {chunk.end:,}")
+        others = "".join(f" · also in `{uri}`" for uri in found.repeated_in[chosen])
+        st.caption(f"`{chunk.uri}` · characters {chunk.start:,} to {chunk.end:,}{others}")
         st.html(passage_html([Segment(text=chunk.text)]))
     with embedded:
         st.code(

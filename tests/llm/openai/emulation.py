@@ -17,6 +17,7 @@ from ragkit.core.types import Json
 from ragkit.grammar import Grammar
 from ragkit.grammar.random_decoding import RandomDecoder
 from ragkit.llm.openai.json_mode import is_wrapped, response_format
+from ragkit.llm.openai.native_calls import native_tools
 from ragkit.testing.llm_contract import GRAMMARS
 from ragkit.testing.model_server import ServerRequest, ServerResponse, served_models
 from tests.llm.openai.gbnf_parser import check_gbnf
@@ -286,6 +287,61 @@ class OpenAIEmulation(SchemaEmulation):
         if strict["strict"] and (wrong := outside_strict(strict["schema"], root=True)):
             return refused(f"Invalid schema for response_format 'reply': {wrong}")
         return super().chat(request)
+
+
+@dataclass
+class NativeEmulation(SchemaEmulation):
+    """A server of OpenAI's API that knows tool calls, but no JSON Schema of a reply."""
+
+    name: ClassVar[str] = "openai"
+
+    def chat(self, request: ServerRequest) -> ServerResponse:
+        if "response_format" in request.body:
+            return refused("response_format: extra fields not permitted")
+        return super().chat(request)
+
+    def answered(self, request: ServerRequest, prompt: int, limit: int) -> ServerResponse:
+        body: Mapping[str, Any] = request.body
+        if not body.get("tools"):
+            return super().answered(request, prompt, limit)
+        assert body["tool_choice"] == "required"
+        grammar = next(
+            grammar
+            for grammar in self.grammars.values()
+            if native_tools(grammar.form) == body["tools"]
+        )
+        text = self.said(request, decoded(grammar, body, limit - 20))
+        size = min(len(text.encode()) + 1, limit)
+        finish = "tool_calls" if size < limit else "length"
+        events: list[Json] = [{"model": body["model"], "choices": []}]
+        events += [event(piece) for piece in _called(grammar, text)]
+        events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+        usage: Json = {"prompt_tokens": prompt, "completion_tokens": size}
+        events.append({"choices": [], "usage": usage})
+        return ServerResponse(events=events)
+
+
+def event(delta: Json) -> Json:
+    """Return the event of a piece of a reply."""
+    return {"choices": [{"index": 0, "delta": delta}]}
+
+
+def _called(grammar: Grammar[object], text: str) -> list[Json]:
+    """Return the pieces of the tool calls that stand for a reply."""
+    if not grammar.form.functions:
+        value: Json = text if grammar.form.plain else json.loads(text)
+        wrapped: Json = {"reply": value} if is_wrapped(grammar.form) else value
+        return [{"tool_calls": [_call(0, "reply", json.dumps(wrapped))]}]
+    turn = json.loads(text)
+    calls: list[Json] = [
+        {"tool_calls": [_call(place, one["tool"], json.dumps(one["arguments"]))]}
+        for place, one in enumerate(turn["calls"])
+    ]
+    return [{"content": turn["thought"]}, *calls]
+
+
+def _call(place: int, name: str, arguments: str) -> Json:
+    return {"index": place, "id": f"c{place}", "function": {"name": name, "arguments": arguments}}
 
 
 def outside_strict(schema: Any, *, root: bool = False) -> str | None:

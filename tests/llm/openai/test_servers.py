@@ -9,23 +9,27 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, field_validator
 
+from ragkit.agents import react, run
 from ragkit.core.errors import ConfigError, ContextExceeded, InputError, ProviderError
 from ragkit.core.protocols import LLM
 from ragkit.core.settings import LLMSettings
 from ragkit.core.types import Delta, Json, Message, Reply, Timings, Usage
-from ragkit.grammar import choice_grammar, json_grammar
+from ragkit.grammar import ToolSpec, action_grammar, choice_grammar, json_grammar
 from ragkit.llm import VLLM, Fallback, LlamaCpp, Ollama, OpenAI, Retry, SGLang, build_llm
 from ragkit.llm.call import Call
 from ragkit.llm.openai.client import ChatServer
+from ragkit.testing.agents import RecordingTool
 from ragkit.testing.llm_contract import GRAMMARS, LLMContract
 from ragkit.testing.model_server import EmulatedModelServer, ServerRequest, ServerResponse
 from tests.llm.openai.emulation import (
     Emulation,
     LlamaCppEmulation,
+    NativeEmulation,
     OllamaEmulation,
     OpenAIEmulation,
     SGLangEmulation,
     VLLMEmulation,
+    event,
     refused,
 )
 
@@ -37,6 +41,21 @@ KINDS: dict[str, tuple[type[ChatServer], type[Emulation]]] = {
     "openai": (OpenAI, OpenAIEmulation),
 }
 NAMES = {"openai": "model-7", "ollama": "emulated"}
+ADD: dict[str, Json] = {
+    "type": "object",
+    "properties": {"n": {"type": "integer"}},
+    "required": ["n"],
+    "additionalProperties": False,
+}
+
+
+class TestEmulatedServerWithoutSchemas(LLMContract):
+    """Replies of a server that has tool calls only."""
+
+    @pytest.fixture
+    async def llm(self) -> AsyncIterator[LLM]:
+        async with EmulatedModelServer(NativeEmulation()) as server, OpenAI(server.url, "m") as llm:
+            yield llm
 
 
 def client(kind: str, url: str, **options: Any) -> ChatServer:
@@ -283,9 +302,69 @@ async def test_a_server_that_refuses_schemas_is_told() -> None:
         return refused("response_format of type json_schema is not supported")
 
     async with EmulatedModelServer(respond) as server, client("openai", server.url) as llm:
-        with pytest.raises(ProviderError, match="refuses the schema") as told:
+        with pytest.raises(
+            ProviderError, match="refuses the schema of the reply, and tool"
+        ) as told:
             await llm.complete("x", grammar=GRAMMARS["decision"])
         assert told.value.failure == "no_grammar"
+
+
+async def test_a_server_without_schemas_is_asked_by_its_own_tool_calls(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    emulation, grammar = NativeEmulation(), GRAMMARS["action"]
+    async with EmulatedModelServer(emulation) as server, OpenAI(server.url, "m") as llm:
+        replies = [await llm.complete("x", grammar=grammar, seed=seed) for seed in (1, 2)]
+    assert all(grammar.parse(reply.text) for reply in replies)
+    assert [(reply.guarantee, reply.calls, reply.tool_calls) for reply in replies] == [
+        ("schema", 1, ())
+    ] * 2
+    assert ["tools" in chat for chat in emulation.chats] == [False, True, True]
+    assert caplog.text.count("is asked by tool calls instead of a schema") == 1
+
+
+async def test_arguments_that_break_a_tool_s_schema_are_asked_for_again_once_with_the_reason() -> (
+    None
+):
+    grammar = action_grammar([ToolSpec(name="add", description="Add.", parameters=ADD)])
+    replies = ['{"n": "one"}', '{"n": 1}', "{n", '{"n": 2.5}']
+
+    def respond(request: ServerRequest) -> ServerResponse:
+        if "response_format" in request.body:
+            return refused("json_schema is not supported")
+        call: Json = {"index": 0, "function": {"name": "add", "arguments": replies.pop(0)}}
+        done: Json = {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}
+        return ServerResponse(
+            events=[event({"content": "Hm."}), event({"tool_calls": [call]}), done]
+        )
+
+    async with EmulatedModelServer(respond) as server, OpenAI(server.url, "m") as llm:
+        reply = await llm.complete("Add one.", grammar=grammar)
+        assert grammar.parse(reply.text).calls[0].arguments == {"n": 1}
+        assert reply.calls == 2
+        assert "is not of type 'integer'" in str(server.requests[-1].body["messages"])
+        with pytest.raises(ProviderError, match="break their schema") as told:
+            await llm.complete("Add two.", grammar=grammar)
+        assert told.value.failure == "invalid_reply"
+    assert not replies
+
+
+async def test_an_agent_of_a_server_with_tool_calls_only_says_what_holds() -> None:
+    def respond(request: ServerRequest) -> ServerResponse:
+        if "response_format" in request.body:
+            return refused("json_schema is not supported")
+        turns: Any = request.body["messages"]
+        name, given = ("finish", '{"answer": "72"}') if len(turns) > 2 else ("add", '{"n": 1}')
+        call: Json = {"index": 0, "function": {"name": name, "arguments": given}}
+        done: Json = {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}
+        return ServerResponse(events=[event({"tool_calls": [call]}), done])
+
+    add = RecordingTool(name="add", parameters=ADD)
+    async with EmulatedModelServer(respond) as server, OpenAI(server.url, "m") as llm:
+        result = await run(react(llm, [add]), "What is it?")
+    assert (result.answer, [given for given, _ in add.calls]) == ("72", [{"n": 1}])
+    assert {step.guarantee for step in result.steps if step.kind == "model"} == {"schema"}
+    assert "held by its schema only" in result.tree()
 
 
 async def test_native_tool_calls_go_through_every_server() -> None:

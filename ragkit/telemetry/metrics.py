@@ -1,0 +1,157 @@
+"""`OperationMetrics`: the operations of this process as metrics of Prometheus."""
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from ragkit.core.operation import Fact, Kind, Observer, Operation, TracePlace, error_kind
+
+SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600,
+)  # fmt: skip
+TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2.5)
+OTHER = "other"
+MOST_VALUES = 100
+"""Values of a label that others choose, such as names of tools; further ones are `other`."""
+
+_TIMES: Mapping[Kind, tuple[str, str, tuple[str, ...]]] = {
+    "answer": ("ragkit_answer_seconds", "Seconds of answers.", ()),
+    "search": ("ragkit_search_seconds", "Seconds of searches.", ()),
+    "search stage": ("ragkit_search_stage_seconds", "Seconds of a stage of searches.", ("stage",)),
+    "model call": ("ragkit_model_call_seconds", "Seconds of model calls.", ("model",)),
+    "grammar": ("ragkit_grammar_seconds", "Seconds of building grammars.", ("stage",)),
+    "agent": ("ragkit_agent_run_seconds", "Seconds of runs of agents.", ("agent",)),
+    "tool": ("ragkit_tool_seconds", "Seconds of tool calls.", ("tool",)),
+    "ingestion": ("ragkit_ingestion_seconds", "Seconds of ingestions.", ()),
+    "ingestion stage": (
+        "ragkit_ingestion_stage_seconds",
+        "Seconds of a stage of ingestions.",
+        ("stage",),
+    ),
+}
+"""The histogram of each kind of operations: its name, its description and its label."""
+_OUTCOMES = ("added", "updated", "unchanged", "deleted")
+
+
+class BoundedLabel:
+    """The values of a label that others choose: the first hundred, and `other`."""
+
+    def __init__(self, most: int = MOST_VALUES) -> None:
+        """Begin without values."""
+        self._known: set[str] = set()
+        self._most = most
+
+    def of(self, value: str) -> str:
+        """Return the value, or `other` where there are too many."""
+        if value in self._known:
+            return value
+        if len(self._known) >= self._most:
+            return OTHER
+        self._known.add(value)
+        return value
+
+
+def exemplar(place: TracePlace | None) -> dict[str, str] | None:
+    """Return the exemplar that links an observation to its trace, None where it is not traced."""
+    return None if place is None else {"trace_id": place.trace, "span_id": place.span}
+
+
+class OperationMetrics(Observer):
+    """Counts and times searches, model calls, grammars, tools, agents and ingestions.
+
+    Give it to `ragkit.core.operation.add_observer`. In the format of OpenMetrics its histograms
+    have exemplars, which link an observation to its trace.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register every metric."""
+        self._seconds = {
+            kind: Histogram(name, said, labels, buckets=SECONDS, registry=registry)
+            for kind, (name, said, labels) in _TIMES.items()
+        }
+        self._failures = Counter(
+            "ragkit_failures", "Operations that failed.", ("kind", "error"), registry=registry
+        )
+        self._first_token = Histogram(
+            "ragkit_model_first_token_seconds",
+            "Seconds until the first token of a model call.",
+            ("model",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._token = Histogram(
+            "ragkit_model_token_seconds",
+            "Seconds for each further token of a model call.",
+            ("model",),
+            buckets=TOKEN_SECONDS,
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "ragkit_model_tokens", "Tokens of model calls.", ("model", "kind"), registry=registry
+        )
+        self._cache_hits = Counter(
+            "ragkit_reply_cache_hits", "Replies from the cache.", ("model",), registry=registry
+        )
+        self._runs = Counter(
+            "ragkit_agent_runs", "Runs of agents.", ("agent", "stopped_by"), registry=registry
+        )
+        self._documents = Counter(
+            "ragkit_ingested_documents",
+            "Documents of ingestions.",
+            ("outcome",),
+            registry=registry,
+        )
+        self._chunks = Counter(
+            "ragkit_ingested_chunks", "Chunks that were stored.", registry=registry
+        )
+        self._values = {kind: BoundedLabel() for kind in _TIMES}
+        self._errors = BoundedLabel()
+        self._special: Mapping[Kind, Callable[[Operation, str], None]] = {
+            "model call": self._model_call,
+            "agent": self._agent,
+            "ingestion": self._ingestion,
+        }
+
+    def ended(self, operation: Operation) -> None:
+        """Count and time an operation."""
+        kind = operation.kind
+        if kind not in self._seconds or operation.facts.get("dry_run"):
+            return
+        name = self._values[kind].of(operation.name)
+        if operation.error is not None or operation.facts.get("failed"):
+            error = "failed" if operation.error is None else error_kind(operation.error)
+            self._failures.labels(kind=kind, error=self._errors.of(error)).inc()
+        if operation.facts.get("cache_hit"):
+            self._cache_hits.labels(model=name).inc()
+            return
+        times = self._seconds[kind]
+        labelled = times.labels(name) if _TIMES[kind][2] else times
+        labelled.observe(operation.seconds, exemplar(operation.place))
+        if kind in self._special:
+            self._special[kind](operation, name)
+
+    def _model_call(self, call: Operation, model: str) -> None:
+        facts, place = call.facts, exemplar(call.place)
+        for kind in ("prompt", "cached", "completion"):
+            tokens = _number(facts.get(f"{kind}_tokens"))
+            self._tokens.labels(model=model, kind=kind).inc(tokens)
+        if "first_token_s" in facts:
+            first = _number(facts["first_token_s"])
+            self._first_token.labels(model=model).observe(first, place)
+        if "token_s" in facts:
+            self._token.labels(model=model).observe(_number(facts["token_s"]), place)
+
+    def _agent(self, run: Operation, agent: str) -> None:
+        if "stopped_by" in run.facts:
+            self._runs.labels(agent=agent, stopped_by=str(run.facts["stopped_by"])).inc()
+
+    def _ingestion(self, run: Operation, _: str) -> None:
+        for outcome in _OUTCOMES:
+            self._documents.labels(outcome=outcome).inc(_number(run.facts.get(outcome)))
+        failed = _number(run.facts.get("failed_documents"))
+        self._documents.labels(outcome="failed").inc(failed)
+        self._chunks.inc(_number(run.facts.get("chunks")))
+
+
+def _number(fact: Fact | None) -> float:
+    return float(fact) if isinstance(fact, int | float) else 0.0
