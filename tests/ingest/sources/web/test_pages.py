@@ -282,6 +282,13 @@ def test_a_sitemap_of_countless_elements_is_refused(monkeypatch: pytest.MonkeyPa
         list(sitemap.sitemap_entries(data, url="x", max_bytes=10**6))
 
 
+async def test_a_sitemap_may_be_packed(bench: IngestBench, site: WebSite) -> None:
+    filled(site, "/a")
+    packed = gzip.compress(site.pages["/sitemap.xml"].body)
+    site.pages["/sitemap.xml.gz"] = SitePage(body=packed)
+    assert (await bench.ingest(f"{site.url}/sitemap.xml.gz")).added == [f"{site.url}/a"]
+
+
 def test_an_entry_without_a_url_is_none() -> None:
     data = b"<urlset><url><loc/></url><url/></urlset>"
     assert list(sitemap.sitemap_entries(data, url="x", max_bytes=10**6)) == []
