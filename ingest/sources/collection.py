@@ -26,6 +26,8 @@ class SkippedDocument:
 
 Listed: TypeAlias = DocumentSource | SkippedDocument | FailedDocument
 """A document, one that is not read, or a part of the collection that could not be listed."""
+Enter: TypeAlias = Callable[[AbstractContextManager[Iterator[Listed]]], Iterator[Listed]]
+"""Enters a context that is left when the documents have been read."""
 
 
 @runtime_checkable
@@ -84,12 +86,12 @@ class CollectionListing:
         path = self.collection.path(uri)
         return path is not None and self._patterns.covers(path)
 
-    def sources(self, reader: FileReader, enter: "Enter") -> Iterator[DocumentSource]:
+    def sources(self, reader: FileReader, enter: Enter) -> Iterator[DocumentSource]:
         """Yield the documents; whatever the listing raises is a failure of this collection alone.
 
         Args:
             reader: Finds the loaders of files.
-            enter: Enters a context that is left when the documents have been read.
+            enter: Enters the collection's listing.
 
         Raises:
             ConfigError: A setting is wrong.
@@ -117,9 +119,6 @@ class CollectionListing:
 
     def _fail(self, reason: str) -> None:
         self.failed.append(FailedDocument(uri=self.collection.name, reason=reason))
-
-
-Enter: TypeAlias = Callable[[AbstractContextManager[Iterator[Listed]]], Iterator[Listed]]
 
 
 def opened_bytes(

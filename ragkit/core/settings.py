@@ -188,10 +188,10 @@ class IngestSettings(_Section):
     ocr_timeout_s: Seconds = 60.0
     batch_chunks: Positive = 512
     web: WebSettings = WebSettings()
+    sql: Mapping[str, SqlSettings] = Field(default_factory=dict[str, SqlSettings])
     workers: Annotated[int, Field(ge=0)] = 1
     document_timeout_s: Seconds = 300.0
     document_memory_mb: Positive = 2048
-    sql: Mapping[str, SqlSettings] = Field(default_factory=dict[str, SqlSettings])
 
 
 class RetrievalSettings(_Section):

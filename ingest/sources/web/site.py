@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from ragkit.core.addresses import is_public
-from ragkit.core.errors import InputError
+from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.secrets import ServerAddress
 
 _PORTS = {"http": 80, "https": 443}
@@ -48,7 +48,7 @@ class Site:
         """Return whether a URL is of this site, or of the same host by TLS."""
         try:
             other = Site.of(url)
-        except InputError:
+        except RagkitError:
             return False
         is_safer = (self.scheme, self.port, other.scheme, other.port) == ("http", 80, "https", 443)
         return other.host == self.host and (other == self or is_safer)

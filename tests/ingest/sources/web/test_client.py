@@ -229,6 +229,7 @@ def test_a_page_has_one_uri(url: str, uri: str) -> None:
     [
         "https://example.org:8443/", "http://example.org:8080/", "http://example.org.evil.net/",
         "http://other.org/", "ftp://example.org/", "https://example.org:80/", "http:///x", "/x", "",
+        "http://example.org:x/", "http://u:a/b@example.org/", "http://[::1/",
     ],
 )  # fmt: skip
 def test_a_site_covers_no_other(url: str) -> None:

@@ -1,6 +1,9 @@
 """Web pages and sitemaps: only what changed is sent, and only what is surely gone is deleted."""
 
+import asyncio
 import gzip
+import threading
+from collections.abc import Mapping
 
 import pytest
 
@@ -8,6 +11,7 @@ from ragkit import InputError
 from ragkit.ingest.deletion import MASS_DELETION
 from ragkit.ingest.pipeline import RunOptions
 from ragkit.ingest.sources import PathPatterns, Sitemap, WebPages
+from ragkit.ingest.sources.web import sitemap
 from ragkit.testing.ingestion import IngestBench
 from ragkit.testing.web_site import SitePage, WebSite, serving
 
@@ -260,3 +264,56 @@ async def test_two_lists_of_one_name_are_one(bench: IngestBench, site: WebSite) 
     assert (report.deleted, len(report.failed)) == ([], 1)
     site.sitemap("/a")
     assert (await bench.ingest(*lists, source="x", run=SYNC)).deleted == [f"{site.url}/c"]
+
+
+async def test_the_first_page_of_a_site_is_matched_by_patterns_too(
+    bench: IngestBench, site: WebSite
+) -> None:
+    url = filled(site, "/", "/a.html")
+    only = PathPatterns.of(include=["*.html"])
+    assert (await bench.ingest(url, patterns=only)).added == [f"{site.url}/a.html"]
+    assert (await bench.ingest(url)).added == [f"{site.url}/"]
+
+
+def test_a_sitemap_of_countless_elements_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sitemap, "_MOST_EVENTS", 1000)
+    data = b"<urlset>" + b"<a/>" * 1000 + b"</urlset>"
+    with pytest.raises(InputError, match="more than 500 elements"):
+        list(sitemap.sitemap_entries(data, url="x", max_bytes=10**6))
+
+
+async def test_a_sitemap_may_be_packed(bench: IngestBench, site: WebSite) -> None:
+    filled(site, "/a")
+    packed = gzip.compress(site.pages["/sitemap.xml"].body)
+    site.pages["/sitemap.xml.gz"] = SitePage(body=packed)
+    assert (await bench.ingest(f"{site.url}/sitemap.xml.gz")).added == [f"{site.url}/a"]
+
+
+def test_an_entry_without_a_url_is_none() -> None:
+    data = b"<urlset><url><loc/></url><url/></urlset>"
+    assert list(sitemap.sitemap_entries(data, url="x", max_bytes=10**6)) == []
+
+
+async def test_an_ingestion_that_is_cancelled_while_a_site_waits_ends(
+    bench: IngestBench, site: WebSite
+) -> None:
+    url = filled(site, "/a")
+    arrived, release = threading.Event(), threading.Event()
+    reply = site.reply
+
+    def wait(path: str, headers: Mapping[str, str]) -> SitePage:
+        if path == "/a":
+            arrived.set()
+            release.wait(30)
+        return reply(path, headers)
+
+    site.reply = wait  # type: ignore[method-assign]
+    task = asyncio.create_task(bench.ingest(url))
+    assert await asyncio.to_thread(arrived.wait, 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    release.set()
+    assert await bench.uris() == []
+    site.reply = reply  # type: ignore[method-assign]
+    assert (await bench.ingest(url)).added == [f"{site.url}/a"]
