@@ -6,14 +6,15 @@ of transformed queries included. Amounts are in the currency of the prices.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from ragkit.core.database import Database
+from ragkit.core.errors import ConfigError
 from ragkit.core.operation import Fact, Observer, Operation, request_id
 from ragkit.core.settings import CostSettings, PriceSettings
 from ragkit.core.types import Usage
@@ -24,14 +25,6 @@ from ragkit.server.keys import ApiKey
 _log = logging.getLogger(__name__)
 COSTS_NAME = "costs.sqlite"
 CostGroup: TypeAlias = Literal["day", "key", "tenant", "model", "conversation", "request"]
-_COLUMNS: Mapping[CostGroup, str] = {
-    "day": "day",
-    "key": "key",
-    "tenant": "tenant",
-    "model": "model",
-    "conversation": "conversation",
-    "request": "request",
-}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS costs (
     request TEXT, day TEXT, key TEXT, tenant TEXT, conversation TEXT, model TEXT,
@@ -94,13 +87,19 @@ class CostMeter(Observer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """A request that will be charged; `reserved` is what was set aside for it."""
+    """A request that will be charged.
+
+    Attributes:
+        reserved: The cost that it was estimated at.
+        held: That cost was set aside, since its key or tenant has a budget.
+    """
 
     request: str
     key: ApiKey
     conversation: str
     account: RequestAccount
     reserved: float
+    held: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,20 +147,21 @@ class CostLedger:
         Args:
             key: Whose request it is.
             model: The language model that will be asked.
-            usage: The tokens that it may take.
+            usage: The tokens that it may take; nothing is set aside where it will not be asked.
             conversation: The conversation that it belongs to.
 
         Raises:
             ApiError: What is left of the budget of the day does not suffice (429).
         """
+        limits = self._limits(key) if usage != Usage() else []
         charge = Charge(
             request=request_id.get(),
             key=key,
             conversation=conversation[:_CONVERSATION_CHARS],
             account=running_account.get() or RequestAccount(),
-            reserved=self.cost_of(model, usage) if model else 0.0,
+            reserved=self.cost_of(model, usage) if usage != Usage() else 0.0,
+            held=bool(limits),
         )
-        limits = self._limits(key)
         if not limits:
             return charge
         with self._database.transaction() as db:
@@ -187,7 +187,7 @@ class CostLedger:
         ]
         if missing > 0:
             rows.append(self._row(charge, "unknown", Usage(), missing))
-        if not rows and not self._limits(charge.key):
+        if not rows and not charge.held:
             return costs
         with self._database.transaction() as db:
             values = (charge.request, _RESERVED)
@@ -197,12 +197,16 @@ class CostLedger:
         return costs
 
     def sums(self, by: CostGroup, *, since: str = "") -> list[CostSum]:
-        """Return the costs from a day on (`YYYY-MM-DD`), by day and the like."""
-        column = _COLUMNS[by]
+        """Return the costs from a day on (`YYYY-MM-DD`), by day and the like.
+
+        Raises:
+            ConfigError: Costs are not kept by that.
+        """
+        if by not in (known := get_args(CostGroup)):
+            raise ConfigError(f"No costs by {by!r}. Fix: choose one of {', '.join(known)}.")
         statement = (
-            f"SELECT {column}, count(DISTINCT request), total(prompt), total(cached), "
-            f"total(completion), total(cost) FROM costs WHERE day >= ? GROUP BY {column} "
-            f"ORDER BY {column}"
+            f"SELECT {by}, count(DISTINCT request), total(prompt), total(cached), "
+            f"total(completion), total(cost) FROM costs WHERE day >= ? GROUP BY {by} ORDER BY {by}"
         )
         with self._database.transaction(write=False) as db:
             rows = db.execute(statement, (since,)).fetchall()

@@ -103,9 +103,9 @@ def _charged(
 ) -> Generator[None]:
     """Reserve the cost of a request, and settle it at the end."""
     llm = state.rag.llm
-    model = "" if llm is None else llm.model
+    usage, model = (Usage(), "") if llm is None else (expected, llm.model)
     try:
-        charge = state.costs.reserve(key, model=model, usage=expected, conversation=conversation)
+        charge = state.costs.reserve(key, model=model, usage=usage, conversation=conversation)
     except ApiError:
         state.metrics.refused.labels(reason="budget").inc()
         raise

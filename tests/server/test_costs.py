@@ -105,6 +105,9 @@ async def test_a_key_whose_budget_is_used_up_is_refused(tmp_path: Path) -> None:
         assert 0 < int(refused.headers["retry-after"]) <= 86400
         other = {"Authorization": f"Bearer {rich}"}
         assert (await server.http.post(CHAT, json=asked(), headers=other)).status_code == 200
+        # What asks no model is not refused.
+        search = await server.http.post("/v1/search", json={"query": "river"}, headers=headers)
+        assert search.status_code == 200
         text = (await server.http.get("/metrics")).text
         assert 'ragkit_refused_total{reason="budget"} 1.0' in text
 
@@ -160,7 +163,7 @@ def test_a_budget_begins_again_with_the_day(tmp_path: Path) -> None:
     ledger = CostLedger(tmp_path / "c", CostSettings(prices=PRICES), now=lambda: now)
     ledger.reserve(key(10), model="scripted", usage=Usage(prompt=10))
     with pytest.raises(ApiError) as refused:
-        ledger.reserve(key(10), model="scripted", usage=Usage())
+        ledger.reserve(key(10), model="scripted", usage=Usage(prompt=1))
     assert refused.value.retry_after_s == 10
     now += 10
     ledger.reserve(key(10), model="scripted", usage=Usage(prompt=10))
