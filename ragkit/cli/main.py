@@ -14,6 +14,7 @@ from ragkit import __version__
 from ragkit.cli import console, documents, evaluation, training
 from ragkit.cli.backup import backup, restore
 from ragkit.cli.chat import chat
+from ragkit.cli.costs import costs
 from ragkit.cli.doctor import examine
 from ragkit.cli.mcp import mcp
 from ragkit.cli.options import (
@@ -66,6 +67,7 @@ app.command()(documents.delete)
 app.command()(backup)
 app.command()(restore)
 app.command()(serve)
+app.command()(costs)
 app.command()(mcp)
 app.command()(plan)
 app.command()(ui)

@@ -111,6 +111,10 @@ def add_key(
     tokens_per_minute: Annotated[int | None, typer.Option("--tokens-per-minute", min=1)] = None,
     documents: Annotated[int | None, typer.Option("--documents", min=1)] = None,
     upload_bytes: Annotated[int | None, typer.Option("--upload-bytes", min=1)] = None,
+    cost_per_day: Annotated[
+        float | None,
+        typer.Option("--cost-per-day", help="In the currency of costs.prices."),
+    ] = None,
     data: Folder = DATA_FOLDER,
     as_json: Json = False,
 ) -> None:
@@ -125,6 +129,7 @@ def add_key(
         tokens_per_minute=tokens_per_minute,
         documents=documents,
         upload_bytes=upload_bytes,
+        cost_per_day=cost_per_day,
     )
     secret = _key_file(data).add(name, tenant=tenant, role=known[role], limits=limits)
     if as_json:

@@ -18,6 +18,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -39,6 +40,7 @@ from ragkit.core.types import (
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 OcrLanguages = Annotated[str, Field(pattern=r"^\w+(\+\w+)*$")]
 
@@ -263,6 +265,39 @@ class LLMSettings(_Section):
     context_tokens: Positive | None = None
 
 
+class PriceSettings(_Section):
+    """The price of a language model's tokens, in any currency.
+
+    `prompt`, `completion` and `cached` (prompt tokens from the prefix cache; None is the price of
+    others) are for a million tokens. For a model of one's own, `gpu_hour` is the price of an hour
+    of all its GPUs, which make `prompt_tokens_per_s` and `completion_tokens_per_s`.
+    """
+
+    prompt: Amount = 0.0
+    completion: Amount = 0.0
+    cached: Amount | None = None
+    gpu_hour: Amount = 0.0
+    prompt_tokens_per_s: Seconds | None = None
+    completion_tokens_per_s: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _has_speed(self) -> Self:
+        if self.gpu_hour and not (self.prompt_tokens_per_s or self.completion_tokens_per_s):
+            raise ValueError("gpu_hour needs prompt_tokens_per_s or completion_tokens_per_s")
+        return self
+
+
+class CostSettings(_Section):
+    """The prices of language models by name, `*` for all others, and budgets.
+
+    `tenant_per_day` is the most that the requests of a tenant may cost on a day (UTC); a key has
+    its own (`ragkit keys add --cost-per-day`).
+    """
+
+    prices: Mapping[str, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
+    tenant_per_day: Mapping[str, Amount] = Field(default_factory=dict[str, float])
+
+
 class SLOSettings(_Section):
     """The objectives that a server's replies are measured against, in seconds; None is none.
 
@@ -318,6 +353,7 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     slo: SLOSettings = SLOSettings()
+    costs: CostSettings = CostSettings()
 
     @classmethod
     def settings_customise_sources(

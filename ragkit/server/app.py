@@ -31,6 +31,7 @@ from ragkit.server import (
     retrieval,
 )
 from ragkit.server.admission import Gate, KeyRates, RequestQueue
+from ragkit.server.costs import COSTS_NAME, CostLedger, CostMeter
 from ragkit.server.documents import ingest_job
 from ragkit.server.errors import ApiError
 from ragkit.server.jobs import IngestJobs
@@ -101,12 +102,16 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         for rag in rags.values():
             await _opened(rag)
-        add_observer(state.metrics.operations)
+        observers = (state.metrics.operations, CostMeter())
+        for observer in observers:
+            add_observer(observer)
         await state.jobs.start()
         yield
         state.closing.set()
         await state.jobs.stop()
-        remove_observer(state.metrics.operations)
+        for observer in observers:
+            remove_observer(observer)
+        state.costs.close()
         for rag in rags.values():
             await rag.close()
         if options.keys is not None:
@@ -178,6 +183,7 @@ def _state(rags: Mapping[str, AsyncRAG], options: ServerOptions) -> ServerState:
         queue=RequestQueue(running=options.running, waiting=options.waiting, wait_s=options.wait_s),
         metrics=Metrics(rag.settings.slo),
         jobs=IngestJobs(options.folder, functools.partial(ingest_job, rag)),
+        costs=CostLedger(options.folder / COSTS_NAME, rag.settings.costs),
         request_seconds=options.request_s,
     )
 

@@ -89,6 +89,11 @@ class Sampling(Body):
     prompt_cache_key: str | None = None
     ragkit: Extension = Extension()
 
+    @property
+    def conversation(self) -> str:
+        """The conversation that the request's cost counts for: `metadata.conversation`."""
+        return (self.metadata or {}).get("conversation", "")
+
 
 class ChatBody(Sampling):
     """`POST /v1/chat/completions`."""

@@ -40,6 +40,7 @@ class Replying:
         model: The name that was asked for.
         turn: What the pipeline is asked.
         limit: The most tokens of the reply, None where the client set no bound.
+        conversation: The conversation that its cost counts for.
     """
 
     request: Request
@@ -48,11 +49,18 @@ class Replying:
     model: str
     turn: PipelineRequest
     limit: int | None = None
+    conversation: str = ""
 
     @property
     def tokens(self) -> int:
         """Tokens to reserve."""
-        return estimated_tokens(self.turn.messages) + (self.limit or REPLY_TOKENS)
+        return self.expected.prompt + self.expected.completion
+
+    @property
+    def expected(self) -> Usage:
+        """The usage to reserve a cost for."""
+        prompt = estimated_tokens(self.turn.messages)
+        return Usage(prompt=prompt, completion=self.limit or REPLY_TOKENS)
 
     async def pieces(self, admission: Admission) -> AsyncGenerator[Piece]:
         """Read the pipeline, with metrics; the outcome's footnotes become text where wanted."""
@@ -77,7 +85,13 @@ async def begun(replying: Replying, stack: AsyncExitStack) -> tuple[Piece, Async
     """
     pipeline_of(replying.state.pipelines, replying.model)
     admission = await stack.enter_async_context(
-        admitted(replying.state, replying.key, tokens=replying.tokens)
+        admitted(
+            replying.state,
+            replying.key,
+            tokens=replying.tokens,
+            expected=replying.expected,
+            conversation=replying.conversation,
+        )
     )
     pieces = replying.pieces(admission)
     await stack.enter_async_context(aclosing(pieces))
@@ -171,7 +185,13 @@ async def complete(body: ChatBody, request: Request, state: State, key: Reader) 
         extension=body.ragkit,
     )
     replying = Replying(
-        request=request, state=state, key=key, model=body.model, turn=turn, limit=body.limit
+        request=request,
+        state=state,
+        key=key,
+        model=body.model,
+        turn=turn,
+        limit=body.limit,
+        conversation=body.conversation,
     )
     chunks = ChatChunks(
         id=f"chatcmpl-{uuid.uuid4().hex}",

@@ -32,6 +32,7 @@ class KeyLimits(BaseModel):
     tokens_per_minute: _Limit = None
     documents: _Limit = None
     upload_bytes: _Limit = None
+    cost_per_day: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class ApiKey(BaseModel):

@@ -89,6 +89,12 @@ class Metrics:
         self.refused = Counter(
             "ragkit_refused", "Requests that were refused.", ("reason",), registry=registry
         )
+        self.costs = Counter(
+            "ragkit_cost",
+            "Costs of model calls, in the currency of costs.prices.",
+            ("model",),
+            registry=registry,
+        )
         self.running = Gauge("ragkit_running", "Requests that run.", registry=registry)
         self.waiting = Gauge("ragkit_waiting", "Requests that wait.", registry=registry)
         self._breakers = Gauge(

@@ -8,6 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ragkit.core.operation import Operation, request_id
+from ragkit.server.costs import RequestAccount, running_account
 from ragkit.server.metrics import Metrics
 from ragkit.telemetry.metrics import exemplar
 
@@ -51,12 +52,14 @@ class Observation:
             await send(message)
 
         token = request_id.set(identifier)
+        account = running_account.set(RequestAccount())
         try:
             with operation:
                 await self._app(scope, receive, counted)
         finally:
             self._ended(operation)
             request_id.reset(token)
+            running_account.reset(account)
 
     def _begun(self, operation: Operation, seconds: float) -> None:
         """Count a request whose response begins."""

@@ -33,7 +33,13 @@ async def respond(body: ResponsesBody, request: Request, state: State, key: Read
     )
     limit = body.max_output_tokens
     replying = Replying(
-        request=request, state=state, key=key, model=body.model, turn=turn, limit=limit
+        request=request,
+        state=state,
+        key=key,
+        model=body.model,
+        turn=turn,
+        limit=limit,
+        conversation=body.conversation,
     )
     form = ResponseForm(body=body, base_url=str(request.base_url))
     return await replied(replying, form, stream=body.stream)

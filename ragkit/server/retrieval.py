@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request
 
-from ragkit.core.types import FloatArray
+from ragkit.core.types import FloatArray, Usage
 from ragkit.server.bodies import EmbeddingsBody, RerankBody, SearchBody
+from ragkit.server.chat import REPLY_TOKENS
 from ragkit.server.citations import hit_json
 from ragkit.server.errors import ApiError
 from ragkit.server.lifetime import while_connected
@@ -31,7 +32,10 @@ async def search(body: SearchBody, request: Request, state: State, key: Reader) 
             code="collection_not_found",
             param="collection",
         )
-    async with admitted(state, key, tokens=_estimate(body.query)):
+    tokens = _estimate(body.query)
+    writes = body.transform is not None and body.transform != "feedback"
+    expected = Usage(prompt=tokens, completion=REPLY_TOKENS) if writes else None
+    async with admitted(state, key, tokens=tokens, expected=expected):
         options = body.options(tenant=key.tenant, k=body.k, explain=body.explain)
         found = rag.search(body.query, **options)
         hits = await while_connected(request, found, seconds=state.request_seconds)

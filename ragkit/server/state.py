@@ -1,16 +1,18 @@
 """The parts that the endpoints of one application share."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from ragkit.core.types import Usage
 from ragkit.sdk import AsyncRAG
 from ragkit.server.admission import Gate, KeyRates, RequestQueue
+from ragkit.server.costs import CostLedger
 from ragkit.server.errors import ApiError
 from ragkit.server.jobs import IngestJobs
 from ragkit.server.keys import ApiKey
@@ -36,6 +38,7 @@ class ServerState:
     queue: RequestQueue
     metrics: Metrics
     jobs: IngestJobs
+    costs: CostLedger
     request_seconds: float
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -60,12 +63,19 @@ def state_of(request: Request) -> ServerState:
 
 @asynccontextmanager
 async def admitted(
-    state: ServerState, key: ApiKey, *, tokens: int = 0
+    state: ServerState,
+    key: ApiKey,
+    *,
+    tokens: int = 0,
+    expected: Usage | None = None,
+    conversation: str = "",
 ) -> AsyncGenerator[Admission]:
-    """Hold a request's place: its rate, its turn, and its tokens, which are settled at the end.
+    """Hold a request's place: its rate, its turn, its tokens and its cost, settled at the end.
+
+    `expected` is the usage of the language model that its cost is reserved for.
 
     Raises:
-        ApiError: The key is over its limit, or the server is full (429).
+        ApiError: The key is over its limit or its budget, or the server is full (429).
     """
     try:
         state.rates.reserve(key, tokens)
@@ -75,6 +85,7 @@ async def admitted(
     admission = Admission()
     try:
         async with AsyncExitStack() as stack:
+            stack.enter_context(_charged(state, key, expected or Usage(), conversation))
             try:
                 await stack.enter_async_context(state.queue.turn())
             except ApiError:
@@ -84,6 +95,25 @@ async def admitted(
     finally:
         used = tokens if admission.used is None else admission.used
         state.rates.settle(key, reserved=tokens, used=used)
+
+
+@contextmanager
+def _charged(
+    state: ServerState, key: ApiKey, expected: Usage, conversation: str
+) -> Generator[None]:
+    """Reserve the cost of a request, and settle it at the end."""
+    llm = state.rag.llm
+    usage, model = (Usage(), "") if llm is None else (expected, llm.model)
+    try:
+        charge = state.costs.reserve(key, model=model, usage=usage, conversation=conversation)
+    except ApiError:
+        state.metrics.refused.labels(reason="budget").inc()
+        raise
+    try:
+        yield
+    finally:
+        for name, cost in state.costs.settle(charge).items():
+            state.metrics.costs.labels(model=name).inc(cost)
 
 
 _BEARER = HTTPBearer(auto_error=False, description="A key made by `ragkit keys add`.")

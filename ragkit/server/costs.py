@@ -1,0 +1,271 @@
+"""The costs of requests: prices, budgets that are reserved before and settled after, and sums.
+
+Every call of the language model counts for the request that it was made for, those of an agent and
+of transformed queries included. Amounts are in the currency of the prices.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from ragkit.core.database import Database
+from ragkit.core.errors import ConfigError
+from ragkit.core.operation import Fact, Observer, Operation, request_id
+from ragkit.core.settings import CostSettings, PriceSettings
+from ragkit.core.types import Usage
+from ragkit.llm.wrappers.cost import Price
+from ragkit.server.errors import ApiError
+from ragkit.server.keys import ApiKey
+
+_log = logging.getLogger(__name__)
+COSTS_NAME = "costs.sqlite"
+CostGroup: TypeAlias = Literal["day", "key", "tenant", "model", "conversation", "request"]
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS costs (
+    request TEXT, day TEXT, key TEXT, tenant TEXT, conversation TEXT, model TEXT,
+    prompt INTEGER, cached INTEGER, completion INTEGER, cost REAL
+);
+CREATE INDEX IF NOT EXISTS costs_by_day ON costs (day, key);
+CREATE INDEX IF NOT EXISTS costs_by_request ON costs (request)
+"""
+_MILLION = 1e6
+_HOUR = 3600.0
+_RESERVED = "reserved"
+"""The model of a row whose request is not settled: it runs, or its server was killed."""
+_CONVERSATION_CHARS = 200
+
+
+@dataclass(slots=True)
+class RequestAccount:
+    """The model calls of one request, by model.
+
+    Attributes:
+        usages: Tokens of each model.
+        unknown: A call ended before its tokens were known, as where the client left.
+    """
+
+    usages: dict[str, Usage] = field(default_factory=dict[str, Usage])
+    unknown: bool = False
+
+    def add(self, model: str, usage: Usage) -> None:
+        """Add a call."""
+        known = self.usages.get(model, Usage())
+        self.usages[model] = Usage(
+            prompt=known.prompt + usage.prompt,
+            cached=known.cached + usage.cached,
+            completion=known.completion + usage.completion,
+        )
+
+
+running_account: ContextVar[RequestAccount | None] = ContextVar("ragkit_account", default=None)
+"""The account of the request that the running code answers."""
+
+
+class CostMeter(Observer):
+    """Enters every call of the language model into the account of its request."""
+
+    def ended(self, operation: Operation) -> None:
+        """Enter a model call."""
+        account, facts = running_account.get(), operation.facts
+        if account is None or operation.kind != "model call" or facts.get("cache_hit"):
+            return
+        if "completion_tokens" not in facts:
+            account.unknown = True
+            return
+        usage = Usage(
+            prompt=_count(facts["prompt_tokens"]),
+            cached=_count(facts["cached_tokens"]),
+            completion=_count(facts["completion_tokens"]),
+        )
+        account.add(str(facts["response_model"]) or operation.name, usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A request that will be charged.
+
+    Attributes:
+        reserved: The cost that it was estimated at.
+        held: That cost was set aside, since its key or tenant has a budget.
+    """
+
+    request: str
+    key: ApiKey
+    conversation: str
+    account: RequestAccount
+    reserved: float
+    held: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSum:
+    """The costs of one day, key, tenant, model, conversation or request."""
+
+    name: str
+    requests: int
+    prompt: int
+    cached: int
+    completion: int
+    cost: float
+
+
+class CostLedger:
+    """The costs of a server's requests, in a SQLite file that other processes may read."""
+
+    def __init__(
+        self,
+        file: Path | str,
+        settings: CostSettings | None = None,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Name the file; `now` is the time in seconds since 1970."""
+        self._settings = settings or CostSettings()
+        self._prices = {name: price_of(one) for name, one in self._settings.prices.items()}
+        self._database = Database(file, _SCHEMA)
+        self._now = now
+        self._unpriced: set[str] = set()
+
+    def cost_of(self, model: str, usage: Usage) -> float:
+        """Return the cost of a usage; a model without a price costs nothing, which is logged."""
+        price = self._prices.get(model) or self._prices.get("*")
+        if price is not None:
+            return price.of(usage)
+        if self._prices and model not in self._unpriced:
+            self._unpriced.add(model)
+            _log.warning("The model %r has no price. Fix: add it to costs.prices.", model)
+        return 0.0
+
+    def reserve(self, key: ApiKey, *, model: str, usage: Usage, conversation: str = "") -> Charge:
+        """Set the estimated cost of a request aside, where its key or tenant has a budget.
+
+        Args:
+            key: Whose request it is.
+            model: The language model that will be asked.
+            usage: The tokens that it may take; nothing is set aside where it will not be asked.
+            conversation: The conversation that it belongs to.
+
+        Raises:
+            ApiError: What is left of the budget of the day does not suffice (429).
+        """
+        limits = self._limits(key) if usage != Usage() else []
+        charge = Charge(
+            request=request_id.get(),
+            key=key,
+            conversation=conversation[:_CONVERSATION_CHARS],
+            account=running_account.get() or RequestAccount(),
+            reserved=self.cost_of(model, usage) if usage != Usage() else 0.0,
+            held=bool(limits),
+        )
+        if not limits:
+            return charge
+        with self._database.transaction() as db:
+            for column, name, limit in limits:
+                statement = f"SELECT total(cost) FROM costs WHERE day = ? AND {column} = ?"
+                (spent,) = db.execute(statement, (self._day(), name)).fetchone()
+                if spent >= limit or spent + charge.reserved > limit:
+                    raise self._exhausted(column)
+            row = self._row(charge, _RESERVED, Usage(), charge.reserved)
+            db.execute(f"INSERT INTO costs VALUES ({', '.join('?' * len(row))})", row)
+        return charge
+
+    def settle(self, charge: Charge) -> dict[str, float]:
+        """Replace what was set aside by what the request cost; return that by model.
+
+        Where the tokens of a call are not known, at least what was set aside is charged.
+        """
+        account = charge.account
+        costs = {model: self.cost_of(model, usage) for model, usage in account.usages.items()}
+        missing = charge.reserved - sum(costs.values()) if account.unknown else 0.0
+        rows = [
+            self._row(charge, model, usage, costs[model]) for model, usage in account.usages.items()
+        ]
+        if missing > 0:
+            rows.append(self._row(charge, "unknown", Usage(), missing))
+        if not rows and not charge.held:
+            return costs
+        with self._database.transaction() as db:
+            values = (charge.request, _RESERVED)
+            db.execute("DELETE FROM costs WHERE request = ? AND model = ?", values)
+            for row in rows:
+                db.execute(f"INSERT INTO costs VALUES ({', '.join('?' * len(row))})", row)
+        return costs
+
+    def sums(self, by: CostGroup, *, since: str = "") -> list[CostSum]:
+        """Return the costs from a day on (`YYYY-MM-DD`), by day and the like.
+
+        Raises:
+            ConfigError: Costs are not kept by that.
+        """
+        if by not in (known := get_args(CostGroup)):
+            raise ConfigError(f"No costs by {by!r}. Fix: choose one of {', '.join(known)}.")
+        statement = (
+            f"SELECT {by}, count(DISTINCT request), total(prompt), total(cached), "
+            f"total(completion), total(cost) FROM costs WHERE day >= ? GROUP BY {by} ORDER BY {by}"
+        )
+        with self._database.transaction(write=False) as db:
+            rows = db.execute(statement, (since,)).fetchall()
+        return [
+            CostSum(
+                name=name,
+                requests=requests,
+                prompt=int(prompt),
+                cached=int(cached),
+                completion=int(completion),
+                cost=cost,
+            )
+            for name, requests, prompt, cached, completion, cost in rows
+        ]
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._database.close()
+
+    def _limits(self, key: ApiKey) -> list[tuple[str, str, float]]:
+        limits: list[tuple[str, str, float]] = []
+        if key.limits.cost_per_day is not None:
+            limits.append(("key", key.name, key.limits.cost_per_day))
+        if key.tenant in self._settings.tenant_per_day:
+            limits.append(("tenant", key.tenant, self._settings.tenant_per_day[key.tenant]))
+        return limits
+
+    def _row(self, charge: Charge, model: str, usage: Usage, cost: float) -> tuple[object, ...]:
+        key = charge.key
+        head = (charge.request, self._day(), key.name, key.tenant, charge.conversation, model)
+        return (*head, usage.prompt, usage.cached, usage.completion, cost)
+
+    def _day(self) -> str:
+        return datetime.fromtimestamp(self._now(), UTC).date().isoformat()
+
+    def _exhausted(self, owner: str) -> ApiError:
+        now = datetime.fromtimestamp(self._now(), UTC)
+        midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
+        return ApiError(
+            429,
+            f"The budget of the {owner} for today is used up.",
+            code="budget_exceeded",
+            retry_after_s=(midnight - now).total_seconds(),
+        )
+
+
+def price_of(settings: PriceSettings) -> Price:
+    """Return the price of a million tokens, the hours of one's own GPUs included."""
+    hourly = settings.gpu_hour / _HOUR * _MILLION
+    prompt = hourly / settings.prompt_tokens_per_s if settings.prompt_tokens_per_s else 0.0
+    completion = (
+        hourly / settings.completion_tokens_per_s if settings.completion_tokens_per_s else 0.0
+    )
+    return Price(
+        prompt=settings.prompt + prompt,
+        completion=settings.completion + completion,
+        cached=settings.cached,
+    )
+
+
+def _count(fact: Fact) -> int:
+    return int(fact) if isinstance(fact, int | float) else 0
