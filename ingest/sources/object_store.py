@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,7 +62,7 @@ class ObjectStore:
         return uri.removeprefix(f"{base}/") if uri.startswith(f"{base}/") else None
 
     @contextmanager
-    def listing(self, reader: FileReader) -> Iterator[Iterator[Listed]]:
+    def listing(self, reader: FileReader) -> Generator[Iterator[Listed]]:
         """List the files as they are now."""
         files, root = self._opened()
         files.invalidate_cache()
@@ -101,7 +101,7 @@ class ObjectStore:
             uri=uri,
             path=below or base.rpartition("/")[2],
             origin=self.origin,
-            listed=_stamp(facts),
+            listed=stamp_of(facts),
             size=size if isinstance(size, int) else 0,
             read=partial(files.cat_file, facts["name"], end=reader.max_bytes + 1),
             reader=reader,
@@ -133,7 +133,7 @@ def _walk(files: Any, root: str, name: str) -> Iterator[Mapping[str, object]]:
         ]
 
 
-def _stamp(facts: Mapping[str, object]) -> str:
+def stamp_of(facts: Mapping[str, object]) -> str:
     """Return what proves the content, empty where the file system says nothing of the kind."""
     size = facts.get("size")
     if proofs := [f"{name}={facts[name]}" for name in _PROOFS if facts.get(name)]:

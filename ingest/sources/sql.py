@@ -70,7 +70,7 @@ class SqlSource:
         return uri.removeprefix(f"{self.name}/")
 
     @contextmanager
-    def listing(self, reader: FileReader) -> Iterator[Iterator[Listed]]:
+    def listing(self, reader: FileReader) -> Generator[Iterator[Listed]]:
         """Run the query, and list its rows."""
         del reader  # rows are no files
         opened = _postgres if str(self.database).startswith(_POSTGRES) else _sqlite
@@ -136,7 +136,7 @@ class SqlSource:
 
 
 @contextmanager
-def _sqlite(place: str, query: str) -> Iterator[Rows]:
+def _sqlite(place: str, query: str) -> Generator[Rows]:
     path = Path(place).expanduser().absolute()
     if not path.is_file():
         raise InputError(f"No database at {place!r}. Fix: check the path.")
@@ -153,7 +153,7 @@ def _sqlite(place: str, query: str) -> Iterator[Rows]:
 
 
 @contextmanager
-def _postgres(url: str, query: str) -> Iterator[Rows]:
+def _postgres(url: str, query: str) -> Generator[Rows]:
     try:
         import psycopg
     except ImportError as error:
@@ -182,7 +182,7 @@ def _read(
 @contextmanager
 def _translated(
     place: str, errors: type[Exception], unreachable: type[Exception] | None = None
-) -> Iterator[None]:
+) -> Generator[None]:
     """Raise the errors of a database, without its password, as those of ragkit."""
     try:
         yield

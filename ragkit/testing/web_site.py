@@ -94,7 +94,7 @@ def serving() -> Generator[WebSite]:
                 self.wfile.write(page.body[: len(page.body) // 2] if page.cut else page.body)
             self.close_connection = page.cut
 
-        def log_message(self, *_arguments: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - of the base
             """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -69,7 +69,7 @@ class GitRepository:
         return uri.removeprefix(f"{self._label}/")
 
     @contextmanager
-    def listing(self, reader: FileReader) -> Iterator[Iterator[Listed]]:
+    def listing(self, reader: FileReader) -> Generator[Iterator[Listed]]:
         """Fetch the commit, and list its files."""
         with tempfile.TemporaryDirectory(prefix="ragkit-git-") as folder:
             commit = GitCommit(Path(folder), self._address, self.ref)

@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.robotparser import RobotFileParser
 
 import httpx
@@ -57,7 +58,7 @@ class WebClient:
     def fetch_if_changed(self, url: str, stamp: str) -> WebContent | None:
         """Return the content of a URL, None where it is still that of a stamp; see `fetch`."""
         reply = self._found(url, conditions(stamp))
-        return None if reply.status == httpx.codes.NOT_MODIFIED else content_of(reply)
+        return None if reply.status == HTTPStatus.NOT_MODIFIED else content_of(reply)
 
     def close(self) -> None:
         """Close the connections."""
@@ -67,8 +68,8 @@ class WebClient:
         with self._lock:
             self._check_robots(url)
             reply = self._followed(url, headers, max_bytes=self._max_bytes)
-        is_same = reply.status == httpx.codes.NOT_MODIFIED and headers
-        if reply.status == httpx.codes.OK or is_same:
+        is_same = reply.status == HTTPStatus.NOT_MODIFIED and headers
+        if reply.status == HTTPStatus.OK or is_same:
             return reply
         raise _refused(reply)
 
@@ -92,7 +93,7 @@ class WebClient:
             reply = self._followed(self._site.robots, {}, max_bytes=_LARGEST_ROBOTS)
             if reply.status in _LATER or reply.status >= 500:
                 raise _refused(reply)
-            if reply.status == httpx.codes.OK:
+            if reply.status == HTTPStatus.OK:
                 lines = reply.body.decode("utf-8", "replace").splitlines()
         rules = RobotFileParser()
         rules.parse(lines)

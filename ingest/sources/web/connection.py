@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import httpx
 
@@ -51,7 +52,7 @@ class WebConnection:
             response = self._sent(parsed_url(url), headers)
             with contextlib.closing(response):
                 body = b""
-                if response.status_code == httpx.codes.OK:
+                if response.status_code == HTTPStatus.OK:
                     body = self._body(response, url, max_bytes, started)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise transport_error(

@@ -1,7 +1,7 @@
 """The web pages of a list of URLs or of a sitemap, as collections."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -49,7 +49,7 @@ class WebPages:
         return url_path(uri)
 
     @contextmanager
-    def listing(self, reader: FileReader) -> Iterator[Iterator[Listed]]:
+    def listing(self, reader: FileReader) -> Generator[Iterator[Listed]]:
         """List the pages; they are fetched when they are opened."""
         clients: dict[Site, WebClient] = {}
         try:
@@ -95,7 +95,7 @@ class Sitemap:
         return url_path(uri)
 
     @contextmanager
-    def listing(self, reader: FileReader) -> Iterator[Iterator[Listed]]:
+    def listing(self, reader: FileReader) -> Generator[Iterator[Listed]]:
         """Read the sitemap, and list its pages; they are fetched when they are opened."""
         client = WebClient(Site.of(self.url), reader.web, max_bytes=reader.max_bytes)
         try:

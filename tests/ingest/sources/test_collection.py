@@ -1,6 +1,6 @@
 """Collections of one's own: listed, synced, and alone in their failures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -30,7 +30,7 @@ class Shelf:
         return uri.removeprefix("shelf/")
 
     @contextmanager
-    def listing(self, reader: FileReader) -> Iterator[Iterator[Listed]]:
+    def listing(self, reader: FileReader) -> Generator[Iterator[Listed]]:
         assert reader.registry.knows("a.md")
         yield self._listed()
         self.closed.append(True)

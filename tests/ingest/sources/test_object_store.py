@@ -13,7 +13,7 @@ from ragkit import ConfigError, InputError
 from ragkit.ingest.deletion import MASS_DELETION
 from ragkit.ingest.pipeline import RunOptions
 from ragkit.ingest.sources import ObjectStore, PathPatterns
-from ragkit.ingest.sources.object_store import _stamp as stamp
+from ragkit.ingest.sources.object_store import stamp_of
 from ragkit.testing.ingestion import IngestBench
 
 SYNC = RunOptions(sync=True)
@@ -201,7 +201,7 @@ async def test_a_store_that_says_nothing_is_compared_by_content(bench: IngestBen
 def test_a_stamp_is_of_what_changes_with_the_content(
     facts: Mapping[str, object], expected: str
 ) -> None:
-    assert stamp(facts) == expected
+    assert stamp_of(facts) == expected
 
 
 async def test_stores_that_cannot_be_read_are_errors(bench: IngestBench) -> None:

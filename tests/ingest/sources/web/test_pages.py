@@ -4,10 +4,12 @@ import asyncio
 import gzip
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from ragkit import InputError
+from ragkit.core.types import Metadata
 from ragkit.ingest.deletion import MASS_DELETION
 from ragkit.ingest.pipeline import RunOptions
 from ragkit.ingest.sources import PathPatterns, Sitemap, WebPages
@@ -71,7 +73,11 @@ async def test_a_page_is_read_again_for_another_loader_or_other_metadata(
     bench: IngestBench, site: WebSite
 ) -> None:
     await bench.ingest(filled(site, "/2024/a"))
-    object.__setattr__(bench.reader, "metadata", lambda path: {"year": path.parent.name})
+
+    def year(path: Path) -> Metadata:
+        return {"year": path.parent.name}
+
+    object.__setattr__(bench.reader, "metadata", year)
     report = await bench.ingest(f"{site.url}/sitemap.xml")
     assert report.updated == [f"{site.url}/2024/a"]
     (chunk,) = await bench.index.chunks(report.updated)
