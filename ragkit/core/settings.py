@@ -192,8 +192,8 @@ class IngestSettings(_Section):
     web: WebSettings = WebSettings()
     sql: Mapping[str, SqlSettings] = Field(default_factory=dict[str, SqlSettings])
     workers: Annotated[int, Field(ge=0)] = 1
-    document_timeout_s: Seconds = 300.0
-    document_memory_mb: Positive = 2048
+    document_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    document_memory_mb: Annotated[int, Field(gt=0, le=2**20)] = 2048
 
 
 class RetrievalSettings(_Section):

@@ -1,7 +1,7 @@
 """`SentenceTransformerEncoder`: a sentence-transformers model of any folder or hub name."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,10 @@ from ragkit.models.packaged import file_sha256
 from ragkit.models.tokens import ModelTokenizer
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.onnx")
+
+
+_BATCH_CHARACTERS = 8192
+"""Characters of a batch on a processor, whose caches a larger one overflows."""
 
 
 class _SentenceTransformer(Protocol):
@@ -82,13 +86,20 @@ class SentenceTransformerEncoder:
     def encode(self, texts: Sequence[str], *, prompt: str) -> FloatArray:
         """See `Encoder.encode`."""
         with self._lock, self._arithmetic():
-            vectors = self._model.encode(
-                list(texts),
-                prompt=prompt,  # not None, which would mean the model's default
-                batch_size=self._settings.batch_size,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-            )
+            if self._model.device.type != "cpu":
+                return self._encoded(texts, prompt)
+            batches = list(_batches(texts, self._settings.batch_size))
+            found = [self._encoded([texts[at] for at in batch], prompt) for batch in batches]
+        return np.concatenate(found)[np.argsort(np.concatenate(batches))]
+
+    def _encoded(self, texts: Sequence[str], prompt: str) -> FloatArray:
+        vectors = self._model.encode(
+            list(texts),
+            prompt=prompt,  # not None, which would mean the model's default
+            batch_size=self._settings.batch_size,
+            normalize_embeddings=True,
+            show_progress_bar=False,
+        )
         return np.asarray(vectors, dtype=np.float32)
 
     def _loaded(self) -> _SentenceTransformer:
@@ -122,6 +133,19 @@ class SentenceTransformerEncoder:
                 provider="sentence-transformers",
             ) from error
         return cast("_SentenceTransformer", model)
+
+
+def _batches(texts: Sequence[str], most: int) -> Iterator[list[int]]:
+    """Yield positions of texts of similar length, so that little is padded."""
+    batch: list[int] = []
+    for at in sorted(range(len(texts)), key=lambda item: len(texts[item])):
+        is_full = (len(batch) + 1) * len(texts[at]) > _BATCH_CHARACTERS or len(batch) == most
+        if batch and is_full:
+            yield batch
+            batch = []
+        batch.append(at)
+    if batch:
+        yield batch
 
 
 def _revision(model: _SentenceTransformer) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import random
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,19 @@ async def test_arithmetic_in_bfloat16_is_close_to_float32() -> None:
         for dtype in ("float32", "bfloat16")
     ]
     assert ((vectors[0] * vectors[1]).sum(axis=1) > 0.995).all()
+
+
+@pytest.mark.parametrize("most", [3, 32])
+async def test_batches_change_no_vector_and_no_order(most: int) -> None:
+    draw = random.Random(0)
+    words = ["wolf", "rate", "night", "interest", "packs"]
+    texts = [" ".join(draw.choices(words, k=draw.choice([1, 5, 60, 180]))) for _ in range(24)]
+    model = f"sentence-transformers:{packaged.packaged_folder()}"
+    ours = build_embedder(EmbedderSettings(model=model, dtype="float32", batch_size=most))
+    found = await ours.embed(["", *texts])
+    alone = [await ours.embed([text]) for text in ("", texts[0], texts[-1])]
+    np.testing.assert_allclose(found[[0, 1, -1]], np.concatenate(alone), atol=1e-6)
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
 
 async def test_the_same_model_by_its_folder(caplog: pytest.LogCaptureFixture) -> None:

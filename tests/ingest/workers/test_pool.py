@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from ragkit import AsyncRAG, Document, InputError, Settings
 from ragkit.core.protocols import Loader
@@ -70,6 +71,14 @@ async def test_a_document_beyond_its_limits_fails_alone(
     (failure,) = report.failed
     assert failure.uri == "docs/b.html"
     assert f"raise ingest.{next(iter(limit))}." in failure.reason
+
+
+@pytest.mark.parametrize(
+    "limit", [{"document_timeout_s": float("inf")}, {"document_memory_mb": 2**40}, {"workers": -1}]
+)
+def test_a_limit_that_no_system_could_set_is_refused(limit: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(limit))):
+        IngestSettings.model_validate(limit)
 
 
 async def test_a_process_that_ended_is_replaced() -> None:
