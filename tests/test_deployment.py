@@ -17,6 +17,7 @@ import typer
 import yaml
 from prometheus_client import start_http_server
 
+import ragkit
 from ragkit.cli.main import app
 from ragkit.core.settings import Settings
 from ragkit.server.metrics import Metrics
@@ -61,6 +62,12 @@ def test_images_are_pinned_ports_are_local_and_services_are_bounded(
             if isinstance(needed, dict):
                 assert needed[other] == {"condition": "service_healthy"}, name
                 assert "healthcheck" in services[other], name
+
+
+def test_the_image_has_the_version_of_the_package(services: dict[str, Any]) -> None:
+    images = {service["image"] for service in services.values()}
+    own = {image for image in images if image.startswith("ragkit:")}
+    assert own == {f"ragkit:{ragkit.__version__}"}
 
 
 def test_no_secret_has_a_default() -> None:
@@ -203,7 +210,7 @@ def test_a_real_prometheus_scrapes_a_server_and_loads_the_rules(tmp_path: Path) 
     registry = Metrics().registry
     scraped, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
     config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
-    config["global"]["scrape_interval"] = "100ms"
+    config["global"]["scrape_interval"] = "3s"  # a scrape may take as long
     config["rule_files"] = [str(DEPLOY / "alerts.yml")]
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [
         f"127.0.0.1:{scraped.server_address[1]}"
