@@ -254,9 +254,11 @@ class VLLMEncoder:
         batches = [prompted[at : at + size] for at in range(0, len(prompted), size)]
         with ThreadPoolExecutor(self._settings.concurrency) as pool:
             # Each batch is part of the operation that runs here.
-            contexts = [contextvars.copy_context() for _ in batches]
-            found = pool.map(lambda at, batch: at.run(self._vectors, batch), contexts, batches)
-            return unit(np.concatenate(list(found)))
+            jobs = [
+                pool.submit(contextvars.copy_context().run, self._vectors, batch)
+                for batch in batches
+            ]
+            return unit(np.concatenate([job.result() for job in jobs]))
 
     def _cut(self, text: str) -> str:
         limit = self._tokenizer.max_tokens

@@ -78,8 +78,10 @@ def _load(sizes: DeltaGenerator, more: DeltaGenerator) -> Load:
 def _serving(more: DeltaGenerator, price: float | None) -> Serving:
     usual = Serving()
     first, second, third = more.columns(3)
-    weights: WeightPrecision = first.selectbox("Weights", get_args(WeightPrecision))
-    cache: CachePrecision = second.selectbox("KV cache", get_args(CachePrecision))
+    precisions: tuple[WeightPrecision, ...] = get_args(WeightPrecision)
+    weights = first.selectbox("Weights", precisions)
+    caches: tuple[CachePrecision, ...] = get_args(CachePrecision)
+    cache = second.selectbox("KV cache", caches)
     most = third.number_input("Most GPUs of a replica", 1, 1024, usual.max_gpus)
     margin = first.slider("Margin over the load", 0.0, 2.0, usual.margin)
     efficiency = second.slider("Share of the roofline reached", 0.05, 1.0, usual.efficiency)
