@@ -253,12 +253,16 @@ class VLLMEncoder:
         prompted = [prompt + self._cut(text) for text in texts]
         batches = [prompted[at : at + size] for at in range(0, len(prompted), size)]
         with ThreadPoolExecutor(self._settings.concurrency) as pool:
-            # Each batch is part of the operation that runs here.
-            jobs = [
+            # Each batch is part of the operation that runs here, whose context it takes along.
+            sent = [
                 pool.submit(contextvars.copy_context().run, self._vectors, batch)
                 for batch in batches
             ]
-            return unit(np.concatenate([job.result() for job in jobs]))
+            try:
+                return unit(np.concatenate([one.result() for one in sent]))
+            finally:
+                for one in sent:
+                    one.cancel()  # those that have not begun, where one failed
 
     def _cut(self, text: str) -> str:
         limit = self._tokenizer.max_tokens
