@@ -105,17 +105,19 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
         observers = (state.metrics.operations, CostMeter())
         for observer in observers:
             add_observer(observer)
-        await state.jobs.start()
-        yield
-        state.closing.set()
-        await state.jobs.stop()
-        for observer in observers:
-            remove_observer(observer)
-        state.costs.close()
-        for rag in rags.values():
-            await rag.close()
-        if options.keys is not None:
-            options.keys.close()
+        try:
+            await state.jobs.start()
+            yield
+        finally:
+            state.closing.set()
+            await state.jobs.stop()
+            for observer in observers:
+                remove_observer(observer)
+            state.costs.close()
+            for rag in rags.values():
+                await rag.close()
+            if options.keys is not None:
+                options.keys.close()
 
     app = FastAPI(
         title="ragkit",

@@ -68,7 +68,7 @@ async def guarded(
                 timeout=min(_PING_SECONDS, max(0.0, left)),
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            if upcoming.done():
+            if upcoming.done() and (left > 0 or upcoming.exception() is not None):
                 done, upcoming = upcoming, None
                 yield done.result()
             elif stop.done() or left <= 0:

@@ -81,3 +81,15 @@ def test_an_event_is_one_line_of_data(text: str) -> None:
     assert lines[0] == "event: kind"
     assert json.loads(lines[1].removeprefix("data: ")) == {"text": text}
     assert lines[2:] == [""]
+
+
+async def test_a_stream_that_never_pauses_ends_when_its_time_is_over() -> None:
+    async def endless() -> AsyncGenerator[bytes]:
+        while True:
+            yield b"more"
+
+    stream = guarded(endless(), closing=asyncio.Event(), seconds=0.05)
+    events = [one async for one in stream]
+    assert events[0] == b"more"
+    assert codes(events) == ["timeout"]
+    assert events[-1] == DONE
