@@ -11,7 +11,7 @@ export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots load crash fuzz clean help
+.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots load crash fuzz release clean help
 
 all: fmt lint types test demo bench ## what CI runs
 
@@ -102,6 +102,9 @@ crash: setup ## kill 200 ingestions, syncs and writers at random and compare the
 fuzz: setup ## mutate 10,000 files; 1,000 generated schemas, patterns and masks
 	$(BIN)/python tests/ingest/fuzz.py --files 10000
 	RAGKIT_TEST_GRAMMAR_SCHEMAS=1000 $(BIN)/python -m pytest -q tests/grammar
+
+release: setup ## build wheel and sdist in dist, try every extra in a clean environment, list the licences
+	$(BIN)/python deploy/release.py
 
 clean: ## remove what was built
 	rm -rf $(VENV) $(VLLM) $(LANGGRAPH) $(CLIENTS) $(HAYHOOKS) .ragkit dist build

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
+from ragkit.core.errors import ConfigError, MissingExtraError
 
-from ragkit.core.errors import ConfigError
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 class ModelTokenizer:
     """The tokenizer of an embedding model's folder; `max_tokens` is what is left for the text."""
 
     def __init__(
-        self, source: Path | Tokenizer, *, model_max_tokens: int, prompt: str = ""
+        self, source: "Path | Tokenizer", *, model_max_tokens: int, prompt: str = ""
     ) -> None:
         """Use a tokenizer, or the `tokenizer.json` of a model, that reads `model_max_tokens`."""
         self._source = source
@@ -21,8 +23,12 @@ class ModelTokenizer:
         self._prompt = prompt
 
     @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        if isinstance(self._source, Tokenizer):
+    def _tokenizer(self) -> "Tokenizer":
+        try:
+            from tokenizers import Tokenizer
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("tokenizers", extra="local") from error
+        if not isinstance(self._source, Path):
             # A copy: the model goes on to use the original with its own truncation.
             tokenizer = Tokenizer.from_str(self._source.to_str())
         elif self._source.is_file():
