@@ -78,11 +78,14 @@ async def test_a_run_answers_with_its_messages(client: Any, name: str) -> None:
     assert "trace" not in output
 
 
-@pytest.mark.parametrize("name", ["research", "analyst"])
-async def test_a_stream_shows_the_answer_in_pieces_and_what_happens(client: Any, name: str) -> None:
+@pytest.mark.parametrize(("name", "is_draft"), [("research", True), ("analyst", False)])
+async def test_a_stream_shows_the_answer_and_what_happens(
+    client: Any, name: str, is_draft: bool
+) -> None:
+    """An answer that may be written again is shown when it is the last one, else in pieces."""
     thread = await client.threads.create()
     modes = ["values", "messages-tuple", "custom"]
-    texts: dict[str, str] = {}
+    pieces: dict[str, list[str]] = {}
     kinds: set[str] = set()
     last: Any = None
     async for part in client.runs.stream(
@@ -90,16 +93,19 @@ async def test_a_stream_shows_the_answer_in_pieces_and_what_happens(client: Any,
         stream_subgraphs=True,
     ):  # fmt: skip
         assert part.event != "error", part.data
-        if part.event.startswith("messages"):
+        if part.event == "messages":
             message = part.data[0]
-            if message["type"] == "AIMessageChunk":
-                texts[message["id"]] = texts.get(message["id"], "") + message["content"]
+            assert message["type"] == ("ai" if is_draft else "AIMessageChunk")
+            pieces.setdefault(message["id"], []).append(message["content"])
         elif part.event.startswith("custom"):
             kinds.add(part.data["kind"])
         elif part.event == "values":
             last = part.data
-    assert ANSWER in texts.values()
-    assert {"call", "observation", "answer", "usage"} <= kinds
+    (shown,) = pieces.values()
+    assert "".join(shown) == ANSWER
+    assert (len(shown) == 1) == is_draft
+    assert {"call", "observation", "usage"} <= kinds
+    assert ("answer" in kinds) != is_draft
     assert last["answer"] == ANSWER
 
 

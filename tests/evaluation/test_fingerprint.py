@@ -30,6 +30,6 @@ def test_texts_are_kept_apart() -> None:
 
 def test_every_package_that_decides_results_has_a_part() -> None:
     assert [part for part in DECIDING if not (PACKAGE / part / "__init__.py").is_file()] == []
-    apart = {"cli", "planning", "server", "testing", "training", "ui"}
+    apart = {"cli", "planning", "server", "telemetry", "testing", "training", "ui"}
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert packages - apart == set(DECIDING)

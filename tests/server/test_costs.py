@@ -133,10 +133,10 @@ async def test_a_reply_that_is_left_costs_what_was_set_aside(tmp_path: Path) -> 
 
 def test_what_a_killed_server_set_aside_stays_spent(tmp_path: Path) -> None:
     settings = CostSettings(prices=PRICES)
-    request_id.set("killed")
-    CostLedger(tmp_path / "c", settings).reserve(
-        key(1000), model="scripted", usage=Usage(prompt=800)
-    )
+    killed = CostLedger(tmp_path / "c", settings)
+    token = request_id.set("killed")
+    killed.reserve(key(1000), model="scripted", usage=Usage(prompt=800))
+    request_id.reset(token)
     after = CostLedger(tmp_path / "c", settings)
     with pytest.raises(ApiError, match="budget of the key"):
         after.reserve(key(1000), model="scripted", usage=Usage(prompt=300))

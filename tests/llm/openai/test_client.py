@@ -44,7 +44,7 @@ async def counted(server: VLLMServer, metric: str) -> float:
 
 
 async def decodes(server: VLLMServer) -> bool:
-    return await until(lambda count: count > 0, server, within_s=3)
+    return await until(lambda count: count > 0, server, within_s=20)
 
 
 async def idle(server: VLLMServer, *, within_s: float = 10) -> bool:
@@ -98,6 +98,7 @@ async def test_a_killed_server_breaks_the_call_and_refuses_the_next(
     llm: VLLM, proxy: FaultyProxy
 ) -> None:
     partial = ""
+    proxy.set("stall")  # else the whole reply may be on its way before the first part is read
 
     async def read() -> None:
         nonlocal partial
@@ -113,6 +114,7 @@ async def test_a_killed_server_breaks_the_call_and_refuses_the_next(
     with pytest.raises(ProviderError, match="start the server") as refused:
         await llm.complete("x")
     assert refused.value.failure == "refused"
+    proxy.set("none")
     await proxy.start()
     assert (await llm.complete("x", grammar=CHOICE)).text in {"yes", "no"}
 

@@ -95,10 +95,16 @@ async def test_a_request_that_the_server_rejects_is_an_input_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8000", "", "ftp://x", "http://", "http://h:port", "http://h:99999"]
+    ("url", "problem"),
+    [
+        *((url, f"'{url}' is not a URL. Fix: write it as") for url in ("", "ftp://x", "http://")),
+        ("localhost:8000", "'localhost:8000' is not a URL"),
+        ("http://h:port", "a port that is no number. Fix: correct it"),
+        ("http://h:99999", "'http://h:99999' is not a URL"),
+    ],
 )
-def test_what_is_not_a_url_is_named(url: str) -> None:
-    with pytest.raises(ConfigError, match=f"'{url}' is not a URL. Fix: write it as"):
+def test_what_is_not_a_url_is_named(url: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
         Connection(url, provider="vllm", api_key=None, patience=Patience())
 
 
