@@ -3,11 +3,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from ragkit.agents.state import StoppedBy
 from ragkit.cli.main import app
 from ragkit.core.protocols import LLM, Embedder
 from ragkit.core.settings import EmbedderSettings, LLMSettings
@@ -298,7 +299,8 @@ def test_an_agent_shows_its_steps(random_model: Path) -> None:
     arguments = ["agent", "2 + 3?", "--tools", "calculator", "--budget", "steps=2,tokens=4000"]
     result = _run(*arguments, "--llm", f"local:{random_model}")
     assert result.exit_code == 0, result.stderr
-    assert re.search(r"(finished|steps|tokens|seconds), \d+ steps, \d+ tokens", result.stdout)
+    reasons = "|".join(get_args(StoppedBy))
+    assert re.search(rf"({reasons}), \d+ steps, \d+ tokens", result.stdout)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,12 @@ from ragkit.telemetry.logs import IdFilter, JsonFormatter, TextFormatter, log_to
 from tests.telemetry.conftest import Traced
 
 
+@pytest.fixture(autouse=True)
+def _outside_of_requests() -> None:
+    """Forget the request of a test that ran before in this process."""
+    request_id.set("")
+
+
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
     made = logging.getLogger("ragkit.test").makeRecord(
         "ragkit.test", logging.INFO, "file", 1, message, arguments, None, extra=extra
