@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.evidence import Evidence, earlier, fit_evidence, shared_out
-from ragkit.agents.model_call import ModelRequest, show_answer
-from ragkit.agents.reply_size import ask
+from ragkit.agents.model_call import ModelRequest, ask, show_answer
 from ragkit.agents.state import StoppedBy, Update, loaded
 from ragkit.core.types import Json, Message
 

@@ -1,4 +1,4 @@
-"""One call of the model: the prompt's parts, the reserved budget, the stream and its record."""
+"""Calls of the model: the reserved budget, the stream and its record; text that was cut goes on."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +27,9 @@ Show: TypeAlias = Callable[[str, Path, str], Event | None]
 """Makes an event of a step and a piece of a string in its reply; free text has the empty path."""
 
 _LEAST_ANSWER = 16
+_LEAST_CONTINUED = 512
+_FREE_PARTS = 4
+_GO_ON = "That reply ended at its limit of tokens. Continue exactly where it ends; repeat nothing."
 _LEAST_OBJECT = 48
 _LEAST_TO_ASK_AGAIN = 512
 """Tokens of each call below which a reply under a grammar is held to its size in one call."""
@@ -84,6 +87,32 @@ class ModelReply(Generic[T]):
     alternatives: tuple[str, ...] = ()
     cut: bool = False
     limits: Limits | None = None
+
+
+async def ask(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
+    """Ask the model within the rest of the budget; free text that was cut is continued.
+
+    Each call counts in the budget and is recorded in the turn. `cut` says where the text still
+    ends early.
+    """
+    said = await call_model(turn, request)
+    text, latest = said.text, said
+    for _ in range(_FREE_PARTS - 1):
+        if not latest.cut:
+            break
+        more = [
+            *request.messages,
+            Message(role="assistant", content=text),
+            Message(role="user", content=_GO_ON),
+        ]
+        least = min(_LEAST_CONTINUED, request.max_tokens)
+        latest = await call_model(
+            turn, replace(request, messages=more, continues=said.step, least=least)
+        )
+        if not latest.text:
+            return replace(said, text=text, cut=True)
+        text += latest.text
+    return replace(said, text=text, cut=latest.cut)
 
 
 async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:

@@ -24,7 +24,7 @@ from ragkit.agents.evidence import (
     untrusted_descriptions,
 )
 from ragkit.agents.final_answer import answer, conclude
-from ragkit.agents.model_call import ModelRequest
+from ragkit.agents.model_call import ModelRequest, ask
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.plan_tasks import (
     CONCLUDE,
@@ -36,7 +36,6 @@ from ragkit.agents.plan_tasks import (
     results_of,
 )
 from ragkit.agents.react import ReAct
-from ragkit.agents.reply_size import ask
 from ragkit.agents.state import AgentState, Update
 from ragkit.agents.tool_call import FINISH, Control
 from ragkit.agents.tools.langchain import AnyTool, as_tools

@@ -20,9 +20,8 @@ from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.conversation import shortened
 from ragkit.agents.evidence import evidence_room, fenced, first_question, fit_texts, tool_list
 from ragkit.agents.final_answer import answer, conclude, evidence_of
-from ragkit.agents.model_call import ModelReply, ModelRequest, show_thoughts
+from ragkit.agents.model_call import ModelReply, ModelRequest, ask, show_thoughts
 from ragkit.agents.options import AgentOptions, agent_context, at_least
-from ragkit.agents.reply_size import ask, full_arguments
 from ragkit.agents.state import (
     AgentCall,
     AgentState,
@@ -37,6 +36,7 @@ from ragkit.agents.tool_call import (
     Control,
     call_sends,
     cut_call,
+    full_arguments,
     perform_all,
     perform_one,
     planned_call,

@@ -11,9 +11,8 @@ from ragkit.agents.budget import Amount, minus, part
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.evidence import evidence_room, fenced, fit_evidence
 from ragkit.agents.final_answer import conclude, evidence_of
-from ragkit.agents.model_call import ModelRequest, show_answer
+from ragkit.agents.model_call import ModelRequest, ask, show_answer
 from ragkit.agents.options import AgentOptions, agent_context, at_least
-from ragkit.agents.reply_size import ask
 from ragkit.agents.state import AgentState, Update
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM

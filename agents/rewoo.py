@@ -27,9 +27,8 @@ from ragkit.agents.evidence import (
     untrusted_descriptions,
 )
 from ragkit.agents.final_answer import answer
-from ragkit.agents.model_call import ModelReply, ModelRequest
+from ragkit.agents.model_call import ModelReply, ModelRequest, ask
 from ragkit.agents.options import AgentOptions, agent_context, at_least
-from ragkit.agents.reply_size import ask, full_arguments
 from ragkit.agents.rewoo_plan import (
     EVIDENCE,
     RewooStep,
@@ -46,6 +45,7 @@ from ragkit.agents.subtasks import Subtasks
 from ragkit.agents.tool_call import (
     Control,
     ToolOutcome,
+    full_arguments,
     observed,
     perform,
     planned_call,

@@ -12,9 +12,8 @@ from langgraph.constants import END, START
 from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.context import AgentContext
 from ragkit.agents.final_answer import conclude, without_model
-from ragkit.agents.model_call import ModelReply, ModelRequest
+from ragkit.agents.model_call import ModelReply, ModelRequest, ask
 from ragkit.agents.options import AgentOptions, agent_context, at_least
-from ragkit.agents.reply_size import ask
 from ragkit.agents.state import AgentState, Record, Update
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM

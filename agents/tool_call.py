@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Send
@@ -28,10 +28,15 @@ from ragkit.core.errors import ToolError
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, ToolResult
-from ragkit.grammar import ToolSpec
+from ragkit.grammar import Limits, StepText, ToolSpec
+from ragkit.grammar.ebnf.expression import UNBOUNDED
 from ragkit.grammar.schema.composition import object_schema
 
 FINISH = "finish"
+
+_UNIT = 16
+_SHORT = 200
+"""Texts of so few characters, such as a code or a unit, may well be as long as they can be."""
 
 _GRACE_S = 0.05
 _VALUE_CHARS = 200_000
@@ -346,3 +351,56 @@ def repeated_too_often(turn: AgentTurn, calls: Iterable[str]) -> bool:
     seen = set(calls)
     trace = turn.trace
     return any(_repeats(trace, record) >= _REPEATS for record in trace if record["id"] in seen)
+
+
+def full_arguments(
+    arguments: Mapping[str, object], tool: Tool, limits: Limits | None, *, times: int = 1
+) -> list[str]:
+    """Return the names of the arguments with a text that fills its bound, so that it may be cut.
+
+    Args:
+        arguments: Of a call.
+        tool: The tool that is called; a `maxLength` of its schema is a bound too.
+        limits: The limits that the reply was decoded under.
+        times: How many times as long as other texts one may be.
+    """
+    bound = UNBOUNDED if limits is None else limits.string_length * times
+    # `Any`: a JSON Schema may say anything at this place.
+    properties: Any = tool.parameters.get("properties", {})
+    return [
+        name for name, value in arguments.items() if _full(value, properties.get(name, {}), bound)
+    ]
+
+
+def _full(value: object, schema: Any, bound: int) -> bool:
+    """Return whether a text fills its bound, or one in a list, an object or a join does."""
+    within: Mapping[str, Any] = {}
+    if isinstance(schema, Mapping):
+        within = cast("Mapping[str, Any]", schema)
+    match value:
+        case str():
+            # The tokens may bound even short texts, as their schema does on purpose.
+            reached = len(value) == bound and not {"enum", "const"} & within.keys()
+            return reached or fills(value, min(within.get("maxLength", UNBOUNDED), bound))
+        case StepText():
+            return any(_full(part, {}, bound) for part in value.parts)
+        case Mapping():
+            parts = cast("Mapping[str, object]", value)
+            inner: Any = within.get("properties", {})
+            return any(_full(one, inner.get(name, {}), bound) for name, one in parts.items())
+        case list():
+            items = cast("list[object]", value)
+            return any(_full(one, within.get("items", {}), bound) for one in items)
+        case _:
+            return False
+
+
+def fills(text: str, characters: int) -> bool:
+    """Return whether a text takes all the room of a string of so many characters.
+
+    An escape may take the place of 16 characters in the grammar of a long string.
+    """
+    if not _SHORT < characters < UNBOUNDED:
+        return False
+    escapes = sum(character in '"\\' or character < " " for character in text)
+    return len(text) + (_UNIT - 1) * escapes > characters - _UNIT

@@ -12,9 +12,8 @@ from langgraph.constants import END, START
 from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.final_answer import conclude, without_model
-from ragkit.agents.model_call import ModelRequest, show_answer
+from ragkit.agents.model_call import ModelRequest, ask, show_answer
 from ragkit.agents.options import AgentOptions, agent_context, at_least
-from ragkit.agents.reply_size import ask
 from ragkit.agents.self_consistency import TEMPERATURE
 from ragkit.agents.state import AgentState, Update
 from ragkit.core.protocols import LLM

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessageChunk
 
 from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
 from ragkit.agents.events import AnswerText, Finished, Noticed
-from ragkit.agents.reply_size import fills, full_arguments
+from ragkit.agents.tool_call import fills, full_arguments
 from ragkit.core.errors import InputError
 from ragkit.core.types import Json
 from ragkit.grammar import Limits, StepReference, StepText, ToolSpec, action_grammar
