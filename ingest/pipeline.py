@@ -150,7 +150,7 @@ class IngestRun:
     async def _ingest(self) -> None:
         """Bring the documents of the stream up to date."""
         pool = ParserPool(workers=self._pipeline.workers, limits=self._pipeline.limits)
-        prefetch = Prefetch(self._preparation, pool, waiting=self._note_waiting)
+        prefetch = Prefetch(self._preparation, pool, on_wait=self._note_waiting)
         try:
             async with (
                 aclosing(self._known_sources()) as known,

@@ -41,10 +41,10 @@ class Prefetch:
         preparation: Preparation,
         pool: ParserPool,
         *,
-        waiting: Callable[[DocumentSource], None],
+        on_wait: Callable[[DocumentSource], None],
     ) -> None:
-        """Configure; `waiting` is told the source that is waited for."""
-        self._preparation, self._pool, self._waiting = preparation, pool, waiting
+        """Configure; `on_wait` is called with each source before its result is awaited."""
+        self._preparation, self._pool, self._on_wait = preparation, pool, on_wait
         self._here = asyncio.Lock()
 
     async def prepared(self, sources: AsyncIterable[KnownSource]) -> AsyncGenerator[PreparedSource]:
@@ -53,7 +53,7 @@ class Prefetch:
         try:
             async for known in sources:
                 if not ahead and (record := self._unchanged(known)) is not None:
-                    self._waiting(known.source)
+                    self._on_wait(known.source)
                     yield PreparedSource(known=known, made=record)
                     continue
                 ahead.append((known, asyncio.create_task(self._prepared(known))))
@@ -80,7 +80,7 @@ class Prefetch:
         self, ahead: deque[tuple[KnownSource, asyncio.Task[Entry | DocumentRecord]]]
     ) -> PreparedSource:
         known, task = ahead[0]
-        self._waiting(known.source)
+        self._on_wait(known.source)
         await asyncio.wait([task])
         ahead.popleft()
         error = task.exception()

@@ -18,7 +18,9 @@ _LITERAL_SUFFIXES = frozenset(
     """.split()  # noqa: SIM905 - a list would take 20 lines
 )
 """Formats whose loaders give text without markup; what looks like markup in them is content."""
-_MARKUP_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".rst", ".rest", ".txt", ".ipynb"})
+_MARKUP_SUFFIXES = frozenset(
+    {".md", ".markdown", ".mdown", ".rst", ".rest", ".adoc", ".asciidoc", ".txt", ".ipynb"}
+)
 """Formats whose loaders keep the markup."""
 
 _TAGS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ragkit.answering.features import LinearScore
 from ragkit.answering.question_kind import question_kind
 from ragkit.answering.question_words import QuestionWords
-from ragkit.answering.suitability import YEAR, AskedForm, Suitability, dated_before
+from ragkit.answering.suitability import SAME_YEAR, YEAR, AskedForm, Suitability
 from ragkit.answering.units import Unit, units_of
 from ragkit.core.protocols import Embedder
 from ragkit.core.types import FloatArray, Hit
@@ -135,11 +135,13 @@ class _ReadPassage:
         header = self.hit.chunk.header
         return header if header.endswith(unit.heading) else f"{header} > {unit.heading}"
 
-    def referred_year(self, unit: Unit) -> str:
-        """Return the year that "in the same year" in a unit means; empty where it says no such."""
-        before = [one.text for one in self.units[: self.units.index(unit)]]
-        at = dated_before(unit.text, before)
-        return "" if at is None else " ".join(YEAR.findall(before[at]))
+    def referred_years(self) -> Iterator[str]:
+        """Yield for each unit the year that "in the same year" in it means; empty for none."""
+        last = ""
+        for unit in self.units:
+            yield last if SAME_YEAR.search(unit.text) else ""
+            years = YEAR.findall(unit.text)
+            last = years[-1] if years else last
 
     def spans(self, reading: Reading) -> Iterator[tuple[Unit, SpanReading | None]]:
         """Yield each unit with the best short answer in it."""
@@ -160,15 +162,19 @@ class _AskedQuestion:
     words: QuestionWords
 
     def features(
-        self, passage: _ReadPassage, unit: Unit, span: SpanReading | None, relevance: float
+        self,
+        passage: _ReadPassage,
+        unit: Unit,
+        *,
+        span: SpanReading | None,
+        year: str,
+        relevance: float,
     ) -> UnitFeatures:
-        """Return the features of a unit of a passage."""
+        """Return the features of a unit of a passage, which refers to a year or to none."""
         headings = passage.headings(unit)
         return UnitFeatures(
             similarity=self.cosines[unit.text],
-            context_coverage=self.words.coverage(
-                f"{headings}\n{unit.text} {passage.referred_year(unit)}"
-            ),
+            context_coverage=self.words.coverage(f"{headings}\n{unit.text} {year}"),
             heading=self.cosines[unit.heading],
             heading_coverage=self.words.coverage(headings),
             passage_coverage=self.words.coverage(f"{passage.hit.chunk.header}\n{passage.text}"),
@@ -213,11 +219,15 @@ class UnitReader:
                 UnitCandidate(
                     hit=passage.hit,
                     unit=unit,
-                    features=asked.features(passage, unit, span, reading.relevance),
+                    features=asked.features(
+                        passage, unit, span=span, year=year, relevance=reading.relevance
+                    ),
                     form=form.suitability(unit, passage.headings(unit)),
                     span=span,
                 )
-                for unit, span in passage.spans(reading)
+                for (unit, span), year in zip(
+                    passage.spans(reading), passage.referred_years(), strict=True
+                )
             ]
             for passage, reading in zip(passages, readings, strict=True)
         ]

@@ -34,7 +34,7 @@ _BOUNDS: Mapping[str, str] = {
     "map_entries": "{:,} further entries in an object",
     "string_length": "{:,} characters in a text",
 }
-"""The limits that a model is told, and the words for each."""
+"""The limits that a prompt states, and the words for each."""
 
 
 Form: TypeAlias = tuple[ReplyGrammar[object], int]
@@ -48,7 +48,7 @@ async def held(decode: Decode, call: Call, room: int) -> AsyncGenerator[Delta]:
 
     The grammar is wide at first. A reply that ends by its length is asked for again under limits
     for the bytes that this model's tokens had, then under limits that no reply exceeds; the stream
-    restarts each time, and the model is told the limits. With `max_calls=2` the second of these is
+    restarts each time, and the prompt states the limits. With `max_calls=2` the second of these is
     left out; a `strict` call is made under the last of them at once.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import choose_encoder
 
 from ragkit.core.operation import TracePlace
@@ -14,7 +14,7 @@ from ragkit.core.protocols import LLM
 from ragkit.core.settings import SLOSettings
 from ragkit.llm.call import LLMWrapper
 from ragkit.llm.wrappers.circuit_breaker import CircuitBreaker
-from ragkit.telemetry.metrics import SECONDS, TOKEN_SECONDS, OperationMetrics, exemplar
+from ragkit.telemetry.metrics import TOKEN_SECONDS, OperationMetrics, exemplar, seconds_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,39 +41,26 @@ class ReplyTimes:
         return all(most is None or taken is None or taken <= most for taken, most in pairs)
 
 
-class Metrics:
-    """The metrics of one application, in a registry of its own.
+class ReplyMetrics:
+    """The times of replies, and the share of them that met every objective (goodput)."""
 
-    Attributes:
-        operations: Sees the operations of the process while the server runs.
-    """
-
-    def __init__(self, objectives: SLOSettings | None = None) -> None:
-        """Register every metric; replies are measured against these objectives."""
-        self._objectives = objectives or SLOSettings()
-        self.registry = registry = CollectorRegistry()
-        self.operations = OperationMetrics(registry)
-        self.requests = Counter(
-            "ragkit_requests", "Requests.", ("route", "status"), registry=registry
+    def __init__(self, registry: CollectorRegistry, objectives: SLOSettings) -> None:
+        """Register the metrics; replies are measured against these objectives."""
+        self._objectives = objectives
+        self._first_text = seconds_of(
+            "model",
+            "ragkit_time_to_first_text_seconds",
+            "until the first text of a reply",
+            registry,
         )
-        self.seconds = _seconds("ragkit_request_seconds", "until the response began", "route", self)
-        self.duration = _seconds(
-            "ragkit_request_duration_seconds", "until the response ended", "route", self
-        )
-        self._first_text = _seconds(
-            "ragkit_time_to_first_text_seconds", "until the first text of a reply", "model", self
-        )
-        self._token = Histogram(
+        self._token = seconds_of(
+            "model",
             "ragkit_time_per_output_token_seconds",
-            "Seconds for each further token of a reply.",
-            ("model",),
+            "for each further token of a reply",
+            registry,
             buckets=TOKEN_SECONDS,
-            registry=registry,
         )
-        self._reply = _seconds("ragkit_reply_seconds", "until a reply ended", "model", self)
-        self.tokens = Counter(
-            "ragkit_tokens", "Tokens of replies.", ("model", "kind"), registry=registry
-        )
+        self._whole = seconds_of("model", "ragkit_reply_seconds", "until a reply ended", registry)
         self._measured = Counter(
             "ragkit_slo_replies",
             "Replies that are measured against the objectives (slo.*), failed ones included.",
@@ -85,6 +72,49 @@ class Metrics:
             "Replies that met every objective that is set: goodput.",
             ("model",),
             registry=registry,
+        )
+
+    def ended(self, model: str, times: ReplyTimes, place: TracePlace | None) -> None:
+        """Note the times of a reply that came to its end."""
+        mark = exemplar(place)
+        self._whole.labels(model=model).observe(times.total_s, mark)
+        if times.first_s is not None:
+            self._first_text.labels(model=model).observe(times.first_s, mark)
+        if times.token_s is not None:
+            self._token.labels(model=model).observe(times.token_s, mark)
+        self._measured.labels(model=model).inc()
+        self._good.labels(model=model).inc(times.meets(self._objectives))
+
+    def failed(self, model: str) -> None:
+        """Note a reply that failed: it meets no objective."""
+        self._measured.labels(model=model).inc()
+        self._good.labels(model=model).inc(0)
+
+
+class Metrics:
+    """The metrics of one application, in a registry of its own.
+
+    Attributes:
+        operations: Sees the operations of the process while the server runs.
+        replies: The times of replies.
+    """
+
+    def __init__(self, objectives: SLOSettings | None = None) -> None:
+        """Register every metric; replies are measured against these objectives."""
+        self.registry = registry = CollectorRegistry()
+        self.operations = OperationMetrics(registry)
+        self.replies = ReplyMetrics(registry, objectives or SLOSettings())
+        self.requests = Counter(
+            "ragkit_requests", "Requests.", ("route", "status"), registry=registry
+        )
+        self.seconds = seconds_of(
+            "route", "ragkit_request_seconds", "until the response began", registry
+        )
+        self.duration = seconds_of(
+            "route", "ragkit_request_duration_seconds", "until the response ended", registry
+        )
+        self.tokens = Counter(
+            "ragkit_tokens", "Tokens of replies.", ("model", "kind"), registry=registry
         )
         self.refused = Counter(
             "ragkit_refused", "Requests that were refused.", ("reason",), registry=registry
@@ -113,22 +143,6 @@ class Metrics:
             registry=registry,
         )
 
-    def replied(self, model: str, times: ReplyTimes, place: TracePlace | None) -> None:
-        """Note the times of a reply that came to its end."""
-        mark = exemplar(place)
-        self._reply.labels(model=model).observe(times.total_s, mark)
-        if times.first_s is not None:
-            self._first_text.labels(model=model).observe(times.first_s, mark)
-        if times.token_s is not None:
-            self._token.labels(model=model).observe(times.token_s, mark)
-        self._measured.labels(model=model).inc()
-        self._good.labels(model=model).inc(times.meets(self._objectives))
-
-    def failed_reply(self, model: str) -> None:
-        """Note a reply that failed: it meets no objective."""
-        self._measured.labels(model=model).inc()
-        self._good.labels(model=model).inc(0)
-
     def note_breakers(self, llm: LLM | None) -> None:
         """Set the state of every circuit breaker around a model."""
         for breaker in _breakers(llm):
@@ -148,10 +162,6 @@ class Metrics:
         """
         encode, kind = choose_encoder(accept)
         return encode(self.registry), kind
-
-
-def _seconds(name: str, said: str, label: str, metrics: Metrics) -> Histogram:
-    return Histogram(name, f"Seconds {said}.", (label,), buckets=SECONDS, registry=metrics.registry)
 
 
 def _breakers(llm: LLM | None) -> Iterator[CircuitBreaker]:

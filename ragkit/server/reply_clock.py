@@ -36,7 +36,7 @@ class ReplyClock:
         except (GeneratorExit, asyncio.CancelledError):
             raise
         except BaseException:
-            self._metrics.failed_reply(self._model)
+            self._metrics.replies.failed(self._model)
             raise
 
     def _note(self, outcome: Outcome) -> None:
@@ -46,7 +46,7 @@ class ReplyClock:
         if self._first is not None and further > 0:
             token = (total - self._first) / further
         times = ReplyTimes(first_s=self._first, token_s=token, total_s=total)
-        self._metrics.replied(self._model, times, trace_place())
+        self._metrics.replies.ended(self._model, times, trace_place())
         for kind in ("prompt", "cached", "completion"):
             tokens = getattr(outcome.usage, kind)
             self._metrics.tokens.labels(model=self._model, kind=kind).inc(tokens)

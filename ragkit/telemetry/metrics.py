@@ -1,6 +1,6 @@
 """`OperationMetrics`: the operations of this process as metrics of Prometheus."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -51,6 +51,18 @@ class BoundedLabel:
         return value
 
 
+def seconds_of(
+    label: str,
+    name: str,
+    said: str,
+    registry: CollectorRegistry,
+    *,
+    buckets: Sequence[float] = SECONDS,
+) -> Histogram:
+    """Register the histogram of a time in seconds, by one label."""
+    return Histogram(name, f"Seconds {said}.", (label,), buckets=buckets, registry=registry)
+
+
 def exemplar(place: TracePlace | None) -> dict[str, str] | None:
     """Return the exemplar that links an observation to its trace, None where it is not traced."""
     return None if place is None else {"trace_id": place.trace, "span_id": place.span}
@@ -72,19 +84,18 @@ class OperationMetrics(Observer):
         self._failures = Counter(
             "ragkit_failures", "Operations that failed.", ("kind", "error"), registry=registry
         )
-        self._first_token = Histogram(
+        self._first_token = seconds_of(
+            "model",
             "ragkit_model_first_token_seconds",
-            "Seconds until the first token of a model call.",
-            ("model",),
-            buckets=SECONDS,
-            registry=registry,
+            "until the first token of a model call",
+            registry,
         )
-        self._token = Histogram(
+        self._token = seconds_of(
+            "model",
             "ragkit_model_token_seconds",
-            "Seconds for each further token of a model call.",
-            ("model",),
+            "for each further token of a model call",
+            registry,
             buckets=TOKEN_SECONDS,
-            registry=registry,
         )
         self._tokens = Counter(
             "ragkit_model_tokens", "Tokens of model calls.", ("model", "kind"), registry=registry
