@@ -236,7 +236,7 @@ def test_a_real_prometheus_scrapes_a_server_and_loads_the_rules(tmp_path: Path) 
 
 def _asked(url: str, query: dict[str, str]) -> Any:  # JSON
     with contextlib.suppress(httpx.TransportError):
-        response = httpx.get(url, params=query)
+        response = httpx.get(url, params=query, timeout=60)
         if response.is_success:  # not while it starts
             return response.json()["data"]
     return {"result": []}

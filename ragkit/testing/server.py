@@ -80,7 +80,7 @@ async def running_server(
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=60) as http,
     ):
         yield RunningServer(app=app, http=http)
 

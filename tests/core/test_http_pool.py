@@ -19,7 +19,7 @@ def connections(client: httpx.AsyncClient) -> int:
 async def test_a_connection_whose_request_was_cancelled_before_its_first_use_is_closed() -> None:
     async with (
         EmulatedModelServer(lambda _: ServerResponse(hangs=True)) as server,
-        httpx.AsyncClient(base_url=server.url) as client,
+        httpx.AsyncClient(base_url=server.url, timeout=60) as client,
     ):
         for steps in range(40):  # a cancellation at each step of making the connection
             request = asyncio.create_task(client.get("/"))
@@ -40,7 +40,7 @@ async def test_what_is_idle_or_in_use_is_left_alone() -> None:
 
     async with (
         EmulatedModelServer(respond) as server,
-        httpx.AsyncClient(base_url=server.url) as client,
+        httpx.AsyncClient(base_url=server.url, timeout=60) as client,
     ):
         using = asyncio.create_task(client.get("/used"))
         while len(server.requests) < 1:

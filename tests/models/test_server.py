@@ -304,4 +304,4 @@ class TestRealServer(EmbedderContract):
         np.testing.assert_allclose(by_score, scores, rtol=1e-3)
 
     def test_the_server_is_a_vllm(self) -> None:
-        assert httpx.get(f"{self.url}/version").json()["version"]
+        assert httpx.get(f"{self.url}/version", timeout=60).json()["version"]

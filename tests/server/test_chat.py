@@ -156,7 +156,7 @@ async def test_a_collection_is_a_model_and_searched_alone(tmp_path: Path) -> Non
         transport = httpx.ASGITransport(app=app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=60) as http,
         ):
             listed = (await http.get("/v1/models")).json()["data"]
             assert [model["id"] for model in listed] == ["rag", "rag-manuals"]

@@ -231,11 +231,11 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(
     body = {"model": "rag", "messages": ASKED, "stream": True}
     for _ in range(20):
         with httpx.stream(
-            "POST", f"{serving.url}/v1/chat/completions", json=body, headers=header
+            "POST", f"{serving.url}/v1/chat/completions", json=body, headers=header, timeout=60
         ) as response:
             next(response.iter_raw(1))
     while True:
-        text = httpx.get(f"{serving.url}/metrics").text
+        text = httpx.get(f"{serving.url}/metrics", timeout=60).text
         if "ragkit_running 0.0" in text and "ragkit_waiting 0.0" in text:
             return
         time.sleep(0.05)
@@ -243,7 +243,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(
 
 def test_a_server_that_is_asked_to_stop_ends_by_itself(folder: Path) -> None:
     process = Process(folder, "--data", "elsewhere")
-    job = httpx.get(f"{process.url}/v1/jobs")
+    job = httpx.get(f"{process.url}/v1/jobs", timeout=60)
     assert job.json()["data"] == []
     assert process.stop()
 
@@ -298,14 +298,14 @@ def test_a_second_server_in_the_same_folder_is_refused_and_the_first_goes_on(
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Fix: end the other server that uses it, or name another folder" in done.stderr
-    assert httpx.get(f"{serving.url}/readyz").json() == {"status": "ready"}
+    assert httpx.get(f"{serving.url}/readyz", timeout=60).json() == {"status": "ready"}
     assert "Traceback" not in done.stderr
 
 
 def test_a_job_that_is_stopped_in_the_middle_is_done_after_the_next_start(tmp_path: Path) -> None:
     files = [("files", (f"{name}.txt", "A passage. " * 3_000)) for name in ("a", "b", "c")]
     first = Process(tmp_path)
-    job = httpx.post(f"{first.url}/v1/documents", files=files).json()["id"]
+    job = httpx.post(f"{first.url}/v1/documents", files=files, timeout=60).json()["id"]
     with httpx.stream("GET", f"{first.url}/v1/jobs/{job}/events", timeout=60) as events:
         for line in events.iter_lines():
             if '"progress"' in line:
@@ -315,7 +315,7 @@ def test_a_job_that_is_stopped_in_the_middle_is_done_after_the_next_start(tmp_pa
     with httpx.stream("GET", f"{second.url}/v1/jobs/{job}/events", timeout=60) as events:
         told = [json.loads(line[6:]) for line in events.iter_lines() if line.startswith("data: ")]
     assert (told[-1]["state"], told[-1]["report"]["failed"]) == ("done", [])
-    listed = httpx.get(f"{second.url}/v1/documents").json()["data"]
+    listed = httpx.get(f"{second.url}/v1/documents", timeout=60).json()["data"]
     assert [one["uri"] for one in listed] == ["a.txt", "b.txt", "c.txt"]
     assert second.stop()
 
@@ -331,5 +331,5 @@ def test_a_key_that_is_removed_ends_no_stream_that_runs_and_begins_no_other(
         begun = next(parts)
         command = [sys.executable, "-m", "ragkit.cli.main", "keys", "remove", "short-lived"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        assert httpx.post(url, json=body, headers=header).status_code == 401
+        assert httpx.post(url, json=body, headers=header, timeout=60).status_code == 401
         assert (begun + "".join(parts)).rstrip().endswith("[DONE]")

@@ -105,6 +105,7 @@ async def test_a_written_answer_quotes_the_documents_or_abstains(
         f"{serving.url}/v1/documents/text",
         params={"uri": "docs/rivers.md"},
         headers={"Authorization": f"Bearer {key}"},
+        timeout=60,
     ).text
     quotes = [(one["start"], one["end"], one["quote"]) for one in extension["citations"]]
     assert all(text[start:end] == quote for start, end, quote in quotes)

@@ -28,7 +28,7 @@ if CHROMIUM is None:
 from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
-START_S = 120
+START_S = 200
 WAIT_MS = 90_000
 ARGUMENTS = [
     "--no-sandbox",

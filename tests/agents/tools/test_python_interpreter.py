@@ -14,13 +14,13 @@ from ragkit.testing.tool_contract import ToolContract
 
 class TestPython(ToolContract):
     def make_tool(self) -> Tool:
-        return python(timeout_s=2)
+        return python(timeout_s=60)
 
     def arguments(self) -> Mapping[str, Json]:
         return {"code": "sum(range(10))"}
 
 
-async def run(code: str, *, timeout_s: float = 2) -> ToolResult:
+async def run(code: str, *, timeout_s: float = 60) -> ToolResult:
     return await python(timeout_s=timeout_s, max_memory_mb=32).call({"code": code}, key="k")
 
 

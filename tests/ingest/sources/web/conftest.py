@@ -20,4 +20,4 @@ def site() -> Iterator[WebSite]:
 def bench(monkeypatch: pytest.MonkeyPatch) -> IngestBench:
     """A pipeline that asks without pauses."""
     monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.0)
-    return IngestBench(FileReader(web=WebSettings(delay_s=0, timeout_s=5), max_bytes=200_000))
+    return IngestBench(FileReader(web=WebSettings(delay_s=0, timeout_s=60), max_bytes=200_000))
