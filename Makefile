@@ -80,7 +80,7 @@ bench: setup ## measure: search, ingestion, memory, start-up
 eval: setup ## the table of retrieval, every stage on every judged set under EVAL_DATA
 	PYTHONSAFEPATH= $(BIN)/python -m benchmarks.retrieval_quality $(EVAL_DATA)
 
-langgraph: setup $(LANGGRAPH) ## build .venv-langgraph, for the tests on a LangGraph server
+langgraph: setup $(LANGGRAPH) ## build .venv-langgraph, for the tests on a LangGraph server and with deepagents
 
 vllm: setup $(VLLM) ## start a vLLM server on this CPU with a small random model, on port 8000
 	$(BIN)/python -m ragkit.testing.vllm_server
