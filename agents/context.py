@@ -48,6 +48,7 @@ from ragkit.agents.state import (
     Update,
     arguments_of,
     calls_message,
+    changed,
     clean,
     digest,
     dumped,
@@ -444,12 +445,9 @@ class AgentTurn(Generic[S_co]):
         if self._fresh is not None:
             whole = {"texts": Overwrite(self.texts), "trace": Overwrite(self.trace)}
             return {**self._fresh, **changes, **whole, "spent": self.spent}
-        return {
-            "texts": {name: text for name, text in self.texts.items() if name not in self._known},
-            "trace": self.trace[self._recorded :],
-            "spent": self.spent,
-            **changes,
-        }
+        new = {name: text for name, text in self.texts.items() if name not in self._known}
+        changes = {"texts": new, "trace": self.trace[self._recorded :], **changes}
+        return {"spent": self.spent, **changed(self._given, changes)}
 
     async def end(
         self, text: str, stopped_by: StoppedBy, *, step: str = "", structured: Json = None

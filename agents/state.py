@@ -202,6 +202,19 @@ Update: TypeAlias = dict[str, Any]
 """The changes that a node makes: LangGraph merges them into the state."""
 
 
+def changed(state: Mapping[str, object], changes: Update) -> Update:
+    """Return the changes that the state does not hold already; each costs a checkpoint some time.
+
+    A list or dictionary that is not empty always counts: a node may have changed it in place.
+    """
+    held: dict[str, object] = {**state, "texts": {}, "trace": []}  # nodes write what is new
+    return {
+        name: value
+        for name, value in changes.items()
+        if (value and isinstance(value, dict | list)) or name not in held or held[name] != value
+    }
+
+
 def digest(text: str) -> str:
     """Return the name of a text, a hash of it."""
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

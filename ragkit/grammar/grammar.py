@@ -138,14 +138,16 @@ class Recipe(Generic[T_co]):
 
     def grammar(self, limits: Limits) -> Grammar[T_co]:
         """Build the grammar, or return the one that was built before."""
-        if limits not in self._known:
+        made = self._known.get(limits)
+        if made is None:
             with Operation(kind="grammar", name="build") as operation:
                 made = self._made(limits)
                 operation.facts["grammar_bytes"] = len(made.ebnf)
-            while len(self._known) >= _KEPT:
-                self._known.pop(next(iter(self._known)), None)
+            # Other threads may work on the same recipe.
+            for oldest in list(self._known)[: len(self._known) + 1 - _KEPT]:
+                self._known.pop(oldest, None)
             self._known[limits] = made
-        return self._known[limits]
+        return made
 
     def _made(self, limits: Limits) -> Grammar[T_co]:
         built = self.build(limits, Rules())

@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit.agents import Budget, react, run
+from ragkit.agents.options import agent_context
+from ragkit.agents.react import PROMPTS, ReAct
 from ragkit.core.errors import ToolError
 from ragkit.core.types import Citation, Json
 from ragkit.testing.agents import Does, RecordingTool, count_bytes, never, says_action, says_finish
@@ -87,3 +89,16 @@ def test_no_run_hangs_raises_exceeds_its_budget_or_loses_a_sibling(
     ended = [step for step in result.steps if step.name == "ordinary"]
     assert len(ended) == len(ordinary.calls)
     assert all(step.result.startswith("ordinary:") for step in ended)
+
+
+def test_agents_with_the_same_tools_share_a_grammar_and_others_do_not() -> None:
+    def grammar(*tools: RecordingTool, calls: int = 4) -> object:
+        context = agent_context(
+            "react", ScriptedLLM([]), tools=tools, prompts=PROMPTS, options={}, reserved=("finish",)
+        )
+        return ReAct(context=context, max_calls=calls).grammar(tools)
+
+    first = grammar(RecordingTool(name="look"))
+    assert grammar(RecordingTool(name="look")) is first
+    assert grammar(RecordingTool(name="look"), calls=2) is not first
+    assert grammar(RecordingTool(name="look"), RecordingTool(name="send")) is not first

@@ -13,6 +13,7 @@ from ragkit.agents.state import (
     AgentCall,
     AgentState,
     arguments_of,
+    changed,
     clean,
     digest,
     dumped,
@@ -96,3 +97,13 @@ def test_a_message_of_a_known_id_replaces_the_earlier_one_in_its_place() -> None
     before = with_messages([], [[HumanMessage(content="a", id="1"), HumanMessage("b", id="2")]])
     after = with_messages(before, [HumanMessage(content="c", id="1")])
     assert [(message.id, message.content) for message in after] == [("1", "c"), ("2", "b")]
+
+
+def test_an_update_leaves_out_what_the_state_holds() -> None:
+    calls = [{"id": "1"}]
+    state = {"tainted": True, "ended_by": {}, "calls": calls, "trace": [{"id": "1"}], "answer": ""}
+    assert changed(state, {"tainted": True, "ended_by": {}, "answer": "", "trace": []}) == {}
+    # A list that a node may have changed in place, and a value that the state does not have yet.
+    assert changed(state, {"calls": calls, "chosen": []}) == {"calls": calls, "chosen": []}
+    new = {"tainted": False, "calls": [], "trace": [{"id": "2"}], "answer": None}
+    assert changed(state, new) == new
