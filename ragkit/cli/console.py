@@ -22,6 +22,7 @@ from ragkit.retrieval.results import Explanation, Hits
 
 if TYPE_CHECKING:
     from ragkit.agents.events import Event
+    from ragkit.ingest.rebuild import ReindexReport
 
 NO_RERANKER = "rerank: off, no reranker is set (RAGKIT_RERANKER__MODEL=packaged:minilm-reader)"
 _SHOWN = 200
@@ -127,15 +128,13 @@ def show_report(report: IngestReport) -> None:
     if report.stopped:
         out.print(f"[red]stopped early[/] {escape(report.stopped)}")
     if report.skipped:
-        named = ", ".join(report.skipped[:_NAMED])
-        rest = f" and {len(report.skipped) - _NAMED} more" if len(report.skipped) > _NAMED else ""
         out.print(
             f"[yellow]skipped[/] {len(report.skipped)} files of other formats: "
-            f"{escape(named)}{rest}",
+            f"{escape(_some(report.skipped))}",
             soft_wrap=True,
         )
     for uri in report.truncated:
-        out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
+        _show_truncated(uri)
     for uri, pages in report.unread_pages.items():
         out.print(
             f"[yellow]no text[/] {escape(uri)}: on {pages} pages, most likely scans. Fix: "
@@ -144,6 +143,36 @@ def show_report(report: IngestReport) -> None:
         )
     for failure in report.failed:
         out.print(f"[red]failed[/] {escape(failure.uri)}: {escape(failure.reason)}")
+
+
+def show_reindex(report: "ReindexReport") -> None:
+    """Show the report of an index that was built again."""
+    size = f"{report.documents} documents with {report.chunks} chunks"
+    if report.changed:
+        out.print(
+            f"[bold]{size} are in the new index[/] ({report.written} chunks written, "
+            f"{report.kept} of them with the vectors that they had, in {report.seconds:.1f} s)"
+        )
+    else:
+        out.print(f"Nothing has changed: the index ({size}) is as these settings build it.")
+    for uri in report.truncated:
+        _show_truncated(uri)
+    if report.undivided:
+        out.print(
+            f"[yellow]divided as before[/] {len(report.undivided)} documents, whose structure is "
+            f"not stored: {escape(_some(report.undivided))}. Fix: ragkit ingest their sources",
+            soft_wrap=True,
+        )
+
+
+def _show_truncated(uri: str) -> None:
+    out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first of some names, and the number of the others."""
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + rest
 
 
 def show_answer(question: str, answer: Answer) -> None:
