@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from ragkit.core.errors import InputError
 from ragkit.core.operation import Operation
+from ragkit.core.progress import paced
 from ragkit.core.protocols import Embedder, Entry, OnProgress, Progress
 from ragkit.core.types import DocumentRecord, IndexIdentity
 from ragkit.index.generation import NextGeneration
@@ -67,7 +68,7 @@ class Rebuild:
         """Configure; nothing is read yet."""
         self._generation = generation
         self._embedder, self._redivision = embedder, redivision
-        self._batch_chunks, self._on_progress = batch_chunks, on_progress
+        self._batch_chunks, self._on_progress = batch_chunks, paced(on_progress)
         self._report = ReindexReport()
         self._done = self._total = 0
         self._keeps_vectors = _model(generation.current.identity) == _model(generation.identity)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from ragkit.cli.doctor import Check
+from ragkit.core.progress import pace_text
 from ragkit.core.protocols import OnProgress
 from ragkit.core.protocols import Progress as Step
 from ragkit.core.types import Answer, AnswerDelta, Hit
@@ -97,7 +98,8 @@ def _lines() -> OnProgress:
         tenth = 10 * step.done // max(1, step.total)
         if tenth != shown.get(step.phase, 0):
             shown[step.phase] = tenth
-            err.print(f"{step.phase} {step.done}/{step.total}", markup=False)
+            pace = pace_text(step)
+            err.print(f"{step.phase} {step.done}/{step.total}{pace and f', {pace}'}", markup=False)
 
     return show
 
@@ -108,6 +110,7 @@ def _bars() -> Generator[OnProgress]:
         TextColumn("{task.description:<8}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
         TextColumn("[dim]{task.fields[item]}"),
     )
     with Progress(*columns, console=err, transient=True) as bar:
@@ -115,9 +118,15 @@ def _bars() -> Generator[OnProgress]:
 
         def show(step: Step) -> None:
             if step.phase not in tasks:
-                tasks[step.phase] = bar.add_task(step.phase, total=step.total, item="")
+                tasks[step.phase] = bar.add_task(step.phase, item="", pace="")
             item = escape(Path(step.item).name[:40])
-            bar.update(tasks[step.phase], completed=step.done, total=step.total, item=item)
+            bar.update(
+                tasks[step.phase],
+                completed=step.done,
+                total=step.total,
+                item=item,
+                pace=pace_text(step),
+            )
 
         yield show
 
