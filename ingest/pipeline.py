@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.operation import Operation
+from ragkit.core.progress import paced
 from ragkit.core.protocols import Chunker, Embedder, Entry, Index, OnProgress, Progress
 from ragkit.core.types import DEFAULT_TENANT, DocumentRecord
 from ragkit.ingest.deletion import SyncPlan
@@ -16,6 +17,7 @@ from ragkit.ingest.preparation import Preparation
 from ragkit.ingest.report import FailedDocument, IngestReport
 from ragkit.ingest.sources.archive import ArchiveMember
 from ragkit.ingest.sources.file import FileSource
+from ragkit.ingest.sources.lookahead import Lookahead
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import DocumentSource
 from ragkit.ingest.sources.stream import GROUP, SourceStream
@@ -75,11 +77,6 @@ class Pipeline:
         """
         return await IngestRun(self, stream, options or RunOptions()).report()
 
-    def note(self, phase: str, done: int, total: int, item: str) -> None:
-        """Report progress."""
-        if self.on_progress is not None:
-            self.on_progress(Progress(phase=phase, done=done, total=total, item=item))
-
 
 class IngestRun:
     """One run of a pipeline over a stream of sources."""
@@ -102,13 +99,15 @@ class IngestRun:
         self._touched: list[DocumentRecord] = []
         self._read = 0
         self._cut = ""
+        self._listing = Lookahead(stream)
+        self._on_progress = paced(pipeline.on_progress)
         self._writer = EntryWriter(
             self._report,
             index=pipeline.index,
             embedder=pipeline.embedder,
             tenant=pipeline.tenant,
             batch_chunks=pipeline.batch_chunks,
-            on_progress=pipeline.on_progress,
+            on_progress=self._on_progress,
         )
 
     async def report(self) -> IngestReport:
@@ -167,11 +166,11 @@ class IngestRun:
             await pool.close()
             await self._stream.close()
         self._report.stopped = self._report.stopped or self._cut
-        self._pipeline.note("read", self._read, self._read, "")
+        self._note_read(self._read, "")
 
     async def _known_sources(self) -> AsyncGenerator[KnownSource]:
         """Yield the sources with their records, looked up a group at a time."""
-        async with aclosing(self._stream.groups()) as groups:
+        async with aclosing(self._listing.groups()) as groups:
             while True:
                 try:
                     group = await anext(groups, None)
@@ -188,8 +187,15 @@ class IngestRun:
                     yield KnownSource(source, records.get(source.uri))
 
     def _note_waiting(self, source: DocumentSource) -> None:
-        self._pipeline.note("read", self._read, len(self._stream.uris), source.uri)
+        self._note_read(len(self._stream.uris), source.uri)
         self._read += 1
+
+    def _note_read(self, total: int, item: str) -> None:
+        if self._on_progress is not None:
+            growing = not self._listing.complete
+            self._on_progress(
+                Progress(phase="read", done=self._read, total=total, item=item, growing=growing)
+            )
 
     async def _take(self, prepared: PreparedSource) -> None:
         """Write a document that changed, and note what became of the others."""

@@ -86,7 +86,7 @@ class Preparation:
 
     def _is_known_by_stamp(self, source: DocumentSource, record: DocumentRecord) -> bool:
         """Return whether the same stamp would mean the same document."""
-        identity = _parts(record.pipeline)[0]
+        identity = pipeline_parts(record.pipeline)[0]
         if not record.stamp or not source.accepts(identity):
             return False
         same = self._pipeline(source, identity, record) == record.pipeline
@@ -109,25 +109,23 @@ class Preparation:
             InputError: The document cannot be stored.
         """
         source, opened, pipeline = read.source, read.opened, read.pipeline
-        added = _parts(pipeline)[2]
+        added = pipeline_parts(pipeline)[2]
         document = replace(document, metadata={**document.metadata, **added})
         self._check(document)
-        generation = stable_id(
-            "generation", self.tenant, source.uri, read.origin, opened.content_hash, pipeline
+        record = with_generation(
+            DocumentRecord(
+                uri=source.uri,
+                tenant=self.tenant,
+                title=document.title,
+                content_hash=opened.content_hash,
+                pipeline=pipeline,
+                chunks=0,
+                generation="",
+                source=read.origin,
+                stamp=opened.stamp,
+            )
         )
-        chunks = versioned(self.chunker.chunk(document), generation, tenant=self.tenant)
-        record = DocumentRecord(
-            uri=source.uri,
-            tenant=self.tenant,
-            title=document.title,
-            content_hash=opened.content_hash,
-            pipeline=pipeline,
-            chunks=len(chunks),
-            generation=generation,
-            source=read.origin,
-            stamp=opened.stamp,
-        )
-        return Entry(record=record, chunks=chunks, vectors=None)
+        return divided(document, record, self.chunker)
 
     def _pipeline(
         self, source: DocumentSource, identity: str, record: DocumentRecord | None
@@ -136,9 +134,8 @@ class Preparation:
         kept: Metadata = {}
         is_same = record and record.source == kept_origin(source, record.source)
         if record and is_same and not self.replace_metadata:
-            kept = _parts(record.pipeline)[2]
-        added = {**kept, **source.added_metadata()}
-        return json.dumps([identity, self.chunker.identity, added], sort_keys=True)
+            kept = pipeline_parts(record.pipeline)[2]
+        return pipeline_text(identity, self.chunker, {**kept, **source.added_metadata()})
 
     def _check_origin(self, source: DocumentSource, record: DocumentRecord) -> None:
         if record.source != kept_origin(source, record.source) and not self.take_over:
@@ -164,7 +161,31 @@ class Preparation:
                 )
 
 
-def _parts(pipeline: str) -> tuple[str, str, dict[str, MetadataValue]]:
+def divided(document: Document, record: DocumentRecord, chunker: Chunker) -> Entry:
+    """Return a version of a document, without vectors, by its record, whose chunks are counted."""
+    chunks = versioned(chunker.chunk(document), record.generation, tenant=record.tenant)
+    return Entry(record=replace(record, chunks=len(chunks)), chunks=chunks, vectors=None)
+
+
+def with_generation(record: DocumentRecord) -> DocumentRecord:
+    """Return a record with the id of its version: of all that shapes the chunks."""
+    generation = stable_id(
+        "generation",
+        record.tenant,
+        record.uri,
+        record.source,
+        record.content_hash,
+        record.pipeline,
+    )
+    return replace(record, generation=generation)
+
+
+def pipeline_text(loader: str, chunker: Chunker, added: Metadata) -> str:
+    """Return what shapes chunks beside the content: loader, chunker and added metadata."""
+    return json.dumps([loader, chunker.identity, dict(added)], sort_keys=True)
+
+
+def pipeline_parts(pipeline: str) -> tuple[str, str, dict[str, MetadataValue]]:
     """Return loader, chunker and added metadata of a record; of other writers' records none."""
     try:
         parts: object = json.loads(pipeline)

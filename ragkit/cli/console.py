@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from ragkit.cli.doctor import Check
+from ragkit.core.progress import pace_text
 from ragkit.core.protocols import OnProgress
 from ragkit.core.protocols import Progress as Step
 from ragkit.core.types import Answer, AnswerDelta, Hit
@@ -22,6 +23,7 @@ from ragkit.retrieval.results import Explanation, Hits
 
 if TYPE_CHECKING:
     from ragkit.agents.events import Event
+    from ragkit.ingest.rebuild import ReindexReport
 
 NO_RERANKER = "rerank: off, no reranker is set (RAGKIT_RERANKER__MODEL=packaged:minilm-reader)"
 _SHOWN = 200
@@ -96,7 +98,8 @@ def _lines() -> OnProgress:
         tenth = 10 * step.done // max(1, step.total)
         if tenth != shown.get(step.phase, 0):
             shown[step.phase] = tenth
-            err.print(f"{step.phase} {step.done}/{step.total}", markup=False)
+            pace = pace_text(step)
+            err.print(f"{step.phase} {step.done}/{step.total}{pace and f', {pace}'}", markup=False)
 
     return show
 
@@ -107,6 +110,7 @@ def _bars() -> Generator[OnProgress]:
         TextColumn("{task.description:<8}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
         TextColumn("[dim]{task.fields[item]}"),
     )
     with Progress(*columns, console=err, transient=True) as bar:
@@ -114,9 +118,15 @@ def _bars() -> Generator[OnProgress]:
 
         def show(step: Step) -> None:
             if step.phase not in tasks:
-                tasks[step.phase] = bar.add_task(step.phase, total=step.total, item="")
+                tasks[step.phase] = bar.add_task(step.phase, item="", pace="")
             item = escape(Path(step.item).name[:40])
-            bar.update(tasks[step.phase], completed=step.done, total=step.total, item=item)
+            bar.update(
+                tasks[step.phase],
+                completed=step.done,
+                total=step.total,
+                item=item,
+                pace=pace_text(step),
+            )
 
         yield show
 
@@ -127,15 +137,13 @@ def show_report(report: IngestReport) -> None:
     if report.stopped:
         out.print(f"[red]stopped early[/] {escape(report.stopped)}")
     if report.skipped:
-        named = ", ".join(report.skipped[:_NAMED])
-        rest = f" and {len(report.skipped) - _NAMED} more" if len(report.skipped) > _NAMED else ""
         out.print(
             f"[yellow]skipped[/] {len(report.skipped)} files of other formats: "
-            f"{escape(named)}{rest}",
+            f"{escape(_some(report.skipped))}",
             soft_wrap=True,
         )
     for uri in report.truncated:
-        out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
+        _show_truncated(uri)
     for uri, pages in report.unread_pages.items():
         out.print(
             f"[yellow]no text[/] {escape(uri)}: on {pages} pages, most likely scans. Fix: "
@@ -144,6 +152,36 @@ def show_report(report: IngestReport) -> None:
         )
     for failure in report.failed:
         out.print(f"[red]failed[/] {escape(failure.uri)}: {escape(failure.reason)}")
+
+
+def show_reindex(report: "ReindexReport") -> None:
+    """Show the report of an index that was built again."""
+    size = f"{report.documents} documents with {report.chunks} chunks"
+    if report.changed:
+        out.print(
+            f"[bold]{size} are in the new index[/] ({report.written} chunks written, "
+            f"{report.kept} of them with the vectors that they had, in {report.seconds:.1f} s)"
+        )
+    else:
+        out.print(f"Nothing has changed: the index ({size}) is as these settings build it.")
+    for uri in report.truncated:
+        _show_truncated(uri)
+    if report.undivided:
+        out.print(
+            f"[yellow]divided as before[/] {len(report.undivided)} documents, whose structure is "
+            f"not stored: {escape(_some(report.undivided))}. Fix: ragkit ingest their sources",
+            soft_wrap=True,
+        )
+
+
+def _show_truncated(uri: str) -> None:
+    out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first of some names, and the number of the others."""
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + rest
 
 
 def show_answer(question: str, answer: Answer) -> None:

@@ -30,6 +30,7 @@ from ragkit.cli.options import (
     reporting,
 )
 from ragkit.cli.plan import plan
+from ragkit.cli.reindex import reindex
 from ragkit.cli.serve import keys_app, serve
 from ragkit.cli.ui import ui
 from ragkit.core.types import DEFAULT_TENANT, DEFAULT_TOOLS, TransformName
@@ -66,6 +67,7 @@ app.command()(documents.stats)
 app.command()(documents.delete)
 app.command()(backup)
 app.command()(restore)
+app.command()(reindex)
 app.command()(serve)
 app.command()(costs)
 app.command()(mcp)

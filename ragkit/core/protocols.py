@@ -519,12 +519,22 @@ class Tool(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A step of a long job: `done` of `total` items in this `phase`, at `item`."""
+    """A step of a long job: `done` of `total` items in this `phase`, at `item`.
+
+    Attributes:
+        growing: Whether more items may be found: `total` is the number of those found so far.
+        rate: Items per second over the last minute; None until it is known.
+        left_s: Seconds that the rest takes at this rate; None until that is known, and while the
+            total grows.
+    """
 
     phase: str
     done: int
     total: int
     item: str | Path = ""
+    growing: bool = False
+    rate: float | None = None
+    left_s: float | None = None
 
 
 OnProgress = Callable[[Progress], None]

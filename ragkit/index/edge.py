@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -49,17 +50,18 @@ class EdgeIndex:
     def __init__(
         self,
         path: Path,
-        identity: IndexIdentity,
+        identity: IndexIdentity | None,
         *,
         fields: Mapping[str, FieldType],
         wait_s: float,
     ) -> None:
         """Name an index that is there; use `EdgeIndex.open`."""
         self._path = path
-        self._identity, self._fields = identity, dict(fields)
-        self._writer = EdgeWriter(path, identity)
+        self._wanted, self._declared = identity, dict(fields)
+        self._stored: layout.StoredIdentity | None = None
+        self._writer = EdgeWriter(path)
         self._store = EdgeStore(path, wait_s=wait_s, opened=self._opened)
-        self._optimizer = EdgeOptimizer(store=self._store, writer=self._writer, identity=identity)
+        self._optimizer = EdgeOptimizer(store=self._store, writer=self._writer)
 
     @classmethod
     async def open(
@@ -93,33 +95,50 @@ class EdgeIndex:
         await asyncio.to_thread(index._prepare, config)
         return index
 
+    @classmethod
+    async def open_as_stored(cls, path: Path, *, wait_s: float = 10.0) -> Self:
+        """Open the index in a folder, whatever parts it was built with.
+
+        Raises:
+            IndexMissing: There is no index.
+            IndexMismatch: It has another layout, or is not one of ragkit's.
+            IndexLocked: Another process did not release it in time.
+        """
+        index = cls(path, None, fields={}, wait_s=wait_s)
+        await asyncio.to_thread(index._prepare, None)
+        return index
+
     def _prepare(self, config: qe.EdgeConfig | None) -> None:
         with edge_folder.translated(self._path):
             if not edge_folder.exists(self._path):
-                if config is None:
+                if config is None or self._wanted is None:
                     raise IndexMissing(str(self._path))
-                edge_folder.create(self._path, self._identity, self._fields, config)
+                edge_folder.create(self._path, self._wanted, self._declared, config)
             with self._store.use():
                 pass
 
     def _opened(self, shard: qe.EdgeShard) -> None:
         """Read the state that another process may have changed, and finish what a crash left."""
-        _, self._fields = edge_folder.open_identity(shard, self._path, self._identity, self._fields)
-        self._writer.opened(shard)
+        self._stored = edge_folder.open_identity(
+            shard, self._path, self._wanted, self._declared, again=self._stored is not None
+        )
+        self._writer.opened(shard, self._stored[0])
 
     @property
     def identity(self) -> IndexIdentity:
-        """The parts that the index was built with."""
-        return self._identity
+        """The parts that the index was built with, when it was last opened."""
+        assert self._stored is not None
+        return self._stored[0]
 
     @property
     def fields(self) -> Mapping[str, FieldType]:
         """Filterable fields, built-in and declared."""
-        return self._fields
+        assert self._stored is not None
+        return self._stored[1]
 
     async def search(self, query: LegQuery) -> Legs:
         """Run both legs in one engine call; chunks are fetched apart, for the few that are kept."""
-        validation.check_leg_query(query, self._identity, self._fields)
+        validation.check_leg_query(query, self.identity, self.fields)
         return await self._run(self._search, query)
 
     def _search(self, shard: qe.EdgeShard, query: LegQuery) -> Legs:
@@ -160,7 +179,7 @@ class EdgeIndex:
     ) -> Legs:
         # The folder is this process's alone meanwhile: one tenant needs no filter.
         tenant: list[Condition] = [] if alone else [equals("tenant", query.tenant)]
-        where = [translate(query.where, self._fields, DIALECT)] if query.where else []
+        where = [translate(query.where, self.fields, DIALECT)] if query.where else []
         must_not: list[Condition] = [among("version", list(hidden))] if hidden else []
         condition = None
         if tenant or where or must_not:
@@ -168,7 +187,7 @@ class EdgeIndex:
         params = None
         if not alone:
             params = qe.SearchParams(idf=qe.IdfParams(corpus=qe.Filter(must=tenant)))
-        requests = leg_requests(query, self._identity, condition, params)
+        requests = leg_requests(query, self.identity, condition, params)
         ranked = shard.query_batch(qe.QueryBatchRequest(list(requests.values())))
         legs = {
             name: tuple((str(point.id), point.score) for point in points)
@@ -219,7 +238,7 @@ class EdgeIndex:
             for point in found
             if isinstance(point.vector, dict) and (point.payload or {}).get("tenant") == tenant
         }
-        return layout.stacked(ids, stored, self._identity.dimensions)
+        return layout.stacked(ids, stored, self.identity.dimensions)
 
     async def records(
         self,
@@ -287,6 +306,15 @@ class EdgeIndex:
         with edge_folder.translated(self._path):
             self._store.check_open()
             self._optimizer.run()
+
+    def holding_folder(self) -> AbstractContextManager[None]:
+        """Hold the folder while the index is not open anywhere, so that its files may change.
+
+        Raises:
+            IndexLocked: Another process did not release it in time.
+            InputError: It is closed.
+        """
+        return self._store.closed()
 
     async def close(self) -> None:
         """Flush and release the folder; safe to call twice."""

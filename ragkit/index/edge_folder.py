@@ -1,6 +1,7 @@
 """The folder of an embedded index: its creation, its identity, and the space on its disk."""
 
 import errno
+import shlex
 import shutil
 import uuid
 from collections.abc import Generator, Mapping
@@ -25,6 +26,8 @@ _NEXT, _REPLACED = "ragkit.next", "ragkit.replaced"
 """A copy that is to take the place of the engine's files, and those that it took it from."""
 _WRITES = "ragkit.writes"
 _ENGINE_FILES = ("segments", "wal")
+_GENERATION = "ragkit.generation-"
+"""The beginning of the name of a folder in which the index is built again."""
 
 
 class WriteCounts(BaseModel):
@@ -119,7 +122,7 @@ def take_copy(path: Path) -> None:
 
 
 def finish_replacement(path: Path) -> None:
-    """Finish what `take_copy` began, if a crash came in between."""
+    """Finish what `take_copy` or `take_generation` began, if a crash came in between."""
     following = path / _NEXT
     if not following.is_dir():
         return
@@ -130,7 +133,32 @@ def finish_replacement(path: Path) -> None:
             if (path / name).is_dir():
                 (path / name).replace(path / _REPLACED / name)
             (following / name).replace(path / name)
+    if (following / SHARD_FILE).is_file():
+        (following / SHARD_FILE).replace(path / SHARD_FILE)
     shutil.rmtree(following)
+
+
+def generation_folder(path: Path, name: str) -> Path:
+    """Return the folder in an index's own in which it is built again; the others are removed."""
+    wanted = path / f"{_GENERATION}{name}"
+    for found in [*path.glob(f"{_GENERATION}*"), *path.glob(f".{_GENERATION}*.new")]:
+        if found != wanted:
+            shutil.rmtree(found, ignore_errors=True)
+    return wanted
+
+
+def take_generation(path: Path, generation: Path) -> None:
+    """Put a folder in which the index was built again in the place of its files.
+
+    Neither is open anywhere. A crash leaves the old files or the new ones for the next opening.
+    """
+    # An optimizer that copied the old files sees that its copy was overtaken.
+    count_writes(path, 0)
+    generation.replace(path / _NEXT)
+    finish_replacement(path)
+    total = read_writes(path).total
+    store_writes(path, WriteCounts(total=total, optimized=total))
+    shutil.rmtree(path / _REPLACED, ignore_errors=True)
 
 
 def remove_copies(path: Path) -> None:
@@ -173,9 +201,21 @@ def store_fields(
 
 
 def open_identity(
-    shard: qe.EdgeShard, path: Path, wanted: IndexIdentity, declared: Mapping[str, FieldType]
+    shard: qe.EdgeShard,
+    path: Path,
+    wanted: IndexIdentity | None,
+    declared: Mapping[str, FieldType],
+    *,
+    again: bool = False,
 ) -> layout.StoredIdentity:
     """Read an index's identity and fields, and add declared fields that are new.
+
+    Args:
+        shard: The open engine.
+        path: The folder.
+        wanted: The parts that it must be built with; any if None.
+        declared: Fields.
+        again: It was opened before, and may have been built again with another analysis of texts.
 
     Raises:
         IndexMismatch: It was built with other parts, or is not one of ragkit's.
@@ -184,8 +224,11 @@ def open_identity(
     if not found:
         raise IndexMismatch(f"{str(path)!r} is a Qdrant Edge shard, but not one of ragkit's.")
     identity, fields = layout.read_identity(found[0].payload)
-    layout.check_identity(identity, wanted, location=str(path))
-    merged = validation.merge_fields(fields, declared)
+    command = f"ragkit reindex --index {shlex.quote(str(path))}"
+    if wanted is not None:
+        wanted = layout.followed(wanted, identity) if again else wanted
+        layout.check_identity(identity, wanted, location=str(path), command=command)
+    merged = validation.merge_fields(fields, declared, command=command)
     if merged != fields:
         count_writes(path, 0)
         store_fields(shard, identity, fields, merged)

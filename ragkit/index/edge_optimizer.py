@@ -8,25 +8,21 @@ written in between, the copy is thrown away, and the next call tries again.
 Of several processes one optimizes; it has the file `ragkit.optimizer` locked.
 """
 
-import fcntl
 import logging
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import qdrant_edge as qe
 
 from ragkit.core.errors import IndexLocked
-from ragkit.core.types import IndexIdentity
 from ragkit.index import edge_folder
 from ragkit.index.edge_points import of_kind
 from ragkit.index.edge_store import EdgeStore
 from ragkit.index.edge_writer import EdgeWriter
+from ragkit.index.folder_lock import sole
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +51,10 @@ class EdgeOptimizer:
 
     store: EdgeStore
     writer: EdgeWriter
-    identity: IndexIdentity
 
     def run(self) -> None:
         """Optimize the index where that is worth while, unless another process does."""
-        with self._alone() as lock:
+        with sole(self._folder / _LOCK) as lock:
             if lock is None:
                 return
             try:
@@ -85,22 +80,6 @@ class EdgeOptimizer:
             )  # fmt: skip
         return free >= needed
 
-    @contextmanager
-    def _alone(self) -> Generator[int | None]:
-        """Keep other optimizers out; yield None where one is at work."""
-        lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            yield None
-            return
-        try:
-            yield lock
-        finally:
-            # Not unlocked: a child that outlives this process keeps others away from its copy.
-            os.close(lock)
-
     def _copied(self) -> int | None:
         """Copy the folder; return the count of its writes.
 
@@ -119,7 +98,7 @@ class EdgeOptimizer:
         chunks = shard.count(qe.CountRequest(filter=of_kind("chunk", tenant=None)))
         has_graph = shard.info().indexed_vectors_count > 0
         if not has_graph:
-            return chunks * self.identity.dimensions * _BYTES >= _GRAPH_BYTES
+            return chunks * self.writer.identity.dimensions * _BYTES >= _GRAPH_BYTES
         return writes.total - writes.optimized >= max(1, MIN_SHARE * chunks)
 
     def _is_optimized(self, lock: int) -> bool:

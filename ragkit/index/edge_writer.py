@@ -29,15 +29,17 @@ class EdgeWriter:
     """Commits and deletions of one process.
 
     Attributes:
+        identity: The parts that the index was built with; set when it is opened.
         tenants: All tenants that have points; grows only, and before a tenant's first point.
         begun: Number of changes that have begun.
         unfinished: A change broke off and was not recovered yet.
     """
 
-    def __init__(self, path: Path, identity: IndexIdentity) -> None:
-        """Name the folder and the parts that the index was built with."""
+    identity: IndexIdentity
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder."""
         self._path = path
-        self._identity = identity
         self._lock = threading.Lock()
         self._ended = 0
         self.begun = 0
@@ -48,8 +50,9 @@ class EdgeWriter:
         """Return whether no change is under way or left, nor has begun since this count."""
         return since == self.begun == self._ended and not self.unfinished
 
-    def opened(self, shard: qe.EdgeShard) -> None:
+    def opened(self, shard: qe.EdgeShard, identity: IndexIdentity) -> None:
         """Read the tenants of a folder that was opened, and recover changes that broke off."""
+        self.identity = identity
         self.tenants = set(edge_reads.facet(shard, "tenant"))
         self.unfinished = bool(edge_reads.changes(shard, None))
         if self.unfinished and shutil.disk_usage(self._path).free >= edge_folder.MIN_FREE_BYTES:
@@ -59,7 +62,7 @@ class EdgeWriter:
         """Store documents: new chunks, then their records, then the old versions' deletion."""
         if not entries:
             return
-        validation.check_entries(entries, self._identity)
+        validation.check_entries(entries, self.identity)
         size = sum(map(_bytes, entries))
         edge_folder.check_space(self._path, size, for_what=repr(entries[0].record.uri))
         self.tenants.update(entry.record.tenant for entry in entries)
@@ -68,7 +71,7 @@ class EdgeWriter:
                 records = [entry.record for entry in group]
                 old = edge_reads.records_of(shard, [record.uri for record in records], tenant)
                 change = Change.of(tenant, written=records, replaced=old, lease_s=_LEASE_S)
-                points = [point for one in group for point in chunk_points(one, self._identity)]
+                points = [point for one in group for point in chunk_points(one, self.identity)]
                 self._upsert(shard, [change_point(change), *points])
                 self._upsert(shard, [record_point(record) for record in records])
                 self._end(shard, change)

@@ -10,6 +10,8 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,9 +68,7 @@ class FolderLock:
             lock = _opened(self._folder / LOCK)
             try:
                 self._wait(lock, deadline)
-                holder = {**describe_this_process(), "since": datetime.now(UTC).isoformat()}
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, json.dumps(holder).encode(), 0)
+                _sign(lock)
             except BaseException:
                 os.close(lock)
                 raise
@@ -91,10 +91,7 @@ class FolderLock:
 
     def holder(self) -> LockHolder | None:
         """Return the last process that took the lock, None where its file cannot be read."""
-        try:
-            return LockHolder.model_validate_json((self._folder / LOCK).read_bytes())
-        except (OSError, ValidationError):
-            return None
+        return holder_of(self._folder / LOCK)
 
     def is_wanted(self) -> bool:
         """Return whether another process waits for the lock."""
@@ -118,6 +115,38 @@ class FolderLock:
         if self._lock is not None:
             os.close(self._lock)  # without unlocking, which would release the parent's
             self._lock = None
+
+
+@contextmanager
+def sole(file: Path) -> Generator[int | None]:
+    """Lock a file while a job is done that one process does; yield None where another does it.
+
+    Else its descriptor is yielded: a child that has it and outlives this process keeps others out.
+    """
+    lock = _opened(file)
+    try:
+        if not _locked(lock):
+            yield None
+            return
+        _sign(lock)
+        yield lock
+    finally:
+        os.close(lock)  # without unlocking, which would release it for the child too
+
+
+def holder_of(file: Path) -> LockHolder | None:
+    """Return the last process that locked a file, None where that cannot be read."""
+    try:
+        return LockHolder.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _sign(lock: int) -> None:
+    """Write into a file that this process has locked who that is."""
+    holder = {**describe_this_process(), "since": datetime.now(UTC).isoformat()}
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, json.dumps(holder).encode(), 0)
 
 
 def _opened(path: Path) -> int:

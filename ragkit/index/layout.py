@@ -21,7 +21,7 @@ that form is another text, `original` keeps the header and the passage as they w
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -256,8 +256,28 @@ def read_identity(payload: Payload | None) -> StoredIdentity:
     return IndexIdentity(**body), stored.fields
 
 
-def check_identity(stored: IndexIdentity, wanted: IndexIdentity, *, location: str) -> None:
+def rebuilding(command: str) -> str:
+    """Return, for messages, the way to an index of the settings: a command, where there is one."""
+    if command:
+        return f"build it again with these settings ({command})"
+    return "ingest into a new index with --index"
+
+
+def followed(wanted: IndexIdentity, stored: IndexIdentity) -> IndexIdentity:
+    """Return the parts that are wanted, with those of the index that a search need not know."""
+    return replace(wanted, search_dimensions=stored.search_dimensions, language=stored.language)
+
+
+def check_identity(
+    stored: IndexIdentity, wanted: IndexIdentity, *, location: str, command: str = ""
+) -> None:
     """Check that an index was built with the parts that are wanted.
+
+    Args:
+        stored: Of the index.
+        wanted: Of the settings.
+        location: The place of the index.
+        command: The command that builds it again with the settings, where there is one.
 
     Raises:
         IndexMismatch: It was not; the message names each difference.
@@ -270,5 +290,5 @@ def check_identity(stored: IndexIdentity, wanted: IndexIdentity, *, location: st
     if differences:
         raise IndexMismatch(
             f"The index at {location!r} was built differently: {'; '.join(differences)}. "
-            f"Fix: set these back, or ingest into a new index with --index."
+            f"Fix: set these back, or {rebuilding(command)}."
         )

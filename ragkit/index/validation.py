@@ -13,7 +13,7 @@ from ragkit.core.metadata import check_metadata
 from ragkit.core.protocols import Entry, LegQuery
 from ragkit.core.tenant import check_tenant
 from ragkit.core.types import Chunk, FieldType, IndexIdentity, chunk_id
-from ragkit.index.layout import chunk_payload, record_payload
+from ragkit.index.layout import chunk_payload, rebuilding, record_payload
 
 _NAME = re.compile(r"[^\W\d]\w*(?:[.-]\w+)*")
 
@@ -40,9 +40,14 @@ def check_fields(declared: Mapping[str, FieldType]) -> dict[str, FieldType]:
 
 
 def merge_fields(
-    stored: Mapping[str, FieldType], declared: Mapping[str, FieldType]
+    stored: Mapping[str, FieldType], declared: Mapping[str, FieldType], *, command: str = ""
 ) -> dict[str, FieldType]:
     """Return the fields of an index that is opened with (perhaps new) declarations.
+
+    Args:
+        stored: Of the index.
+        declared: Of the settings.
+        command: The command that builds the index again with the settings, where there is one.
 
     Raises:
         IndexMismatch: A field is declared with another type than it was stored with.
@@ -50,8 +55,8 @@ def merge_fields(
     for name, kind in declared.items():
         if stored.get(name, kind) != kind:
             raise IndexMismatch(
-                f"The field {name!r} is stored as {stored[name]} and declared as {kind}. "
-                "Fix: declare it as it was, or ingest into a new index."
+                f"The field {name!r} is stored as {stored[name]} and declared as {kind}. Fix: "
+                f"declare it as it was, or {rebuilding(command)}."
             )
     return {**stored, **declared}
 

@@ -55,6 +55,7 @@ class RAG:
     repair = _sync(AsyncRAG.repair)
     backup = _sync(AsyncRAG.backup)
     restore = _sync(AsyncRAG.restore)
+    reindex = _sync(AsyncRAG.reindex)
     close = _sync(AsyncRAG.close)
 
     def ask_stream(self, question: str, **options: Unpack[AskOptions]) -> Iterator[AnswerDelta]:

@@ -148,6 +148,11 @@ class RAGParts:
         self._answerers: dict[AnswerSettings, Answerer] = {}
         self._stores: dict[str, ConversationStore] = {}
 
+    @property
+    def has_own_index(self) -> bool:
+        """True where the index was passed as an object."""
+        return "index" in self._objects
+
     def _check_models(self, settings: Settings) -> None:
         """Raise `ConfigError` for a name that is unknown, before anything is loaded."""
         if "embedder" not in self._objects:
@@ -287,7 +292,7 @@ class RAGParts:
         """Release the index, the language model and conversations, unless they were passed."""
         for store in self._stores.values():
             store.close()
-        if self._index is not None and "index" not in self._objects:
+        if self._index is not None and not self.has_own_index:
             await self._index.close()
         self._index = None
         if self._own_llm is not None:

@@ -45,6 +45,7 @@ from ragkit.sdk.parts import PartOptions, RAGParts
 
 if TYPE_CHECKING:
     from ragkit.index.backup import BackupReport
+    from ragkit.ingest.rebuild import ReindexReport
     from ragkit.sdk.chat import AsyncConversation
 
 
@@ -376,6 +377,26 @@ class AsyncRAG:
 
         await asyncio.to_thread(check_backup, Path(file))  # before an index is created for it
         return await restore_backup(await self.index(create=True), Path(file), force=force)
+
+    async def reindex(self, *, on_progress: OnProgress | None = None) -> "ReindexReport":
+        """Build the index again with the settings of now, from the documents stored in it.
+
+        The new index is built beside the old one, which other processes search and write meanwhile;
+        what they store or delete is carried over. It takes the old one's place at once. A run that
+        broke off goes on where it stopped. All tenants' documents are taken.
+
+        Args:
+            on_progress: Called while it is built, instead of that of the `RAG`.
+
+        Raises:
+            InputError: The index cannot be built again, or a document in it is not whole.
+            IndexMissing: There is no index.
+            IndexMismatch: It has a layout that this ragkit does not read.
+            IndexLocked: Another process is building it again.
+        """
+        from ragkit.sdk.reindex import reindex
+
+        return await reindex(self._parts, on_progress or self._parts.on_progress)
 
     async def index(self, *, create: bool = False) -> Index:
         """Return the index, opened on first use.

@@ -221,7 +221,16 @@ class IngestJobs:
         step = self._progress.get(name)
         if step is None:
             return {}
-        return {"progress": {"phase": step.phase, "done": step.done, "total": step.total}}
+        return {
+            "progress": {
+                "phase": step.phase,
+                "done": step.done,
+                "total": step.total,
+                "growing": step.growing,
+                "rate": step.rate,
+                "left_s": step.left_s,
+            }
+        }
 
     def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._database.transaction() as db:

@@ -1,7 +1,6 @@
 """Ingestion in the background: progress, one row for each document, cancelling, a dry run."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,30 +36,30 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The counts of an ingestion so far; `left_s` is None until it can be estimated."""
+    """The counts of an ingestion so far.
+
+    Attributes:
+        files: Number of documents read.
+        files_total: Number of those found.
+        chunks: Number of passages embedded.
+        item: Uri of the present document.
+        growing: Whether more documents may be found.
+        chunks_per_s: Passages embedded in a second; None until it is known.
+        left_s: Seconds that the rest will take at the present speed; None until it is known.
+    """
 
     files: int
     files_total: int
     chunks: int
-    seconds: float
     item: str
+    growing: bool = False
+    chunks_per_s: float | None = None
+    left_s: float | None = None
 
     @property
     def share(self) -> float:
         """Documents read of all, 0 to 1."""
         return min(1.0, self.files / self.files_total) if self.files_total else 0.0
-
-    @property
-    def chunks_per_s(self) -> float:
-        """Passages embedded in a second."""
-        return self.chunks / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds that the rest will take at the rate so far."""
-        if not 0 < self.share < 1:
-            return None
-        return self.seconds * (1 - self.share) / self.share
 
 
 class ProgressLog:
@@ -69,32 +68,34 @@ class ProgressLog:
     def __init__(self) -> None:
         """Start with nothing."""
         self.rows: dict[str, Row] = {}
-        self._files = self._files_total = 0
+        self._read = Progress(phase=_READ, done=0, total=0)
+        self._rate: float | None = None
         self._embedded = self._batch = 0
         self._item = ""
-        self._started = time.monotonic()
 
     def __call__(self, step: Progress) -> None:
         """Take in a step; the counts of each batch of passages begin at 0 again."""
         self._item = str(step.item) or self._item
         if step.phase == _READ:
-            self._files, self._files_total = step.done, step.total
+            self._read = step
             if step.item and str(step.item) not in self.rows:
                 self.rows[str(step.item)] = Row(uri=str(step.item), outcome="reading")
             return
         if step.done < self._batch:
             self._embedded += self._batch
-        self._batch = step.done
+        self._batch, self._rate = step.done, step.rate
 
     @property
     def status(self) -> Status:
         """The counts so far."""
         return Status(
-            files=self._files,
-            files_total=self._files_total,
+            files=self._read.done,
+            files_total=self._read.total,
             chunks=self._embedded + self._batch,
-            seconds=time.monotonic() - self._started,
             item=self._item,
+            growing=self._read.growing,
+            chunks_per_s=self._rate,
+            left_s=self._read.left_s,
         )
 
 

@@ -336,7 +336,7 @@ async def test_another_model_is_refused_naming_every_difference(tmp_path: Path) 
     assert "embedder is 'hash' in the index and 'bert' in the settings" in message
     assert "search_dimensions is 16 in the index and 8 in the settings" in message
     assert "language" not in message
-    assert "ingest into a new index with --index" in message
+    assert f"with these settings (ragkit reindex --index {tmp_path})" in message
 
 
 async def test_a_field_declared_later_filters_old_chunks_and_new(tmp_path: Path) -> None:

@@ -662,3 +662,5 @@ async def test_progress_is_reported_to_its_end(tmp_path: Path) -> None:
     assert {step.phase for step in steps} == {"read", "embed"}
     assert all(step.done <= step.total for step in steps)
     assert any(step.phase == "embed" and step.done == step.total == 2 for step in steps)
+    read = [step for step in steps if step.phase == "read"]
+    assert (read[-1].done, read[-1].growing, read[-1].left_s) == (2, False, None)

@@ -86,7 +86,7 @@ async def test_the_progress_of_a_job_is_an_event(tmp_path: Path) -> None:
     go = asyncio.Event()
 
     async def ingest(job: IngestJob, on_progress: OnProgress) -> IngestReport:
-        on_progress(Progress(phase="embed", done=3, total=10))
+        on_progress(Progress(phase="embed", done=3, total=10, rate=2.0, left_s=3.5))
         await go.wait()
         return IngestReport()
 
@@ -101,7 +101,15 @@ async def test_the_progress_of_a_job_is_an_event(tmp_path: Path) -> None:
         if "progress" in seen[-1]:
             go.set()
     await jobs.stop()
-    assert {"phase": "embed", "done": 3, "total": 10} in [one.get("progress") for one in seen]
+    wanted = {
+        "phase": "embed",
+        "done": 3,
+        "total": 10,
+        "growing": False,
+        "rate": 2.0,
+        "left_s": 3.5,
+    }
+    assert wanted in [one.get("progress") for one in seen]
     assert (seen[-1]["state"], "progress" in seen[-1]) == ("done", False)
 
 

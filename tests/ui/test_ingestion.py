@@ -125,17 +125,17 @@ def test_no_uri_leads_out_of_the_folder_of_uploads(workspace: Workspace, tmp_pat
 def test_progress_adds_batches_up_and_estimates_the_rest() -> None:
     log = ProgressLog()
     log(Progress(phase="read", done=0, total=4, item="a"))
-    log(Progress(phase="read", done=1, total=4, item="b"))
+    log(Progress(phase="read", done=1, total=4, item="b", left_s=90))
     log(Progress(phase="embed", done=100, total=200, item="a"))
     log(Progress(phase="embed", done=200, total=200, item="b"))
-    log(Progress(phase="embed", done=50, total=60, item="c"))
+    log(Progress(phase="embed", done=50, total=60, item="x/c.txt", rate=3.0))
     assert (log.status.files, log.status.files_total, log.status.chunks) == (1, 4, 250)
     assert [row.outcome for row in log.rows.values()] == ["reading", "reading"]
-    status = Status(files=1, files_total=4, chunks=30, seconds=10, item="x/c.txt")
-    assert (status.left_s, status.chunks_per_s) == (30, 3)
-    assert progress_text(status) == (
-        "1 of 4 files · 30 passages · 3 passages/s · about 30 s left · c\\.txt"
+    assert progress_text(log.status) == (
+        "1 of 4 files · 250 passages · 3 passages/s · about 1:30 left · c\\.txt"
     )
+    early = Status(files=1, files_total=256, chunks=0, item="a", growing=True)
+    assert progress_text(early) == "1 of 256 files found so far · 0 passages · a"
 
 
 def test_a_report_decides_the_rows() -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.elements.arrow import DataframeState
 
 from ragkit.core.errors import InputError, RagkitError
+from ragkit.core.progress import duration_text
 from ragkit.core.types import DocumentRecord
 from ragkit.ingest.loaders import FORMATS
 from ragkit.ui.chunk_map import chunks_html
@@ -124,12 +125,16 @@ def _show_running(workspace: Workspace) -> None:
 
 def progress_text(status: Status) -> str:
     """Return the progress of an ingestion in a line."""
-    left = "" if status.left_s is None else f" · about {status.left_s:.0f} s left"
-    name = status.item.rpartition("/")[2]
-    return (
-        f"{status.files} of {status.files_total} files · {status.chunks:,} passages · "
-        f"{status.chunks_per_s:.0f} passages/s{left} · {plain(name)}"
-    )
+    found = " found so far" if status.growing else ""
+    parts = [
+        f"{status.files} of {status.files_total} files{found}",
+        f"{status.chunks:,} passages",
+    ]
+    if status.chunks_per_s is not None:
+        parts.append(f"{status.chunks_per_s:.0f} passages/s")
+    if status.left_s is not None:
+        parts.append(f"about {duration_text(status.left_s)} left")
+    return " · ".join([*parts, plain(status.item.rpartition("/")[2])])
 
 
 def _show_ended(workspace: Workspace, ingestion: Ingestion) -> None:

@@ -1,0 +1,70 @@
+"""The division of stored documents by another chunker, where that gives what an ingestion would."""
+
+from dataclasses import dataclass, replace
+
+from ragkit.core.errors import InputError
+from ragkit.core.protocols import Chunker, Entry
+from ragkit.core.types import Document, DocumentRecord
+from ragkit.ingest.loaders.identity import content_hash
+from ragkit.ingest.loaders.registry import LoaderRegistry
+from ragkit.ingest.preparation import divided, pipeline_parts, pipeline_text, with_generation
+from ragkit.ingest.sources.item import MemorySource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redivision:
+    """Divides documents of which the index holds everything that an ingestion would read.
+
+    Those are texts whose bytes are stored as they were (their hash says so), and documents made in
+    code without blocks of their own. Of others, such as PDFs, the structure is not stored.
+    """
+
+    chunker: Chunker
+    registry: LoaderRegistry
+
+    def is_due(self, record: DocumentRecord) -> bool:
+        """Return whether a document was divided by another chunker."""
+        loader, chunker, _ = pipeline_parts(record.pipeline)
+        return bool(loader and record.chunks) and chunker != self.chunker.identity
+
+    def record(self, record: DocumentRecord) -> DocumentRecord:
+        """Return the record that a document has once it is divided; its chunks are not counted."""
+        loader, _, added = pipeline_parts(record.pipeline)
+        pipeline = pipeline_text(loader, self.chunker, added)
+        return with_generation(replace(record, pipeline=pipeline, version=""))
+
+    def divided(self, entry: Entry) -> Entry | None:
+        """Return a stored document, divided by the chunker; None where its source is needed."""
+        document = self._document(entry)
+        return (
+            None if document is None else divided(document, self.record(entry.record), self.chunker)
+        )
+
+    def _document(self, entry: Entry) -> Document | None:
+        record, text = entry.record, ""
+        for chunk in entry.chunks:
+            text += chunk.text[len(text) - chunk.start :]
+        identity, _, added = pipeline_parts(record.pipeline)
+        if not added:
+            document = Document(
+                uri=record.uri,
+                title=record.title,
+                text=text,
+                metadata=entry.chunks[0].metadata,
+                content_hash=record.content_hash,
+            )
+            if MemorySource(document=document).identity == identity:
+                return document
+        data = text.encode()
+        if content_hash(data) != record.content_hash:
+            return None
+        try:
+            loader = self.registry.loader(data, record.uri)
+            if loader.identity != identity:
+                return None
+            document = loader.load(data, uri=record.uri)
+        except InputError:
+            return None
+        if document.text != text:
+            return None
+        return replace(document, metadata={**document.metadata, **added})
