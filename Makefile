@@ -11,7 +11,7 @@ export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots load crash fuzz release clean help
+.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots load alerts crash fuzz release clean help
 
 all: fmt lint types test demo bench ## what CI runs
 
@@ -94,6 +94,9 @@ screenshots: setup ## make the pictures in docs/images; needs Debian's chromium
 
 load: setup $(VLLM) ## 200 clients for a minute, half of which leave in the middle, and a model that dies
 	$(BIN)/python tests/load.py
+
+alerts: setup ## make each fault alone before a real Prometheus (Debian's), and see its alerts fire and no others
+	$(BIN)/python tests/alerts.py
 
 crash: setup ## kill 200 ingestions, syncs and writers at random and compare the index with one built in one go
 	$(BIN)/python tests/crash.py --kills 200

@@ -114,7 +114,7 @@ async def load(
             log = (Path(place) / "server.log").open("w+")
             process = subprocess.Popen(command, cwd=place, env=environment, stderr=log)
             try:
-                url = await _started(process, log.name)
+                url = await started(process, log.name)
                 await _clients(url, clients, seconds / 4, seed, report)
                 await _idle(url)
                 _measure(process.pid, "warm", report)
@@ -130,7 +130,8 @@ async def load(
     return report
 
 
-async def _started(process: "subprocess.Popen[bytes]", log: str) -> str:
+async def started(process: "subprocess.Popen[bytes]", log: str) -> str:
+    """Wait for a server to say in its log where it listens, and return its URL."""
     while process.poll() is None:
         if found := re.search(r"http://\S+:\d+", Path(log).read_text()):
             return found[0]

@@ -252,7 +252,8 @@ class LLMSettings(_Section):
     report its context.
     `concurrency` bounds the calls of a server in flight; `device` is for a local model. `extra` are
     further fields of each request, such as `{"chat_template_kwargs": {"enable_thinking": false}}`;
-    `reasoning_tokens` is what a reasoning model may use before its reply.
+    `reasoning_tokens` is what a reasoning model may use before its reply. After `breaker_failures`
+    failed calls of a server in a row, calls are refused at once for half a minute; None is never.
     """
 
     model: Address | None = None
@@ -263,6 +264,7 @@ class LLMSettings(_Section):
     extra: dict[str, JsonValue] = {}
     reasoning_tokens: Annotated[int, Field(ge=0)] = 0
     context_tokens: Positive | None = None
+    breaker_failures: Positive | None = None
 
 
 class PriceSettings(_Section):

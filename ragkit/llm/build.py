@@ -30,6 +30,8 @@ def check_llm(settings: LLMSettings) -> tuple[str, str]:
 def build_llm(settings: LLMSettings) -> LLM:
     """Build the LLM of the settings, with retries and a bound on concurrency for a server.
 
+    Where `breaker_failures` is set, a circuit breaker stands around these.
+
     Raises:
         ConfigError: No model is set, its provider is unknown, or the server needs a name or a key.
     """
@@ -39,6 +41,7 @@ def build_llm(settings: LLMSettings) -> LLM:
     # Imported here: the compiler of grammars and httpx take a tenth of a second.
     from ragkit.llm.openai.connection import Patience
     from ragkit.llm.openai.servers import DEFAULT_URLS, SERVERS
+    from ragkit.llm.wrappers.circuit_breaker import CircuitBreaker
     from ragkit.llm.wrappers.concurrency import Concurrency
     from ragkit.llm.wrappers.retry import Retry
 
@@ -58,7 +61,9 @@ def build_llm(settings: LLMSettings) -> LLM:
         reasoning_tokens=settings.reasoning_tokens,
         context=settings.context_tokens,
     )
-    return Retry(Concurrency(server, limit=settings.concurrency))
+    llm = Retry(Concurrency(server, limit=settings.concurrency))
+    failures = settings.breaker_failures
+    return llm if failures is None else CircuitBreaker(llm, failures=failures)
 
 
 def _in_process(name: str, settings: LLMSettings) -> LLM:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ragkit.core.document_text import text_of
 from ragkit.core.errors import RagkitError
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import OnProgress
 from ragkit.core.types import Chunk, Document, DocumentRecord, MetadataValue
 from ragkit.ingest.build import build_registry
@@ -157,10 +158,15 @@ async def delete(uri: _Uri, state: State, key: Writer) -> dict[str, Any]:
 
 async def ingest_job(rag: AsyncRAG, job: IngestJob, on_progress: OnProgress) -> IngestReport:
     """Load the files of a job and ingest them; a file that cannot be read is reported."""
-    loaded = await asyncio.to_thread(_loaded, rag, job)
+    with Operation(kind="ingestion stage", name="load") as loading:
+        loaded = await asyncio.to_thread(_loaded, rag, job)
+        failed = [one for one in loaded if isinstance(one, FailedDocument)]
+        loading.facts["failed_documents"] = len(failed)
     good = [one for one in loaded if isinstance(one, Document)]
-    report = await rag.ingest(*good, tenant=job.tenant, on_progress=on_progress)
-    report.failed.extend(one for one in loaded if isinstance(one, FailedDocument))
+    report = IngestReport()
+    if good:
+        report = await rag.ingest(*good, tenant=job.tenant, on_progress=on_progress)
+    report.failed.extend(failed)
     return report
 
 

@@ -121,6 +121,7 @@ class OperationMetrics(Observer):
             "model call": self._model_call,
             "agent": self._agent,
             "ingestion": self._ingestion,
+            "ingestion stage": self._failed_documents,
         }
 
     def ended(self, operation: Operation) -> None:
@@ -159,9 +160,12 @@ class OperationMetrics(Observer):
     def _ingestion(self, run: Operation, _: str) -> None:
         for outcome in _OUTCOMES:
             self._documents.labels(outcome=outcome).inc(_number(run.facts.get(outcome)))
-        failed = _number(run.facts.get("failed_documents"))
-        self._documents.labels(outcome="failed").inc(failed)
+        self._failed_documents(run)
         self._chunks.inc(_number(run.facts.get("chunks")))
+
+    def _failed_documents(self, operation: Operation, _: str = "") -> None:
+        failed = _number(operation.facts.get("failed_documents"))
+        self._documents.labels(outcome="failed").inc(failed)
 
 
 def _number(fact: Fact | None) -> float:

@@ -33,6 +33,7 @@ class ServerResponse:
         events: Sent as server-sent events instead of the body, with `[DONE]` at the end.
         hangs: Send nothing more after the events, or nothing at all, until the client leaves.
         headers: Further headers.
+        delay_s: Seconds until it is sent, or until the client leaves.
     """
 
     body: Json = None
@@ -40,6 +41,7 @@ class ServerResponse:
     events: Sequence[Json] | None = None
     hangs: bool = False
     headers: Mapping[str, str] = field(default_factory=lambda: dict(_NO_HEADERS))
+    delay_s: float = 0.0
 
 
 Respond: TypeAlias = Callable[[ServerRequest], ServerResponse]
@@ -93,6 +95,9 @@ class EmulatedModelServer:
                 request = await _received(reader)
                 self.requests.append(request)
                 response = self._respond(request)
+                if response.delay_s:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(reader.read(), response.delay_s)
                 await _send(writer, response)
                 if response.hangs:
                     await reader.read()

@@ -58,6 +58,17 @@ async def test_a_file_that_cannot_be_read_is_reported_and_the_others_are_stored(
     assert all(row["reason"] for row in report["failed"])
 
 
+async def test_an_upload_of_which_nothing_can_be_read_is_done_and_counted(
+    server: RunningServer,
+) -> None:
+    sent = await server.http.post("/v1/documents", files={"files": ("bad.pdf", b"%PDF-1.4 x")})
+    job = await server.until_done(sent.json()["id"])
+    assert job["state"] == "done"
+    assert [row["uri"] for row in job["report"]["failed"]] == ["bad.pdf"]
+    metrics = (await server.http.get("/metrics")).text
+    assert 'ragkit_ingested_documents_total{outcome="failed"} 1.0' in metrics
+
+
 async def test_the_events_of_a_job_end_with_its_report(server: RunningServer) -> None:
     sent = (await server.http.post("/v1/documents", files=UPLOAD)).json()
     text = (await server.http.get(f"/v1/jobs/{sent['id']}/events")).text
