@@ -1,7 +1,7 @@
 """Every chunker side by side: what is found of the passages that answer, and of the documents.
 
 Run: python -m benchmarks.chunking DATA [--sizes 128,200,512] [--sets a,b] [--legs hybrid]
-[--chunkers a,b] [--limit 200]
+[--chunkers a,b] [--limit 200] [--late MODEL]
 
 DATA holds `qa/chunking_evaluation` (five long texts, and questions with the exact spans that answer
 them) and `beir`. For each chunker and size the five best chunks of a question are compared with
@@ -17,7 +17,7 @@ import csv
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -27,8 +27,8 @@ import numpy as np
 from benchmarks.report import Row, publish
 from benchmarks.retrieval_sets import CACHE, Kept
 from ragkit.core.errors import ConfigError
-from ragkit.core.protocols import Index
-from ragkit.core.settings import IndexSettings, IngestSettings, Settings
+from ragkit.core.protocols import Embedder, Index
+from ragkit.core.settings import EmbedderSettings, IndexSettings, IngestSettings, Settings
 from ragkit.core.types import ChunkerName, Document, Hit
 from ragkit.evaluation.datasets import load_beir
 from ragkit.evaluation.metrics import per_query
@@ -37,6 +37,7 @@ from ragkit.ingest.build import build_chunker
 from ragkit.ingest.loaders import MarkdownLoader
 from ragkit.ingest.pipeline import Pipeline
 from ragkit.ingest.sources.stream import SourceStream
+from ragkit.models.build import build_embedder
 from ragkit.models.packaged import MINILM, verified_folder
 from ragkit.models.tokens import ModelTokenizer
 from ragkit.retrieval.build import build_retriever
@@ -44,6 +45,7 @@ from ragkit.retrieval.protocol import Retriever
 from ragkit.retrieval.request import BOTH, Leg
 
 CHUNKERS: Sequence[ChunkerName] = get_args(ChunkerName)
+LEGS: Mapping[str, Sequence[Leg]] = {"bm25": ("bm25",), "dense": ("dense",), "hybrid": BOTH}
 SETS = ("anthropic_docs", "emanual_s10", "hotpot100")
 K = 5
 _DEPTH = 50
@@ -66,7 +68,8 @@ def main() -> None:
     parser.add_argument("--sizes", default="128,200,512")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--chunkers", default=",".join(CHUNKERS))
-    parser.add_argument("--legs", choices=["bm25", "hybrid"], default="bm25")
+    parser.add_argument("--legs", choices=list(LEGS), default="bm25")
+    parser.add_argument("--late", metavar="MODEL", help="late chunking with this embedder")
     parser.add_argument("--limit", type=int, default=200, help="queries of each set")
     options = parser.parse_args()
     rows: list[Row] = []
@@ -80,13 +83,16 @@ def main() -> None:
             print(row, flush=True)
             rows.append(row)
     note = f"{options.legs}; the {K} best chunks; nDCG@10 of up to {options.limit} queries"
-    publish(f"chunking_{options.legs}", rows, note=note)
+    publish(f"chunking_{options.legs}{'_late' if options.late else ''}", rows, note=note)
 
 
 async def _measured(options: argparse.Namespace, name: ChunkerName, size: int) -> Row:
     """The row of a chunker and a size."""
     ingest = IngestSettings(chunker=name, chunk_tokens=size)
-    bench = _Bench(settings=Settings(ingest=ingest), legs=options.legs)
+    embedder = EmbedderSettings(rotation=None)
+    if options.late:
+        embedder = EmbedderSettings(model=options.late, late_chunking=True, rotation=None)
+    bench = _Bench(settings=Settings(ingest=ingest, embedder=embedder), legs=options.legs)
     texts, questions = load_questions(options.data / "qa" / "chunking_evaluation")
     row: dict[str, str | int | float] = {"chunker": name, "tokens": size}
     started = time.perf_counter()
@@ -112,7 +118,7 @@ async def _measured(options: argparse.Namespace, name: ChunkerName, size: int) -
             await index.close()
         values = per_query(dataset.qrels, ranked)[_MEASURE].values()
         row[one] = float(np.mean(list(values)))
-    if bench.embedder or name == "semantic":
+    if bench.embedder is bench.kept or name == "semantic":
         bench.kept.save()
     row["seconds"] = round(time.perf_counter() - started)
     return row
@@ -123,16 +129,18 @@ class _Bench:
 
     def __init__(self, *, settings: Settings, legs: str) -> None:
         self.settings = settings
+        late = settings.embedder.late_chunking
         self.kept = Kept(CACHE / "chunking.npz", None)
-        self.legs: Sequence[Leg] = BOTH if legs == "hybrid" else ("bm25",)
-        self.embedder = self.kept if legs == "hybrid" else None
+        self.model: Embedder = build_embedder(settings.embedder) if late else self.kept
+        self.legs: Sequence[Leg] = LEGS[legs]
+        self.embedder = None if legs == "bm25" else self.model
 
     async def indexed(self, documents: Sequence[Document], folder: str) -> tuple[Index, Retriever]:
         """Return an index of the documents, and a retriever over it."""
-        tokenizer = ModelTokenizer(
-            verified_folder(MINILM) / "tokenizer.json",
-            model_max_tokens=MINILM.max_tokens if self.embedder else 10_000,
-        )
+        tokenizer = self.model.tokenizer
+        if self.embedder is None:
+            file = verified_folder(MINILM) / "tokenizer.json"
+            tokenizer = ModelTokenizer(file, model_max_tokens=10_000)
         place = IndexSettings(location=f"{folder}/index")
         index = await build_index(place, identity_for(self.embedder, place))
         chunker = build_chunker(self.settings, tokenizer, embedder=self.kept)
@@ -140,7 +148,7 @@ class _Bench:
         report = await pipeline.run(SourceStream(documents))
         if report.failed or report.stopped:
             raise RuntimeError(str(report.failed[:1] or report.stopped))
-        retriever = build_retriever(self.settings, index=index, embedder=self.kept)
+        retriever = build_retriever(self.settings, index=index, embedder=self.model)
         return index, retriever
 
     async def hits(self, retriever: Retriever, text: str, k: int) -> Sequence[Hit]:

@@ -15,9 +15,8 @@ from ragkit.core.errors import (
 )
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import Embedder, Entry, Index, OnProgress
-from ragkit.ingest.passage import passage_text
 from ragkit.ingest.report import FailedDocument, IngestReport
-from ragkit.ingest.vectors import EntryVectors
+from ragkit.ingest.vectors import EntryVectors, embedded_spans
 
 logger = logging.getLogger(__name__)
 
@@ -164,9 +163,10 @@ class EntryWriter:
 
     def _tokens(self, batch: Sequence[Entry]) -> int:
         assert self._embedder is not None
-        tokenizer = self._embedder.tokenizer
-        texts = (passage_text(chunk, tokenizer) for entry in batch for chunk in entry.chunks)
-        return sum(len(tokenizer.token_starts(text)) for text in texts)
+        chunks = [chunk for entry in batch for chunk in entry.chunks]
+        spans = embedded_spans(chunks, self._embedder)
+        texts = {(one.uri, span.text) for one, span in zip(chunks, spans, strict=True)}
+        return sum(len(self._embedder.tokenizer.token_starts(text)) for _, text in texts)
 
     def fail(self, uri: str, error: Exception) -> None:
         """Report a document that failed."""

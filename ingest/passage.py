@@ -10,8 +10,14 @@ HEADER_TOKENS = 40
 
 def passage_text(chunk: Chunk, tokenizer: Tokenizer) -> str:
     """Return the text to embed for a chunk: its header, cut to HEADER_TOKENS, and its text."""
+    header = header_text(chunk, tokenizer)
+    return f"{header}\n\n{chunk.text}" if header else chunk.text
+
+
+def header_text(chunk: Chunk, tokenizer: Tokenizer) -> str:
+    """Return the header of a chunk, cut to HEADER_TOKENS."""
     header = chunk.header
     if may_exceed(header, HEADER_TOKENS):
         starts = tokenizer.token_starts(header)
         header = header[: starts[HEADER_TOKENS]] if len(starts) > HEADER_TOKENS else header
-    return f"{header}\n\n{chunk.text}" if header else chunk.text
+    return header

@@ -8,9 +8,10 @@ from typing import cast
 import numpy as np
 
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import Embedder, Entry, Index, OnProgress, Progress
-from ragkit.core.types import Chunk, FloatArray
+from ragkit.core.protocols import Embedder, Entry, Index, OnProgress, Progress, SpanEmbedder
+from ragkit.core.types import Chunk, FloatArray, TextSpan
 from ragkit.ingest.passage import passage_text
+from ragkit.ingest.windows import window_spans
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +56,12 @@ class EntryVectors:
             InputError: A passage's vector is zero or not finite.
         """
         owners = [chunk for entry in entries for chunk in entry.chunks]
-        texts = [passage_text(chunk, self.embedder.tokenizer) for chunk in owners]
+        texts = embedded_spans(owners, self.embedder)
         vectors = np.zeros((len(texts), self.embedder.dimensions), dtype=np.float32)
         kept = await self._keep(owners, texts, vectors, updated)
         counts = VectorCounts(kept=len(kept))
         # Texts of like length together: less padding.
-        order = sorted(set(range(len(texts))) - kept, key=lambda row: (-len(texts[row]), row))
+        order = sorted(set(range(len(texts))) - kept, key=lambda row: (-len(texts[row].text), row))
         for first in range(0, len(order), _SLICE):
             rows = order[first : first + _SLICE]
             vectors[rows] = await self._embedded(rows, owners, texts, counts)
@@ -72,7 +73,7 @@ class EntryVectors:
     async def _keep(
         self,
         owners: Sequence[Chunk],
-        texts: Sequence[str],
+        texts: Sequence[TextSpan],
         vectors: FloatArray,
         updated: Sequence[str],
     ) -> set[int]:
@@ -80,8 +81,8 @@ class EntryVectors:
         if not updated:
             return set()
         stored = await self.index.chunks(updated, tenant=self.tenant)
-        tokenizer = self.embedder.tokenizer
-        ids = {(chunk.uri, passage_text(chunk, tokenizer)): chunk.id for chunk in stored}
+        spans = embedded_spans(stored, self.embedder)
+        ids = {(one.uri, text): one.id for one, text in zip(stored, spans, strict=True)}
         wanted = {
             row: ids[owner.uri, text]
             for row, (owner, text) in enumerate(zip(owners, texts, strict=True))
@@ -102,7 +103,7 @@ class EntryVectors:
         self,
         rows: Sequence[int],
         owners: Sequence[Chunk],
-        texts: Sequence[str],
+        texts: Sequence[TextSpan],
         counts: VectorCounts,
     ) -> FloatArray:
         def note(position: int, tokens: int) -> None:
@@ -111,7 +112,11 @@ class EntryVectors:
             if uri not in counts.truncated:
                 counts.truncated.append(uri)
 
-        given = await self.embedder.embed([texts[row] for row in rows], on_truncated=note)
+        spans = [texts[row] for row in rows]
+        if isinstance(self.embedder, SpanEmbedder):
+            given = await self.embedder.embed_spans(spans, on_truncated=note)
+        else:
+            given = await self.embedder.embed([one.text for one in spans], on_truncated=note)
         found = checked_vectors(given, self.embedder, count=len(rows))
         norms = np.linalg.norm(found, axis=1)
         bad = np.flatnonzero(~((norms > _UNIT_TOLERANCE) & np.isfinite(norms)))
@@ -132,6 +137,19 @@ class EntryVectors:
     def _report(self, done: int, total: int, item: str) -> None:
         if self.on_progress is not None:
             self.on_progress(Progress(phase="embed", done=done, total=total, item=item))
+
+
+def embedded_spans(chunks: Sequence[Chunk], embedder: Embedder) -> list[TextSpan]:
+    """Return the text that each chunk is embedded in, and its part of that.
+
+    Args:
+        chunks: All chunks of some documents, in order.
+        embedder: With a `SpanEmbedder` these are windows, otherwise the chunks with their headers.
+    """
+    if isinstance(embedder, SpanEmbedder):
+        return window_spans(chunks, embedder.tokenizer)
+    texts = (passage_text(chunk, embedder.tokenizer) for chunk in chunks)
+    return [TextSpan(text, 0, len(text)) for text in texts]
 
 
 def checked_vectors(given: object, embedder: Embedder, *, count: int) -> FloatArray:

@@ -24,6 +24,7 @@ from ragkit.core.types import (
     Permission,
     Reply,
     Task,
+    TextSpan,
     ToolResult,
 )
 
@@ -110,6 +111,27 @@ class Embedder(Protocol):
 
         `on_truncated(position, tokens)` is called for each text that is longer than the model
         reads and was cut; without it a warning is logged.
+        """
+        ...
+
+
+@runtime_checkable
+class SpanEmbedder(Embedder, Protocol):
+    """An embedder whose passages are read within the text around them (late chunking).
+
+    Source: Günther et al. 2024, https://arxiv.org/abs/2409.04701.
+    """
+
+    async def embed_spans(
+        self,
+        spans: Sequence[TextSpan],
+        *,
+        on_truncated: Callable[[int, int], None] | None = None,
+    ) -> FloatArray:
+        """Embed parts of texts into float32 `[n, dimensions]`, each row of unit length.
+
+        Each different text is read once, as a passage; a part's vector is made of its own tokens.
+        `on_truncated(position, tokens)` is called for each part of a text that was cut.
         """
         ...
 

@@ -103,7 +103,9 @@ class EmbedderSettings(_Section):
     of what a vector says into its first dimensions and keeps all similarities (`auto`: the packaged
     model's own, none for others). `dimensions` keeps a Matryoshka prefix of each vector; `dtype` is
     the arithmetic of the forward pass (`auto`: bfloat16 autocast where the CPU has it, else
-    float32). `api_key`, `timeout_s` and `concurrency` (requests at the same time) are for a server.
+    float32). With `late_chunking`, passages are embedded within as much of their document as the
+    model reads at once; it takes a local model that pools by the mean. `api_key`, `timeout_s` and
+    `concurrency` (requests at the same time) are for a server.
     """
 
     model: Address = "packaged:all-minilm-l6-v2"
@@ -114,6 +116,7 @@ class EmbedderSettings(_Section):
     batch_size: Positive = 32
     device: str | None = None
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    late_chunking: bool = False
     api_key: SecretStr | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     concurrency: Positive = 8

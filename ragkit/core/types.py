@@ -163,6 +163,14 @@ def versioned(
     )
 
 
+class TextSpan(NamedTuple):
+    """A part of a text, `text[start:end]`, that is embedded with the whole text in view."""
+
+    text: str
+    start: int
+    end: int
+
+
 class StageRank(NamedTuple):
     """Rank and score of a hit in a stage: ranks count from 1, scores are in the stage's unit."""
 

@@ -5,6 +5,7 @@ from ragkit.core.protocols import Embedder, Reranker
 from ragkit.core.settings import EmbedderSettings, RerankerSettings
 from ragkit.models.cross_encoder import PACKAGED_READER, packaged_cross_encoder
 from ragkit.models.embedding import ModelEmbedder
+from ragkit.models.late_chunking import LateEmbedder
 from ragkit.models.minilm import MiniLMEncoder
 from ragkit.models.packaged import packaged_model
 from ragkit.models.reranking import CrossEncoderReranker, PackagedReranker
@@ -17,9 +18,15 @@ def check_embedder(settings: EmbedderSettings) -> tuple[str, str]:
     """Return the provider and the name of the embedder's model; nothing is loaded.
 
     Raises:
-        ConfigError: The provider, or the packaged model, is unknown.
+        ConfigError: The provider, or the packaged model, is unknown, or it knows no late chunking.
     """
     provider, _, name = settings.model.partition(":")
+    if provider == _VLLM and settings.late_chunking:
+        raise ConfigError(
+            "embedder.late_chunking needs the vectors of tokens, which a server does not give. "
+            "Fix: set it to false, or embedder.model to 'sentence-transformers:<folder or hub "
+            "name>'."
+        )
     packaged = provider == "packaged" and packaged_model(name)
     if packaged or (provider in {_SENTENCE_TRANSFORMERS, _VLLM} and name):
         return provider, name
@@ -52,13 +59,16 @@ def build_embedder(settings: EmbedderSettings) -> Embedder:
         ConfigError: The provider, or the packaged model, is unknown.
     """
     provider, name = check_embedder(settings)
-    if provider == _SENTENCE_TRANSFORMERS:
-        return ModelEmbedder(settings, SentenceTransformerEncoder(name, settings))
     if provider == _VLLM:
         from ragkit.models.server import VLLMEncoder  # with httpx, which the others do without
 
         return ModelEmbedder(settings, VLLMEncoder(name, settings))
-    return ModelEmbedder(settings, MiniLMEncoder(settings))
+    encoder = (
+        SentenceTransformerEncoder(name, settings)
+        if provider == _SENTENCE_TRANSFORMERS
+        else MiniLMEncoder(settings)
+    )
+    return (LateEmbedder if settings.late_chunking else ModelEmbedder)(settings, encoder)
 
 
 def build_reranker(settings: RerankerSettings) -> Reranker | None:

@@ -95,16 +95,19 @@ class ModelEmbedder:
         on_truncated: Callable[[int, int], None] | None = None,
     ) -> FloatArray:
         """Embed texts into float32 `[n, dimensions]`, each row of unit length."""
-        return await asyncio.to_thread(self._embed, texts, task, on_truncated or _warn)
+        return await asyncio.to_thread(self._embed, texts, task, on_truncated or warn_of_cut)
 
     def _embed(
         self, texts: Sequence[str], task: Task, on_truncated: Callable[[int, int], None]
     ) -> FloatArray:
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
-        for position, tokens in _too_long(texts, self.tokenizer):
+        for position, tokens in too_long(texts, self.tokenizer):
             on_truncated(position, tokens)
-        vectors = self._encoder.encode(texts, prompt=self.prompts[task])
+        return self.finished(self._encoder.encode(texts, prompt=self.prompts[task]))
+
+    def finished(self, vectors: FloatArray) -> FloatArray:
+        """Return the vectors of the network rotated, and cut to the chosen dimensions."""
         if self._rotation is not None:
             vectors = vectors @ self._rotation
         if self._settings.dimensions is None:
@@ -150,14 +153,16 @@ def task_prompts(settings: EmbedderSettings, known: Mapping[str, str | None]) ->
     }
 
 
-def _too_long(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[int, int]]:
+def too_long(texts: Sequence[str], tokenizer: Tokenizer) -> list[tuple[int, int]]:
+    """Return position and number of tokens of each text that is longer than the model reads."""
     limit = tokenizer.max_tokens
     unsure = ((position, text) for position, text in enumerate(texts) if may_exceed(text, limit))
     counts = ((position, len(tokenizer.token_starts(text))) for position, text in unsure)
     return [(position, count) for position, count in counts if count > limit]
 
 
-def _warn(position: int, tokens: int) -> None:
+def warn_of_cut(position: int, tokens: int) -> None:
+    """Log that a text was cut."""
     logger.warning(
         "Text %d has %d tokens, more than the model reads; it was cut.", position, tokens
     )

@@ -74,6 +74,12 @@ class MiniLMEncoder:
                 vectors[batch] = self._forward([encoded[at].ids for at in batch])
         return vectors
 
+    def encode_spans(
+        self, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]], *, prompt: str
+    ) -> FloatArray:
+        """See `SpanEncoder.encode_spans`; the packaged graph gives no vectors of tokens."""
+        return self._torch.encode_spans(texts, spans, prompt=prompt)
+
     def _is_bulk(self, texts: Sequence[str]) -> bool:
         if self._settings.device not in {None, "cpu"} or self._settings.dtype == "bfloat16":
             return True

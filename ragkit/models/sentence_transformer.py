@@ -12,6 +12,7 @@ import numpy as np
 from ragkit.core.errors import ConfigError, MissingExtraError, ProviderError
 from ragkit.core.settings import EmbedderSettings
 from ragkit.core.types import FloatArray
+from ragkit.core.vectors import unit
 from ragkit.models.embedding import ModelFacts, task_prompts
 from ragkit.models.packaged import file_sha256
 from ragkit.models.tokens import ModelTokenizer
@@ -32,6 +33,8 @@ class _SentenceTransformer(Protocol):
     device: Any  # a torch device, untyped until torch is imported
 
     def __getitem__(self, index: int, /) -> Any: ...  # a torch module: its attributes are untyped
+
+    def __iter__(self) -> Iterator[object]: ...
 
     def get_embedding_dimension(self) -> int | None: ...
 
@@ -91,6 +94,59 @@ class SentenceTransformerEncoder:
             batches = list(_batches(texts, self._settings.batch_size))
             found = [self._encoded([texts[at] for at in batch], prompt) for batch in batches]
         return np.concatenate(found)[np.argsort(np.concatenate(batches))]
+
+    def encode_spans(
+        self, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]], *, prompt: str
+    ) -> FloatArray:
+        """See `SpanEncoder.encode_spans`."""
+        import torch
+
+        with self._lock, self._arithmetic(), torch.inference_mode():
+            self._check_pooling()
+            batches = list(_batches(texts, self._settings.batch_size))
+            made: dict[int, FloatArray] = {}
+            for batch in batches:
+                read = [prompt + texts[at] for at in batch]
+                pooled = self._pooled(read, [spans[at] for at in batch], len(prompt))
+                made.update(zip(batch, pooled, strict=True))
+        return np.concatenate([made[at] for at in range(len(texts))])
+
+    def _pooled(
+        self, texts: list[str], spans: Sequence[Sequence[tuple[int, int]]], prompt: int
+    ) -> Iterator[FloatArray]:
+        """Yield the unit means of the spans' tokens, text by text, each `[spans, dimensions]`.
+
+        `prompt` is the number of characters before that of which spans are counted.
+        """
+        features = self._model.tokenizer(
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=self._model.max_seq_length,
+            return_offsets_mapping=True,
+            return_tensors="pt",
+        ).to(self._model.device)
+        offsets = features.pop("offset_mapping").cpu().numpy()
+        read = features["attention_mask"].cpu().numpy() > 0
+        states = self._model[0](dict(features))["token_embeddings"]
+        for row, found in enumerate(spans):
+            starts, ends = offsets[row, :, 0] - prompt, offsets[row, :, 1] - prompt
+            own = [(ends > starts) & (starts >= a) & (starts < b) for a, b in found]
+            # A part without tokens, such as white space, has the vector of the whole.
+            tokens = [part if part.any() else read[row] for part in own]
+            weights = states.new_tensor(np.array(tokens, dtype=np.float32))
+            yield unit((weights @ states[row]).float().cpu().numpy())
+
+    def _check_pooling(self) -> None:
+        """Raise `ConfigError` for a model whose vectors are no means of its tokens."""
+        kinds = [type(module).__name__ for module in self._model]
+        pooling = getattr(self._model[1], "pooling_mode", None) if len(kinds) > 1 else None
+        if pooling != "mean" or kinds[2:] not in ([], ["Normalize"]):
+            raise ConfigError(
+                f"Late chunking needs a model that pools by the mean of its tokens, and "
+                f"{self._name!r} has {', '.join(kinds)}, pooling {pooling!r}. Fix: set "
+                "embedder.late_chunking to false, or embedder.model to another one."
+            )
 
     def _encoded(self, texts: Sequence[str], prompt: str) -> FloatArray:
         vectors = self._model.encode(
