@@ -11,7 +11,7 @@ export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all setup fmt lint types test demo bench eval vllm ui screenshots load alerts crash fuzz release clean help
+.PHONY: all setup fmt lint types test demo bench eval vllm ui docs screenshots load alerts crash fuzz release clean help
 
 all: fmt lint types test demo bench ## what CI runs
 
@@ -20,7 +20,7 @@ setup: $(READY) ## build .venv with everything pinned
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt torch
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[local,agents,mcp,langchain,telemetry,train,server,ui,postgres,watch,fsspec,dev]"
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[local,agents,mcp,langchain,telemetry,train,server,ui,postgres,watch,fsspec,docs,dev]"
 	touch $@
 
 $(VLLM): requirements-vllm.txt
@@ -88,6 +88,9 @@ vllm: setup $(VLLM) ## start a vLLM server on this CPU with a small random model
 ui: setup ## open the application on the example documents
 	$(BIN)/python -m ragkit.cli.main ingest examples/corpus --exclude questions.jsonl --index .ragkit/ui
 	$(BIN)/python -m ragkit.cli.main ui --index .ragkit/ui --questions examples/questions.jsonl --browser
+
+docs: setup ## build the documentation as a site in build/site, every warning an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 screenshots: setup ## make the pictures in docs/images; needs Debian's chromium
 	$(BIN)/python docs/screenshots.py

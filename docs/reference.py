@@ -93,15 +93,23 @@ def public_names(module: ModuleType) -> list[str]:
     ]
 
 
-def _rows(name: str, seen: set[int]) -> Iterator[str]:
+def listed(name: str, seen: set[int]) -> Mapping[str, Any]:
+    """Return the public values of a module by import path, without those that were seen before."""
     module = importlib.import_module(name)
-    for item in public_names(module):
-        value = getattr(module, item)
-        if id(value) in seen or inspect.ismodule(value):
-            continue
-        seen.add(id(value))
+    values = {item: getattr(module, item) for item in public_names(module)}
+    new = {
+        f"{name}.{item}": value
+        for item, value in values.items()
+        if id(value) not in seen and not inspect.ismodule(value)
+    }
+    seen.update(map(id, new.values()))
+    return new
+
+
+def _rows(name: str, seen: set[int]) -> Iterator[str]:
+    for path, value in listed(name, seen).items():
         fields = ", ".join(f"`{field}`" for field in _fields(value))
-        yield f"| `{name}.{item}` | {fields} | {_summary(value)} |\n"
+        yield f"| `{path}` | {fields} | {_summary(value)} |\n"
 
 
 def _fields(value: Any) -> list[str]:
