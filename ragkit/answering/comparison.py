@@ -44,6 +44,9 @@ def sides_of(
         return ()
     least = worded[0][0].score - NEARLY_AS_GOOD
     both = [item for item, said in worded if one | two <= said and item.score >= least]
+    both = [
+        item for item in both if one | two <= set(terms(item.unit.text, language=language))
+    ] or both
     if contrasts := [item for item in both if _CONTRAST.search(item.unit.text)]:
         return (max(contrasts, key=_SUITED),)
     first = [item for item, said in worded if one <= said and not two - one <= said]

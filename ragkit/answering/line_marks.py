@@ -54,6 +54,12 @@ OBJECTS = frozenset(
     }
 )  # fmt: skip
 """Directives that describe the thing they name, like a heading above their content."""
+TABS = frozenset({"tab", "tab-item", "group-tab", "tabbed"})
+"""Directives whose title says whom or what their content is for: Zsh, Windows, Poetry."""
+TAB = re.compile(
+    r"[ \t]*(?:={3}[!+]* \"(?P<quoted>[^\"]+)\"|:{3,} ?\{tab-item\} *(?P<bare>.+?))[ \t]*\Z"
+)
+"""The title of a tab, of MkDocs and of MyST."""
 ADMONITION = re.compile(r"[ \t]*(?:!!!|\?\?\?\+?|={3})[ \t]+[\w\"].*\Z")
 NOISE = re.compile(
     r"""[ \t]*(?:

@@ -75,7 +75,7 @@ class SnippetAnswerer(AbstainingAnswerer):
     answer are cited too, up to `settings.max_quotes`.
     """
 
-    least_confidence = 0.3
+    least_confidence = 0.25
 
     def __init__(
         self,

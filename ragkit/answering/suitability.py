@@ -39,8 +39,8 @@ _ASKS_NUMBER = re.compile(
 )
 _NUMBER = re.compile(
     r"\d|\b(?:no|none|never|always|once|twice|one|two|three|four|five|six|seven|eight|nine|ten|"
-    r"eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|thousand|million|dozen|half|several|"
-    r"many|unlimited|infinit\w+|daily|weekly|monthly|yearly|hourly|every|per)\b",
+    r"eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|thousand|million|dozen|half|"
+    r"unlimited|infinit\w+|daily|weekly|monthly|yearly|hourly|every|per)\b",
     re.IGNORECASE,
 )
 _ASKS_DURATION = re.compile(
@@ -151,8 +151,8 @@ def announces(text: str) -> bool:
 
 
 def starts_midway(unit: Unit) -> bool:
-    """Return True for a sentence or item whose beginning is in another passage."""
-    return unit.kind != "code" and unit.text[0].islower() and not unit.marker
+    """Return True for a sentence or row whose beginning is in another passage."""
+    return unit.kind in {"sentence", "row"} and unit.text[0].islower()
 
 
 @dataclass(frozen=True, slots=True)

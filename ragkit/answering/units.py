@@ -26,6 +26,8 @@ from ragkit.answering.line_marks import (
     OPTION,
     OPTION_NAMES,
     SUMMARY,
+    TAB,
+    TABS,
     UNDERLINE,
     TextLine,
     lines_of,
@@ -78,6 +80,17 @@ def units_of(chunk: Chunk, language: str = "english") -> list[Unit]:
     return _Reader(chunk, language).read()
 
 
+@dataclass(frozen=True, slots=True)
+class _OpenTab:
+    """A tab that the reader is in: the heading holds again after it.
+
+    The indent is -1 for a tab that ends with colons.
+    """
+
+    indent: int
+    heading: str
+
+
 class _Reader:
     """One pass over the lines of a chunk."""
 
@@ -99,6 +112,7 @@ class _Reader:
         self._opens = False
         self._indented_text = True  # a chunk may start inside of anything
         self._text_fences = 0
+        self._tab: _OpenTab | None = None
         self._found: list[Unit] = []
 
     def read(self) -> list[Unit]:
@@ -109,6 +123,7 @@ class _Reader:
             if line.blank:
                 self._at += 1
                 continue
+            self._leave_tab(line)
             if line.indent == 0 and not ITEM.match(line.text) and not self._field(line):
                 self._in_list = False
                 self._indented_text = False
@@ -200,8 +215,24 @@ class _Reader:
             return False
         return short and (name[-1].isalnum() or name[-1] in "?)`")
 
+    def _enter_tab(self, title: str, indent: int) -> None:
+        before = self._heading if self._tab is None else self._tab.heading
+        self._tab = _OpenTab(indent, before)
+        self._heading = f"{before}: {title}" if before else title
+        self._in_list = False
+
+    def _leave_tab(self, line: TextLine) -> None:
+        """End the tab at a line that is no further indented, or at its closing colons."""
+        if self._tab is None:
+            return
+        closed = self._tab.indent < 0 and not line.text.strip(" \t:")
+        if closed or line.indent <= self._tab.indent:
+            self._heading = self._tab.heading
+            self._tab = None
+
     def _set_heading(self, start: int, end: int, lines: int) -> None:
         self._heading = plain_text(self._source, start, end, literal=self._literal).text
+        self._tab = None
         self._at += lines
         self._in_list = False
         self._opens = True
@@ -209,24 +240,36 @@ class _Reader:
     def _take_directive(self, line: TextLine) -> bool:
         if self._literal:
             return False
-        if ADMONITION.match(line.text):
+        if tab := TAB.match(line.text):
+            self._enter_tab(tab["quoted"] or tab["bare"], line.indent if tab["quoted"] else -1)
+        if tab or ADMONITION.match(line.text):
             self._indented_text = True
             self._at += 1
             return True
         if found := DIRECTIVE.match(line.text):
-            self._indented_text = found["name"] not in CODE_DIRECTIVES
-            if found["name"].rpartition(":")[2] in OBJECTS and found["rest"]:
-                self._heading = found["rest"]
-            self._at += 1
-            while self._at < len(self._lines) and OPTION.match(self._lines[self._at].text):
-                self._at += 1
-            if found["name"] in DROPPED_DIRECTIVES:
-                self._at = self._indented_end(line.indent + 1)
+            self._named_directive(line, found["name"], found["rest"])
             return True
         if NOISE.match(line.text):
             self._at += 1
             return True
         return False
+
+    def _named_directive(self, line: TextLine, name: str, title: str) -> None:
+        """Take a directive of reStructuredText, with its content where that is code or nothing."""
+        self._indented_text = True
+        if title and name in TABS:
+            self._enter_tab(title, line.indent)
+        elif title and name.rpartition(":")[2] in OBJECTS:
+            self._heading = title
+        self._at += 1
+        while self._at < len(self._lines) and OPTION.match(self._lines[self._at].text):
+            self._at += 1
+        if name in DROPPED_DIRECTIVES:
+            self._at = self._indented_end(line.indent + 1)
+        elif name in CODE_DIRECTIVES:
+            last = self._content_end(line.indent)
+            self._code(self._at, last)
+            self._at = last
 
     def _field(self, line: TextLine) -> "re.Match[str] | None":
         """Return the name of a field that the line begins."""
@@ -316,14 +359,13 @@ class _Reader:
     def _take_code(self, line: TextLine) -> bool:
         """Take an indented block of code, or lines that look like code."""
         inside = self._in_list or self._indented_text
-        last = self._indented_end(line.indent) if line.indent else self._at
         if line.indent < CODE_INDENT or inside:
-            paragraph = self._paragraph_end(self._at)
-            if not self._is_code(self._at, paragraph):
+            last = self._paragraph_end(self._at)
+            if not self._is_code(self._at, last):
                 return False
-            if last <= paragraph or not self._is_code(self._at, last):
-                last = paragraph
-            last = self._more_code(last)
+            last = self._more_code(last, line.indent)
+        else:
+            last = self._indented_end(line.indent)
         self._code(self._at, last)
         self._at = max(last, self._at + 1)
         return True
@@ -341,13 +383,22 @@ class _Reader:
             last += 1
         return last
 
+    def _content_end(self, indent: int) -> int:
+        """Return the end of the lines from here that are blank or indented further than this."""
+        last = self._at
+        while last < len(self._lines):
+            if not self._lines[last].blank and self._lines[last].indent <= indent:
+                break
+            last += 1
+        return last
+
     def _paragraph_end(self, first: int) -> int:
         while first < len(self._lines) and not self._lines[first].blank:
             first += 1
         return first
 
-    def _more_code(self, last: int) -> int:
-        """Return the end of the code that goes on after blank lines."""
+    def _more_code(self, last: int, indent: int) -> int:
+        """Return the end of the code, so far indented, that goes on after blank lines."""
         while last < len(self._lines):
             first = last
             while first < len(self._lines) and self._lines[first].blank:
@@ -355,7 +406,8 @@ class _Reader:
             end = self._paragraph_end(first)
             if first == end or self._lines[first].fence:
                 return last
-            if not self._is_code(first, end) and not self._lines[first].indent:
+            prose = self._lines[first].indent < max(indent, 1)
+            if prose and not self._is_code(first, end):
                 return last
             last = end
         return last

@@ -51,3 +51,9 @@ async def test_a_sentence_that_contrasts_nothing_gives_way_to_both_sides() -> No
     idle = "Tilde and caret ranges are ranges.\n"
     assert len(await _sides(question, idle, TILDE, CARET)) == 2
     assert await _sides(question, idle) == [idle.strip()]
+
+
+async def test_a_sentence_that_names_both_sides_is_preferred_to_one_under_their_heading() -> None:
+    question = "What is the difference between tilde and caret ranges?"
+    heading = "## Tilde and caret ranges\n\nThey should be used sparingly, but not too sparingly.\n"
+    assert await _sides(question, heading, BOTH) == [BOTH.strip()]

@@ -41,6 +41,7 @@ def test_a_list_of_changes_does_not_tell_how_things_are(heading: str, history: f
     ("question", "text", "mistyped"),
     [
         ("How many retries are there?", "Requests are retried.", 1.0),
+        ("How many times is a request retried?", "It gets retried many times.", 1.0),
         ("How many retries are there?", "Requests are retried twice.", 0.0),
         ("What is the default timeout?", "Requests are retried twice.", 1.0),
         ("What is the default timeout?", "It waits a minute.", 0.0),

@@ -226,3 +226,99 @@ def test_a_line_with_a_value_is_no_heading() -> None:
 def test_the_title_of_a_folded_part_is_a_heading() -> None:
     text = "<details>\n<summary>Markdown</summary>\n\nIt is rendered.\n\n</details>"
     assert [(unit.heading, unit.text) for unit in _units(text)] == [("Markdown", "It is rendered.")]
+
+
+RST_TABS = """.. tabs::
+
+    .. group-tab:: Bash
+
+        Add this to ``~/.bashrc``:
+
+        .. code-block:: bash
+
+            eval "$(a)"
+
+    .. group-tab:: Zsh
+
+        Add this to ``~/.zshrc``:
+
+        .. code-block:: zsh
+
+            eval "$(b)"
+
+Start a new shell.
+"""
+MKDOCS_TABS = """=== "Bash"
+
+    Add this to `~/.bashrc`:
+
+    ```bash
+    eval "$(a)"
+    ```
+
+=== "Zsh"
+
+    Add this to `~/.zshrc`:
+
+    ```zsh
+    eval "$(b)"
+    ```
+
+Start a new shell.
+"""
+MYST_TABS = """::::{tab-set}
+
+:::{tab-item} Bash
+Add this to `~/.bashrc`:
+
+```bash
+eval "$(a)"
+```
+:::
+
+:::{tab-item} Zsh
+Add this to `~/.zshrc`:
+
+```zsh
+eval "$(b)"
+```
+:::
+
+::::
+
+Start a new shell.
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "uri"),
+    [
+        (RST_TABS, "a.rst"),
+        (f"```{{eval-rst}}\n{RST_TABS}```\n", "a.md"),
+        (MKDOCS_TABS, "a.md"),
+        (MYST_TABS, "a.md"),
+    ],
+)
+def test_each_tab_stands_under_its_title(text: str, uri: str) -> None:
+    units = _units(f"Shells\n------\n\n{text}", uri=uri)
+    assert [(unit.heading, unit.kind, unit.text) for unit in units] == [
+        ("Shells: Bash", "sentence", "Add this to ~/.bashrc:"),
+        ("Shells: Bash", "code", 'eval "$(a)"'),
+        ("Shells: Zsh", "sentence", "Add this to ~/.zshrc:"),
+        ("Shells: Zsh", "code", 'eval "$(b)"'),
+        ("Shells", "sentence", "Start a new shell."),
+    ]
+
+
+def test_code_that_a_chunk_begins_in_ends_at_the_text_after_it() -> None:
+    text = """            request = Request(
+                url="http://a.example",
+            )
+
+        Cookies are kept for later. They are sent again.
+"""
+    assert _shown(text, uri="a.rst") == [
+        ("code", 'request = Request(\n    url="http://a.example",\n)'),
+        ("sentence", "Cookies are kept for later."),
+        ("sentence", "They are sent again."),
+    ]
