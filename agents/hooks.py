@@ -13,7 +13,11 @@ class Hook:
     """
 
     async def before_model(self, step: str, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return the messages that the model gets."""
+        """Return the messages that the model gets.
+
+        A call that asks again, after a reply that was cut or broke its schema, is a step of its
+        own; its messages hold what this changed before.
+        """
         return messages
 
     async def after_model(self, step: str, reply: str, usage: Usage) -> None:

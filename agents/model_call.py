@@ -132,9 +132,7 @@ async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]
 
 async def _called(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     step = turn.next_step()
-    for hook in turn.context.hooks:
-        changed = list(await hook.before_model(step, request.messages))
-        request = replace(request, messages=changed)
+    request = replace(request, messages=await _hooked(turn, step, request.messages))
     estimated = turn.context.count_tokens(list(request.messages))
     granted = await _granted(turn, request, estimated)
     if not isinstance(granted, Grant):
@@ -160,6 +158,13 @@ async def _called(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     await call.record(call.text, call.usage(), said.problem)
     turn.spent["steps"] += call.unseen
     return said
+
+
+async def _hooked(turn: AgentTurn, step: str, messages: Sequence[Message]) -> Sequence[Message]:
+    """Return the messages as the hooks want them."""
+    for hook in turn.context.hooks:
+        messages = list(await hook.before_model(step, messages))
+    return messages
 
 
 async def _count_interrupted(turn: AgentTurn, name: str, prompt: int, granted: Grant) -> int:
@@ -284,6 +289,8 @@ class _ModelCall(Generic[T]):
             options["n"] = request.samples
         if request.grammar is not None:
             options["max_calls"] = self.granted.calls
+        if context.hooks:
+            options["on_restart"] = self._before_again
         reader = FieldReader()
         stream = context.llm.stream(request.messages, grammar=request.grammar, **options)
         async with aclosing(stream) as deltas:
@@ -305,9 +312,17 @@ class _ModelCall(Generic[T]):
         if (journal := self.turn.journal) is not None:
             number = self.attempts + len(self.rejected)
             await journal.begin(_attempt(self.turn, self.attempt, number))
-        self.messages, self.text = restart.messages, ""
-        self.estimated = self.turn.context.count_tokens(list(self.messages))
-        self.step = self.turn.next_step()
+        self.text, self.step = "", self.turn.next_step()
+        self._ask_with(restart.messages)
+
+    async def _before_again(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Let the hooks see the prompt of the step that has just begun."""
+        self._ask_with(await _hooked(self.turn, self.step, messages))
+        return self.messages
+
+    def _ask_with(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self.estimated = self.turn.context.count_tokens(list(messages))
 
     async def record(self, text: str, usage: Usage, problem: str) -> None:
         """Settle a call, and record it as a step."""

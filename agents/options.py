@@ -179,11 +179,11 @@ def _check_options(options: Mapping[str, object], tools: Collection[str]) -> Non
     if not isinstance(limits, Limits):
         raise ConfigError(f"The option limits is {limits!r}. Fix: pass a ragkit.grammar.Limits.")
     decoding = cast("Mapping[str, object]", options.get("decoding", {}))
+    taken = CallOptions.__annotations__.keys() - {"on_restart"}  # hooks see each prompt
     for name in decoding:
-        if name not in CallOptions.__annotations__:
+        if name not in taken:
             raise ConfigError(
-                f"decoding has no option {name!r}. "
-                f"Fix: use some of {sorted(CallOptions.__annotations__)!r}."
+                f"decoding has no option {name!r}. Fix: use some of {sorted(taken)!r}."
             )
 
 

@@ -1,6 +1,6 @@
 """The protocols of the replaceable parts. Contract suites are in `ragkit.testing`."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypedDict, TypeVar, Unpack, runtime_checkable
@@ -21,6 +21,7 @@ from ragkit.core.types import (
     Hit,
     IndexIdentity,
     Json,
+    Message,
     Permission,
     Reply,
     Task,
@@ -407,6 +408,8 @@ class CallOptions(TypedDict, total=False):
             calls are `Reply.tool_calls`, and nothing but the server guarantees that they are valid.
         tool_choice: `"auto"`, `"none"`, `"required"` or the name of a tool.
         timeout_s: Seconds for the whole call, instead of the back end's own limit.
+        on_restart: Called with the conversation of each call that asks again, after the delta with
+            `restart`, and returns the one to use.
     """
 
     max_tokens: int | None
@@ -424,6 +427,7 @@ class CallOptions(TypedDict, total=False):
     tools: Sequence[Mapping[str, Json]]
     tool_choice: str
     timeout_s: float
+    on_restart: Callable[[tuple[Message, ...]], Awaitable[Sequence[Message]]]
 
 
 class LLM(Protocol):

@@ -11,7 +11,7 @@ from ragkit.core.protocols import ReplyGrammar
 from ragkit.core.types import Delta, Reply, Restart
 from ragkit.llm.call import Call
 from ragkit.llm.messages import asked_again, messages_of
-from ragkit.llm.options import calls_at_most
+from ragkit.llm.options import calls_at_most, restarted
 from ragkit.llm.wrappers.cost import charged
 
 Ask: TypeAlias = Callable[[Call, ReplyGrammar[object]], AsyncGenerator[Delta]]
@@ -84,7 +84,7 @@ async def checked(ask: Ask, call: Call, *, model: str, provider: str) -> AsyncGe
         again = asked_again(messages, spent[-1].text, reason)
         restart = Restart(rejected=spent[-1], reason=reason, messages=again)
         yield Delta(text="", restart=restart)
-        call = replace(call, messages=again)
+        call = replace(call, messages=await restarted(call.options, again))
 
 
 def _problem(grammar: ReplyGrammar[object], reply: Reply) -> str | None:

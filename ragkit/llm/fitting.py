@@ -15,7 +15,7 @@ from ragkit.core.protocols import ReplyGrammar
 from ragkit.core.types import Delta, Message, Reply, Restart
 from ragkit.llm.call import Call
 from ragkit.llm.messages import messages_of
-from ragkit.llm.options import calls_at_most, fitted
+from ragkit.llm.options import calls_at_most, fitted, restarted
 from ragkit.llm.wrappers.cost import charged
 
 MOST_CALLS = 3
@@ -82,7 +82,7 @@ async def held(decode: Decode, call: Call, room: int) -> AsyncGenerator[Delta]:
         yield Delta(text="", restart=Restart(rejected=spent[-1], reason=reason, messages=again))
         if problem is not None:
             raise problem
-        call = replace(call, messages=again)
+        call = replace(call, messages=await restarted(call.options, again))
     reply = replace(charged(spent), guarantee="grammar", limits=dict(grammar.bounds))
     yield Delta(text="", reply=reply)
 

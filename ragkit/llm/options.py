@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ragkit.core.errors import ContextExceeded, InputError
 from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.types import Message
 
 _AT_LEAST: dict[str, float] = {
     "max_tokens": 1,
@@ -39,6 +40,8 @@ def checked_options(
         if name in _AT_LEAST and value is not None:
             _check_number(name, value)
     _check_tools(options)
+    if not callable(again := options.get("on_restart", checked_options)):
+        raise InputError(f"on_restart must be a function of the messages, got {again!r}.")
     if not isinstance(strict := options.get("strict", False), bool):
         raise InputError(f"strict must be true or false, got {strict!r}.")
     stop = options.get("stop", ())
@@ -49,6 +52,12 @@ def checked_options(
             f"stop is {stop!r}, which would cut a reply under a grammar. Fix: leave it out."
         )
     return options
+
+
+async def restarted(options: CallOptions, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the conversation that asks again, as the option `on_restart` wants it."""
+    again = options.get("on_restart")
+    return tuple(await again(messages)) if again else messages
 
 
 def calls_at_most(options: CallOptions, usual: int) -> int:

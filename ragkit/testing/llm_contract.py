@@ -114,8 +114,16 @@ class LLMContract:
 
     async def test_a_reply_that_does_not_end_is_asked_for_again(self, llm: LLM) -> None:
         grammar, text, restarts, reply = GRAMMARS["open string"], "", 0, None
-        async with aclosing(llm.stream(QUESTION, grammar=grammar, max_tokens=90, seed=1)) as deltas:
+        asked: list[tuple[Message, ...]] = []
+
+        async def again(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+            asked.append(messages)
+            return messages
+
+        stream = llm.stream(QUESTION, grammar=grammar, max_tokens=90, seed=1, on_restart=again)
+        async with aclosing(stream) as deltas:
             async for delta in deltas:
+                assert len(asked) >= restarts
                 restarts += delta.restart is not None
                 text = "" if delta.restart else text + delta.text
                 reply = delta.reply

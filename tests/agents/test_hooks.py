@@ -15,16 +15,25 @@ from ragkit.agents import (
     approve,
     plan_and_execute,
     react,
+    reflect,
     resume,
     rewoo,
     run,
+    self_consistency,
     team,
     tool,
+    tree_of_thought,
 )
 from ragkit.core.errors import ConfigError, ToolError
 from ragkit.core.types import Json, Message, ToolResult, Usage
-from ragkit.testing.agents import RecordingTool, says_action, says_finish, says_plan
-from ragkit.testing.llm import ScriptedLLM
+from ragkit.testing.agents import (
+    RecordingTool,
+    count_bytes,
+    says_action,
+    says_finish,
+    says_plan,
+)
+from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 
 
 class Log(Hook):
@@ -73,6 +82,115 @@ async def test_hooks_see_every_call_of_model_and_tools_in_their_order(make: Any)
     assert log.lines == [
         "1 asked", "1 said True", "1.1 look {'text': 'x'}", "1.1 look:x", "2 asked", "2 said True",
     ]  # fmt: skip
+
+
+async def test_hooks_see_a_prompt_that_asks_again_after_the_reply_that_was_cut() -> None:
+    long = says_action("", *(("look", {"text": "y" * 900}) for _ in range(4)))
+    schema: Any = {"type": "object", "properties": {"text": {"type": "string"}}}
+    look, log = RecordingTool(name="look", parameters=schema), Log()
+    llm = ScriptedLLM([long, says_finish("ok")])
+    options: Any = {"reply_tokens": 2000, "count_tokens": count_bytes, "hooks": [Guard(), log]}
+    result = await run(react(llm, [look], **options), "Q")
+    assert (result.answer, look.calls) == ("ok", [])
+    assert log.lines == ["1 asked", "1 said False", "2 asked", "2 said True"]
+    assert "longer than 2,000 tokens" in llm.calls[1].prompt
+    # The messages that ask again hold what the hook changed before.
+    assert [call.messages[0].content.count("Be brief.") for call in llm.calls] == [1, 2]
+    models = [step for step in result.steps if step.kind == "model"]
+    assert [list(step.prompt) for step in models] == [list(call.messages) for call in llm.calls]
+
+
+class Watch(Hook):
+    """Keeps the prompts, and marks each."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[Message]] = []
+
+    async def before_model(self, step: str, messages: Sequence[Message]) -> Sequence[Message]:
+        first, *others = messages
+        self.seen.append([replace(first, content=f"{first.content}\nSeen."), *others])
+        return self.seen[-1]
+
+
+def stumbling(*replies: str) -> ScriptedLLM:
+    """A model without grammars whose first reply under a schema always breaks it."""
+    good = iter(replies)
+
+    def say(call: ScriptedCall) -> str:
+        rejected = "This was rejected" in call.messages[-1].content
+        return "{}" if call.grammar is not None and not rejected else next(good)
+
+    return ScriptedLLM(say, guarantee="schema")
+
+
+def watched(pattern: str, hooks: Any) -> tuple[Agent, ScriptedLLM]:
+    """An agent of a pattern, and the model whose calls its hooks see."""
+    call, options = ("look", {"text": "x"}), {"hooks": hooks}
+    look, plain = RecordingTool(name="look"), react(ScriptedLLM([says_finish("7")]), [])
+    acts = (says_action("", call), says_finish("ok"))
+    match pattern:
+        case "react":
+            llm = stumbling(*acts)
+            return react(llm, [look], **options), llm
+        case "rewoo":
+            llm = stumbling(says_plan(call), "ok")
+            return rewoo(llm, [look], **options), llm
+        case "plan":
+            llm = stumbling('{"thought":"","steps":[{"task":"Look.","needs":[]}]}', *acts, "ok")
+            return plan_and_execute(llm, [look], **options), llm
+        case "team":
+            llm = stumbling(says_action("", ("clerk", {"task": "Look."})), says_finish("ok"))
+            return team(llm, {"clerk": Member(agent=plain, does="Looks.")}, **options), llm
+        case "reflect":
+            llm = stumbling('{"criteria":[{"reason":"r","met":true}],"advice":""}')
+            return reflect(plain, "It is a number.", llm=llm, **options), llm
+        case "self_consistency":
+            llm = stumbling('{"reasoning":"r","answer":"7"}')
+            return self_consistency(llm, samples=1, **options), llm
+        case "tree_of_thought":
+            llm = stumbling('{"thoughts":["a","b"]}', '{"ratings":[1,2]}', "ok")
+            return tree_of_thought(llm, width=2, keep=1, depth=1, **options), llm
+        case _:
+            llm = stumbling(says_finish("It is 7."), '{"n":7}')
+            schema: Any = {"type": "object", "properties": {"n": {"type": "integer"}}}
+            schema |= {"required": ["n"], "additionalProperties": False}
+            return react(llm, [], output=schema, **options), llm
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "react", "rewoo", "plan", "team", "reflect", "self_consistency", "tree_of_thought",
+        "output",
+    ],
+)  # fmt: skip
+async def test_hooks_see_every_prompt_of_every_pattern(pattern: str) -> None:
+    watch = Watch()
+    agent, llm = watched(pattern, [watch])
+    result = await run(agent, "Q")
+    assert result.stopped_by == "finished"
+    sent = [list(call.messages) for call in llm.calls]
+    assert any("This was rejected" in messages[-1].content for messages in sent)
+    assert watch.seen == sent
+
+
+async def test_an_error_of_a_hook_ends_a_run_that_asks_again() -> None:
+    class Strict(Hook):
+        async def before_model(self, step: str, messages: Sequence[Message]) -> Sequence[Message]:
+            if "{}" in messages[-2].content:
+                raise PermissionError("Not this prompt.")
+            return messages
+
+    agent, llm = watched("react", [Strict()])
+    with pytest.raises(PermissionError, match="Not this prompt"):
+        await run(agent, "Q")
+    assert len(llm.calls) == 1
+
+
+def test_agents_keep_the_option_that_hooks_need_for_themselves() -> None:
+    decoding: Any = {"on_restart": print}
+    with pytest.raises(ConfigError, match="no option 'on_restart'"):
+        react(ScriptedLLM([]), [], decoding=decoding)
 
 
 async def test_a_hook_may_change_a_prompt_refuse_a_call_and_change_a_result() -> None:

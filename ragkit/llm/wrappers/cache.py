@@ -19,7 +19,7 @@ from ragkit.llm.call import Call, LLMWrapper, fixed_fields, model_name
 from ragkit.llm.messages import messages_of
 
 _REPLY = TypeAdapter(Reply)
-_IRRELEVANT = frozenset({"timeout_s"})
+_IRRELEVANT = frozenset({"timeout_s", "on_restart"})
 
 
 class MemoryReplies(OrderedDict[str, str]):
