@@ -12,6 +12,7 @@ from ragkit.core.protocols import Embedder, Entry, OnProgress, Progress
 from ragkit.core.types import DocumentRecord, IndexIdentity
 from ragkit.index.generation import NextGeneration
 from ragkit.ingest.redivision import Redivision
+from ragkit.ingest.vector_checkpoint import VectorCheckpoints
 from ragkit.ingest.vectors import EntryVectors
 
 MAX_PASSES = 20
@@ -64,11 +65,13 @@ class Rebuild:
         redivision: Redivision,
         batch_chunks: int,
         on_progress: OnProgress | None = None,
+        checkpoints: VectorCheckpoints | None = None,
     ) -> None:
         """Configure; nothing is read yet."""
         self._generation = generation
         self._embedder, self._redivision = embedder, redivision
         self._batch_chunks, self._on_progress = batch_chunks, paced(on_progress)
+        self._checkpoints = checkpoints
         self._report = ReindexReport()
         self._done = self._total = 0
         self._keeps_vectors = _model(generation.current.identity) == _model(generation.identity)
@@ -200,10 +203,12 @@ class Rebuild:
             index=self._generation.current,
             tenant=tenant,
             on_progress=lambda step: self._note(step.done, step.item),
+            checkpoints=self._checkpoints,
         )
         uris = [entry.record.uri for entry in entries] if self._keeps_vectors else []
         embedded, counts = await vectors.added(entries, uris)
         await (await self._generation.following()).commit(embedded)
+        vectors.stored([entry.record for entry in embedded])
         report = self._report
         report.kept += counts.kept
         report.written += sum(len(entry.chunks) for entry in embedded)
