@@ -221,7 +221,7 @@ class IngestRun:
             await self._writer.add(made, is_known=record is not None)
         else:
             self._report.unchanged.append(source.uri)
-            if record and self._vectors is not None:
+            if record and self._vectors is not None and not self._options.dry_run:
                 self._vectors.stored([record])  # a kill may have come before
             if record and made.stamp != record.stamp:
                 self._touched.append(made)

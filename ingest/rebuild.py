@@ -1,5 +1,6 @@
 """The building of an index again from the documents that are stored in it."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -101,9 +102,9 @@ class Rebuild:
             return True
         others = [record for record in records if self._redivision.is_due(record)]
         for tenant, batch in self._batches(others):
-            entries = await self._read(batch, tenant)
-            if any(self._redivision.divided(entry) for entry in entries):
-                return True
+            for entry in await self._read(batch, tenant):
+                if await asyncio.to_thread(self._redivision.divided, entry) is not None:
+                    return True
         return False
 
     def _count(self, records: Sequence[DocumentRecord]) -> None:
@@ -151,12 +152,12 @@ class Rebuild:
 
     def _built(self, record: DocumentRecord, built: DocumentRecord | None) -> DocumentRecord | None:
         """Return the record that a document is to have which is built already, else None."""
-        if built is None or built.generation == record.generation:
-            return None if built is None else record
-        wanted = self._redivision.record(record)
-        return (
-            replace(wanted, chunks=built.chunks) if built.generation == wanted.generation else None
-        )
+        if built is None:
+            return None
+        if built.generation == record.generation:
+            return record
+        wanted = replace(self._redivision.record(record), chunks=built.chunks)
+        return wanted if built.generation == wanted.generation else None
 
     def _batches(
         self, records: Sequence[DocumentRecord]
@@ -197,7 +198,8 @@ class Rebuild:
 
     async def _store(self, records: Sequence[DocumentRecord], tenant: str) -> None:
         """Store documents in the new index."""
-        entries = [self._divided(entry) for entry in await self._read(records, tenant)]
+        stored = await self._read(records, tenant)
+        entries = [await asyncio.to_thread(self._divided, entry) for entry in stored]
         vectors = EntryVectors(
             embedder=self._embedder,
             index=self._generation.current,

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from ragkit import RAG, AsyncRAG, Settings
 from ragkit.core.errors import IndexLocked, IndexMismatch, IndexMissing, InputError
 from ragkit.core.protocols import Embedder, LegQuery, Progress
 from ragkit.core.settings import IndexSettings, IngestSettings
-from ragkit.core.types import Block, Document, IndexIdentity
+from ragkit.core.types import Block, Document, FloatArray, IndexIdentity, Task
 from ragkit.index import edge_folder
 from ragkit.index.build import identity_for
 from ragkit.index.edge import EdgeIndex
@@ -461,6 +461,44 @@ async def crashes(folder: Path) -> bool:
         except Crash:
             return True
     return False
+
+
+class Waiting(HashEmbedder):
+    """Embeds the first passages, and waits for ever with the others."""
+
+    def __init__(self) -> None:
+        super().__init__(dimensions=96)
+        self.waits = asyncio.Event()
+        self._calls = 0
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        task: Task = "passage",
+        on_truncated: Callable[[int, int], None] | None = None,
+    ) -> FloatArray:
+        self._calls += 1
+        if self._calls > 2:
+            self.waits.set()
+            await asyncio.Event().wait()
+        return await super().embed(texts, task=task, on_truncated=on_truncated)
+
+
+async def test_a_cancelled_run_goes_on_where_it_stopped(memory_path: Path) -> None:
+    wanted, waiting = await filled(memory_path), Waiting()
+    async with rag_of(memory_path, waiting) as rag:
+        task = asyncio.create_task(rag.reindex())
+        await waiting.waits.wait()
+        async with rag_of(memory_path, OLD) as old:
+            assert await old.search("wolf")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with rag_of(memory_path) as rag:
+        report = await rag.reindex()
+    assert 0 < report.written < report.chunks
+    assert await contents(memory_path) == wanted
 
 
 KILLED = """
