@@ -14,7 +14,7 @@ from ragkit.core.errors import (
     RagkitError,
 )
 from ragkit.core.operation import Operation
-from ragkit.core.protocols import Embedder, Entry, Index, OnProgress
+from ragkit.core.protocols import Entry, Index
 from ragkit.ingest.report import FailedDocument, IngestReport
 from ragkit.ingest.vectors import EntryVectors, embedded_spans
 
@@ -38,15 +38,12 @@ class EntryWriter:
         report: IngestReport,
         *,
         index: Index,
-        embedder: Embedder | None,
-        tenant: str,
+        vectors: EntryVectors | None,
         batch_chunks: int,
-        on_progress: OnProgress | None = None,
     ) -> None:
-        """Configure; without an embedder the documents get no vectors."""
+        """Configure; without `vectors` the documents get none."""
         self._report = report
-        self._index, self._embedder, self._tenant = index, embedder, tenant
-        self._batch_chunks, self._on_progress = batch_chunks, on_progress
+        self._index, self._vectors, self._batch_chunks = index, vectors, batch_chunks
         self._batch: list[Entry] = []
         self._known: set[str] = set()
         self._tasks: deque[asyncio.Task[None]] = deque()
@@ -105,6 +102,8 @@ class EntryWriter:
             async with self._storing:
                 with _stage("commit", batch):
                     await self._index.commit(entries)
+                    if self._vectors is not None:
+                        self._vectors.stored([entry.record for entry in entries])
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - an embedder may raise anything
@@ -116,18 +115,13 @@ class EntryWriter:
             self._done(entry)
 
     async def _with_vectors(self, batch: list[Entry]) -> tuple[list[Entry], int]:
-        if self._embedder is None:
+        if self._vectors is None:
             return batch, 0
-        vectors = EntryVectors(
-            embedder=self._embedder,
-            index=self._index,
-            tenant=self._tenant,
-            on_progress=self._on_progress,
-        )
         updated = [entry.record.uri for entry in batch if entry.record.uri in self._known]
-        entries, counts = await vectors.added(batch, updated)
+        entries, counts = await self._vectors.added(batch, updated)
         truncated = [uri for uri in counts.truncated if uri not in self._report.truncated]
         self._report.truncated.extend(truncated)
+        self._report.resumed += counts.resumed
         return entries, counts.kept
 
     async def _retry_or_fail(self, batch: list[Entry], error: Exception) -> None:
@@ -156,17 +150,18 @@ class EntryWriter:
 
     async def _counted(self, batch: Sequence[Entry]) -> None:
         """Count what a dry run would embed."""
-        tokens = 0 if self._embedder is None else await asyncio.to_thread(self._tokens, batch)
+        tokens = 0 if self._vectors is None else await asyncio.to_thread(self._tokens, batch)
         self._report.tokens += tokens
         for entry in batch:
             self._done(entry)
 
     def _tokens(self, batch: Sequence[Entry]) -> int:
-        assert self._embedder is not None
+        assert self._vectors is not None
+        embedder = self._vectors.embedder
         chunks = [chunk for entry in batch for chunk in entry.chunks]
-        spans = embedded_spans(chunks, self._embedder)
+        spans = embedded_spans(chunks, embedder)
         texts = {(one.uri, span.text) for one, span in zip(chunks, spans, strict=True)}
-        return sum(len(self._embedder.tokenizer.token_starts(text)) for _, text in texts)
+        return sum(len(embedder.tokenizer.token_starts(text)) for _, text in texts)
 
     def fail(self, uri: str, error: Exception) -> None:
         """Report a document that failed."""

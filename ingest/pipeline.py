@@ -21,6 +21,8 @@ from ragkit.ingest.sources.lookahead import Lookahead
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import DocumentSource
 from ragkit.ingest.sources.stream import GROUP, SourceStream
+from ragkit.ingest.vector_checkpoint import VectorCheckpoints
+from ragkit.ingest.vectors import EntryVectors
 from ragkit.ingest.workers.pool import ParserPool
 from ragkit.ingest.workers.process import ParserLimits
 
@@ -54,6 +56,8 @@ class Pipeline:
         batch_chunks: Number of chunks that are embedded and committed together.
         workers: Number of processes that load documents; with 0 they are loaded in this one.
         limits: Of each document that a process loads.
+        on_progress: Called at every step.
+        checkpoints: Where vectors of large documents are kept until they are stored.
     """
 
     index: Index
@@ -64,6 +68,7 @@ class Pipeline:
     workers: int = 0
     limits: ParserLimits = field(default_factory=ParserLimits)
     on_progress: OnProgress | None = None
+    checkpoints: VectorCheckpoints | None = None
 
     async def run(self, stream: SourceStream, options: RunOptions | None = None) -> IngestReport:
         """Ingest what is new or changed, and report it.
@@ -101,13 +106,20 @@ class IngestRun:
         self._cut = ""
         self._listing = Lookahead(stream)
         self._on_progress = paced(pipeline.on_progress)
+        self._vectors: EntryVectors | None = None
+        if pipeline.embedder is not None:
+            self._vectors = EntryVectors(
+                embedder=pipeline.embedder,
+                index=pipeline.index,
+                tenant=pipeline.tenant,
+                on_progress=self._on_progress,
+                checkpoints=pipeline.checkpoints,
+            )
         self._writer = EntryWriter(
             self._report,
             index=pipeline.index,
-            embedder=pipeline.embedder,
-            tenant=pipeline.tenant,
+            vectors=self._vectors,
             batch_chunks=pipeline.batch_chunks,
-            on_progress=self._on_progress,
         )
 
     async def report(self) -> IngestReport:
@@ -209,6 +221,8 @@ class IngestRun:
             await self._writer.add(made, is_known=record is not None)
         else:
             self._report.unchanged.append(source.uri)
+            if record and self._vectors is not None and not self._options.dry_run:
+                self._vectors.stored([record])  # a kill may have come before
             if record and made.stamp != record.stamp:
                 self._touched.append(made)
             if len(self._touched) >= GROUP:

@@ -1,5 +1,6 @@
 """The building of an index again from the documents that are stored in it."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -12,6 +13,7 @@ from ragkit.core.protocols import Embedder, Entry, OnProgress, Progress
 from ragkit.core.types import DocumentRecord, IndexIdentity
 from ragkit.index.generation import NextGeneration
 from ragkit.ingest.redivision import Redivision
+from ragkit.ingest.vector_checkpoint import VectorCheckpoints
 from ragkit.ingest.vectors import EntryVectors
 
 MAX_PASSES = 20
@@ -64,11 +66,13 @@ class Rebuild:
         redivision: Redivision,
         batch_chunks: int,
         on_progress: OnProgress | None = None,
+        checkpoints: VectorCheckpoints | None = None,
     ) -> None:
         """Configure; nothing is read yet."""
         self._generation = generation
         self._embedder, self._redivision = embedder, redivision
         self._batch_chunks, self._on_progress = batch_chunks, paced(on_progress)
+        self._checkpoints = checkpoints
         self._report = ReindexReport()
         self._done = self._total = 0
         self._keeps_vectors = _model(generation.current.identity) == _model(generation.identity)
@@ -98,9 +102,9 @@ class Rebuild:
             return True
         others = [record for record in records if self._redivision.is_due(record)]
         for tenant, batch in self._batches(others):
-            entries = await self._read(batch, tenant)
-            if any(self._redivision.divided(entry) for entry in entries):
-                return True
+            for entry in await self._read(batch, tenant):
+                if await asyncio.to_thread(self._redivision.divided, entry) is not None:
+                    return True
         return False
 
     def _count(self, records: Sequence[DocumentRecord]) -> None:
@@ -148,12 +152,12 @@ class Rebuild:
 
     def _built(self, record: DocumentRecord, built: DocumentRecord | None) -> DocumentRecord | None:
         """Return the record that a document is to have which is built already, else None."""
-        if built is None or built.generation == record.generation:
-            return None if built is None else record
-        wanted = self._redivision.record(record)
-        return (
-            replace(wanted, chunks=built.chunks) if built.generation == wanted.generation else None
-        )
+        if built is None:
+            return None
+        if built.generation == record.generation:
+            return record
+        wanted = replace(self._redivision.record(record), chunks=built.chunks)
+        return wanted if built.generation == wanted.generation else None
 
     def _batches(
         self, records: Sequence[DocumentRecord]
@@ -194,16 +198,19 @@ class Rebuild:
 
     async def _store(self, records: Sequence[DocumentRecord], tenant: str) -> None:
         """Store documents in the new index."""
-        entries = [self._divided(entry) for entry in await self._read(records, tenant)]
+        stored = await self._read(records, tenant)
+        entries = [await asyncio.to_thread(self._divided, entry) for entry in stored]
         vectors = EntryVectors(
             embedder=self._embedder,
             index=self._generation.current,
             tenant=tenant,
             on_progress=lambda step: self._note(step.done, step.item),
+            checkpoints=self._checkpoints,
         )
         uris = [entry.record.uri for entry in entries] if self._keeps_vectors else []
         embedded, counts = await vectors.added(entries, uris)
         await (await self._generation.following()).commit(embedded)
+        vectors.stored([entry.record for entry in embedded])
         report = self._report
         report.kept += counts.kept
         report.written += sum(len(entry.chunks) for entry in embedded)

@@ -1,14 +1,16 @@
 """The division of stored documents by another chunker, where that gives what an ingestion would."""
 
+import logging
 from dataclasses import dataclass, replace
 
-from ragkit.core.errors import InputError
 from ragkit.core.protocols import Chunker, Entry
 from ragkit.core.types import Document, DocumentRecord
 from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.loaders.registry import LoaderRegistry
 from ragkit.ingest.preparation import divided, pipeline_parts, pipeline_text, with_generation
 from ragkit.ingest.sources.item import MemorySource
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +38,9 @@ class Redivision:
     def divided(self, entry: Entry) -> Entry | None:
         """Return a stored document, divided by the chunker; None where its source is needed."""
         document = self._document(entry)
-        return (
-            None if document is None else divided(document, self.record(entry.record), self.chunker)
-        )
+        if document is None:
+            return None
+        return divided(document, self.record(entry.record), self.chunker)
 
     def _document(self, entry: Entry) -> Document | None:
         record, text = entry.record, ""
@@ -63,7 +65,8 @@ class Redivision:
             if loader.identity != identity:
                 return None
             document = loader.load(data, uri=record.uri)
-        except InputError:
+        except Exception as error:  # noqa: BLE001 - a loader may raise anything
+            logger.info("%r is not divided again: %s", record.uri, error)
             return None
         if document.text != text:
             return None

@@ -28,6 +28,8 @@ class IngestReport:
         stopped: Why the run ended early, empty where it did not.
         chunks: Number of chunks written.
         kept: Number of those whose vectors were kept, since their text did not change.
+        resumed: Number of those that an earlier run embedded, which broke off before their document
+            was stored.
         tokens: Number of tokens to embed; counted in a dry run only.
         dry_run: Whether nothing was done, and the report says what would be.
         seconds: Duration of the run.
@@ -44,6 +46,7 @@ class IngestReport:
     stopped: str = ""
     chunks: int = 0
     kept: int = 0
+    resumed: int = 0
     tokens: int = 0
     dry_run: bool = False
     seconds: float = 0.0

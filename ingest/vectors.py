@@ -1,7 +1,8 @@
 """Vectors of passages: kept where a passage did not change, embedded otherwise, and checked."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import Embedder, Entry, Index, OnProgress, Progress, SpanEmbedder
-from ragkit.core.types import Chunk, FloatArray, TextSpan
+from ragkit.core.types import Chunk, DocumentRecord, FloatArray, TextSpan
 from ragkit.ingest.passage import passage_text
+from ragkit.ingest.vector_checkpoint import VectorCheckpoint, VectorCheckpoints, passage_key
 from ragkit.ingest.windows import window_spans
 
 logger = logging.getLogger(__name__)
@@ -26,10 +28,12 @@ class VectorCounts:
 
     Attributes:
         kept: Number of passages whose vectors were kept from the earlier version.
+        resumed: Number of passages whose vectors an earlier run made that broke off.
         truncated: Uris of documents with a passage longer than the model reads.
     """
 
     kept: int = 0
+    resumed: int = 0
     truncated: list[str] = field(default_factory=list[str])
 
 
@@ -38,13 +42,15 @@ class EntryVectors:
     """Gives the passages of documents their vectors.
 
     A passage whose text and header are those of a passage of the stored version keeps its vector,
-    so an update of metadata alone embeds nothing.
+    so an update of metadata alone embeds nothing. With `checkpoints`, vectors of large documents
+    survive a kill.
     """
 
     embedder: Embedder
     index: Index
     tenant: str
     on_progress: OnProgress | None = None
+    checkpoints: VectorCheckpoints | None = None
 
     async def added(
         self, entries: Sequence[Entry], updated: Sequence[str]
@@ -62,13 +68,30 @@ class EntryVectors:
         counts = VectorCounts(kept=len(kept))
         # Texts of like length together: less padding.
         order = sorted(set(range(len(texts))) - kept, key=lambda row: (-len(texts[row].text), row))
+        files = self._files([entry.record for entry in entries])
+        if files:
+            order = await asyncio.to_thread(_resume, files, order, owners, texts, vectors, counts)
         for first in range(0, len(order), _SLICE):
             rows = order[first : first + _SLICE]
-            vectors[rows] = await self._embedded(rows, owners, texts, counts)
+            vectors[rows], cut = await self._embedded(rows, owners, texts, counts)
+            if files:
+                # Those that were cut are embedded again, and so reported again.
+                whole = [row for row in rows if row not in cut]
+                await asyncio.to_thread(_keep_files, files, whole, owners, texts, vectors)
             self._report(first + len(rows), len(order), owners[rows[-1]].uri)
         edges = np.cumsum([0, *(len(entry.chunks) for entry in entries)]).tolist()
         spans = zip(entries, edges, edges[1:], strict=False)
         return [replace(entry, vectors=vectors[a:b]) for entry, a, b in spans], counts
+
+    def _files(self, records: Sequence[DocumentRecord]) -> dict[str, VectorCheckpoint]:
+        if self.checkpoints is None:
+            return {}
+        return self.checkpoints.of_large(records, embedder=self.embedder)
+
+    def stored(self, records: Sequence[DocumentRecord]) -> None:
+        """Remove the checkpoints of documents that are stored."""
+        for file in self._files(records).values():
+            file.discard()
 
     async def _keep(
         self,
@@ -105,8 +128,12 @@ class EntryVectors:
         owners: Sequence[Chunk],
         texts: Sequence[TextSpan],
         counts: VectorCounts,
-    ) -> FloatArray:
+    ) -> tuple[FloatArray, set[int]]:
+        """Return the vectors of passages, and the rows of those that the model cut."""
+        cut: set[int] = set()
+
         def note(position: int, tokens: int) -> None:
+            cut.add(rows[position])
             uri = owners[rows[position]].uri
             logger.warning("A passage of %r has %d tokens and was cut.", uri, tokens)
             if uri not in counts.truncated:
@@ -132,7 +159,7 @@ class EntryVectors:
                 f"The embedder {self.embedder.identity[0]!r} gave a vector of length "
                 f"{norms[int(wrong[0])]:.3f}. Fix: scale its vectors to length 1."
             )
-        return found
+        return found, cut
 
     def _report(self, done: int, total: int, item: str) -> None:
         if self.on_progress is not None:
@@ -150,6 +177,43 @@ def embedded_spans(chunks: Sequence[Chunk], embedder: Embedder) -> list[TextSpan
         return window_spans(chunks, embedder.tokenizer)
     texts = (passage_text(chunk, embedder.tokenizer) for chunk in chunks)
     return [TextSpan(text, 0, len(text)) for text in texts]
+
+
+def _resume(
+    files: Mapping[str, VectorCheckpoint],
+    order: Sequence[int],
+    owners: Sequence[Chunk],
+    texts: Sequence[TextSpan],
+    vectors: FloatArray,
+    counts: VectorCounts,
+) -> list[int]:
+    """Fill in what an earlier run embedded; return the rows that are left, in their order."""
+    known = {uri: file.read() for uri, file in files.items()}
+    left: list[int] = []
+    for row in order:
+        found = known.get(owners[row].uri, {}).get(passage_key(texts[row]))
+        if found is None:
+            left.append(row)
+        else:
+            vectors[row] = found
+    counts.resumed = len(order) - len(left)
+    if counts.resumed:
+        logger.info("%d passages were embedded by an earlier run.", counts.resumed)
+    return left
+
+
+def _keep_files(
+    files: Mapping[str, VectorCheckpoint],
+    rows: Sequence[int],
+    owners: Sequence[Chunk],
+    texts: Sequence[TextSpan],
+    vectors: FloatArray,
+) -> None:
+    """Keep the vectors of rows of large documents in their files."""
+    for uri, file in files.items():
+        own = [row for row in rows if owners[row].uri == uri]
+        if own:
+            file.add([texts[row] for row in own], vectors[own])
 
 
 def checked_vectors(given: object, embedder: Embedder, *, count: int) -> FloatArray:

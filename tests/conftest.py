@@ -1,7 +1,9 @@
 import os
+import shutil
 import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -23,6 +25,15 @@ settings.load_profile("suite")
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "examples" / "corpus"
 SHARED_DATA = ROOT / ".." / "shared" / "data"
+
+
+@pytest.fixture
+def memory_path() -> Iterator[Path]:
+    """A new folder, in memory where there is room: making an index waits for the disk 20 times."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**31
+    with TemporaryDirectory(dir=memory if roomy else None) as path:
+        yield Path(path)
 
 
 @pytest.fixture(scope="session")

@@ -33,10 +33,11 @@ from ragkit.core.settings import (
 )
 from ragkit.core.text import check_language
 from ragkit.core.types import ChunkerName
-from ragkit.index.build import build_index, identity_for
+from ragkit.index.build import build_index, folder, identity_for, is_folder
 from ragkit.index.layout import check_identity
 from ragkit.index.memory import MemoryIndex
 from ragkit.ingest.build import build_chunker
+from ragkit.ingest.vector_checkpoint import VectorCheckpoints
 from ragkit.llm.build import check_llm
 from ragkit.models.build import build_embedder, build_reranker, check_embedder, check_reranker
 from ragkit.retrieval.build import build_retriever
@@ -152,6 +153,14 @@ class RAGParts:
     def has_own_index(self) -> bool:
         """True where the index was passed as an object."""
         return "index" in self._objects
+
+    @property
+    def checkpoints(self) -> VectorCheckpoints | None:
+        """The vectors of documents that are being embedded; None without a folder for them."""
+        location = self.settings.index.location
+        if self.has_own_index or not is_folder(location):
+            return None
+        return VectorCheckpoints(folder(location) / "ragkit.vectors")
 
     def _check_models(self, settings: Settings) -> None:
         """Raise `ConfigError` for a name that is unknown, before anything is loaded."""

@@ -169,6 +169,7 @@ class AsyncRAG:
                 timeout_s=config.document_timeout_s, memory_mb=config.document_memory_mb
             ),
             on_progress=on_progress or parts.on_progress,
+            checkpoints=parts.checkpoints,
         )
         run = RunOptions(sync=sync, force=force, dry_run=dry_run, replace_metadata=replace_metadata)
         items = [build_source(one, self.settings.ingest) for one in sources]

@@ -30,5 +30,6 @@ async def reindex(parts: RAGParts, on_progress: OnProgress | None) -> ReindexRep
             ),
             batch_chunks=settings.ingest.batch_chunks,
             on_progress=on_progress,
+            checkpoints=parts.checkpoints,
         )
         return await rebuild.run()

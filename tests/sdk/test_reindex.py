@@ -10,11 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from ragkit import RAG, AsyncRAG, Settings
 from ragkit.core.errors import IndexLocked, IndexMismatch, IndexMissing, InputError
 from ragkit.core.protocols import Embedder, LegQuery, Progress
 from ragkit.core.settings import IndexSettings, IngestSettings
-from ragkit.core.types import Block, Document, IndexIdentity
+from ragkit.core.types import Block, Document, FloatArray, IndexIdentity, Task
 from ragkit.index import edge_folder
 from ragkit.index.build import identity_for
 from ragkit.index.edge import EdgeIndex
@@ -96,23 +95,14 @@ async def bare(index: Any, tenant: str) -> list[str]:
     )
 
 
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """In memory where there is room: making an index waits for the disk 20 times."""
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**31
-    with TemporaryDirectory(dir=memory if roomy else None) as path:
-        yield Path(path)
-
-
 # What is built
 
 
-async def test_an_index_of_another_model_is_built_again_for_all_tenants(tmp_path: Path) -> None:
-    wanted = await filled(tmp_path)
+async def test_an_index_of_another_model_is_built_again_for_all_tenants(memory_path: Path) -> None:
+    wanted = await filled(memory_path)
     steps = list[Progress]()
-    async with rag_of(tmp_path) as rag:
-        with pytest.raises(IndexMismatch, match=rf"ragkit reindex --index {tmp_path}"):
+    async with rag_of(memory_path) as rag:
+        with pytest.raises(IndexMismatch, match=rf"ragkit reindex --index {memory_path}"):
             await rag.search("wolf")
         report = await rag.reindex(on_progress=steps.append)
         assert (await rag.search("wolf")).explanation is None
@@ -120,29 +110,29 @@ async def test_an_index_of_another_model_is_built_again_for_all_tenants(tmp_path
     assert report.written == report.chunks
     assert [(step.done, step.total) for step in steps][-1] == (report.chunks, report.chunks)
     assert [step.done for step in steps] == sorted(step.done for step in steps)
-    assert await contents(tmp_path) == wanted
-    left = {path.name for path in (tmp_path / "index").iterdir()}
+    assert await contents(memory_path) == wanted
+    left = {path.name for path in (memory_path / "index").iterdir()}
     assert not {name for name in left if "generation" in name or name.endswith((".next", ".new"))}
-    async with rag_of(tmp_path) as rag:
+    async with rag_of(memory_path) as rag:
         again = await rag.ingest(list(TEXTS.items()))
         assert len(again.unchanged) == len(TEXTS)
 
 
-async def test_nothing_is_done_where_nothing_changed(tmp_path: Path) -> None:
-    wanted = await filled(tmp_path)
-    files = sorted((tmp_path / "fresh" / "index").rglob("*"))
-    with RAG(settings(), index=tmp_path / "fresh" / "index", embedder=NEW) as rag:
+async def test_nothing_is_done_where_nothing_changed(memory_path: Path) -> None:
+    wanted = await filled(memory_path)
+    files = sorted((memory_path / "fresh" / "index").rglob("*"))
+    with RAG(settings(), index=memory_path / "fresh" / "index", embedder=NEW) as rag:
         report = rag.reindex()
     assert (report.changed, report.documents, report.written) == (False, 5, 0)
-    assert {path.name for path in (tmp_path / "fresh" / "index").rglob("*")} >= {
+    assert {path.name for path in (memory_path / "fresh" / "index").rglob("*")} >= {
         path.name for path in files
     }
-    assert await contents(tmp_path / "fresh") == wanted
+    assert await contents(memory_path / "fresh") == wanted
 
 
-async def test_an_empty_index_is_built_again(tmp_path: Path) -> None:
-    await (await EdgeIndex.open(tmp_path / "index", identity_of(OLD))).close()
-    async with rag_of(tmp_path) as rag:
+async def test_an_empty_index_is_built_again(memory_path: Path) -> None:
+    await (await EdgeIndex.open(memory_path / "index", identity_of(OLD))).close()
+    async with rag_of(memory_path) as rag:
         report = await rag.reindex()
         assert (report.changed, report.documents) == (True, 0)
         assert (await rag.index()).identity.dimensions == NEW.dimensions
@@ -152,9 +142,9 @@ def identity_of(embedder: HashEmbedder) -> IndexIdentity:
     return identity_for(embedder, IndexSettings())
 
 
-async def test_vectors_are_kept_where_the_model_is_the_same(tmp_path: Path) -> None:
-    await filled(tmp_path)
-    async with rag_of(tmp_path, OLD, settings(search_dimensions=16, language="german")) as rag:
+async def test_vectors_are_kept_where_the_model_is_the_same(memory_path: Path) -> None:
+    await filled(memory_path)
+    async with rag_of(memory_path, OLD, settings(search_dimensions=16, language="german")) as rag:
         report = await rag.reindex()
         identity = (await rag.index()).identity
         assert (await rag.search("Wolf"))[0].chunk.uri == "wolf"
@@ -162,10 +152,10 @@ async def test_vectors_are_kept_where_the_model_is_the_same(tmp_path: Path) -> N
     assert (identity.search_dimensions, identity.language) == (16, "german")
 
 
-async def test_a_field_gets_another_type(tmp_path: Path) -> None:
+async def test_a_field_gets_another_type(memory_path: Path) -> None:
     note = {"uri": "a", "text": "wolf", "metadata": {"when": "2020-06-01"}}
     for kind in ("keyword", "datetime"):
-        async with rag_of(tmp_path, OLD, settings(fields={"when": kind})) as rag:
+        async with rag_of(memory_path, OLD, settings(fields={"when": kind})) as rag:
             if kind == "keyword":
                 await rag.ingest(note)
             else:
@@ -176,9 +166,9 @@ async def test_a_field_gets_another_type(tmp_path: Path) -> None:
 
 
 async def test_chunks_of_another_chunker_are_divided_where_the_source_is_stored(
-    tmp_path: Path,
+    memory_path: Path,
 ) -> None:
-    tree = tmp_path / "tree"
+    tree = memory_path / "tree"
     tree.mkdir()
     markdown = (
         "# Wolf\n\nIt hunts.\n\n## Pack\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n" + "It runs. " * 90
@@ -191,14 +181,14 @@ async def test_chunks_of_another_chunker_are_divided_where_the_source_is_stored(
         made, uri="blocks", blocks=(Block(kind="code", start=0, end=9, text="It howls."),)
     )
     sources: list[Any] = [tree, made, blocks]
-    fresh, chosen = tmp_path / "fresh", settings(chunk_tokens=25)
-    async with rag_of(tmp_path, OLD) as rag:
+    fresh, chosen = memory_path / "fresh", settings(chunk_tokens=25)
+    async with rag_of(memory_path, OLD) as rag:
         await rag.ingest(*sources, metadata={"year": 2020})
     async with rag_of(fresh, OLD, chosen) as rag:
         await rag.ingest(*sources, metadata={"year": 2020})
         wanted = {one.uri: replace(one, stamp="") for one in await rag.documents()}
         chunks = await rag.chunks("tree/a.md")
-    async with rag_of(tmp_path, OLD, chosen) as rag:
+    async with rag_of(memory_path, OLD, chosen) as rag:
         report = await rag.reindex()
         assert (report.divided, sorted(report.undivided)) == (
             2,
@@ -214,12 +204,12 @@ async def test_chunks_of_another_chunker_are_divided_where_the_source_is_stored(
         assert {one.uri: replace(one, stamp="") for one in await rag.documents()} == wanted
 
 
-async def test_a_passage_that_the_new_model_cuts_is_named(tmp_path: Path) -> None:
-    await filled(tmp_path)
+async def test_a_passage_that_the_new_model_cuts_is_named(memory_path: Path) -> None:
+    await filled(memory_path)
     chunker = FixedChunker(WordTokenizer(), chunk_tokens=30)
     small = HashEmbedder(dimensions=96, max_tokens=20)
     async with AsyncRAG(
-        settings(), index=tmp_path / "index", embedder=small, chunker=chunker
+        settings(), index=memory_path / "index", embedder=small, chunker=chunker
     ) as rag:
         assert sorted((await rag.reindex()).truncated) == sorted(set(TEXTS) - {"empty"})
 
@@ -239,9 +229,9 @@ def before_switch(monkeypatch: pytest.MonkeyPatch, job: Callable[[], Awaitable[N
 
 
 async def test_what_others_write_meanwhile_is_carried_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await filled(tmp_path)
+    await filled(memory_path)
     jobs: Iterator[Callable[[AsyncRAG], Awaitable[object]]] = iter(
         [
             lambda old: old.ingest([("new", "A zebra."), ("wolf", "A tame wolf.")]),
@@ -252,12 +242,12 @@ async def test_what_others_write_meanwhile_is_carried_over(
 
     async def write() -> None:
         if (job := next(jobs, None)) is not None:
-            async with rag_of(tmp_path, OLD) as old:
+            async with rag_of(memory_path, OLD) as old:
                 await job(old)
                 assert await old.search("wolf")
 
     before_switch(monkeypatch, write)
-    async with rag_of(tmp_path) as rag:
+    async with rag_of(memory_path) as rag:
         assert (await rag.reindex()).documents == 4
         assert [one.chunk.text for one in await rag.search("tame wolf", k=1)] == ["A tame wolf."]
         assert {one.uri for one in await rag.documents()} == {"wolf", "empty", "日本語"}
@@ -266,64 +256,64 @@ async def test_what_others_write_meanwhile_is_carried_over(
 
 
 async def test_new_times_of_files_are_carried_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tree = tmp_path / "tree"
+    tree = memory_path / "tree"
     tree.mkdir()
     (tree / "a.md").write_text("wolf")
 
     async def touch() -> None:
         os.utime(tree / "a.md", (10**9, 10**9))
-        async with rag_of(tmp_path, OLD) as old:
+        async with rag_of(memory_path, OLD) as old:
             assert (await old.ingest(tree)).unchanged == ["tree/a.md"]
             stamps.append((await old.documents())[0].stamp)
 
     stamps = list[str]()
-    async with rag_of(tmp_path, OLD) as old:
+    async with rag_of(memory_path, OLD) as old:
         await old.ingest(tree)
     before_switch(monkeypatch, touch)
-    async with rag_of(tmp_path) as rag:
+    async with rag_of(memory_path) as rag:
         assert (await rag.reindex()).written == 1
         assert (await rag.documents())[0].stamp == stamps[0]
 
 
 async def test_an_index_that_is_always_written_is_left_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await filled(tmp_path)
+    await filled(memory_path)
     numbers = itertools.count()
 
     async def write() -> None:
-        async with rag_of(tmp_path, OLD) as old:
+        async with rag_of(memory_path, OLD) as old:
             await old.ingest([("busy", f"fox {next(numbers)}")])
 
     monkeypatch.setattr(rebuild, "MAX_PASSES", 3)
     before_switch(monkeypatch, write)
-    async with rag_of(tmp_path) as rag:
+    async with rag_of(memory_path) as rag:
         with pytest.raises(InputError, match=r"written in each of 3 passes.*Fix: stop the ing"):
             await rag.reindex()
-    async with rag_of(tmp_path, OLD) as old:
+    async with rag_of(memory_path, OLD) as old:
         assert (await old.search("fox 2"))[0].chunk.uri == "busy"
     monkeypatch.undo()
-    async with rag_of(tmp_path) as rag:
+    async with rag_of(memory_path) as rag:
         report = await rag.reindex()
         assert report.documents == 6
         assert report.written == 1  # what the earlier run built is used
 
 
-async def test_open_searchers_go_on_and_see_the_new_index(tmp_path: Path) -> None:
-    await filled(tmp_path)
-    async with rag_of(tmp_path, OLD) as old, rag_of(tmp_path, NEW) as early:
+async def test_open_searchers_go_on_and_see_the_new_index(memory_path: Path) -> None:
+    await filled(memory_path)
+    async with rag_of(memory_path, OLD) as old, rag_of(memory_path, NEW) as early:
         before = {hit.chunk.uri for hit in await old.search("wolf", k=100)}
         with pytest.raises(IndexMismatch):
             await early.search("wolf")  # it has the settings of the next index already
         chosen = settings(search_dimensions=16, language="german")
-        async with rag_of(tmp_path, OLD, chosen) as rag:
+        async with rag_of(memory_path, OLD, chosen) as rag:
             await rag.reindex()
         assert {hit.chunk.uri for hit in await old.search("wolf", k=100)} == before
         assert (await old.index()).identity.language == "german"
         await old.ingest([("late", "A wolf that came late.")])
-        async with rag_of(tmp_path, NEW) as rag:
+        async with rag_of(memory_path, NEW) as rag:
             await rag.reindex()
         with pytest.raises(IndexMismatch, match="dimensions is 96 in the index and 64"):
             await old.search("wolf")
@@ -348,51 +338,53 @@ asyncio.run(main())
 """
 
 
-async def test_another_process_searches_throughout_and_sees_the_new_index(tmp_path: Path) -> None:
-    await filled(tmp_path)
+async def test_another_process_searches_throughout_and_then_the_new_index(
+    memory_path: Path,
+) -> None:
+    await filled(memory_path)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SEARCHER, str(tmp_path / "index"),
+        sys.executable, "-c", SEARCHER, str(memory_path / "index"),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
-    async with rag_of(tmp_path, OLD, settings(language="german")) as rag:
+    async with rag_of(memory_path, OLD, settings(language="german")) as rag:
         assert (await rag.reindex()).changed
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     assert out.decode().split() in (["['english',", "'german']"], ["['german']"])
 
 
-async def test_one_run_at_a_time(tmp_path: Path) -> None:
-    await filled(tmp_path)
-    async with rag_of(tmp_path) as rag:
-        with sole(tmp_path / "index" / "ragkit.rebuild"):
+async def test_one_run_at_a_time(memory_path: Path) -> None:
+    await filled(memory_path)
+    async with rag_of(memory_path) as rag:
+        with sole(memory_path / "index" / "ragkit.rebuild"):
             message = rf"again by process {os.getpid()} \(.*Fix: wait"
             with pytest.raises(IndexLocked, match=message):
                 await rag.reindex()
-            assert not list((tmp_path / "index").glob("*generation*"))
+            assert not list((memory_path / "index").glob("*generation*"))
         assert (await rag.reindex()).changed
 
 
-async def test_a_document_that_is_not_whole_is_named(tmp_path: Path) -> None:
-    await filled(tmp_path)
-    index = await EdgeIndex.open_as_stored(tmp_path / "index")
+async def test_a_document_that_is_not_whole_is_named(memory_path: Path) -> None:
+    await filled(memory_path)
+    index = await EdgeIndex.open_as_stored(memory_path / "index")
     chunk = (await index.chunks(["wolf"]))[1]
     with index._store.use() as shard:
         shard.update(qe.UpdateOperation.delete_points([chunk.id]))
     await index.close()
-    async with rag_of(tmp_path) as rag:
+    async with rag_of(memory_path) as rag:
         with pytest.raises(InputError, match=r"Chunks of 'wolf' are gone. Fix: ragkit verify"):
             await rag.reindex()
-    async with rag_of(tmp_path, OLD) as old:
+    async with rag_of(memory_path, OLD) as old:
         assert await old.repair()
         assert await old.search("sheep")
-    async with rag_of(tmp_path) as rag:
+    async with rag_of(memory_path) as rag:
         assert (await rag.reindex()).changed
 
 
-async def test_what_cannot_be_built_again_is_refused(tmp_path: Path) -> None:
-    async with rag_of(tmp_path) as rag:
+async def test_what_cannot_be_built_again_is_refused(memory_path: Path) -> None:
+    async with rag_of(memory_path) as rag:
         with pytest.raises(IndexMissing):
             await rag.reindex()
     for location, fix in {
@@ -434,30 +426,30 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 
 async def test_a_crash_between_any_two_writes_leaves_one_index_and_the_next_run_ends(
-    tmp_path: Path,
+    memory_path: Path,
 ) -> None:
-    for place, embedder in ((tmp_path, OLD), (tmp_path / "fresh", NEW)):
+    for place, embedder in ((memory_path, OLD), (memory_path / "fresh", NEW)):
         async with rag_of(place, embedder) as rag:
             await rag.ingest([("wolf", "The wolf hunts."), ("sheep", "Sheep graze.")])
-    old, wanted = await contents(tmp_path, OLD), await contents(tmp_path / "fresh")
-    (tmp_path / "index").rename(tmp_path / "kept")
+    old, wanted = await contents(memory_path, OLD), await contents(memory_path / "fresh")
+    (memory_path / "index").rename(memory_path / "kept")
     outcomes: list[bool] = []
     while not outcomes or outcomes[-1]:
-        shutil.rmtree(tmp_path / "index", ignore_errors=True)
+        shutil.rmtree(memory_path / "index", ignore_errors=True)
         # Unlike shutil, it keeps the holes in files.
-        copy = ["cp", "-r", str(tmp_path / "kept"), str(tmp_path / "index")]
+        copy = ["cp", "-r", str(memory_path / "kept"), str(memory_path / "index")]
         await asyncio.to_thread(subprocess.run, copy, check=True)
         with pytest.MonkeyPatch.context() as patch:
             crash_at(patch, len(outcomes))
-            outcomes.append(await crashes(tmp_path))
+            outcomes.append(await crashes(memory_path))
         try:
-            assert await contents(tmp_path, OLD) == old
+            assert await contents(memory_path, OLD) == old
         except IndexMismatch:
-            assert await contents(tmp_path) == wanted
+            assert await contents(memory_path) == wanted
         else:
-            async with rag_of(tmp_path) as rag:
+            async with rag_of(memory_path) as rag:
                 assert (await rag.reindex()).changed
-            assert await contents(tmp_path) == wanted
+            assert await contents(memory_path) == wanted
     assert len(outcomes) > 15
 
 
@@ -469,6 +461,44 @@ async def crashes(folder: Path) -> bool:
         except Crash:
             return True
     return False
+
+
+class Waiting(HashEmbedder):
+    """Embeds the first passages, and waits for ever with the others."""
+
+    def __init__(self) -> None:
+        super().__init__(dimensions=96)
+        self.waits = asyncio.Event()
+        self._calls = 0
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        task: Task = "passage",
+        on_truncated: Callable[[int, int], None] | None = None,
+    ) -> FloatArray:
+        self._calls += 1
+        if self._calls > 2:
+            self.waits.set()
+            await asyncio.Event().wait()
+        return await super().embed(texts, task=task, on_truncated=on_truncated)
+
+
+async def test_a_cancelled_run_goes_on_where_it_stopped(memory_path: Path) -> None:
+    wanted, waiting = await filled(memory_path), Waiting()
+    async with rag_of(memory_path, waiting) as rag:
+        task = asyncio.create_task(rag.reindex())
+        await waiting.waits.wait()
+        async with rag_of(memory_path, OLD) as old:
+            assert await old.search("wolf")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with rag_of(memory_path) as rag:
+        report = await rag.reindex()
+    assert 0 < report.written < report.chunks
+    assert await contents(memory_path) == wanted
 
 
 KILLED = """
@@ -496,15 +526,15 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("moment", ["store", "move"])
-async def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, moment: str) -> None:
-    wanted = await filled(tmp_path)
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "index"), moment]
+async def test_a_killed_run_goes_on_where_it_stopped(memory_path: Path, moment: str) -> None:
+    wanted = await filled(memory_path)
+    command = [sys.executable, "-c", KILLED, str(memory_path / "index"), moment]
     killed = await asyncio.to_thread(subprocess.run, command, check=False)
     assert killed.returncode == -signal.SIGKILL
     if moment == "store":
-        async with rag_of(tmp_path, OLD) as old:
+        async with rag_of(memory_path, OLD) as old:
             assert await old.search("wolf")
-        async with rag_of(tmp_path) as rag:
+        async with rag_of(memory_path) as rag:
             report = await rag.reindex()
             assert 0 < report.written < report.chunks
-    assert await contents(tmp_path) == wanted
+    assert await contents(memory_path) == wanted
