@@ -26,14 +26,11 @@ def costs(
 ) -> None:
     """Show tokens and costs of a server's requests, in the currency of costs.prices."""
     try:
-        from ragkit.server.costs import COSTS_NAME, CostGroup, CostLedger
+        from ragkit.server.costs import CostGroup, kept_ledger
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "fastapi", extra="server") from error
 
-    file = data / COSTS_NAME
-    if not file.is_file():
-        raise InputError(f"There are no costs in {str(data)!r}. Fix: name the server's --data.")
-    ledger = CostLedger(file)
+    ledger = kept_ledger(data)
     found = ledger.sums(cast("CostGroup", by), since=_day(since))
     ledger.close()
     total = sum(one.cost for one in found)

@@ -27,6 +27,12 @@ def ui(
         Path | None,
         typer.Option("--data", help="Folder of conversations and uploads.", metavar="DIR"),
     ] = None,
+    server_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--server-data", help="Data folder of a server, to show its costs.", metavar="DIR"
+        ),
+    ] = None,
     questions: Annotated[
         Path | None,
         typer.Option("--questions", help="JSON Lines with questions to offer.", metavar="FILE"),
@@ -42,6 +48,7 @@ def ui(
         "--host": host,
         "--port": port,
         "--data": data,
+        "--server-data": server_data,
         "--questions": questions,
         "--config": config,
     }

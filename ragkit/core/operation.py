@@ -17,7 +17,7 @@ from ragkit.core.types import Json
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal[
-    "request", "answer", "search", "search stage", "model call", "grammar",
+    "request", "answer", "search", "search stage", "model call", "pooling call", "grammar",
     "agent", "agent step", "tool", "ingestion", "ingestion stage",
 ]  # fmt: skip
 """The kinds of operations; `ragkit.telemetry.names` has their names in traces."""

@@ -271,7 +271,7 @@ class LLMSettings(_Section):
 
 
 class PriceSettings(_Section):
-    """The price of a language model's tokens, in any currency.
+    """The price of a model's tokens, in any currency.
 
     `prompt`, `completion` and `cached` (prompt tokens from the prefix cache; None is the price of
     others) are for a million tokens. For a model of one's own, `gpu_hour` is the price of an hour
@@ -293,7 +293,9 @@ class PriceSettings(_Section):
 
 
 class CostSettings(_Section):
-    """The prices of language models by name, `*` for all others, and budgets.
+    """The prices of models by name, `*` for all other language models, and budgets.
+
+    Embedding and reranking models of a server cost their `prompt` price, where they are named.
 
     `tenant_per_day` is the most that the requests of a tenant may cost on a day (UTC); a key has
     its own (`ragkit keys add --cost-per-day`).

@@ -25,6 +25,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from ragkit.core.errors import ConfigError, ContextExceeded, InputError, ProviderError
 from ragkit.core.http_context import pass_on
 from ragkit.core.http_errors import is_server_url, status_failure, transport_error
+from ragkit.core.operation import Operation
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.secrets import ServerAddress
 from ragkit.core.settings import EmbedderSettings, RerankerSettings
@@ -47,6 +48,7 @@ _MARKS = 2
 """Tokens that a model puts around a text."""
 
 Body = TypeVar("Body", bound=BaseModel)
+Pooled = TypeVar("Pooled", bound="PooledBody")
 
 
 class ServedModelBody(BaseModel):
@@ -70,7 +72,19 @@ class VectorBody(BaseModel):
     embedding: list[float]
 
 
-class VectorsBody(BaseModel):
+class PooledTokensBody(BaseModel):
+    """The tokens of a request, 0 where the server does not say them."""
+
+    total_tokens: int = Field(0, ge=0)
+
+
+class PooledBody(BaseModel):
+    """The part that every response of a pooling model has."""
+
+    usage: PooledTokensBody = PooledTokensBody(total_tokens=0)
+
+
+class VectorsBody(PooledBody):
     """The vectors of the texts of a request."""
 
     data: list[VectorBody]
@@ -83,7 +97,7 @@ class RelevanceBody(BaseModel):
     relevance_score: float
 
 
-class RelevancesBody(BaseModel):
+class RelevancesBody(PooledBody):
     """The relevance of the documents of a request."""
 
     results: list[RelevanceBody]
@@ -96,7 +110,7 @@ class ScoreBody(BaseModel):
     score: float
 
 
-class ScoresBody(BaseModel):
+class ScoresBody(PooledBody):
     """The scores of the pairs of a request."""
 
     data: list[ScoreBody]
@@ -192,6 +206,20 @@ class ModelServer:
                 failure="broken_stream",
             ) from error
 
+    def pool(self, kind: type[Pooled], path: str, body: Mapping[str, Json]) -> Pooled:
+        """Have the model embed or score texts; observers see the call and its tokens.
+
+        Raises:
+            ConfigError: The chosen model is not served.
+            InputError: See `fetch`.
+            ProviderError: See `fetch`.
+        """
+        model = self.model.id
+        with Operation(kind="pooling call", name=model) as call:
+            found = self.fetch(kind, "POST", path, {"model": model, **body})
+            call.facts["prompt_tokens"] = found.usage.total_tokens
+        return found
+
     def _fetch(self, method: str, path: str, body: Mapping[str, Json] | None) -> bytes:
         try:
             response = self._client.request(method, path, json=body)
@@ -272,12 +300,8 @@ class VLLMEncoder:
         return text if len(starts) <= limit else text[: starts[limit]]
 
     def _vectors(self, texts: Sequence[str]) -> FloatArray:
-        body: dict[str, Json] = {
-            "model": self._server.model.id,
-            "input": list(texts),
-            "truncate_prompt_tokens": -1,
-        }
-        found = self._server.fetch(VectorsBody, "POST", "/v1/embeddings", body).data
+        body: dict[str, Json] = {"input": list(texts), "truncate_prompt_tokens": -1}
+        found = self._server.pool(VectorsBody, "/v1/embeddings", body).data
         if sorted(one.index for one in found) != list(range(len(texts))):
             raise ProviderError(
                 f"{self._server.url} returned {len(found)} vectors for {len(texts)} texts.",
@@ -334,17 +358,22 @@ class VLLMReranker:
         return scores
 
     def _rerank(self, query: str, passages: Sequence[str]) -> FloatArray:
-        body: dict[str, Json] = {"query": query, "documents": list(passages)}
-        found = self._server.fetch(RelevancesBody, "POST", "/v1/rerank", self._body(body)).results
+        body: dict[str, Json] = {
+            "query": query,
+            "documents": list(passages),
+            "truncate_prompt_tokens": -1,
+        }
+        found = self._server.pool(RelevancesBody, "/v1/rerank", body).results
         return self._placed({one.index: one.relevance_score for one in found}, len(passages))
 
     def _scores(self, query: str, passages: Sequence[str]) -> FloatArray:
-        body: dict[str, Json] = {"text_1": query, "text_2": list(passages)}
-        found = self._server.fetch(ScoresBody, "POST", "/v1/score", self._body(body)).data
+        body: dict[str, Json] = {
+            "text_1": query,
+            "text_2": list(passages),
+            "truncate_prompt_tokens": -1,
+        }
+        found = self._server.pool(ScoresBody, "/v1/score", body).data
         return self._placed({one.index: one.score for one in found}, len(passages))
-
-    def _body(self, pairs: Mapping[str, Json]) -> dict[str, Json]:
-        return {"model": self._server.model.id, **pairs, "truncate_prompt_tokens": -1}
 
     def _placed(self, scores: Mapping[int, float], count: int) -> FloatArray:
         if sorted(scores) != list(range(count)):

@@ -1,7 +1,8 @@
 """The costs of requests: prices, budgets that are reserved before and settled after, and sums.
 
 Every call of the language model counts for the request that it was made for, those of an agent and
-of transformed queries included. Amounts are in the currency of the prices.
+of transformed queries included, and so do calls of embedding and reranking servers whose model has
+a price of its own. Amounts are in the currency of the prices.
 """
 
 import logging
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from ragkit.core.database import Database
-from ragkit.core.errors import ConfigError
+from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.operation import Fact, Observer, Operation, request_id
 from ragkit.core.settings import CostSettings, PriceSettings
 from ragkit.core.types import Usage
@@ -45,12 +46,14 @@ class RequestAccount:
     """The model calls of one request, by model.
 
     Attributes:
-        usages: Tokens of each model.
+        usages: Tokens of each language model.
+        pooled: Model and tokens of each call of an embedding or reranking server.
         unknown: A call ended before its tokens were known, as where the client left.
     """
 
     usages: dict[str, Usage] = field(default_factory=dict[str, Usage])
     unknown: bool = False
+    pooled: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
 
     def add(self, model: str, usage: Usage) -> None:
         """Add a call."""
@@ -67,12 +70,16 @@ running_account: ContextVar[RequestAccount | None] = ContextVar("ragkit_account"
 
 
 class CostMeter(Observer):
-    """Enters every call of the language model into the account of its request."""
+    """Enters every call of a model into the account of its request."""
 
     def ended(self, operation: Operation) -> None:
-        """Enter a model call."""
+        """Enter a model call or a pooling call; calls of threads at the same time do not meet."""
         account, facts = running_account.get(), operation.facts
-        if account is None or operation.kind != "model call" or facts.get("cache_hit"):
+        if account is None:
+            return
+        if operation.kind == "pooling call":
+            account.pooled.append((operation.name, _count(facts.get("prompt_tokens", 0))))
+        if operation.kind != "model call" or facts.get("cache_hit"):
             return
         if "completion_tokens" not in facts:
             account.unknown = True
@@ -180,6 +187,9 @@ class CostLedger:
         Where the tokens of a call are not known, at least what was set aside is charged.
         """
         account = charge.account
+        for model, tokens in account.pooled:
+            if model in self._prices:
+                account.add(model, Usage(prompt=tokens))
         costs = {model: self.cost_of(model, usage) for model, usage in account.usages.items()}
         missing = charge.reserved - sum(costs.values()) if account.unknown else 0.0
         rows = [
@@ -251,6 +261,18 @@ class CostLedger:
             code="budget_exceeded",
             retry_after_s=(midnight - now).total_seconds(),
         )
+
+
+def kept_ledger(folder: Path) -> CostLedger:
+    """Return the costs that a server keeps in its data folder.
+
+    Raises:
+        InputError: There are none.
+    """
+    file = folder / COSTS_NAME
+    if not file.is_file():
+        raise InputError(f"There are no costs in {str(folder)!r}. Fix: name the server's --data.")
+    return CostLedger(file)
 
 
 def price_of(settings: PriceSettings) -> Price:

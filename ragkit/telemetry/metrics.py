@@ -19,6 +19,11 @@ _TIMES: Mapping[Kind, tuple[str, str, tuple[str, ...]]] = {
     "search": ("ragkit_search_seconds", "Seconds of searches.", ()),
     "search stage": ("ragkit_search_stage_seconds", "Seconds of a stage of searches.", ("stage",)),
     "model call": ("ragkit_model_call_seconds", "Seconds of model calls.", ("model",)),
+    "pooling call": (
+        "ragkit_pooling_call_seconds",
+        "Seconds of calls of embedding and reranking servers.",
+        ("model",),
+    ),
     "grammar": ("ragkit_grammar_seconds", "Seconds of building grammars.", ("stage",)),
     "agent": ("ragkit_agent_run_seconds", "Seconds of runs of agents.", ("agent",)),
     "tool": ("ragkit_tool_seconds", "Seconds of tool calls.", ("tool",)),
@@ -119,6 +124,7 @@ class OperationMetrics(Observer):
         self._errors = BoundedLabel()
         self._special: Mapping[Kind, Callable[[Operation, str], None]] = {
             "model call": self._model_call,
+            "pooling call": self._pooling_call,
             "agent": self._agent,
             "ingestion": self._ingestion,
             "ingestion stage": self._failed_documents,
@@ -152,6 +158,10 @@ class OperationMetrics(Observer):
             self._first_token.labels(model=model).observe(first, place)
         if "token_s" in facts:
             self._token.labels(model=model).observe(_number(facts["token_s"]), place)
+
+    def _pooling_call(self, call: Operation, model: str) -> None:
+        tokens = _number(call.facts.get("prompt_tokens"))
+        self._tokens.labels(model=model, kind="prompt").inc(tokens)
 
     def _agent(self, run: Operation, agent: str) -> None:
         if "stopped_by" in run.facts:

@@ -46,6 +46,7 @@ KINDS: Mapping[Kind, KindNames] = {
     "search": KindNames("retrieval", "RETRIEVER"),
     "search stage": KindNames("", "CHAIN"),
     "model call": KindNames("chat", "LLM", "model", "client"),
+    "pooling call": KindNames("", "CHAIN", "model", "client"),
     "grammar": KindNames("", "CHAIN"),
     "agent": KindNames("invoke_agent", "AGENT", "agent"),
     "agent step": KindNames("", "CHAIN"),

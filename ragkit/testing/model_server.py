@@ -98,6 +98,7 @@ class EmulatedModelServer:
                 if response.delay_s:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(reader.read(), response.delay_s)
+                        return  # the client left
                 await _send(writer, response)
                 if response.hangs:
                     await reader.read()

@@ -1,12 +1,17 @@
 """Altair charts of plot data."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import altair as alt
 
 from ragkit.evaluation.plots import DifferencePlot, Histogram, IntervalPlot
 from ragkit.planning.curves import ContextPoint, CostPoint
 
+if TYPE_CHECKING:
+    from ragkit.server.costs import CostSum
+
+_BARS = 30
 _TEAL, _RUST = "#0d9488", "#c2410c"
 
 
@@ -141,4 +146,22 @@ def cost_chart(points: Sequence[CostPoint]) -> alt.Chart:
             ],
         )
         .properties(title="Cost against load", height=300)
+    )
+
+
+def spending_chart(sums: Sequence["CostSum"], *, by: str) -> alt.Chart:
+    """Return bars of costs: the days in order, or the dearest keys, tenants and the like."""
+    shown = sums if by == "day" else sums[:_BARS]
+    rows = [{"name": one.name or "-", "cost": one.cost, "requests": one.requests} for one in shown]
+    cost = alt.Axis(title="cost", format="~g")
+    tooltip = ["name:N", alt.Tooltip("cost:Q", format=".6g"), alt.Tooltip("requests:Q", format=",")]
+    chart = alt.Chart(alt.Data(values=rows)).mark_bar(color=_TEAL)
+    if by == "day":
+        days = alt.X("name:O", title="day (UTC)")
+        return chart.encode(x=days, y=alt.Y("cost:Q", axis=cost), tooltip=tooltip).properties(
+            title="Cost by day", height=300
+        )
+    names = alt.Y("name:N", title=None, sort=[one.name or "-" for one in shown])
+    return chart.encode(x=alt.X("cost:Q", axis=cost), y=names, tooltip=tooltip).properties(
+        title=f"Cost by {by}", height=24 * len(rows) + 80
     )

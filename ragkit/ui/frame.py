@@ -27,6 +27,7 @@ _PAGES: tuple[tuple[str, str, str], ...] = (
     ("Evaluate", "evaluate", ":material/monitoring:"),
     ("Agents", "agents", ":material/smart_toy:"),
     ("Plan", "plan", ":material/calculate:"),
+    ("Costs", "costs", ":material/payments:"),
     ("System", "system", ":material/monitor_heart:"),
 )
 

@@ -22,6 +22,7 @@ class Options:
         llm: Language model, as `llm.model` names it.
         read_only: Hide everything that changes the index or reads files of this machine.
         data: Folder for conversations, uploads and runs.
+        server_data: The data folder of a `ragkit serve`, whose costs are shown.
         questions: JSON Lines with a `question` each, offered in an empty conversation.
         host: Address to listen on.
         port: Port to listen on.
@@ -34,6 +35,7 @@ class Options:
     llm: str | None = None
     read_only: bool = False
     data: Path = DEFAULT_DATA
+    server_data: Path | None = None
     questions: Path | None = None
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
@@ -49,6 +51,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--llm")
     parser.add_argument("--read-only", action="store_true")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("--server-data", type=Path)
     parser.add_argument("--questions", type=Path)
     parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
@@ -59,9 +62,9 @@ def parse_options(arguments: Sequence[str]) -> Options:
 def arguments_of(options: Options) -> list[str]:
     """Write options as the command line that `parse_options` reads."""
     arguments = ["--data", str(options.data), "--host", options.host, "--port", str(options.port)]
-    for name in ("index", "tenant", "config", "llm", "questions"):
+    for name in ("index", "tenant", "config", "llm", "server_data", "questions"):
         if (value := getattr(options, name)) is not None:
-            arguments += [f"--{name}", str(value)]
+            arguments += [f"--{name.replace('_', '-')}", str(value)]
     arguments += ["--read-only"] if options.read_only else []
     arguments += ["--browser"] if options.browser else []
     return arguments

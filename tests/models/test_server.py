@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ragkit.core.errors import ConfigError, ContextExceeded, InputError, ProviderError
+from ragkit.core.operation import Observer, Operation, add_observer, remove_observer
 from ragkit.core.protocols import Embedder
 from ragkit.core.settings import EmbedderSettings, RerankerSettings
 from ragkit.core.types import Json
@@ -59,13 +60,13 @@ class PoolingServer:
                 {"index": place, "relevance_score": float(len(text))}
                 for place, text in reversed(list(enumerate(documents)))
             ]
-            return ServerResponse(body={"results": scores})
+            return ServerResponse(body={"results": scores, "usage": {"total_tokens": 9}})
         texts = texts_of(request, "input")
         self.sizes.append(len(texts))
         data: list[Json] = [
             {"index": place, "embedding": embedded(text)} for place, text in enumerate(texts)
         ]
-        return ServerResponse(body={"data": data[::-1]})
+        return ServerResponse(body={"data": data[::-1], "usage": {"total_tokens": 7}})
 
 
 def embedded(text: str) -> list[Json]:
@@ -90,6 +91,41 @@ async def server(pooling: PoolingServer) -> AsyncIterator[EmulatedModelServer]:
 
 def embedder_at(url: str, **settings: object) -> Embedder:
     return build_embedder(EmbedderSettings.model_validate({"model": f"vllm:{url}", **settings}))
+
+
+class SeenCalls(Observer):
+    """The calls of embedding and reranking servers that have ended."""
+
+    def __init__(self) -> None:
+        self.calls: list[Operation] = []
+
+    def ended(self, operation: Operation) -> None:
+        if operation.kind == "pooling call":
+            self.calls.append(operation)
+
+
+@pytest.fixture
+def seen() -> Iterator[SeenCalls]:
+    observer = SeenCalls()
+    add_observer(observer)
+    yield observer
+    remove_observer(observer)
+
+
+async def test_every_call_is_seen_with_its_model_and_its_tokens(
+    server: EmulatedModelServer, pooling: PoolingServer, seen: SeenCalls
+) -> None:
+    await embedder_at(f"{server.url}#n", batch_size=2).embed(["a", "b", "c"], task="passage")
+    reranker = build_reranker(RerankerSettings(model=f"vllm:{server.url}#n"))
+    assert reranker is not None
+    await reranker.rerank("q", ["a"])
+    # One more than the three: the embedder measures its dimensions first.
+    assert [call.facts["prompt_tokens"] for call in seen.calls] == [7, 7, 7, 9]
+    assert {call.name for call in seen.calls} == {"n"}
+    pooling.failing, pooling.status = 9, 400
+    with pytest.raises(InputError):
+        await reranker.rerank("q", ["a"])
+    assert "prompt_tokens" not in seen.calls[-1].facts
 
 
 async def test_vectors_come_in_the_order_of_the_texts(

@@ -11,8 +11,8 @@ from ragkit import AsyncRAG, Settings
 from ragkit.agents.tools import calculator
 from ragkit.core.operation import request_id
 from ragkit.core.protocols import LLM
-from ragkit.core.settings import CostSettings, PriceSettings
-from ragkit.core.types import Delta, Usage
+from ragkit.core.settings import CostSettings, EmbedderSettings, PriceSettings
+from ragkit.core.types import Delta, Json, Usage
 from ragkit.llm.call import Call
 from ragkit.server.app import ServerOptions
 from ragkit.server.costs import COSTS_NAME, CostLedger, CostSum, price_of
@@ -20,6 +20,12 @@ from ragkit.server.errors import ApiError
 from ragkit.server.keys import ApiKey, KeyFile, KeyLimits
 from ragkit.testing import HashEmbedder, ScriptedLLM, says_action
 from ragkit.testing.agents import says_finish
+from ragkit.testing.model_server import (
+    EmulatedModelServer,
+    ServerRequest,
+    ServerResponse,
+    served_models,
+)
 from ragkit.testing.server import RunningServer, running_server
 
 CHAT = "/v1/chat/completions"
@@ -201,3 +207,34 @@ def test_an_hour_of_a_gpu_is_a_price_of_tokens() -> None:
 def test_a_price_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         PriceSettings.model_validate(wrong)
+
+
+def pooling_server(request: ServerRequest) -> ServerResponse:
+    """Embed every text as one unit vector, for 50 tokens a request."""
+    if request.path == "/v1/models":
+        return served_models("embeds", context=512)
+    texts = request.body["input"]
+    assert isinstance(texts, list)
+    data: list[Json] = [{"index": at, "embedding": [1.0, 0.0]} for at in range(len(texts))]
+    return ServerResponse(body={"data": data, "usage": {"total_tokens": 50}})
+
+
+@pytest.mark.parametrize(("priced", "cost"), [("embeds", 50.0), ("*", 0.0)])
+async def test_an_embedding_server_costs_its_tokens_where_its_model_has_a_price(
+    tmp_path: Path, priced: str, cost: float
+) -> None:
+    prices = {priced: PriceSettings(prompt=1_000_000)}
+    async with EmulatedModelServer(pooling_server) as pooling:
+        settings = Settings(
+            costs=CostSettings(prices=prices),
+            embedder=EmbedderSettings(model=f"vllm:{pooling.url}"),
+        )
+        rag = AsyncRAG(settings, index=":memory:")
+        await rag.ingest(("a.md", "A river."))  # an ingestion costs nothing
+        async with running_server(tmp_path, rag=rag) as server:
+            sent = await server.http.post("/v1/embeddings", json={"input": ["x", "y"], "model": ""})
+            assert sent.status_code == 200, sent.text
+            found = await server.http.post("/v1/search", json={"query": "river"})
+            assert found.status_code == 200, found.text
+    assert sum(one.cost for one in sums(tmp_path)) == 2 * cost
+    assert [one.name for one in sums(tmp_path)] == (["embeds"] if cost else [])
