@@ -10,6 +10,7 @@ from ragkit.core.filters import has_type
 from ragkit.core.protocols import Chunker, Entry
 from ragkit.core.text import is_unicode
 from ragkit.core.types import (
+    ContextName,
     Document,
     DocumentRecord,
     FieldType,
@@ -25,6 +26,9 @@ from ragkit.ingest.sources.source import (
     kept_origin,
     origin_text,
 )
+
+_CONTEXTS: Mapping[ContextName, str] = {"headings": "", "model": "+model-1", "none": "+none"}
+"""Parts of a record's pipeline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,7 @@ class Preparation:
         chunker: Divides the documents.
         fields: The index's filterable fields.
         tenant: Whose documents these are.
+        context: What is embedded and indexed above each passage.
         take_over: Whether documents of another origin with the same uri are replaced.
         replace_metadata: Whether metadata that an earlier run added, and this one does not, goes.
     """
@@ -52,6 +57,7 @@ class Preparation:
     chunker: Chunker
     fields: Mapping[str, FieldType]
     tenant: str
+    context: ContextName = "headings"
     take_over: bool = False
     replace_metadata: bool = False
 
@@ -116,6 +122,8 @@ class Preparation:
             "generation", self.tenant, source.uri, read.origin, opened.content_hash, pipeline
         )
         chunks = versioned(self.chunker.chunk(document), generation, tenant=self.tenant)
+        if self.context == "none":
+            chunks = tuple(replace(chunk, context="") for chunk in chunks)
         record = DocumentRecord(
             uri=source.uri,
             tenant=self.tenant,
@@ -138,7 +146,8 @@ class Preparation:
         if record and is_same and not self.replace_metadata:
             kept = _parts(record.pipeline)[2]
         added = {**kept, **source.added_metadata()}
-        return json.dumps([identity, self.chunker.identity, added], sort_keys=True)
+        chunker = self.chunker.identity + _CONTEXTS[self.context]
+        return json.dumps([identity, chunker, added], sort_keys=True)
 
     def _check_origin(self, source: DocumentSource, record: DocumentRecord) -> None:
         if record.source != kept_origin(source, record.source) and not self.take_over:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from ragkit.core.types import Usage
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedDocument:
@@ -29,6 +31,8 @@ class IngestReport:
         chunks: Number of chunks written.
         kept: Number of those whose vectors were kept, since their text did not change.
         tokens: Number of tokens to embed; counted in a dry run only.
+        lines: Number of context lines that a model wrote.
+        usage: The model's tokens for them.
         dry_run: Whether nothing was done, and the report says what would be.
         seconds: Duration of the run.
     """
@@ -45,6 +49,8 @@ class IngestReport:
     chunks: int = 0
     kept: int = 0
     tokens: int = 0
+    lines: int = 0
+    usage: Usage = field(default_factory=Usage)
     dry_run: bool = False
     seconds: float = 0.0
 

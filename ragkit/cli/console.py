@@ -134,6 +134,12 @@ def show_report(report: IngestReport) -> None:
             f"{escape(named)}{rest}",
             soft_wrap=True,
         )
+    if report.lines:
+        usage = report.usage
+        out.print(
+            f"{report.lines} context lines by the model: {usage.prompt} tokens read "
+            f"({usage.cached} of them cached), {usage.completion} written"
+        )
     for uri in report.truncated:
         out.print(f"[yellow]cut[/] {escape(uri)}: a passage is longer than the model reads")
     for uri, pages in report.unread_pages.items():
