@@ -57,7 +57,7 @@ class ContextLines:
             ProviderError: The model failed.
         """
         stored = await self._stored(entry.record.uri) if is_known else {}
-        requests = _requests(entry.chunks)
+        requests = await asyncio.to_thread(_requests, entry.chunks)
         new = list({one.key: one for one in requests if one.key not in stored}.values())
         try:
             written = await self._written(new)
@@ -73,7 +73,8 @@ class ContextLines:
     async def _stored(self, uri: str) -> dict[bytes, str]:
         """Return the contexts of the stored version, by what the model was asked for them."""
         chunks = await self._index.chunks([uri], tenant=self._tenant)
-        return {one.key: one.chunk.context for one in _requests(chunks) if one.chunk.context}
+        requests = await asyncio.to_thread(_requests, chunks)
+        return {one.key: one.chunk.context for one in requests if one.chunk.context}
 
     async def _written(self, requests: Sequence["LineRequest"]) -> Mapping[bytes, str]:
         """Return the lines of passages, by key; the first error ends all calls."""
@@ -111,7 +112,7 @@ class ContextLines:
             return " ".join(_line_grammar().parse(reply.text).split())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LineRequest:
     """A passage for which a line is written.
 
@@ -125,7 +126,7 @@ class LineRequest:
     text: str
     code: str
 
-    @property
+    @functools.cached_property
     def key(self) -> bytes:
         """Digest of all that the model is asked."""
         shown = (self.chunk.header, self._excerpt(DOCUMENT_CHARACTERS), self.chunk.text)
@@ -162,7 +163,10 @@ def _requests(chunks: Sequence[Chunk]) -> list[LineRequest]:
     """Return the requests for all chunks of a document."""
     text = text_of(chunks)
     code = mark_code([text, *{chunk.header for chunk in chunks}])
-    return [LineRequest(chunk=chunk, text=text, code=code) for chunk in chunks]
+    requests = [LineRequest(chunk=chunk, text=text, code=code) for chunk in chunks]
+    for one in requests:
+        _ = one.key  # here, in a thread
+    return requests
 
 
 @functools.cache
