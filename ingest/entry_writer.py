@@ -138,7 +138,7 @@ class EntryWriter:
         elif not isinstance(error, InputError):
             self._other_errors += 1
         if self._provider_errors >= PROVIDER_ERRORS or self._other_errors >= OTHER_ERRORS:
-            self._report.stopped = f"Stopped after repeated failures, the last: {described(error)}"
+            self._report.stopped = stopped_by(error)
 
     def _done(self, entry: Entry) -> None:
         uri = entry.record.uri
@@ -175,6 +175,11 @@ def _stage(name: str, batch: Sequence[Entry]) -> Operation:
     return Operation(
         kind="ingestion stage", name=name, facts={"documents": len(batch), "chunks": chunks}
     )
+
+
+def stopped_by(error: Exception) -> str:
+    """Return why a run stops that a store or model failed again and again."""
+    return f"Stopped after repeated failures, the last: {described(error)}"
 
 
 def described(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The text of a passage as it is embedded: its header, cut to its share of the window, and it."""
+"""The text of a passage as it is embedded: its lead, cut to its share of the window, and it."""
 
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.text import may_exceed
@@ -9,15 +9,20 @@ HEADER_TOKENS = 40
 
 
 def passage_text(chunk: Chunk, tokenizer: Tokenizer) -> str:
-    """Return the text to embed for a chunk: its header, cut to HEADER_TOKENS, and its text."""
-    header = header_text(chunk, tokenizer)
-    return f"{header}\n\n{chunk.text}" if header else chunk.text
+    """Return the text to embed for a chunk: its lead, cut to its share, and its text."""
+    lead = lead_text(chunk, tokenizer)
+    return f"{lead}\n\n{chunk.text}" if lead else chunk.text
 
 
-def header_text(chunk: Chunk, tokenizer: Tokenizer) -> str:
-    """Return the header of a chunk, cut to HEADER_TOKENS."""
-    header = chunk.header
-    if may_exceed(header, HEADER_TOKENS):
-        starts = tokenizer.token_starts(header)
-        header = header[: starts[HEADER_TOKENS]] if len(starts) > HEADER_TOKENS else header
-    return header
+def lead_text(chunk: Chunk, tokenizer: Tokenizer) -> str:
+    """Return the lead of a chunk, cut to HEADER_TOKENS.
+
+    One with a line about the passage may have all that the passage leaves of the window.
+    """
+    lead, room = chunk.lead, HEADER_TOKENS
+    if not may_exceed(lead, room):
+        return lead
+    starts = tokenizer.token_starts(lead)
+    if chunk.context is not None:
+        room = max(room, tokenizer.max_tokens - len(tokenizer.token_starts(chunk.text)))
+    return lead[: starts[room]] if len(starts) > room else lead

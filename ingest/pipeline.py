@@ -5,13 +5,20 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from ragkit.core.errors import InputError, RagkitError
+from ragkit.core.errors import ConfigError, InputError, RagkitError
 from ragkit.core.operation import Operation
 from ragkit.core.progress import paced
-from ragkit.core.protocols import Chunker, Embedder, Entry, Index, OnProgress, Progress
-from ragkit.core.types import DEFAULT_TENANT, DocumentRecord
+from ragkit.core.protocols import LLM, Chunker, Embedder, Entry, Index, OnProgress, Progress
+from ragkit.core.types import DEFAULT_TENANT, ContextName, DocumentRecord
+from ragkit.ingest.context_lines import ContextLines
 from ragkit.ingest.deletion import SyncPlan
-from ragkit.ingest.entry_writer import FATAL, EntryWriter, described
+from ragkit.ingest.entry_writer import (
+    FATAL,
+    PROVIDER_ERRORS,
+    EntryWriter,
+    described,
+    stopped_by,
+)
 from ragkit.ingest.prefetch import KnownSource, Prefetch, PreparedSource
 from ragkit.ingest.preparation import Preparation
 from ragkit.ingest.report import FailedDocument, IngestReport
@@ -53,6 +60,8 @@ class Pipeline:
     Without an embedder the index gets no vectors: BM25 search only.
 
     Attributes:
+        context: What is embedded and indexed above each passage.
+        llm: The model that writes context lines, where `context` is `"model"`.
         batch_chunks: Number of chunks that are embedded and committed together.
         workers: Number of processes that load documents; with 0 they are loaded in this one.
         limits: Of each document that a process loads.
@@ -64,6 +73,8 @@ class Pipeline:
     chunker: Chunker
     embedder: Embedder | None
     tenant: str = DEFAULT_TENANT
+    context: ContextName = "headings"
+    llm: LLM | None = None
     batch_chunks: int = 512
     workers: int = 0
     limits: ParserLimits = field(default_factory=ParserLimits)
@@ -82,6 +93,21 @@ class Pipeline:
         """
         return await IngestRun(self, stream, options or RunOptions()).report()
 
+    def context_lines(self, report: IngestReport) -> ContextLines | None:
+        """Return what gives passages their context lines, None where no model writes them.
+
+        Raises:
+            ConfigError: A model is needed, and none is set.
+        """
+        if self.context != "model":
+            return None
+        if self.llm is None:
+            raise ConfigError(
+                "ingest.context is 'model', and no language model is set. Fix: set llm.model "
+                "(RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000), or ingest.context to 'headings'."
+            )
+        return ContextLines(self.llm, index=self.index, tenant=self.tenant, report=report)
+
 
 class IngestRun:
     """One run of a pipeline over a stream of sources."""
@@ -96,9 +122,12 @@ class IngestRun:
             chunker=pipeline.chunker,
             fields=pipeline.index.fields,
             tenant=pipeline.tenant,
+            context=pipeline.context,
             take_over=options.force,
             replace_metadata=options.replace_metadata,
         )
+        lines = pipeline.context_lines(self._report)
+        self._lines = None if options.dry_run else lines
         self._adopted: dict[str, SourceRoot] = {}
         self._present: set[str] = set()
         self._touched: list[DocumentRecord] = []
@@ -161,7 +190,7 @@ class IngestRun:
     async def _ingest(self) -> None:
         """Bring the documents of the stream up to date."""
         pool = ParserPool(workers=self._pipeline.workers, limits=self._pipeline.limits)
-        prefetch = Prefetch(self._preparation, pool, on_wait=self._note_waiting)
+        prefetch = Prefetch(self._preparation, pool, on_wait=self._note_waiting, lines=self._lines)
         try:
             async with (
                 aclosing(self._known_sources()) as known,
@@ -217,6 +246,8 @@ class IngestRun:
             raise made
         if isinstance(made, Exception):
             self._writer.fail(source.uri, made)
+            if self._lines is not None and self._lines.failures >= PROVIDER_ERRORS:
+                self._report.stopped = stopped_by(made)
         elif isinstance(made, Entry):
             await self._writer.add(made, is_known=record is not None)
         else:

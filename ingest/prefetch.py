@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import Entry
 from ragkit.core.types import DocumentRecord, Json
+from ragkit.ingest.context_lines import ContextLines
 from ragkit.ingest.preparation import Preparation, ReadSource
 from ragkit.ingest.sources.source import DocumentSource, LoadCall
 from ragkit.ingest.workers.pool import ParserPool
@@ -42,9 +43,18 @@ class Prefetch:
         pool: ParserPool,
         *,
         on_wait: Callable[[DocumentSource], None],
+        lines: ContextLines | None = None,
     ) -> None:
-        """Configure; `on_wait` is called with each source before its result is awaited."""
+        """Configure.
+
+        Args:
+            preparation: Of each source.
+            pool: Processes that load documents.
+            on_wait: Called with each source before its result is awaited.
+            lines: Writes the context lines, where a model does.
+        """
         self._preparation, self._pool, self._on_wait = preparation, pool, on_wait
+        self._lines = lines
         self._here = asyncio.Lock()
 
     async def prepared(self, sources: AsyncIterable[KnownSource]) -> AsyncGenerator[PreparedSource]:
@@ -93,7 +103,11 @@ class Prefetch:
     async def _prepared(self, known: KnownSource) -> Entry | DocumentRecord:
         content: dict[str, Callable[[], Json]] = {"document": lambda: known.source.uri}
         with Operation(kind="ingestion stage", name="prepare", content=content):
-            return await self._made(known)
+            made = await self._made(known)
+        if self._lines is None or not isinstance(made, Entry):
+            return made
+        with Operation(kind="ingestion stage", name="context", content=content):
+            return await self._lines.added(made, is_known=known.record is not None)
 
     async def _made(self, known: KnownSource) -> Entry | DocumentRecord:
         async with self._here:

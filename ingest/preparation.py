@@ -10,6 +10,7 @@ from ragkit.core.filters import has_type
 from ragkit.core.protocols import Chunker, Entry
 from ragkit.core.text import is_unicode
 from ragkit.core.types import (
+    ContextName,
     Document,
     DocumentRecord,
     FieldType,
@@ -25,6 +26,9 @@ from ragkit.ingest.sources.source import (
     kept_origin,
     origin_text,
 )
+
+_CONTEXTS: Mapping[ContextName, str] = {"headings": "", "model": "+model-1", "none": "+none"}
+"""Parts of a record's pipeline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,7 @@ class Preparation:
         chunker: Divides the documents.
         fields: The index's filterable fields.
         tenant: Whose documents these are.
+        context: What is embedded and indexed above each passage.
         take_over: Whether documents of another origin with the same uri are replaced.
         replace_metadata: Whether metadata that an earlier run added, and this one does not, goes.
     """
@@ -52,6 +57,7 @@ class Preparation:
     chunker: Chunker
     fields: Mapping[str, FieldType]
     tenant: str
+    context: ContextName = "headings"
     take_over: bool = False
     replace_metadata: bool = False
 
@@ -125,7 +131,7 @@ class Preparation:
                 stamp=opened.stamp,
             )
         )
-        return divided(document, record, self.chunker)
+        return divided(document, record, self.chunker, self.context)
 
     def _pipeline(
         self, source: DocumentSource, identity: str, record: DocumentRecord | None
@@ -135,7 +141,8 @@ class Preparation:
         is_same = record and record.source == kept_origin(source, record.source)
         if record and is_same and not self.replace_metadata:
             kept = pipeline_parts(record.pipeline)[2]
-        return pipeline_text(identity, self.chunker, {**kept, **source.added_metadata()})
+        added = {**kept, **source.added_metadata()}
+        return pipeline_text(identity, division_identity(self.chunker, self.context), added)
 
     def _check_origin(self, source: DocumentSource, record: DocumentRecord) -> None:
         if record.source != kept_origin(source, record.source) and not self.take_over:
@@ -161,9 +168,13 @@ class Preparation:
                 )
 
 
-def divided(document: Document, record: DocumentRecord, chunker: Chunker) -> Entry:
+def divided(
+    document: Document, record: DocumentRecord, chunker: Chunker, context: ContextName
+) -> Entry:
     """Return a version of a document, without vectors, by its record, whose chunks are counted."""
     chunks = versioned(chunker.chunk(document), record.generation, tenant=record.tenant)
+    if context == "none":
+        chunks = tuple(replace(chunk, context="") for chunk in chunks)
     return Entry(record=replace(record, chunks=len(chunks)), chunks=chunks, vectors=None)
 
 
@@ -180,13 +191,18 @@ def with_generation(record: DocumentRecord) -> DocumentRecord:
     return replace(record, generation=generation)
 
 
-def pipeline_text(loader: str, chunker: Chunker, added: Metadata) -> str:
-    """Return what shapes chunks beside the content: loader, chunker and added metadata."""
-    return json.dumps([loader, chunker.identity, dict(added)], sort_keys=True)
+def division_identity(chunker: Chunker, context: ContextName) -> str:
+    """Return a text for what documents are divided by, and what is embedded above each passage."""
+    return chunker.identity + _CONTEXTS[context]
+
+
+def pipeline_text(loader: str, division: str, added: Metadata) -> str:
+    """Return what shapes chunks beside the content: loader, division and added metadata."""
+    return json.dumps([loader, division, dict(added)], sort_keys=True)
 
 
 def pipeline_parts(pipeline: str) -> tuple[str, str, dict[str, MetadataValue]]:
-    """Return loader, chunker and added metadata of a record; of other writers' records none."""
+    """Return loader, division and added metadata of a record; of other writers' records none."""
     try:
         parts: object = json.loads(pipeline)
     except ValueError:

@@ -4,10 +4,16 @@ import logging
 from dataclasses import dataclass, replace
 
 from ragkit.core.protocols import Chunker, Entry
-from ragkit.core.types import Document, DocumentRecord
+from ragkit.core.types import ContextName, Document, DocumentRecord
 from ragkit.ingest.loaders.identity import content_hash
 from ragkit.ingest.loaders.registry import LoaderRegistry
-from ragkit.ingest.preparation import divided, pipeline_parts, pipeline_text, with_generation
+from ragkit.ingest.preparation import (
+    divided,
+    division_identity,
+    pipeline_parts,
+    pipeline_text,
+    with_generation,
+)
 from ragkit.ingest.sources.item import MemorySource
 
 logger = logging.getLogger(__name__)
@@ -18,29 +24,36 @@ class Redivision:
     """Divides documents of which the index holds everything that an ingestion would read.
 
     Those are texts whose bytes are stored as they were (their hash says so), and documents made in
-    code without blocks of their own. Of others, such as PDFs, the structure is not stored.
+    code without blocks of their own. Of others, such as PDFs, the structure is not stored. Context
+    lines of a model are not written again: that takes an ingestion.
     """
 
     chunker: Chunker
     registry: LoaderRegistry
+    context: ContextName = "headings"
+
+    @property
+    def identity(self) -> str:
+        """A text for the chunker and for what is embedded above each passage."""
+        return division_identity(self.chunker, self.context)
 
     def is_due(self, record: DocumentRecord) -> bool:
-        """Return whether a document was divided by another chunker."""
-        loader, chunker, _ = pipeline_parts(record.pipeline)
-        return bool(loader and record.chunks) and chunker != self.chunker.identity
+        """Return whether a document was divided in another way."""
+        loader, division, _ = pipeline_parts(record.pipeline)
+        return bool(loader and record.chunks) and division != self.identity
 
     def record(self, record: DocumentRecord) -> DocumentRecord:
         """Return the record that a document has once it is divided; its chunks are not counted."""
         loader, _, added = pipeline_parts(record.pipeline)
-        pipeline = pipeline_text(loader, self.chunker, added)
+        pipeline = pipeline_text(loader, self.identity, added)
         return with_generation(replace(record, pipeline=pipeline, version=""))
 
     def divided(self, entry: Entry) -> Entry | None:
         """Return a stored document, divided by the chunker; None where its source is needed."""
-        document = self._document(entry)
+        document = None if self.context == "model" else self._document(entry)
         if document is None:
             return None
-        return divided(document, self.record(entry.record), self.chunker)
+        return divided(document, self.record(entry.record), self.chunker, self.context)
 
     def _document(self, entry: Entry) -> Document | None:
         record, text = entry.record, ""

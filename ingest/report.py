@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from ragkit.core.types import Usage
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedDocument:
@@ -31,6 +33,8 @@ class IngestReport:
         resumed: Number of those that an earlier run embedded, which broke off before their document
             was stored.
         tokens: Number of tokens to embed; counted in a dry run only.
+        lines: Number of context lines that a model wrote.
+        usage: The model's tokens for them.
         dry_run: Whether nothing was done, and the report says what would be.
         seconds: Duration of the run.
     """
@@ -48,6 +52,8 @@ class IngestReport:
     kept: int = 0
     resumed: int = 0
     tokens: int = 0
+    lines: int = 0
+    usage: Usage = field(default_factory=Usage)
     dry_run: bool = False
     seconds: float = 0.0
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.types import Chunk, TextSpan
-from ragkit.ingest.passage import header_text
+from ragkit.ingest.passage import lead_text
 
 
 def window_spans(chunks: Sequence[Chunk], tokenizer: Tokenizer) -> list[TextSpan]:
     """Return each chunk as a part of its window, in order.
 
     A window is as many chunks of a document, one after the other, as the model reads together,
-    under the header of the first.
+    under the lead of the first.
     """
     spans: list[TextSpan] = []
     while len(spans) < len(chunks):
@@ -21,8 +21,8 @@ def window_spans(chunks: Sequence[Chunk], tokenizer: Tokenizer) -> list[TextSpan
 
 def _window(chunks: Sequence[Chunk], first: int, tokenizer: Tokenizer) -> list[TextSpan]:
     """Return the chunks of the window that begins with one, as its parts."""
-    header = header_text(chunks[first], tokenizer)
-    lead = f"{header}\n\n" if header else ""
+    lead = lead_text(chunks[first], tokenizer)
+    lead = f"{lead}\n\n" if lead else ""
     text, ends = lead, list[tuple[int, int]]()
     left = tokenizer.max_tokens - len(tokenizer.token_starts(lead))
     for before, chunk in zip([None, *chunks[first:]], chunks[first:], strict=False):

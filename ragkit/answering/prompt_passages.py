@@ -55,7 +55,7 @@ class PromptPassages:
             name: f"[{headers[passage.chunk_ids[0]]}]\n{passage.text}"
             for name, passage in self.by_id.items()
         }
-        code = _code([*bodies.values()])
+        code = mark_code([*bodies.values()])
         blocks = (
             f"<passage {name} {code}>\n{body}\n</passage {name} {code}>"
             for name, body in bodies.items()
@@ -91,7 +91,7 @@ class PromptPassages:
         return [hit for hit in self.hits if hit.chunk.id in passage.chunk_ids]
 
 
-def _code(texts: Sequence[str]) -> str:
+def mark_code(texts: Sequence[str]) -> str:
     """Return a code that occurs in none of the texts; the same for the same texts."""
     content = "\x1f".join(texts)
     tried = (

@@ -142,6 +142,12 @@ def show_report(report: IngestReport) -> None:
             f"{escape(_some(report.skipped))}",
             soft_wrap=True,
         )
+    if report.lines:
+        usage = report.usage
+        out.print(
+            f"{report.lines} context lines by the model: {usage.prompt} tokens read "
+            f"({usage.cached} of them cached), {usage.completion} written"
+        )
     for uri in report.truncated:
         _show_truncated(uri)
     for uri, pages in report.unread_pages.items():

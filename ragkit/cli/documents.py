@@ -204,6 +204,9 @@ def chunks(
         page = f", page {chunk.page}" if chunk.page else ""
         where = f"characters {chunk.start}-{chunk.end}{page}"
         console.out.print(f"[bold]{chunk.ordinal + 1}. {escape(chunk.header)}[/]  [dim]{where}")
+        if chunk.context:
+            line = chunk.context.removeprefix(chunk.header).strip()
+            console.out.print(f"   [italic dim]{escape(line)}", soft_wrap=True)
         text = " ".join(chunk.text.split())
         end = " …" if len(text) > _SHOWN else ""
         console.out.print(f"   {escape(text[:_SHOWN])}{end}", soft_wrap=True)

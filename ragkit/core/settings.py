@@ -33,6 +33,7 @@ from ragkit.core.secrets import without_credentials
 from ragkit.core.types import (
     DEFAULT_TENANT,
     ChunkerName,
+    ContextName,
     FieldType,
     Quantization,
     TransformName,
@@ -174,6 +175,8 @@ class IngestSettings(_Section):
 
     `chunker` divides into passages of up to `chunk_tokens` of the embedder's tokens
     (docs/ingestion.md); `chunkers` are those of other extensions, such as `{".py": "fixed"}`.
+    `context` is embedded and indexed above each passage: title and headings, a line that the model
+    of `llm.model` writes under them, or nothing.
     `encoding` is for text that is not UTF-8. `ocr` are the languages of scanned pages, as Tesseract
     names them (`eng`, `deu+eng`); None leaves such pages unread. `web` bounds the requests for web
     pages; `sql` are queries by name.
@@ -184,6 +187,7 @@ class IngestSettings(_Section):
     """
 
     chunker: ChunkerName = "recursive"
+    context: ContextName = "headings"
     chunkers: Mapping[str, ChunkerName] = Field(default_factory=dict[str, ChunkerName])
     chunk_tokens: Positive = 200
     overlap_tokens: Annotated[int, Field(ge=0)] = 0

@@ -39,6 +39,8 @@ ChunkerName: TypeAlias = Literal[
     "recursive", "fixed", "sentence-window", "semantic", "parent-child"
 ]
 """Way to divide documents into passages."""
+ContextName: TypeAlias = Literal["headings", "model", "none"]
+"""Text that is embedded and indexed above a passage."""
 TransformName: TypeAlias = Literal["multi_query", "hyde", "step_back", "decompose", "feedback"]
 """Transformation of a query before it is searched for."""
 Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
@@ -116,6 +118,7 @@ class Chunk:
         ordinal: Its place in the document, counted from 0.
         window: First and last ordinal of the chunks that are read with it, where its chunker says
             so: it searches small passages, and reads larger ones.
+        context: What is embedded and indexed above it, never quoted; None for the header.
     """
 
     id: str
@@ -130,13 +133,19 @@ class Chunk:
     generation: str = ""
     ordinal: int = 0
     window: tuple[int, int] | None = None
+    context: str | None = None
 
     @property
     def header(self) -> str:
-        """Title and headings above the passage; embedded and indexed with it, never quoted."""
+        """Title and headings above the passage."""
         path = self.heading_path
         parts = path if path and path[0] == self.title else (self.title, *path)
         return " > ".join(part for part in parts if part)
+
+    @property
+    def lead(self) -> str:
+        """The text that is embedded and indexed above the passage."""
+        return self.header if self.context is None else self.context
 
 
 def chunk_id(generation: str, ordinal: int, *, tenant: str) -> str:

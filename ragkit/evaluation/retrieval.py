@@ -227,7 +227,14 @@ async def indexed_dataset(
     indexed = None if set(stages) == {"bm25"} else embedder
     chunker = build_chunker(settings, embedder.tokenizer, embedder=embedder)
     identity = identity_for(indexed, settings.index)
-    built = digest(repr((astuple(identity), chunker.identity, settings.index.quantization)))
+    context = settings.ingest.context
+    if context == "model":
+        raise ConfigError(
+            "An evaluation writes no context lines, and ingest.context is 'model'. Fix: evaluate "
+            "with 'headings' or 'none', or an index of your own documents."
+        )
+    shaped = (astuple(identity), chunker.identity, settings.index.quantization)
+    built = digest(repr(shaped if context == "headings" else (*shaped, context)))
     location = str(_FOLDER.index_location(dataset.name, built))
     index = await build_index(settings.index.model_copy(update={"location": location}), identity)
     try:
@@ -235,6 +242,7 @@ async def indexed_dataset(
             index=index,
             chunker=chunker,
             embedder=indexed,
+            context=context,
             batch_chunks=settings.ingest.batch_chunks,
             on_progress=on_progress,
         )

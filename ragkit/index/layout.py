@@ -6,7 +6,7 @@ have payload only, so no search can return them.
 
 ```
 chunk     {kind, tenant, uri, title, version, ordinal, text, original?, body, start, end, headings,
-           page, window?, metadata}
+           page, window?, context?, metadata}
 record    {kind, tenant, source, version, record: {uri, title, content_hash, pipeline, chunks,
            generation, source, stamp}}
 change    {kind, tenant, change: {writer, expires_at, written, replaced, claim}}
@@ -14,8 +14,8 @@ identity  {kind, identity: {...}, fields: {...}}
 ```
 A `version` is one write of a generation, `generation/write`: a record makes its generation current,
 and every deletion names the version that it means. `text` is the text of the BM25 leg: the lexical
-form of the chunk's header, a blank line, and from character `body` on the passage itself. Where
-that form is another text, `original` keeps the header and the passage as they were. Floats in
+form of the chunk's lead, a blank line, and from character `body` on the passage itself. Where
+that form is another text, `original` keeps the lead and the passage as they were. Floats in
 `metadata` come back to 15 significant digits: the engine's JSON keeps no more.
 """
 
@@ -78,6 +78,7 @@ class _ChunkPayload(_StoredModel):
     headings: tuple[str, ...] = ()
     page: int | None = None
     window: tuple[int, int] | None = None
+    context: str | None = None
     metadata: dict[str, MetadataValue] = Field(default_factory=dict[str, MetadataValue])
 
 
@@ -136,8 +137,8 @@ def generation_of(version: str) -> str:
 
 def chunk_payload(chunk: Chunk, *, tenant: str, version: str) -> Payload:
     """Return a chunk as stored."""
-    header = f"{chunk.header}\n\n" if chunk.header else ""
-    original = header + chunk.text
+    lead = f"{chunk.lead}\n\n" if chunk.lead else ""
+    original = lead + chunk.text
     text = lexical_form(original, passage=True)
     return {
         "kind": "chunk",
@@ -148,12 +149,13 @@ def chunk_payload(chunk: Chunk, *, tenant: str, version: str) -> Payload:
         "ordinal": chunk.ordinal,
         "text": text,
         **({} if text == original else {"original": original}),
-        "body": len(header),
+        "body": len(lead),
         "start": chunk.start,
         "end": chunk.end,
         "headings": list(chunk.heading_path),
         "page": chunk.page,
         **({} if chunk.window is None else {"window": list(chunk.window)}),
+        **({} if chunk.context is None else {"context": chunk.context}),
         "metadata": {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in chunk.metadata.items()
@@ -178,6 +180,7 @@ def read_chunk(point_id: str, payload: Payload | None) -> Chunk:
         generation=generation_of(stored.version),
         ordinal=stored.ordinal,
         window=stored.window,
+        context=stored.context,
     )
 
 

@@ -139,7 +139,7 @@ class MemoryIndex:
                 for position, chunk in enumerate(entry.chunks):
                     vector = None if entry.vectors is None else entry.vectors[position]
                     words = terms(
-                        f"{chunk.header} {chunk.text}",
+                        f"{chunk.lead} {chunk.text}",
                         language=self._identity.language,
                         passage=True,
                     )

@@ -163,6 +163,8 @@ class AsyncRAG:
             chunker=parts.chunker,
             embedder=self.embedder,
             tenant=self._tenant(tenant),
+            context=config.context,
+            llm=parts.llm if config.context == "model" else None,
             batch_chunks=config.batch_chunks,
             workers=config.workers,
             limits=ParserLimits(

@@ -20,14 +20,17 @@ async def reindex(parts: RAGParts, on_progress: OnProgress | None) -> ReindexRep
         )
     settings = parts.settings
     wanted = await asyncio.to_thread(identity_for, parts.embedder, settings.index)
-    chunker = parts.chunker
-    async with next_generation(settings.index, wanted, divided_by=chunker.identity) as generation:
+    redivision = Redivision(
+        chunker=parts.chunker,
+        registry=build_registry(settings.ingest, loaders=parts.loaders),
+        context=settings.ingest.context,
+    )
+    identity = redivision.identity
+    async with next_generation(settings.index, wanted, divided_by=identity) as generation:
         rebuild = Rebuild(
             generation,
             embedder=parts.embedder,
-            redivision=Redivision(
-                chunker=chunker, registry=build_registry(settings.ingest, loaders=parts.loaders)
-            ),
+            redivision=redivision,
             batch_chunks=settings.ingest.batch_chunks,
             on_progress=on_progress,
             checkpoints=parts.checkpoints,

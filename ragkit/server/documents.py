@@ -130,6 +130,7 @@ async def document_chunks(uri: _Uri, state: State, key: Reader) -> dict[str, Any
             "start": chunk.start,
             "end": chunk.end,
             "heading_path": list(chunk.heading_path),
+            "context": chunk.context,
             "page": chunk.page,
             "metadata": dict(chunk.metadata),
         }

@@ -185,6 +185,16 @@ class IndexContract(StorageContract):
         await index.commit([await make_entry("a", windowed, "sheep")])
         assert [one.window for one in await index.chunks(["a"])] == [(0, 1), None]
 
+    async def test_the_context_of_a_passage_is_found_and_is_not_its_text(
+        self, index: Index
+    ) -> None:
+        written = replace(make_chunk("wolf", uri="a"), context="On the Canidae: 狼の話。")
+        bare = replace(make_chunk("sheep", uri="b", title="Bovidae"), context="")
+        await index.commit([await make_entry("a", written), await make_entry("b", bare)])
+        assert (await find(index, "canidae"))["bm25"] == ["wolf"]
+        assert (await find(index, "bovidae"))["bm25"] == []
+        assert [one.context for one in await index.chunks(["a", "b"])] == [written.context, ""]
+
     async def test_a_vector_of_another_length_is_refused(self, index: Index) -> None:
         with pytest.raises(InputError, match=r"shape \(32,\).*64 dimensions.*'hash'"):
             await index.search(LegQuery(vector=np.ones(32, dtype=np.float32), depth=1))

@@ -209,6 +209,8 @@ def outcome_rows(report: IngestReport, rows: Mapping[str, Row]) -> dict[str, Row
 
 
 def _without_model(settings: Settings) -> Settings:
-    """Return settings without a language model, which an ingestion does not ask."""
+    """Return settings without a language model, unless an ingestion asks it."""
+    if settings.ingest.context == "model":
+        return settings
     without = settings.llm.model_copy(update={"model": None})
     return settings.model_copy(update={"llm": without})

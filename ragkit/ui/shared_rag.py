@@ -5,11 +5,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from ragkit.core.protocols import LLM, Embedder, Index, LegQuery, Legs, Reranker
+from ragkit.core.protocols import LLM, Index, LegQuery, Legs, Reranker
 from ragkit.core.settings import Settings
 from ragkit.core.types import FloatArray
 from ragkit.core.vectors import unit
-from ragkit.ingest.passage import passage_text
 from ragkit.sdk import AsyncRAG
 
 
@@ -55,24 +54,22 @@ class SharedRAG(AsyncRAG):
 
 
 class PassageVectors:
-    """Vectors of passages by chunk id, made when first needed and kept."""
+    """Vectors of passages by chunk id, read when first needed and kept."""
 
-    def __init__(self, embedder: Embedder, *, size: int = 20_000) -> None:
-        """Embed with this model and keep at most `size` vectors."""
-        self._embedder, self._size = embedder, size
+    def __init__(self, *, size: int = 20_000) -> None:
+        """Keep at most `size` vectors."""
+        self._size = size
         self._kept: dict[str, FloatArray] = {}
 
     async def of(self, index: Index, ids: list[str], tenant: str) -> dict[str, FloatArray]:
         """Return the whole vectors of these chunks; ids of no chunk are left out."""
         missing = [item for item in ids if item not in self._kept]
         if missing:
-            chunks = await index.fetch(missing, tenant=tenant)
-            texts = [passage_text(chunk, self._embedder.tokenizer) for chunk in chunks]
-            made = await self._embedder.embed(texts, on_truncated=_ignore_truncation)
-            if len(self._kept) + len(chunks) > self._size:
+            found = [chunk.id for chunk in await index.fetch(missing, tenant=tenant)]
+            rows = await index.vectors(found, tenant=tenant)
+            if len(self._kept) + len(found) > self._size:
                 self._kept.clear()
-            for chunk, row in zip(chunks, made, strict=True):
-                self._kept[chunk.id] = row
+            self._kept.update(zip(found, rows, strict=True))
         return {item: self._kept[item] for item in ids if item in self._kept}
 
 
@@ -109,7 +106,3 @@ class PrefixIndex:
         }
         ranked = sorted(scores.items(), key=lambda pair: -pair[1])
         return Legs(dense=tuple(ranked), bm25=legs.bm25, chunks=legs.chunks)
-
-
-def _ignore_truncation(_position: int, _tokens: int) -> None:
-    """A passage that is cut here was cut and reported when it was ingested."""

@@ -165,7 +165,7 @@ class Workspace:
         if key in self._variants:
             return self._variants[key]
         if self._vectors is None:
-            self._vectors = PassageVectors(self.rag.embedder)
+            self._vectors = PassageVectors()
         prefix = None
         if dimensions is not None:
             prefix = DensePrefix(vectors=self._vectors, dimensions=dimensions)

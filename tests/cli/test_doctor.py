@@ -1,16 +1,19 @@
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from ragkit import Settings
-from ragkit.cli.doctor import examine
+from ragkit.cli.doctor import PACKAGES, examine
 from ragkit.core.settings import IndexSettings, IngestSettings, LLMSettings
 from ragkit.grammar import choice_grammar
 from ragkit.testing.model_server import EmulatedModelServer
 from tests.llm.openai.emulation import LlamaCppEmulation, OpenAIEmulation
 
+ROOT = Path(__file__).parents[2]
 GRAMMARS = {"yes": choice_grammar(["yes"])}
 
 
@@ -39,6 +42,14 @@ async def test_doctor_says_in_a_word_what_the_llm_guarantees(
     found = next(check for check in checks if check.name == "llm")
     assert found.status == "ok", found
     assert found.detail.startswith(said)
+
+
+def test_doctor_knows_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared: dict[str, list[str]] = project["optional-dependencies"]
+    for extra in declared.keys() - {"dev", "docs"}:
+        named = {re.split(r"[\[<>=!;~ ]", one)[0] for one in declared[extra]}
+        assert not named or set(PACKAGES[extra]) <= named, extra
 
 
 async def test_doctor_names_formats_sources_and_what_reads_scanned_pages(

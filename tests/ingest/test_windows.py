@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ragkit.core.types import Chunk, Document
 from ragkit.ingest.chunkers.fixed import FixedChunker
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
-from ragkit.ingest.passage import header_text
+from ragkit.ingest.passage import lead_text
 from ragkit.ingest.windows import window_spans
 from ragkit.testing.embedder import WordTokenizer
 
@@ -46,7 +46,7 @@ def test_each_chunk_is_a_part_of_its_window_at_its_place(texts: list[str], overl
     for (uri, window), members in groupby(paired, lambda one: (one[0].uri, one[1].text)):
         own = [chunk for chunk, _ in members]
         whole = texts[int(uri)][own[0].start : own[-1].end]
-        assert window == f"{header_text(own[0], TOKENIZER)}\n\n{whole}"
+        assert window == f"{lead_text(own[0], TOKENIZER)}\n\n{whole}"
         assert len(TOKENIZER.token_starts(window)) <= TOKENIZER.max_tokens
 
 

@@ -23,7 +23,7 @@ from ragkit import RAG, AsyncRAG, Settings
 from ragkit.core.errors import IndexLocked, IndexMismatch, IndexMissing, InputError
 from ragkit.core.protocols import Embedder, LegQuery, Progress
 from ragkit.core.settings import IndexSettings, IngestSettings
-from ragkit.core.types import Block, Document, FloatArray, IndexIdentity, Task
+from ragkit.core.types import Block, ContextName, Document, FloatArray, IndexIdentity, Task
 from ragkit.index import edge_folder
 from ragkit.index.build import identity_for
 from ragkit.index.edge import EdgeIndex
@@ -43,6 +43,9 @@ TEXTS = {
     "empty": " \n",
     "日本語": "オオカミは羊を食べる。\n\n" * 30,
 }
+
+
+CONTEXTS: tuple[ContextName, ...] = ("none", "model")
 
 
 class Crash(Exception):
@@ -202,6 +205,25 @@ async def test_chunks_of_another_chunker_are_divided_where_the_source_is_stored(
         later = await rag.ingest(*sources, metadata={"year": 2020})
         assert sorted(later.updated) == sorted(report.undivided)
         assert {one.uri: replace(one, stamp="") for one in await rag.documents()} == wanted
+
+
+async def test_what_is_embedded_above_passages_is_that_of_the_settings(memory_path: Path) -> None:
+    bare_passages, lines = (
+        Settings(ingest=IngestSettings(batch_chunks=4, chunk_tokens=60, context=context))
+        for context in CONTEXTS
+    )
+    await filled(memory_path)
+    fresh = memory_path / "bare"
+    async with rag_of(fresh, NEW, bare_passages) as rag:
+        await rag.ingest(list(TEXTS.items()))
+        await rag.ingest([("other", "A wolf of another tenant.")], tenant="other")
+    async with rag_of(memory_path, NEW, bare_passages) as rag:
+        assert (await rag.reindex()).divided == len(TEXTS)  # all but the empty one, of two tenants
+        assert (await rag.ingest(list(TEXTS.items()))).unchanged
+    assert await contents(memory_path) == await contents(fresh)
+    async with rag_of(memory_path, NEW, lines) as rag:
+        report = await rag.reindex()  # a model writes them when the sources are ingested
+        assert (report.changed, len(report.undivided)) == (False, len(TEXTS))
 
 
 async def test_a_passage_that_the_new_model_cuts_is_named(memory_path: Path) -> None:
