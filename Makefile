@@ -6,6 +6,7 @@ VLLM := .venv-vllm
 LANGGRAPH := .venv-langgraph
 CLIENTS := .venv-clients
 HAYHOOKS := .venv-hayhooks
+COMPARISON := .venv-comparison
 EVAL_DATA ?= ../shared/data/beir
 export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
@@ -47,6 +48,14 @@ $(HAYHOOKS): requirements-hayhooks.txt $(READY)
 	$(HAYHOOKS)/bin/pip install --disable-pip-version-check -q --no-deps sentence-transformers-haystack==2.0.0
 	$(HAYHOOKS)/bin/python -c "import pathlib, site, subprocess; found = subprocess.check_output(['$(BIN)/python', '-c', 'import site; print(site.getsitepackages()[0])'], text=True).strip(); pathlib.Path(site.getsitepackages()[0], 'ragkit.pth').write_text(f'import site; site.addsitedir({found!r})')"
 	touch $(HAYHOOKS)
+
+$(COMPARISON): requirements-comparison.txt $(READY)
+	$(PYTHON) -m venv $(COMPARISON)
+	$(COMPARISON)/bin/pip install --disable-pip-version-check -q -r requirements-comparison.txt
+	$(COMPARISON)/bin/pip install --disable-pip-version-check -q --no-deps langchain-huggingface==1.2.3 llama-index-embeddings-huggingface==0.8.0 \
+		llama-index-retrievers-bm25==0.8.0 llama-index-postprocessor-sbert-rerank==0.6.0 sentence-transformers-haystack==2.0.0
+	$(COMPARISON)/bin/python -c "import pathlib, site, subprocess; found = subprocess.check_output(['$(BIN)/python', '-c', 'import site; print(site.getsitepackages()[0])'], text=True).strip(); pathlib.Path(site.getsitepackages()[0], 'ragkit.pth').write_text(f'import site; site.addsitedir({found!r})')"
+	touch $(COMPARISON)
 
 fmt: setup ## format the code
 	$(BIN)/ruff format --quiet .
@@ -113,7 +122,7 @@ release: setup ## build wheel and sdist in dist, try every extra in a clean envi
 	$(BIN)/python deploy/release.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) $(VLLM) $(LANGGRAPH) $(CLIENTS) $(HAYHOOKS) .ragkit dist build
+	rm -rf $(VENV) $(VLLM) $(LANGGRAPH) $(CLIENTS) $(HAYHOOKS) $(COMPARISON) .ragkit dist build
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | column -t -s "$$(printf '\t')"

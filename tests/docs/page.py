@@ -7,7 +7,7 @@ import re
 import shlex
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,7 +58,7 @@ def run_page(name: str, folder: Path, names: Mapping[str, Any] | None = None) ->
 
 
 @contextlib.contextmanager
-def _registered(module: ModuleType) -> Iterator[None]:
+def _registered(module: ModuleType) -> Generator[None]:
     sys.modules[module.__name__] = module
     try:
         yield
