@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from grpc.aio import AioRpcError
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.context_headers import async_headers
 from qdrant_client.http.exceptions import ApiException
 
 from ragkit.core.errors import ConfigError, InputError, ProviderError
+from ragkit.core.operation import trace_headers
 from ragkit.core.secrets import ServerAddress, without_credentials
 from ragkit.core.settings import IndexSettings
 from ragkit.index import server_points
@@ -158,7 +160,7 @@ class ServerClient:
         self, request: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         self.check_open()
-        async with self._slots:
+        async with self._slots, async_headers(trace_headers()):
             try:
                 return await request(*args, **kwargs)
             except (ApiException, QdrantException, AioRpcError, JSONDecodeError) as error:

@@ -73,15 +73,20 @@ class VectorBody(BaseModel):
 
 
 class PooledTokensBody(BaseModel):
-    """The tokens of a request, 0 where the server does not say them."""
+    """The tokens of a request."""
 
-    total_tokens: int = Field(0, ge=0)
+    total_tokens: int | None = Field(None, ge=0)
 
 
 class PooledBody(BaseModel):
     """The part that every response of a pooling model has."""
 
-    usage: PooledTokensBody = PooledTokensBody(total_tokens=0)
+    usage: PooledTokensBody | None = None
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of the request, 0 where the server does not say them."""
+        return (self.usage.total_tokens if self.usage else None) or 0
 
 
 class VectorsBody(PooledBody):
@@ -217,7 +222,7 @@ class ModelServer:
         model = self.model.id
         with Operation(kind="pooling call", name=model) as call:
             found = self.fetch(kind, "POST", path, {"model": model, **body})
-            call.facts["prompt_tokens"] = found.usage.total_tokens
+            call.facts["prompt_tokens"] = found.tokens
         return found
 
     def _fetch(self, method: str, path: str, body: Mapping[str, Json] | None) -> bytes:

@@ -1,11 +1,20 @@
-"""Addresses of servers, as they are used and as they are shown."""
+"""Addresses of servers, as they are used and as they are shown, and the trace in requests."""
 
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+import grpc
+import grpc.aio
 import pytest
 
 from ragkit.core.errors import ProviderError
+from ragkit.core.operation import Observer, add_observer, remove_observer
 from ragkit.core.secrets import without_credentials
 from ragkit.core.settings import IndexSettings
+from ragkit.core.types import Json
 from ragkit.index.server_client import ServerClient, open_client, with_port
+from ragkit.testing.model_server import EmulatedModelServer, ServerResponse
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.mark.parametrize(
@@ -51,3 +60,68 @@ async def test_a_grpc_port_that_nobody_listens_on_is_an_error_of_the_server() ->
     with pytest.raises(ProviderError, match=r"cannot be reached by gRPC.*index\.grpc_port"):
         await server.call(server.client.collection_exists, "ragkit")
     await server.close()
+
+
+class Parent(Observer):
+    """Passes a trace on, as traces do."""
+
+    def headers(self) -> Mapping[str, str]:
+        return {"traceparent": PARENT}
+
+
+@pytest.fixture
+def parent() -> Iterator[None]:
+    observer = Parent()
+    add_observer(observer)
+    yield
+    remove_observer(observer)
+
+
+@pytest.fixture
+async def qdrant() -> AsyncIterator[EmulatedModelServer]:
+    """A server that says of every collection that it exists."""
+    body: Json = {"result": {"exists": True}, "status": "ok", "time": 0.0}
+    async with EmulatedModelServer(lambda _: ServerResponse(body=body)) as server:
+        yield server
+
+
+async def exists(settings: IndexSettings) -> bool:
+    server = ServerClient(open_client(settings), settings)
+    try:
+        return await server.call(server.client.collection_exists, "ragkit")
+    finally:
+        await server.close()
+
+
+@pytest.mark.usefixtures("parent")
+async def test_the_trace_is_passed_on_by_http(qdrant: EmulatedModelServer) -> None:
+    assert await exists(IndexSettings(location=qdrant.url))
+    assert qdrant.requests[-1].headers["traceparent"] == PARENT
+
+
+async def test_without_a_trace_nothing_is_passed_on(qdrant: EmulatedModelServer) -> None:
+    assert await exists(IndexSettings(location=qdrant.url))
+    assert "traceparent" not in qdrant.requests[-1].headers
+
+
+class Metadata(grpc.GenericRpcHandler):
+    """A server of gRPC that keeps the metadata of calls and serves none."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, str | bytes]] = []
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:
+        self.seen.append(dict(handler_call_details.invocation_metadata))
+
+
+@pytest.mark.usefixtures("parent")
+async def test_the_trace_is_passed_on_by_grpc() -> None:
+    server, metadata = grpc.aio.server(), Metadata()
+    server.add_generic_rpc_handlers((metadata,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    settings = IndexSettings(location="http://127.0.0.1", grpc_port=port, timeout_s=5, retry_s=0)
+    with pytest.raises(ProviderError):
+        await exists(settings)
+    await server.stop(None)
+    assert metadata.seen[-1]["traceparent"] == PARENT

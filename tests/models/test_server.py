@@ -20,6 +20,7 @@ from ragkit.models.server import (
     ModelServer,
     ScoresBody,
     ServedModelsBody,
+    VectorsBody,
 )
 from ragkit.testing import EmbedderContract, HashEmbedder
 from ragkit.testing.model_server import (
@@ -126,6 +127,17 @@ async def test_every_call_is_seen_with_its_model_and_its_tokens(
     with pytest.raises(InputError):
         await reranker.rerank("q", ["a"])
     assert "prompt_tokens" not in seen.calls[-1].facts
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [('{"total_tokens": 3}', 3), ('{"total_tokens": null}', 0), ("{}", 0), ("null", 0)],
+)
+def test_a_server_that_does_not_say_its_tokens_is_read_all_the_same(
+    usage: str, tokens: int
+) -> None:
+    assert VectorsBody.model_validate_json(f'{{"data": [], "usage": {usage}}}').tokens == tokens
+    assert VectorsBody.model_validate_json('{"data": []}').tokens == 0
 
 
 async def test_vectors_come_in_the_order_of_the_texts(

@@ -11,3 +11,9 @@ class StatusCode(Enum):
     UNAUTHENTICATED = ...
 
 class RpcError(Exception): ...
+
+class HandlerCallDetails:
+    invocation_metadata: tuple[tuple[str, str | bytes], ...]
+
+class GenericRpcHandler:
+    def service(self, handler_call_details: HandlerCallDetails) -> None: ...

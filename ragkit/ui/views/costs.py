@@ -1,8 +1,8 @@
 """Costs: what the requests of a server cost, by day, key, tenant, model and conversation."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
@@ -15,7 +15,7 @@ from ragkit.ui.workspace import Workspace
 if TYPE_CHECKING:
     from ragkit.server.costs import CostGroup, CostSum
 
-_GROUPS: tuple["CostGroup", ...] = ("day", "key", "tenant", "model", "conversation")
+_GROUPS = ("day", "key", "tenant", "model", "conversation")
 _DAYS = 30
 _UNSET = (
     "No server is named. Fix: start the application with `ragkit ui --server-data DIR`, where DIR "
@@ -37,11 +37,10 @@ def show(workspace: Workspace) -> None:
     today = datetime.now(UTC).date()
     since = first.date_input("From this day on (UTC)", today - timedelta(days=_DAYS - 1))
     by = second.segmented_control("By", _GROUPS, default="day", required=True)
-    if isinstance(since, date) and by is not None:
-        _show_sums(_read(folder, by, since.isoformat()), by)
+    _show_sums(_read(folder, by, since.isoformat()), by)
 
 
-def _read(folder: Path, by: "CostGroup", since: str) -> list["CostSum"]:
+def _read(folder: Path, by: str, since: str) -> list["CostSum"]:
     try:
         from ragkit.server.costs import kept_ledger
     except ModuleNotFoundError as error:
@@ -49,7 +48,7 @@ def _read(folder: Path, by: "CostGroup", since: str) -> list["CostSum"]:
 
     ledger = kept_ledger(folder)
     try:
-        return ranked(ledger.sums(by, since=since), by=by)
+        return ranked(ledger.sums(cast("CostGroup", by), since=since), by=by)
     finally:
         ledger.close()
 
