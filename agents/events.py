@@ -75,7 +75,10 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerText:
-    """A piece of the run's answer, as it is decoded; answers of agents below are left out."""
+    """A piece of the run's answer, as it is decoded; answers of agents below are left out.
+
+    An answer that is chosen among drafts (`reflect`, `self_consistency`) is one piece, once it is.
+    """
 
     kind: Literal["answer"] = field(default="answer", init=False)
     text: str

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ragkit.agents.context import AgentTurn
+from ragkit.agents.events import AnswerText
 from ragkit.agents.evidence import Evidence, earlier, fit_evidence, shared_out
 from ragkit.agents.model_call import ModelRequest, ask, show_answer
 from ragkit.agents.state import StoppedBy, Update, loaded
@@ -42,10 +43,13 @@ async def conclude(
         turn: The node's turn.
         text: The answer.
         stopped_by: Why the run ends.
-        step: The step that wrote it.
+        step: The step that wrote and showed it; empty for one that was chosen afterwards, which is
+            shown now.
         evidence: The texts that the answer rests on.
     """
     if turn.context.output is None:
+        if text and not step and not turn.path:
+            turn.emit(AnswerText(text=text))
         return await turn.end(text, stopped_by, step=step)
     return await answer(turn, [*evidence, ("answer", text)])
 

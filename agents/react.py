@@ -5,9 +5,8 @@ calls at once, and every call valid by the grammar that it was decoded under.
 """
 
 import functools
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Unpack
 
 from langgraph.constants import END, START
@@ -28,7 +27,6 @@ from ragkit.agents.state import (
     AgentState,
     Update,
     clean,
-    dumped,
     message_of,
     waits,
 )
@@ -48,7 +46,8 @@ from ragkit.agents.tool_call import (
 from ragkit.agents.tools.langchain import AnyTool
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.types import Message
-from ragkit.grammar import Action, Grammar, Limits, ToolSpec, action_grammar
+from ragkit.grammar import Action, Grammar
+from ragkit.grammar.actions import shared_action_grammar
 
 PROMPTS = ("react", "question", "observations", *final_answer.PROMPTS, *conversation.PROMPTS)
 
@@ -258,10 +257,11 @@ class ReAct:
         if key not in self.grammars:
             while len(self.grammars) >= _CACHED:
                 self.grammars.pop(next(iter(self.grammars)))
-            ending = dumped([asdict(spec) for spec in specs_of(self.controls.values())])
-            offered = dumped([asdict(spec) for spec in specs_of(tools)])
-            self.grammars[key] = _action_grammar(
-                offered, ending, self.max_calls, self.context.limits
+            self.grammars[key] = shared_action_grammar(
+                specs_of(tools),
+                ending=specs_of(self.controls.values()),
+                max_calls=self.max_calls,
+                limits=self.context.limits,
             )
         return self.grammars[key]
 
@@ -313,13 +313,6 @@ class ReAct:
             *messages,
             self.context.prompts.user("observations", observations=observations, left=left),
         ]
-
-
-@functools.lru_cache(maxsize=_CACHED)
-def _action_grammar(tools: str, ending: str, max_calls: int, limits: Limits) -> Grammar[Action]:
-    """Return the grammar of tools, given as JSON; agents with the same tools share it."""
-    given, last = ([ToolSpec(**one) for one in json.loads(text)] for text in (tools, ending))
-    return action_grammar(given, ending=last, max_calls=max_calls, limits=limits)
 
 
 def _observation(call: AgentCall, text: str, *, fence: str) -> str:

@@ -11,7 +11,7 @@ from ragkit.agents.budget import Amount, minus, part
 from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.evidence import evidence_room, fenced, fit_evidence
 from ragkit.agents.final_answer import conclude, evidence_of
-from ragkit.agents.model_call import ModelRequest, ask, show_answer
+from ragkit.agents.model_call import ModelRequest, ask
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.state import AgentState, Update
 from ragkit.core.errors import InputError
@@ -175,7 +175,6 @@ class Reflection:
             ],
             max_tokens=self.context.answer_tokens,
             final=True,
-            show=show_answer,
         )
         said = await ask(turn, request)
         revised = state.get("revisions", 0) + 1

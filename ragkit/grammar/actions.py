@@ -1,5 +1,7 @@
 """Tool calls: a thought first, then calls that each follow their own tool's schema."""
 
+import functools
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
@@ -241,6 +243,30 @@ def action_grammar(
     within = replace(given, calls=min(given.calls, max_calls))
     read = _reader(schemas, ends, max_calls)
     return Recipe(build, read, _form(schemas, max_calls)).grammar(within)
+
+
+def shared_action_grammar(
+    tools: Sequence[ToolSpec],
+    *,
+    ending: Sequence[ToolSpec] = (),
+    max_calls: int = 4,
+    limits: Limits | None = None,
+) -> Grammar[Action]:
+    """Return an `action_grammar` that all who ask for the same tools share; the latest are kept."""
+    return _kept(_frozen(tools), _frozen(ending), max_calls, limits or Limits())
+
+
+def _frozen(tools: Sequence[ToolSpec]) -> str:
+    given = [(tool.name, tool.description, tool.parameters) for tool in tools]
+    return json.dumps(given, default=str)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept(tools: str, ending: str, max_calls: int, limits: Limits) -> Grammar[Action]:
+    def thawed(text: str) -> list[ToolSpec]:
+        return [ToolSpec(name=n, description=d, parameters=p) for n, d, p in json.loads(text)]
+
+    return action_grammar(thawed(tools), ending=thawed(ending), max_calls=max_calls, limits=limits)
 
 
 def _form(schemas: Mapping[str, ToolSchema], max_calls: int) -> JsonForm:

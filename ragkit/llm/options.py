@@ -40,7 +40,7 @@ def checked_options(
         if name in _AT_LEAST and value is not None:
             _check_number(name, value)
     _check_tools(options)
-    if not callable(again := options.get("on_restart", checked_options)):
+    if "on_restart" in options and not callable(again := options["on_restart"]):
         raise InputError(f"on_restart must be a function of the messages, got {again!r}.")
     if not isinstance(strict := options.get("strict", False), bool):
         raise InputError(f"strict must be true or false, got {strict!r}.")

@@ -6,7 +6,9 @@ Run: .venv-langgraph/bin/python tests/agents/deep_agent.py
 import asyncio
 import importlib
 import json
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
@@ -14,13 +16,20 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from ragkit.agents import Agent, plan_and_execute, react, rewoo
+from ragkit.agents import Agent, plan_and_execute, react, rewoo, tool
 from ragkit.testing import RecordingTool, ScriptedCall, ScriptedLLM, says_action, says_plan
 from ragkit.testing.agents import says_finish
 
 ASKED = {"messages": [{"role": "user", "content": "Is there a lamp?"}]}
+ANSWER = {"answer": "Three."}
 SENT = "It is on its way."
 TASK = "Find out what number {} is."
+
+
+@tool
+def stock(item: str) -> int:
+    """Return the number of an item in stock."""
+    return len(item)
 
 
 class Main(FakeMessagesListChatModel):
@@ -124,6 +133,27 @@ def synchronous() -> list[list[str]]:
     return said(deep_agent(worker("react")).invoke(ASKED))
 
 
+def page() -> list[list[list[str]]]:
+    """Return what the supervisor and the deep agent of docs/agents.md say, one after the other."""
+
+    def replies(call: ScriptedCall) -> str:
+        offered, done = call.grammar.ebnf if call.grammar else "", "Three." in call.prompt
+        if "transfer_to_desk" in offered and not done:
+            return says_action("", ("transfer_to_desk", {}))
+        if "subagent_type" in offered and not done:
+            task = {"description": "Are there lamps?", "subagent_type": "desk"}
+            return says_action("", ("task", task))
+        return says_action("", ("finish" if "finish" in offered else "final_answer", ANSWER))
+
+    text = (Path(__file__).parents[2] / "docs/agents.md").read_text()
+    names: dict[str, Any] = {"llm": ScriptedLLM(replies), "react": react, "stock": stock}
+    examples = re.findall(r"```py\n(.*?)```", text, re.DOTALL)
+    for example in examples:
+        exec(compile(example, "docs/agents.md", "exec"), names)  # noqa: S102  # our own page
+    question = {"messages": [{"role": "user", "content": "Are there lamps?"}]}
+    return [said(names[name].invoke(question)) for name in ("office", "deep")]
+
+
 async def main() -> dict[str, Any]:
     """Return the results of all scenes."""
     patterns = {pattern: await answers(pattern) for pattern in ("react", "rewoo", "plan")}
@@ -135,5 +165,5 @@ async def main() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = {**asyncio.run(main()), "synchronous": synchronous()}
+    found = {**asyncio.run(main()), "synchronous": synchronous(), "page": page()}
     sys.stdout.write(json.dumps(found))

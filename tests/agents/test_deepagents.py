@@ -46,3 +46,10 @@ def test_two_tasks_that_wait_for_a_person_keep_their_decisions(found: Any) -> No
     assert scene["sent"] == ["1"]
     answers = [["tool", "0 was not sent."], ["tool", "1 was sent."]]
     assert scene["said"] == [QUESTION, *answers, LAST]
+
+
+def test_the_examples_of_the_page_run(found: Any) -> None:
+    office, deep = found["page"]
+    assert ["ai", "Three."] in office[:-1]
+    assert office[-1] == ["ai", "Three."]
+    assert deep == [["human", "Are there lamps?"], ["tool", "Three."], ["ai", "Three."]]

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragkit.agents import Budget, react, reflect, run
+from ragkit.agents import Budget, react, reflect, run, stream
+from ragkit.agents.events import AnswerText
 from ragkit.core.errors import InputError
 from ragkit.testing.agents import RecordingTool, count_bytes, says_action
 from ragkit.testing.llm import ScriptedLLM, random_replies
@@ -45,6 +46,15 @@ async def test_after_the_last_revision_the_answer_that_met_most_counts() -> None
     result = await run(reflect(agent, RUBRIC, llm=judge, revisions=1), "Which?")
     assert result.answer == "First."
     assert len(judge.calls) == 3
+
+
+@pytest.mark.parametrize("worse", [False, True])
+async def test_only_the_draft_that_becomes_the_answer_is_shown_in_one_piece(worse: bool) -> None:
+    judge = ScriptedLLM([verdict(True, False), "Revised.", verdict(not worse, not worse)])
+    agent = react(answering("First."), [RecordingTool(name="look")])
+    events = [one async for one in stream(reflect(agent, RUBRIC, llm=judge, revisions=1), "Which?")]
+    shown = [event.text for event in events if isinstance(event, AnswerText)]
+    assert shown == ["First." if worse else "Revised."]
 
 
 def test_a_rubric_without_a_criterion_is_refused() -> None:

@@ -1,6 +1,7 @@
 import json
 
-from ragkit.agents import Budget, run, self_consistency
+from ragkit.agents import Budget, run, self_consistency, stream
+from ragkit.agents.events import AnswerText
 from ragkit.testing.llm import ScriptedLLM
 
 
@@ -23,3 +24,10 @@ async def test_a_budget_too_small_for_the_samples_says_so() -> None:
     result = await run(self_consistency(ScriptedLLM([]), budget=Budget(tokens=60)), "Which?")
     assert result.stopped_by == "tokens"
     assert result.answer
+
+
+async def test_the_answer_that_won_is_shown_in_one_piece() -> None:
+    answers = iter(["8", "7", "7"])
+    llm = ScriptedLLM(lambda _: compact({"reasoning": "r", "answer": next(answers)}))
+    events = [event async for event in stream(self_consistency(llm, samples=3), "Which?")]
+    assert [event.text for event in events if isinstance(event, AnswerText)] == ["7"]

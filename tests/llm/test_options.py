@@ -23,6 +23,7 @@ LETTERS = regex_grammar("[a-z]{2,400}")
         ({"seed": 2**63}, "seed must be"),
         ({"n": 0}, "n must be at least 1, got 0"),
         ({"timeout_s": 0}, "timeout_s must be"),
+        ({"on_restart": 3}, "on_restart must be a function of the messages, got 3"),
         ({"stop": "x"}, "stop must be a list"),
         ({"stop": ["x", ""]}, "stop must be a list"),
     ],

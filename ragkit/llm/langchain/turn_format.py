@@ -11,7 +11,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
 
 from ragkit.core.errors import InputError
-from ragkit.grammar import Grammar, Limits, ToolSpec, action_grammar, json_grammar
+from ragkit.grammar import Grammar, Limits, ToolSpec, json_grammar
+from ragkit.grammar.actions import shared_action_grammar
 from ragkit.llm.prompts import prompt_file
 
 ToolChoice: TypeAlias = Literal["auto", "any", "none"]
@@ -105,8 +106,8 @@ class TurnFormat:
         """
         if self.tools:
             ending = () if self.forced else (self.answer,)
-            return _action_grammar(
-                _frozen(self.tools), _frozen(ending), max_calls=self.max_calls, limits=self.limits
+            return shared_action_grammar(
+                self.tools, ending=ending, max_calls=self.max_calls, limits=self.limits
             )
         if self.schema is not None:
             return _schema_grammar(json.dumps(self.schema), self.limits)
@@ -182,18 +183,6 @@ def _chosen(choice: object) -> str | None:
 def _described(tool: ToolSpec) -> str:
     parameters = json.dumps(tool.parameters, ensure_ascii=False)
     return f"- {tool.name}: {tool.description}\n  Arguments: {parameters}"
-
-
-def _frozen(tools: Sequence[ToolSpec]) -> str:
-    return json.dumps([(tool.name, tool.description, tool.parameters) for tool in tools])
-
-
-@functools.lru_cache(maxsize=64)
-def _action_grammar(tools: str, ending: str, *, max_calls: int, limits: Limits) -> Grammar[Any]:
-    def thawed(text: str) -> list[ToolSpec]:
-        return [ToolSpec(name=n, description=d, parameters=p) for n, d, p in json.loads(text)]
-
-    return action_grammar(thawed(tools), ending=thawed(ending), max_calls=max_calls, limits=limits)
 
 
 @functools.lru_cache(maxsize=64)
