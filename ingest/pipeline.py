@@ -4,12 +4,12 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ragkit.core.errors import ConfigError, InputError, RagkitError
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import LLM, Chunker, Embedder, Entry, Index, OnProgress, Progress
 from ragkit.core.types import DEFAULT_TENANT, ContextName, DocumentRecord
-from ragkit.ingest.context_lines import ContextLines
 from ragkit.ingest.deletion import SyncPlan
 from ragkit.ingest.entry_writer import (
     FATAL,
@@ -28,6 +28,9 @@ from ragkit.ingest.sources.source import DocumentSource
 from ragkit.ingest.sources.stream import GROUP, SourceStream
 from ragkit.ingest.workers.pool import ParserPool
 from ragkit.ingest.workers.process import ParserLimits
+
+if TYPE_CHECKING:
+    from ragkit.ingest.context_lines import ContextLines
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +89,7 @@ class Pipeline:
         """
         return await IngestRun(self, stream, options or RunOptions()).report()
 
-    def context_lines(self, report: IngestReport) -> ContextLines | None:
+    def context_lines(self, report: IngestReport) -> "ContextLines | None":
         """Return what gives passages their context lines, None where no model writes them.
 
         Raises:
@@ -99,6 +102,8 @@ class Pipeline:
                 "ingest.context is 'model', and no language model is set. Fix: set llm.model "
                 "(RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000), or ingest.context to 'headings'."
             )
+        from ragkit.ingest.context_lines import ContextLines  # with the compiler of grammars
+
         return ContextLines(self.llm, index=self.index, tenant=self.tenant, report=report)
 
     def note(self, phase: str, done: int, total: int, item: str) -> None:
