@@ -4,13 +4,13 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ragkit.core.errors import ConfigError, InputError, RagkitError
 from ragkit.core.operation import Operation
 from ragkit.core.progress import paced
 from ragkit.core.protocols import LLM, Chunker, Embedder, Entry, Index, OnProgress, Progress
 from ragkit.core.types import DEFAULT_TENANT, ContextName, DocumentRecord
-from ragkit.ingest.context_lines import ContextLines
 from ragkit.ingest.deletion import SyncPlan
 from ragkit.ingest.entry_writer import (
     FATAL,
@@ -32,6 +32,9 @@ from ragkit.ingest.vector_checkpoint import VectorCheckpoints
 from ragkit.ingest.vectors import EntryVectors
 from ragkit.ingest.workers.pool import ParserPool
 from ragkit.ingest.workers.process import ParserLimits
+
+if TYPE_CHECKING:
+    from ragkit.ingest.context_lines import ContextLines
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +96,7 @@ class Pipeline:
         """
         return await IngestRun(self, stream, options or RunOptions()).report()
 
-    def context_lines(self, report: IngestReport) -> ContextLines | None:
+    def context_lines(self, report: IngestReport) -> "ContextLines | None":
         """Return what gives passages their context lines, None where no model writes them.
 
         Raises:
@@ -106,6 +109,8 @@ class Pipeline:
                 "ingest.context is 'model', and no language model is set. Fix: set llm.model "
                 "(RAGKIT_LLM__MODEL=vllm:http://127.0.0.1:8000), or ingest.context to 'headings'."
             )
+        from ragkit.ingest.context_lines import ContextLines  # with the compiler of grammars
+
         return ContextLines(self.llm, index=self.index, tenant=self.tenant, report=report)
 
 

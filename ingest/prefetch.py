@@ -4,15 +4,17 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import Entry
 from ragkit.core.types import DocumentRecord, Json
-from ragkit.ingest.context_lines import ContextLines
 from ragkit.ingest.preparation import Preparation, ReadSource
 from ragkit.ingest.sources.source import DocumentSource, LoadCall
 from ragkit.ingest.workers.pool import ParserPool
+
+if TYPE_CHECKING:
+    from ragkit.ingest.context_lines import ContextLines
 
 
 class KnownSource(NamedTuple):
@@ -43,7 +45,7 @@ class Prefetch:
         pool: ParserPool,
         *,
         on_wait: Callable[[DocumentSource], None],
-        lines: ContextLines | None = None,
+        lines: "ContextLines | None" = None,
     ) -> None:
         """Configure.
 

@@ -1,6 +1,8 @@
 """Context lines: written once, under a grammar, searched and never quoted."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,6 +197,11 @@ def test_a_choice_that_cannot_work_is_refused() -> None:
         rag.ingest(WOLVES)
     with pytest.raises(ValidationError, match="'headings', 'model' or 'none'"):
         IngestSettings.model_validate({"context": "modell"})
+
+
+def test_the_compiler_of_grammars_is_imported_only_where_a_model_is_asked() -> None:
+    code = "import sys, ragkit.sdk.rag; assert 'ragkit.grammar.grammar' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_dry_run_asks_no_model(rag: RAG, llm: ScriptedLLM) -> None:

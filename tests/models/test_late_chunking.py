@@ -105,7 +105,7 @@ async def test_a_part_without_tokens_has_a_vector() -> None:
 async def test_parts_of_a_text_that_is_cut_are_reported() -> None:
     cut: list[tuple[int, int]] = []
     spans = [*spans_of(SECOND), *spans_of("wolf " * 200, "bear " * 200)]
-    found = await embedder().embed_spans(spans, on_truncated=lambda *one: cut.append(one))
+    found = await embedder().embed_spans(spans, on_truncated=lambda at, n: cut.append((at, n)))
     assert cut == [(1, 400), (2, 400)]
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
