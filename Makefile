@@ -20,7 +20,7 @@ setup: $(READY) ## build .venv with everything pinned
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt torch
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[local,agents,mcp,langchain,telemetry,train,server,ui,postgres,watch,fsspec,dev]"
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[local,agents,mcp,langchain,telemetry,train,server,ui,postgres,watch,fsspec,ray,dev]"
 	touch $@
 
 $(VLLM): requirements-vllm.txt

@@ -10,6 +10,7 @@ from ragkit.core.operation import Operation
 from ragkit.core.protocols import Chunker, Embedder, Entry, Index, OnProgress, Progress
 from ragkit.core.types import DEFAULT_TENANT, DocumentRecord
 from ragkit.ingest.deletion import SyncPlan
+from ragkit.ingest.engine import IngestionEngine, LocalEngine
 from ragkit.ingest.entry_writer import FATAL, EntryWriter, described
 from ragkit.ingest.prefetch import KnownSource, Prefetch, PreparedSource
 from ragkit.ingest.preparation import Preparation
@@ -19,8 +20,6 @@ from ragkit.ingest.sources.file import FileSource
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import DocumentSource
 from ragkit.ingest.sources.stream import GROUP, SourceStream
-from ragkit.ingest.workers.pool import ParserPool
-from ragkit.ingest.workers.process import ParserLimits
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +49,7 @@ class Pipeline:
 
     Attributes:
         batch_chunks: Number of chunks that are embedded and committed together.
-        workers: Number of processes that load documents; with 0 they are loaded in this one.
-        limits: Of each document that a process loads.
+        engine: Where documents are loaded, divided and embedded.
     """
 
     index: Index
@@ -59,8 +57,7 @@ class Pipeline:
     embedder: Embedder | None
     tenant: str = DEFAULT_TENANT
     batch_chunks: int = 512
-    workers: int = 0
-    limits: ParserLimits = field(default_factory=ParserLimits)
+    engine: IngestionEngine = field(default_factory=LocalEngine)
     on_progress: OnProgress | None = None
 
     async def run(self, stream: SourceStream, options: RunOptions | None = None) -> IngestReport:
@@ -102,10 +99,11 @@ class IngestRun:
         self._touched: list[DocumentRecord] = []
         self._read = 0
         self._cut = ""
+        embedder, engine = pipeline.embedder, pipeline.engine
         self._writer = EntryWriter(
             self._report,
             index=pipeline.index,
-            embedder=pipeline.embedder,
+            embedder=None if embedder is None else engine.embedder(embedder),
             tenant=pipeline.tenant,
             batch_chunks=pipeline.batch_chunks,
             on_progress=pipeline.on_progress,
@@ -149,7 +147,7 @@ class IngestRun:
 
     async def _ingest(self) -> None:
         """Bring the documents of the stream up to date."""
-        pool = ParserPool(workers=self._pipeline.workers, limits=self._pipeline.limits)
+        pool = self._pipeline.engine.pool(self._preparation)
         prefetch = Prefetch(self._preparation, pool, on_wait=self._note_waiting)
         try:
             async with (
@@ -165,6 +163,7 @@ class IngestRun:
         finally:
             await self._writer.close()
             await pool.close()
+            await self._pipeline.engine.close()
             await self._stream.close()
         self._report.stopped = self._report.stopped or self._cut
         self._pipeline.note("read", self._read, self._read, "")

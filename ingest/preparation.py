@@ -31,7 +31,7 @@ from ragkit.ingest.sources.source import (
 class ReadSource:
     """A source that is new or changed, with its content and what shapes its chunks beside it."""
 
-    source: DocumentSource
+    uri: str
     opened: OpenedSource
     pipeline: str
     origin: str
@@ -100,7 +100,7 @@ class Preparation:
         known = record and (record.content_hash, record.pipeline, record.source)
         if record and known == (opened.content_hash, pipeline, origin):
             return replace(record, stamp=opened.stamp or record.stamp)
-        return ReadSource(source=source, opened=opened, pipeline=pipeline, origin=origin)
+        return ReadSource(uri=source.uri, opened=opened, pipeline=pipeline, origin=origin)
 
     def entry(self, read: ReadSource, document: Document) -> Entry:
         """Return a source's new version, without vectors, for the document that was loaded.
@@ -108,16 +108,16 @@ class Preparation:
         Raises:
             InputError: The document cannot be stored.
         """
-        source, opened, pipeline = read.source, read.opened, read.pipeline
+        opened, pipeline = read.opened, read.pipeline
         added = _parts(pipeline)[2]
         document = replace(document, metadata={**document.metadata, **added})
         self._check(document)
         generation = stable_id(
-            "generation", self.tenant, source.uri, read.origin, opened.content_hash, pipeline
+            "generation", self.tenant, read.uri, read.origin, opened.content_hash, pipeline
         )
         chunks = versioned(self.chunker.chunk(document), generation, tenant=self.tenant)
         record = DocumentRecord(
-            uri=source.uri,
+            uri=read.uri,
             tenant=self.tenant,
             title=document.title,
             content_hash=opened.content_hash,

@@ -1,5 +1,6 @@
 """Vectors of passages: kept where a passage did not change, embedded otherwise, and checked."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ import numpy as np
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import Embedder, Entry, Index, OnProgress, Progress
 from ragkit.core.types import Chunk, FloatArray
+from ragkit.ingest.engine import ParallelEmbedder
 from ragkit.ingest.passage import passage_text
 
 logger = logging.getLogger(__name__)
@@ -61,10 +63,16 @@ class EntryVectors:
         counts = VectorCounts(kept=len(kept))
         # Texts of like length together: less padding.
         order = sorted(set(range(len(texts))) - kept, key=lambda row: (-len(texts[row]), row))
-        for first in range(0, len(order), _SLICE):
-            rows = order[first : first + _SLICE]
-            vectors[rows] = await self._embedded(rows, owners, texts, counts)
-            self._report(first + len(rows), len(order), owners[rows[-1]].uri)
+        slices = [order[first : first + _SLICE] for first in range(0, len(order), _SLICE)]
+        embedder, done = self.embedder, 0
+        width = await embedder.calls_at_once() if isinstance(embedder, ParallelEmbedder) else 1
+        for first in range(0, len(slices), width):
+            together = slices[first : first + width]
+            calls = (self._embedded(rows, owners, texts, counts) for rows in together)
+            for rows, found in zip(together, await asyncio.gather(*calls), strict=True):
+                vectors[rows] = found
+                done += len(rows)
+                self._report(done, len(order), owners[rows[-1]].uri)
         edges = np.cumsum([0, *(len(entry.chunks) for entry in entries)]).tolist()
         spans = zip(entries, edges, edges[1:], strict=False)
         return [replace(entry, vectors=vectors[a:b]) for entry, a, b in spans], counts

@@ -30,6 +30,7 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "mcp": ("mcp",),
     "ui": ("streamlit",),
     "watch": ("watchfiles",),
+    "ray": ("ray",),
     "fsspec": ("fsspec",),
     "postgres": ("psycopg",),
     "vllm": ("vllm",),

@@ -25,12 +25,11 @@ from ragkit.core.settings import Settings
 from ragkit.core.tenant import check_tenant
 from ragkit.core.types import Answer, AnswerDelta, Chunk, DocumentRecord, FieldType, IndexIdentity
 from ragkit.index.integrity import Fault, repair, verify
-from ragkit.ingest.build import build_reader, build_source
+from ragkit.ingest.build import build_engine, build_reader, build_source
 from ragkit.ingest.pipeline import Pipeline, RunOptions
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import PathPatterns, SourceItem, SourceOptions, SourceStream
 from ragkit.ingest.sources.file import MetadataOf
-from ragkit.ingest.workers.process import ParserLimits
 from ragkit.retrieval.context import Passage, build_context
 from ragkit.retrieval.results import Hits
 from ragkit.retrieval.surroundings import Surroundings
@@ -163,10 +162,7 @@ class AsyncRAG:
             embedder=self.embedder,
             tenant=self._tenant(tenant),
             batch_chunks=config.batch_chunks,
-            workers=config.workers,
-            limits=ParserLimits(
-                timeout_s=config.document_timeout_s, memory_mb=config.document_memory_mb
-            ),
+            engine=build_engine(config),
             on_progress=on_progress or parts.on_progress,
         )
         run = RunOptions(sync=sync, force=force, dry_run=dry_run, replace_metadata=replace_metadata)
