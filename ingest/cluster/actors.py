@@ -1,15 +1,12 @@
 """A group of equal Ray actors: calls go to the least busy one, and again where one has died."""
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
 import ragkit
 from ragkit.core.errors import ConfigError, ProviderError
-
-logger = logging.getLogger(__name__)
 
 CALL_TRIES = 4
 """Times that a call is made where the actor or its machine dies."""

@@ -54,6 +54,67 @@ class ClusterShape:
         return cls(parsers=parsers, embedders=embedders, cpus=share, gpus=each)
 
 
+class _Session:
+    """The process's membership of a cluster, which all of its ingestions share.
+
+    Everything is done in one thread, since Ray's processes end with the thread that started them.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ragkit-ray")
+        self._users = 0
+        self._is_own = False
+
+    async def join(self, address: str) -> Mapping[str, float]:
+        """Join a cluster, unless one is joined; return its resources."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._join, address)
+
+    async def leave(self) -> None:
+        """Leave the cluster with the last ingestion, where an ingestion has joined it."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._leave)
+
+    def _join(self, address: str) -> Mapping[str, float]:
+        import ray
+
+        if not ray.is_initialized():
+            _init(address)
+            self._is_own, self._users = True, 0
+        self._users += 1
+        resources: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return resources
+
+    def _leave(self) -> None:
+        import ray
+
+        self._users -= 1
+        if self._is_own and self._users == 0:
+            self._is_own = False
+            ray.shutdown()
+
+
+def _init(address: str) -> None:
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to others
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    try:
+        ray.init(
+            address=address,
+            configure_logging=False,
+            log_to_driver=False,
+            **(own if address == LOCAL else {}),
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"The Ray cluster {address!r} cannot be joined: {error}. Fix: start it "
+            "(ray start --head), or set ingest.ray.address to 'local'."
+        ) from error
+
+
+_session = _Session()
+
+
 class RayCluster:
     """A Ray cluster, which is joined on first use.
 
@@ -77,10 +138,8 @@ class RayCluster:
         self._settings = settings
         self._joining = asyncio.Lock()
         self._shape: ClusterShape | None = None
-        self._is_own = False
+        self._join: asyncio.Task[Mapping[str, float]] | None = None
         self._groups: list[ActorGroup] = []
-        # Ray's processes end with the thread that started them.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ragkit-ray")
 
     async def shape(self) -> ClusterShape:
         """Join the cluster, and return the numbers of its actors.
@@ -90,33 +149,12 @@ class RayCluster:
         """
         async with self._joining:
             if self._shape is None:
-                loop = asyncio.get_running_loop()
-                self._shape = await loop.run_in_executor(self._thread, self._joined)
+                if self._join is None:
+                    self._join = asyncio.create_task(_session.join(self._settings.address))
+                # Whoever is cancelled meanwhile leaves the cluster once it has been joined.
+                resources = await asyncio.shield(self._join)
+                self._shape = ClusterShape.of(self._settings, resources)
             return self._shape
-
-    def _joined(self) -> ClusterShape:
-        import ray
-
-        if not ray.is_initialized():
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to others
-            logging.getLogger("ray").setLevel(logging.ERROR)
-            address = self._settings.address
-            own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-            try:
-                ray.init(
-                    address=address,
-                    configure_logging=False,
-                    log_to_driver=False,
-                    **(own if address == LOCAL else {}),
-                )
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-                raise ConfigError(
-                    f"The Ray cluster {address!r} cannot be joined: {error}. Fix: start it "
-                    "(ray start --head), or set ingest.ray.address to 'local'."
-                ) from error
-            self._is_own = True
-        resources: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return ClusterShape.of(self._settings, resources)
 
     def group(self, worker: type[Any], *arguments: object, count: int, gpus: float) -> ActorGroup:
         """Start actors of a class; the cluster has been joined.
@@ -148,12 +186,13 @@ class RayCluster:
         """End the actors, and leave the cluster if it was joined here."""
         groups, self._groups = self._groups, []
         await asyncio.gather(*(group.close() for group in groups))
-        if self._is_own:
-            import ray
-
-            self._is_own = False
-            await asyncio.get_running_loop().run_in_executor(self._thread, ray.shutdown)
-        self._thread.shutdown()
+        join, self._join, self._shape = self._join, None, None
+        if join is None:
+            return
+        if not join.done():
+            await asyncio.wait([join])
+        if not join.cancelled() and join.exception() is None:
+            await _session.leave()
 
 
 def _check_sendable(argument: object) -> None:

@@ -128,6 +128,16 @@ async def test_killed_workers_lose_nothing(tmp_path: Path) -> None:
     assert len(report.added) == 60
 
 
+async def test_two_runs_of_a_process_share_the_cluster() -> None:
+    first, second = RayCluster(RaySettings()), RayCluster(RaySettings())
+    shapes = await asyncio.gather(first.shape(), second.shape())
+    await first.close()
+    await second.close()
+    await second.close()
+    assert shapes[0] == shapes[1] == await first.shape()
+    await first.close()
+
+
 async def test_a_document_beyond_its_limits_fails_alone(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
