@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import psutil  # type: ignore[import-untyped]
 
@@ -136,13 +135,13 @@ def run(tree: Path, index: Path, *, kill_after: int | None = None) -> RunFigures
 
 def memory_mib(pid: int) -> tuple[float, float]:
     """Return the resident memory of a process, and of its workers together."""
-    own = others = 0
+    own = others = 0.0
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        own = cast("int", process.memory_info().rss)
+        own = process.memory_info().rss
         for child in process.children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                others += cast("int", child.memory_info().rss)
+                others += child.memory_info().rss
     return own / 2**20, others / 2**20
 
 

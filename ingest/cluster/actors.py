@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import ragkit
 from ragkit.core.errors import ConfigError, ProviderError
@@ -75,7 +75,7 @@ class ActorGroup:
         try:
             return await reference
         except RayTaskError as error:
-            cause = cast("Exception", error.cause)
+            cause = error.cause
             if isinstance(cause, RayError):  # it could not be sent here
                 raise _lost(self._name, error) from error
             raise cause from error

@@ -80,8 +80,7 @@ class _Session:
             _init(address)
             self._is_own, self._users = True, 0
         self._users += 1
-        resources: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return resources
+        return ray.cluster_resources()
 
     def _leave(self) -> None:
         import ray
@@ -199,7 +198,7 @@ def _check_sendable(argument: object) -> None:
     from ray import cloudpickle
 
     try:
-        cloudpickle.dumps(argument)  # type: ignore[no-untyped-call]
+        cloudpickle.dumps(argument)
     except (TypeError, AttributeError, PicklingError) as error:
         raise ConfigError(
             f"The chunker or the embedder cannot be sent to other machines: {error}. Fix: let it "
