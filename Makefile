@@ -12,7 +12,7 @@ export PYTHONSAFEPATH := 1
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all setup fmt lint types test demo bench eval vllm ui docs screenshots load alerts crash fuzz release clean help
+.PHONY: all setup fmt lint types test demo bench eval vllm ui docs screenshots load alerts crash scale fuzz release clean help
 
 all: fmt lint types test demo bench ## what CI runs
 
@@ -21,7 +21,7 @@ setup: $(READY) ## build .venv with everything pinned
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt torch
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[local,agents,mcp,langchain,telemetry,train,server,ui,postgres,watch,fsspec,docs,dev]"
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e ".[local,agents,mcp,langchain,telemetry,train,server,ui,postgres,watch,fsspec,ray,docs,dev]"
 	touch $@
 
 $(VLLM): requirements-vllm.txt
@@ -114,8 +114,12 @@ crash: setup ## kill 200 ingestions, syncs and writers at random and compare the
 	$(BIN)/python tests/crash.py --kills 200
 	RAGKIT_TEST_DOCUMENTS=1000 $(BIN)/python -m pytest -q tests/index/test_writers.py
 
-fuzz: setup ## mutate 10,000 files; 1,000 generated schemas, patterns and masks
+scale: setup ## ingest 5,000 mixed files with kills at random, and 100,000 small ones twice
+	$(BIN)/python tests/scale.py --files 5000 --kills 20 --small 100000
+
+fuzz: setup ## mutate 10,000 files, and 50,000 of five formats; 1,000 generated schemas, patterns and masks
 	$(BIN)/python tests/ingest/fuzz.py --files 10000
+	$(BIN)/python tests/ingest/fuzz.py --files 50000 --formats .pdf .html .docx .xlsx .eml
 	RAGKIT_TEST_GRAMMAR_SCHEMAS=1000 $(BIN)/python -m pytest -q tests/grammar
 
 release: setup ## build wheel and sdist in dist, try every extra in a clean environment, list the licences

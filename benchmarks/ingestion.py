@@ -148,23 +148,28 @@ def headings(count: int) -> Row:
     }
 
 
+def write_pages(tree: Path, documents: int) -> None:
+    """Write each of so many documents as a page and as a Word file."""
+    tree.mkdir()
+    write_tree(tree, documents)
+    for file in sorted(tree.iterdir()):
+        paragraphs = file.read_text("utf-8").split("\n\n")
+        word = docx.Document()
+        for paragraph in paragraphs:
+            word.add_paragraph(paragraph)
+        word.save(str(file.with_suffix(".docx")))
+        file.with_suffix(".html").write_text(
+            "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs), "utf-8"
+        )
+        file.unlink()
+
+
 def with_workers(documents: int) -> list[Row]:
     """Ingest pages and Word files with processes that load them, and without."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
-        tree.mkdir()
-        write_tree(tree, documents)
-        for file in sorted(tree.iterdir()):
-            paragraphs = file.read_text("utf-8").split("\n\n")
-            word = docx.Document()
-            for paragraph in paragraphs:
-                word.add_paragraph(paragraph)
-            word.save(str(file.with_suffix(".docx")))
-            file.with_suffix(".html").write_text(
-                "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs), "utf-8"
-            )
-            file.unlink()
+        write_pages(tree, documents)
         for workers in (0, 1, 2):
             settings = Settings(ingest=IngestSettings(workers=workers))
             index, embedder = Path(folder, f"index{workers}"), HashEmbedder(dimensions=64)

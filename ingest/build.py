@@ -13,11 +13,13 @@ from ragkit.ingest.chunkers.parent_child import ParentChildChunker
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.chunkers.semantic import SemanticChunker
 from ragkit.ingest.chunkers.sentence_window import SentenceWindowChunker
+from ragkit.ingest.engine import IngestionEngine, LocalEngine
 from ragkit.ingest.loaders import LoaderRegistry, PdfLoader
 from ragkit.ingest.loaders.charset import codec_name
 from ragkit.ingest.loaders.pdf.tesseract import Tesseract
 from ragkit.ingest.sources import FileReader, SourceItem, SqlSource
 from ragkit.ingest.sources.file import MetadataOf
+from ragkit.ingest.workers.process import ParserLimits
 
 _OVERLAPPING: Mapping[ChunkerName, type[RecursiveChunker] | type[FixedChunker]] = {
     "recursive": RecursiveChunker,
@@ -108,6 +110,24 @@ def build_reader(
         metadata=metadata,
         web=settings.ingest.web,
     )
+
+
+def build_engine(settings: IngestSettings) -> IngestionEngine:
+    """Return the engine that the settings describe.
+
+    Raises:
+        ConfigError: The cluster's address cannot be used.
+        MissingExtraError: Ray is asked for and not installed.
+    """
+    limits = ParserLimits(
+        timeout_s=settings.document_timeout_s, memory_mb=settings.document_memory_mb
+    )
+    if settings.engine == "local":
+        return LocalEngine(workers=settings.workers, limits=limits)
+    from ragkit.ingest.cluster.engine import RayEngine
+    from ragkit.ingest.cluster.ray_cluster import RayCluster
+
+    return RayEngine(RayCluster(settings.ray), limits=limits)
 
 
 def build_registry(

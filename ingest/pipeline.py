@@ -12,6 +12,7 @@ from ragkit.core.progress import paced
 from ragkit.core.protocols import LLM, Chunker, Embedder, Entry, Index, OnProgress, Progress
 from ragkit.core.types import DEFAULT_TENANT, ContextName, DocumentRecord
 from ragkit.ingest.deletion import SyncPlan
+from ragkit.ingest.engine import IngestionEngine, LocalEngine
 from ragkit.ingest.entry_writer import (
     FATAL,
     PROVIDER_ERRORS,
@@ -30,8 +31,6 @@ from ragkit.ingest.sources.source import DocumentSource
 from ragkit.ingest.sources.stream import GROUP, SourceStream
 from ragkit.ingest.vector_checkpoint import VectorCheckpoints
 from ragkit.ingest.vectors import EntryVectors
-from ragkit.ingest.workers.pool import ParserPool
-from ragkit.ingest.workers.process import ParserLimits
 
 if TYPE_CHECKING:
     from ragkit.ingest.context_lines import ContextLines
@@ -66,8 +65,7 @@ class Pipeline:
         context: What is embedded and indexed above each passage.
         llm: The model that writes context lines, where `context` is `"model"`.
         batch_chunks: Number of chunks that are embedded and committed together.
-        workers: Number of processes that load documents; with 0 they are loaded in this one.
-        limits: Of each document that a process loads.
+        engine: Where documents are loaded, divided and embedded.
         on_progress: Called at every step.
         checkpoints: Where vectors of large documents are kept until they are stored.
     """
@@ -79,8 +77,7 @@ class Pipeline:
     context: ContextName = "headings"
     llm: LLM | None = None
     batch_chunks: int = 512
-    workers: int = 0
-    limits: ParserLimits = field(default_factory=ParserLimits)
+    engine: IngestionEngine = field(default_factory=LocalEngine)
     on_progress: OnProgress | None = None
     checkpoints: VectorCheckpoints | None = None
 
@@ -143,7 +140,7 @@ class IngestRun:
         self._vectors: EntryVectors | None = None
         if pipeline.embedder is not None:
             self._vectors = EntryVectors(
-                embedder=pipeline.embedder,
+                embedder=pipeline.engine.embedder(pipeline.embedder),
                 index=pipeline.index,
                 tenant=pipeline.tenant,
                 on_progress=self._on_progress,
@@ -194,7 +191,7 @@ class IngestRun:
 
     async def _ingest(self) -> None:
         """Bring the documents of the stream up to date."""
-        pool = ParserPool(workers=self._pipeline.workers, limits=self._pipeline.limits)
+        pool = self._pipeline.engine.pool(self._preparation)
         prefetch = Prefetch(self._preparation, pool, on_wait=self._note_waiting, lines=self._lines)
         try:
             async with (
@@ -210,6 +207,7 @@ class IngestRun:
         finally:
             await self._writer.close()
             await pool.close()
+            await self._pipeline.engine.close()
             await self._stream.close()
         self._report.stopped = self._report.stopped or self._cut
         self._note_read(self._read, "")

@@ -4,14 +4,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import Entry
 from ragkit.core.types import DocumentRecord, Json
+from ragkit.ingest.engine import DocumentPool
 from ragkit.ingest.preparation import Preparation, ReadSource
-from ragkit.ingest.sources.source import DocumentSource, LoadCall
-from ragkit.ingest.workers.pool import ParserPool
+from ragkit.ingest.sources.source import DocumentSource
 
 if TYPE_CHECKING:
     from ragkit.ingest.context_lines import ContextLines
@@ -42,7 +42,7 @@ class Prefetch:
     def __init__(
         self,
         preparation: Preparation,
-        pool: ParserPool,
+        pool: DocumentPool,
         *,
         on_wait: Callable[[DocumentSource], None],
         lines: "ContextLines | None" = None,
@@ -116,9 +116,11 @@ class Prefetch:
             made = await asyncio.to_thread(self._prepared_here, known)
         if not isinstance(made, ReadSource):
             return made
-        document = await self._pool.load(cast("LoadCall", made.opened.load))
+        loaded = await self._pool.load(made)
+        if isinstance(loaded, Entry):
+            return loaded
         async with self._here:
-            return await asyncio.to_thread(self._preparation.entry, made, document)
+            return await asyncio.to_thread(self._preparation.entry, made, loaded)
 
     def _prepared_here(self, known: KnownSource) -> Entry | DocumentRecord | ReadSource:
         """Read a source, and prepare it unless a process of the pool loads it."""

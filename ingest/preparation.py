@@ -35,7 +35,7 @@ _CONTEXTS: Mapping[ContextName, str] = {"headings": "", "model": "+model-1", "no
 class ReadSource:
     """A source that is new or changed, with its content and what shapes its chunks beside it."""
 
-    source: DocumentSource
+    uri: str
     opened: OpenedSource
     pipeline: str
     origin: str
@@ -106,7 +106,7 @@ class Preparation:
         known = record and (record.content_hash, record.pipeline, record.source)
         if record and known == (opened.content_hash, pipeline, origin):
             return replace(record, stamp=opened.stamp or record.stamp)
-        return ReadSource(source=source, opened=opened, pipeline=pipeline, origin=origin)
+        return ReadSource(uri=source.uri, opened=opened, pipeline=pipeline, origin=origin)
 
     def entry(self, read: ReadSource, document: Document) -> Entry:
         """Return a source's new version, without vectors, for the document that was loaded.
@@ -114,13 +114,13 @@ class Preparation:
         Raises:
             InputError: The document cannot be stored.
         """
-        source, opened, pipeline = read.source, read.opened, read.pipeline
+        opened, pipeline = read.opened, read.pipeline
         added = pipeline_parts(pipeline)[2]
         document = replace(document, metadata={**document.metadata, **added})
         self._check(document)
         record = with_generation(
             DocumentRecord(
-                uri=source.uri,
+                uri=read.uri,
                 tenant=self.tenant,
                 title=document.title,
                 content_hash=opened.content_hash,

@@ -11,6 +11,7 @@ import numpy as np
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import Embedder, Entry, Index, OnProgress, Progress, SpanEmbedder
 from ragkit.core.types import Chunk, DocumentRecord, FloatArray, TextSpan
+from ragkit.ingest.engine import ParallelEmbedder
 from ragkit.ingest.passage import passage_text
 from ragkit.ingest.vector_checkpoint import VectorCheckpoint, VectorCheckpoints, passage_key
 from ragkit.ingest.windows import window_spans
@@ -71,14 +72,20 @@ class EntryVectors:
         files = self._files([entry.record for entry in entries])
         if files:
             order = await asyncio.to_thread(_resume, files, order, owners, texts, vectors, counts)
-        for first in range(0, len(order), _SLICE):
-            rows = order[first : first + _SLICE]
-            vectors[rows], cut = await self._embedded(rows, owners, texts, counts)
-            if files:
-                # Those that were cut are embedded again, and so reported again.
-                whole = [row for row in rows if row not in cut]
-                await asyncio.to_thread(_keep_files, files, whole, owners, texts, vectors)
-            self._report(first + len(rows), len(order), owners[rows[-1]].uri)
+        slices = [order[first : first + _SLICE] for first in range(0, len(order), _SLICE)]
+        embedder, done = self.embedder, 0
+        width = await embedder.calls_at_once() if isinstance(embedder, ParallelEmbedder) else 1
+        for first in range(0, len(slices), width):
+            together = slices[first : first + width]
+            calls = (self._embedded(rows, owners, texts, counts) for rows in together)
+            for rows, (found, cut) in zip(together, await asyncio.gather(*calls), strict=True):
+                vectors[rows] = found
+                if files:
+                    # Those that were cut are embedded again, and so reported again.
+                    whole = [row for row in rows if row not in cut]
+                    await asyncio.to_thread(_keep_files, files, whole, owners, texts, vectors)
+                done += len(rows)
+                self._report(done, len(order), owners[rows[-1]].uri)
         edges = np.cumsum([0, *(len(entry.chunks) for entry in entries)]).tolist()
         spans = zip(entries, edges, edges[1:], strict=False)
         return [replace(entry, vectors=vectors[a:b]) for entry, a, b in spans], counts

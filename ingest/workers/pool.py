@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
 from ragkit.core.types import Document
+from ragkit.ingest.preparation import ReadSource
 from ragkit.ingest.sources.source import LoadCall
 from ragkit.ingest.workers.process import ParserLimits, ParserProcess
 
@@ -38,13 +39,11 @@ class ParserPool:
 
     def takes(self, load: Callable[[], Document]) -> TypeGuard[LoadCall]:
         """Return whether a document is loaded by a process of the pool."""
-        if not self.workers or not isinstance(load, LoadCall):
+        if not self.workers or not is_own_loader(load):
             return False
-        # A caller's own class may stand in a script or a notebook, which others cannot import.
-        module = type(load.loader).__module__
-        return module.startswith(_OWN) and not (module in _TEXT and len(load.data) <= SMALL)
+        return not (type(load.loader).__module__ in _TEXT and len(load.data) <= SMALL)
 
-    async def load(self, call: LoadCall) -> Document:
+    async def load(self, read: ReadSource) -> Document:
         """Load a document that the pool takes.
 
         Raises:
@@ -55,7 +54,7 @@ class ParserPool:
             process = self._idle.pop() if self._idle else await ParserProcess.start(self._limits)
             self._all.add(process)
             try:
-                return await process.load(call)
+                return await process.load(cast("LoadCall", read.opened.load))
             finally:
                 if process.is_usable:
                     self._idle.append(process)
@@ -66,3 +65,11 @@ class ParserPool:
         """End the processes."""
         processes, self._all, self._idle = self._all, set(), []
         await asyncio.gather(*(process.close() for process in processes))
+
+
+def is_own_loader(load: Callable[[], Document]) -> TypeGuard[LoadCall]:
+    """Return whether a document is loaded by one of ragkit's loaders, which any process has.
+
+    A caller's own class may stand in a script or a notebook, which others cannot import.
+    """
+    return isinstance(load, LoadCall) and type(load.loader).__module__.startswith(_OWN)

@@ -41,6 +41,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "server": ("fastapi", "uvicorn", "python-multipart", "prometheus-client"),
     "ui": ("streamlit",),
     "watch": ("watchfiles",),
+    "ray": ("ray",),
     "fsspec": ("fsspec",),
     "postgres": ("psycopg",),
     "vllm": ("vllm",),

@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import typer
 from rich.markup import escape
@@ -67,6 +67,12 @@ Watch = Annotated[
 ]
 
 
+Engine = Annotated[
+    Literal["local", "ray"] | None,
+    typer.Option("--engine", help="Where documents are read and embedded: local or ray."),
+]
+
+
 @reporting
 def ingest(
     paths: Paths,
@@ -80,6 +86,7 @@ def ingest(
     replace_metadata: ReplaceMetadata = False,
     source: SourceName = None,
     watch: Watch = False,
+    engine: Engine = None,
     index: Index = None,
     tenant: Tenant = None,
     config: Config = None,
@@ -89,7 +96,8 @@ def ingest(
 
     Exit status 3 if a document failed, or nothing was readable.
     """
-    settings, added = chosen_settings(config, index, tenant), parse_metadata(metadata or ())
+    settings = chosen_settings(config, index, tenant, engine=engine)
+    added = parse_metadata(metadata or ())
     if watch and dry_run:
         raise InputError("--watch and --dry-run exclude each other. Fix: leave one out.")
     with (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, ParamSpec
+from typing import Annotated, Literal, NoReturn, ParamSpec
 
 import typer
 
@@ -106,6 +106,7 @@ def chosen_settings(
     transform: TransformName | None = None,
     llm: str | None = None,
     writes: bool = False,
+    engine: Literal["local", "ray"] | None = None,
 ) -> Settings:
     """Load the settings and apply the command's options; with `writes`, `llm` writes the answers.
 
@@ -126,6 +127,9 @@ def chosen_settings(
             "index": settings.index.model_copy(update={"location": location}),
             "retrieval": settings.retrieval.model_copy(update={"transform": chosen}),
             "answer": answer,
+            "ingest": settings.ingest.model_copy(
+                update={"engine": engine or settings.ingest.engine}
+            ),
             "llm": settings.llm.model_copy(update={"model": model}),
             "tenant": settings.tenant if tenant is None else check_tenant(tenant),
         }

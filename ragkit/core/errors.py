@@ -16,6 +16,7 @@ RagkitError
 ```
 """
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from ragkit.core.secrets import without_credentials
@@ -41,6 +42,14 @@ class RagkitError(Exception):
     def __init__(self, message: str) -> None:
         """Keep the message, without user names and passwords of URLs in it."""
         super().__init__(without_credentials(message))
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
+        """Let the error be pickled with its facts, whatever arguments its class takes."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[RagkitError], arguments: tuple[object, ...]) -> RagkitError:
+    return kind.__new__(kind, *arguments)
 
 
 class ConfigError(RagkitError):

@@ -170,6 +170,22 @@ class SqlSettings(_Section):
     metadata: tuple[str, ...] = ()
 
 
+class RaySettings(_Section):
+    """The Ray cluster of the engine `ray`.
+
+    `address` is `"local"` for one that is started on this machine, `"auto"` for the one that this
+    machine belongs to, or the host and port of its head. `parsers` is the number of actors that
+    load and divide documents, `embedders` of those that embed, with `gpus_per_embedder` GPUs each;
+    None is what the cluster has. `start_s` is the time for starting the first actor of each kind.
+    """
+
+    address: Annotated[str, Field(min_length=1)] = "local"
+    parsers: Positive | None = None
+    embedders: Positive | None = None
+    gpus_per_embedder: Annotated[float, Field(ge=0)] | None = None
+    start_s: Seconds = 300.0
+
+
 class IngestSettings(_Section):
     """The reading and dividing of documents.
 
@@ -183,7 +199,8 @@ class IngestSettings(_Section):
 
     `workers` is the number of processes that load documents, 0 for none: then a document that hangs
     or takes all memory takes the whole process with it. `document_timeout_s` and
-    `document_memory_mb` bound each document that they load.
+    `document_memory_mb` bound each document that they load. With the engine `ray`, the machines of
+    the cluster of `ray` load, divide and embed instead.
     """
 
     chunker: ChunkerName = "recursive"
@@ -198,6 +215,8 @@ class IngestSettings(_Section):
     batch_chunks: Positive = 512
     web: WebSettings = WebSettings()
     sql: Mapping[str, SqlSettings] = Field(default_factory=dict[str, SqlSettings])
+    engine: Literal["local", "ray"] = "local"
+    ray: RaySettings = RaySettings()
     workers: Annotated[int, Field(ge=0)] = 1
     document_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     document_memory_mb: Annotated[int, Field(gt=0, le=2**20)] = 2048

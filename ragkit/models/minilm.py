@@ -12,7 +12,7 @@ import importlib.util
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -43,6 +43,10 @@ class MiniLMEncoder:
         self._settings = settings
         self._lock = threading.Lock()
         self._bulk_characters = 0
+
+    def __reduce__(self) -> tuple[type[Self], tuple[EmbedderSettings]]:
+        """Be pickled without the network, which the other process loads itself."""
+        return type(self), (self._settings,)
 
     def facts(self) -> ModelFacts:
         """Return the model's facts, without loading the network.

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 
@@ -58,6 +58,10 @@ class SentenceTransformerEncoder:
         self._settings = settings
         # Two passes at a time would share the same cores and be slower together.
         self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, EmbedderSettings]]:
+        """Be pickled without the model, which the other process loads itself."""
+        return type(self), (self._name, self._settings)
 
     def facts(self) -> ModelFacts:
         """Load the model and return its facts.

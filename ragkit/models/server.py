@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import httpx
 import numpy as np
@@ -265,9 +265,13 @@ class VLLMEncoder:
 
     def __init__(self, address: str, settings: EmbedderSettings) -> None:
         """Connect on first use."""
-        self._settings = settings
+        self._address, self._settings = address, settings
         key = settings.api_key.get_secret_value() if settings.api_key else None
         self._server = ModelServer(address, api_key=key, timeout_s=settings.timeout_s)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, EmbedderSettings]]:
+        """Be pickled without connections."""
+        return type(self), (self._address, self._settings)
 
     def facts(self) -> ModelFacts:
         """Ask the server for the model's facts."""

@@ -25,12 +25,11 @@ from ragkit.core.settings import Settings
 from ragkit.core.tenant import check_tenant
 from ragkit.core.types import Answer, AnswerDelta, Chunk, DocumentRecord, FieldType, IndexIdentity
 from ragkit.index.integrity import Fault, repair, verify
-from ragkit.ingest.build import build_reader, build_source
+from ragkit.ingest.build import build_engine, build_reader, build_source
 from ragkit.ingest.pipeline import Pipeline, RunOptions
 from ragkit.ingest.report import IngestReport
 from ragkit.ingest.sources import PathPatterns, SourceItem, SourceOptions, SourceStream
 from ragkit.ingest.sources.file import MetadataOf
-from ragkit.ingest.workers.process import ParserLimits
 from ragkit.retrieval.context import Passage, build_context
 from ragkit.retrieval.results import Hits
 from ragkit.retrieval.surroundings import Surroundings
@@ -166,10 +165,7 @@ class AsyncRAG:
             context=config.context,
             llm=parts.llm if config.context == "model" else None,
             batch_chunks=config.batch_chunks,
-            workers=config.workers,
-            limits=ParserLimits(
-                timeout_s=config.document_timeout_s, memory_mb=config.document_memory_mb
-            ),
+            engine=build_engine(config),
             on_progress=on_progress or parts.on_progress,
             checkpoints=parts.checkpoints,
         )

@@ -1,6 +1,6 @@
 """Mutate files of every format at random, and load them: each loads or is refused, soon.
 
-    python tests/ingest/fuzz.py --files 10000 [--seed 0]
+    python tests/ingest/fuzz.py --files 10000 [--formats .pdf .html] [--seed 0]
 
 The bytes of a file are mutated, or those of a part of an office document or book. A loader that
 raises anything but `InputError`, or takes more than ten seconds of the processor, is a failure; its
@@ -15,10 +15,12 @@ import resource
 import time
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
 
 import docx
+import fpdf
 import openpyxl
 import pptx
 
@@ -44,6 +46,11 @@ def examples() -> dict[str, bytes]:
     title = show.slides.add_slide(show.slide_layouts[5]).shapes.title
     assert title is not None
     title.text = "Slide"
+    pages = fpdf.FPDF()
+    pages.set_font("helvetica", size=12)
+    for number in (1, 2):
+        pages.add_page()
+        pages.multi_cell(0, text=f"Page {number}\n\nSome text of a page.\n" * 5)
     files: dict[str, bytes] = {
         ".csv": b'a,b\n1,"2\n3"\n',
         ".eml": bytes(mail),
@@ -56,6 +63,7 @@ def examples() -> dict[str, bytes]:
         ".adoc": b"= T\n\n----\nx\n----\n\n|===\n|a\n|===\n\n* a\n",
         ".xml": b"<?xml version='1.0'?><a><t x='1'>b</t><s><head>c</head><p>d<i>e</i></p></s></a>",
         ".ods": open_document(),
+        ".pdf": bytes(pages.output()),
         ".srt": b"1\n00:00:01,000 --> 00:00:03,000\n<i>Hello</i> there.\n",
     }
     for extension, save in ((".docx", word.save), (".xlsx", book.save), (".pptx", show.save)):
@@ -122,11 +130,11 @@ def outcome(extension: str, data: bytes) -> str:
     return result if time.process_time() - started < LIMIT_S else "failed: too slow"
 
 
-def fuzz(files: int, *, seed: int) -> dict[str, int]:
-    """Load so many mutated files; return the outcomes by format."""
+def fuzz(files: int, *, seed: int, formats: Sequence[str] = ()) -> dict[str, int]:
+    """Load so many mutated files, of some formats or all; return the outcomes by format."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     draw = random.Random(seed)
-    made = examples()
+    made = {name: data for name, data in examples().items() if not formats or name in formats}
     outcomes: Counter[str] = Counter()
     for number in range(files):
         extension = draw.choice(sorted(made))
@@ -146,8 +154,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--formats", nargs="*", choices=sorted(examples()), default=())
     options = parser.parse_args()
-    outcomes = fuzz(options.files, seed=options.seed)
+    outcomes = fuzz(options.files, seed=options.seed, formats=options.formats)
     print(json.dumps(outcomes))
     if any("failed" in name for name in outcomes):
         raise SystemExit(1)

@@ -1,3 +1,6 @@
+import asyncio
+import pickle
+
 import pytest
 
 from ragkit.core.errors import ConfigError
@@ -36,3 +39,19 @@ def test_the_setting_chooses_the_reranker() -> None:
 def test_an_unknown_reranker_is_named(model: str) -> None:
     with pytest.raises(ConfigError, match=f"Unknown reranker '{model}'. Fix: write"):
         build_reranker(RerankerSettings(model=model))
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["packaged:all-minilm-l6-v2", "sentence-transformers:no-folder", "vllm:http://127.0.0.1:9#m"],
+)
+def test_an_embedder_is_sent_to_other_processes_without_its_network(model: str) -> None:
+    embedder = build_embedder(EmbedderSettings(model=model))
+    if model.startswith("packaged"):
+        assert asyncio.run(embedder.embed(["lake"])).shape == (1, 384)
+    sent = pickle.dumps(embedder)
+    copy = pickle.loads(sent)
+    if model.startswith("packaged"):
+        assert copy.identity == embedder.identity
+        vectors = [asyncio.run(one.embed(["a lake"])).tolist() for one in (embedder, copy)]
+        assert vectors[0] == vectors[1]

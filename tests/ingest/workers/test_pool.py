@@ -13,7 +13,8 @@ from ragkit.core.protocols import Loader
 from ragkit.core.settings import IngestSettings
 from ragkit.ingest.loaders import MarkdownLoader
 from ragkit.ingest.loaders.html.loader import HtmlLoader
-from ragkit.ingest.sources.source import LoadCall
+from ragkit.ingest.preparation import ReadSource
+from ragkit.ingest.sources.source import LoadCall, OpenedSource
 from ragkit.ingest.workers import pool
 from ragkit.ingest.workers.pool import SMALL, ParserPool
 from ragkit.ingest.workers.process import ParserLimits
@@ -83,7 +84,9 @@ def test_a_limit_that_no_system_could_set_is_refused(limit: dict[str, float]) ->
 
 async def test_a_process_that_ended_is_replaced() -> None:
     loads = ParserPool(workers=1, limits=ParserLimits(timeout_s=0.001))
-    page = LoadCall(loader=HtmlLoader(), data=LARGE_PAGE, uri="a.html")
+    call = LoadCall(loader=HtmlLoader(), data=LARGE_PAGE, uri="a.html")
+    opened = OpenedSource(content_hash="", identity="", load=call)
+    page = ReadSource(uri="a.html", opened=opened, pipeline="", origin="")
     for _ in range(2):
         with pytest.raises(InputError, match="not read within"):
             await loads.load(page)

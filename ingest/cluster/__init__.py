@@ -1,0 +1,1 @@
+"""Ingestion over a Ray cluster, whose machines load, divide and embed documents."""
