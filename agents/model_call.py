@@ -50,6 +50,7 @@ class ModelRequest(Generic[T]):
         samples: Number of replies.
         decoding: Options beside the agent's own.
         continues: The step whose text the reply continues; empty where it begins one.
+        counted: Tokens that the prompt has at least, as the server counted them before.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ModelRequest(Generic[T]):
     samples: int = 1
     decoding: CallOptions = field(default_factory=CallOptions)
     continues: str = ""
+    counted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,7 @@ class ModelReply(Generic[T]):
         alternatives: The texts of further samples.
         cut: Whether free text ended at its limit of tokens.
         limits: The limits that the reply was decoded under.
+        tokens: Tokens of the prompt and of the reply, as the server counted them.
     """
 
     step: str = ""
@@ -87,6 +90,7 @@ class ModelReply(Generic[T]):
     alternatives: tuple[str, ...] = ()
     cut: bool = False
     limits: Limits | None = None
+    tokens: int = 0
 
 
 async def ask(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
@@ -106,9 +110,12 @@ async def ask(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
             Message(role="user", content=_GO_ON),
         ]
         least = min(_LEAST_CONTINUED, request.max_tokens)
-        latest = await call_model(
-            turn, replace(request, messages=more, continues=said.step, least=least)
+        # Text of a model may take far more tokens than an estimate by its length.
+        counted = latest.tokens + turn.context.count_tokens(more[-1:])
+        going_on = replace(
+            request, messages=more, continues=said.step, least=least, counted=counted
         )
+        latest = await call_model(turn, going_on)
         if not latest.text:
             return replace(said, text=text, cut=True)
         text += latest.text
@@ -196,7 +203,7 @@ async def _granted(turn: AgentTurn, request: ModelRequest[T], estimated: int) ->
     if request.grammar is not None:
         wanted = await asyncio.to_thread(wanted_tokens, _as_call(turn, request))
         least = min(_LEAST_OBJECT, request.grammar.max_tokens)
-    prompt = int(estimated * turn.spent["scale"]) + 1
+    prompt = max(request.counted, int(estimated * turn.spent["scale"])) + 1
     found: Grant | Limit = "steps"
     for calls in range(_most_calls(turn, request), 0, -1):
         if calls > max(1, left.steps):
@@ -397,7 +404,12 @@ class _ModelCall(Generic[T]):
                 step=step, text=self.text, stopped_by=self.stopped_by, problem=self.problem
             )
         others = tuple(other.text for other in reply.alternatives)
-        said: ModelReply[T] = ModelReply(step=step, text=reply.text, alternatives=others)
+        said: ModelReply[T] = ModelReply(
+            step=step,
+            text=reply.text,
+            alternatives=others,
+            tokens=reply.usage.prompt + reply.usage.completion,
+        )
         if grammar is None:
             return replace(said, cut=reply.finish_reason == "length")
         try:

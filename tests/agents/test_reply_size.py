@@ -1,6 +1,7 @@
 """Replies are as long as the tokens allow; one that is cut is asked for again, or said to be."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from ragkit.agents import Budget, plan_and_execute, react, rewoo, run, stream
 from ragkit.agents.events import AnswerText, Finished, Noticed
 from ragkit.agents.tool_call import fills, full_arguments
 from ragkit.core.errors import InputError
-from ragkit.core.types import Json
+from ragkit.core.types import Delta, Json
 from ragkit.grammar import Limits, StepReference, StepText, ToolSpec, action_grammar
+from ragkit.llm.call import Call
+from ragkit.llm.messages import messages_of
 from ragkit.testing.agents import (
     RecordingTool,
     count_bytes,
@@ -245,6 +248,35 @@ async def test_an_answer_that_reaches_its_tokens_is_continued() -> None:
     result = await run(react(llm, [python()], answer_tokens=1000, write_answer=True), "Q")
     assert (result.answer, result.stopped_by) == (text, "finished")
     assert len(llm.calls) == 1 + 3
+
+
+class Gibberish(ScriptedLLM):
+    """Writes text of which each byte is a token; a token of other text has four bytes."""
+
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        said = messages_of(call.messages)
+        written = sum(len(one.content.encode()) for one in said if one.role == "assistant")
+        others = sum(len(one.content.encode()) for one in said if one.role != "assistant")
+        async for delta in super().respond(call):
+            if delta.reply is not None:
+                usage = replace(delta.reply.usage, prompt=others // 4 + written)
+                yield replace(delta, reply=replace(delta.reply, usage=usage))
+            else:
+                yield delta
+
+
+@pytest.mark.parametrize("tokens", range(3000, 6000, 250))
+async def test_an_answer_of_many_tokens_is_continued_within_the_budget(tokens: int) -> None:
+    def reply(call: ScriptedCall) -> str:
+        return says_finish(" ") if call.grammar is not None else "\u00bf" * 5000
+
+    agent = react(
+        Gibberish(reply), [python()], answer_tokens=1000, write_answer=True,
+        budget=Budget(steps=9, tokens=tokens),
+    )  # fmt: skip
+    result = await run(agent, "Q")
+    assert result.usage.prompt + result.usage.completion <= tokens
+    assert len(result.answer) > 200
 
 
 async def test_only_the_answer_that_is_written_streams() -> None:
