@@ -96,6 +96,7 @@ class _Reader:
 
     def __init__(self, chunk: Chunk, language: str) -> None:
         self._source = chunk.text
+        self._cut = chunk.start > 0  # the indent of the first line may have stayed behind
         self._literal = is_literal(chunk.uri)
         self._marks_headings = chunk.uri.lower().endswith((".md", ".markdown", ".mdown"))
         self._language = language
@@ -124,7 +125,8 @@ class _Reader:
                 self._at += 1
                 continue
             self._leave_tab(line)
-            if line.indent == 0 and not ITEM.match(line.text) and not self._field(line):
+            outer = line.indent == 0 and not (self._cut and self._at == 0)
+            if outer and not ITEM.match(line.text) and not self._field(line):
                 self._in_list = False
                 self._indented_text = False
             for take in (
@@ -363,12 +365,18 @@ class _Reader:
             last = self._paragraph_end(self._at)
             if not self._is_code(self._at, last):
                 return False
-            last = self._more_code(last, line.indent)
+            last = self._more_code(last, self._indent(self._at, last))
         else:
             last = self._indented_end(line.indent)
         self._code(self._at, last)
         self._at = max(last, self._at + 1)
         return True
+
+    def _indent(self, first: int, last: int) -> int:
+        """Return the indent of a paragraph: of its first line where that is known."""
+        if first or not self._cut:
+            return self._lines[first].indent
+        return min((line.indent for line in self._lines[first + 1 : last]), default=0)
 
     def _is_code(self, first: int, last: int) -> bool:
         return is_code([line.text for line in self._lines[first:last]])

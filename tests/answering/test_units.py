@@ -317,8 +317,18 @@ def test_code_that_a_chunk_begins_in_ends_at_the_text_after_it() -> None:
 
         Cookies are kept for later. They are sent again.
 """
-    assert _shown(text, uri="a.rst") == [
-        ("code", 'request = Request(\n    url="http://a.example",\n)'),
-        ("sentence", "Cookies are kept for later."),
-        ("sentence", "They are sent again."),
-    ]
+    after = [("sentence", "Cookies are kept for later."), ("sentence", "They are sent again.")]
+    code = 'request = Request(\n    url="http://a.example",\n)'
+    assert _shown(text, uri="a.rst") == [("code", code), *after]
+    cut = Chunk(id="c", uri="a.rst", title="Doc", text=text.lstrip(), start=90, end=90 + len(text))
+    shown = [(unit.kind, unit.text) for unit in units_of(cut)]
+    assert (shown[0][0], shown[1:]) == ("code", after)
+
+
+def test_text_below_a_first_line_whose_indent_stayed_behind_is_no_code() -> None:
+    text = "Cookies are kept.\n\n        Example of what is kept for later.\n"
+    for start, kind in ((0, "code"), (90, "sentence")):
+        chunk = Chunk(
+            id="c", uri="a.rst", title="Doc", text=text, start=start, end=start + len(text)
+        )
+        assert [unit.kind for unit in units_of(chunk)] == ["sentence", kind]
