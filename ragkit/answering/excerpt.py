@@ -83,9 +83,16 @@ def _separator(previous: PlacedUnit, one: PlacedUnit) -> str:
     if _continues(previous, one):
         if one.unit.kind != "code":
             return " "
-        return "\n" if previous.hit.chunk.text.endswith("\n") else ""
+        return _broken_line(previous, one)
     prose = one.unit.kind == previous.unit.kind == "sentence" and _same_block(previous, one)
     return " " if prose else "\n"
+
+
+def _broken_line(previous: PlacedUnit, one: PlacedUnit) -> str:
+    """Return a line break where code that goes on in the next chunk had one there."""
+    chunk, after = previous.hit.chunk, one.hit.chunk
+    between = chunk.text[previous.unit.end :] + after.text[: one.unit.start]
+    return "\n" if "\n" in between else between
 
 
 def excerpt(

@@ -51,6 +51,8 @@ _INLINE = re.compile(
 )
 _SPACE = re.compile(r"(?P<space>\s+)")
 _TARGET = re.compile(r"(?P<label>.+?)\s*<[^<>]+>\Z", re.DOTALL)
+_OBJECT = re.compile(r"[\w. ]+\s<[~!]?\w+(?:\.\w+)+>\Z")
+"""The name of an object of Python with its place, as in `Schema.load <marshmallow.Schema.load>`."""
 _DUNDER = re.compile(r"__[a-z][a-z0-9_]*__")
 _KEYWORDS = re.compile(r"\*\*(?:\w*kw\w*|[a-z]+_\w+|[a-z_]+(?=[),\]]))")
 """Arguments of Python written without marks for code."""
@@ -183,7 +185,8 @@ def _inside(source: str, start: int, end: int, writer: _Writer) -> None:
 
 def _code(source: str, found: re.Match[str], end: int, writer: _Writer) -> int:
     start, stop = found.span("literal")
-    interpreted = len(found["ticks"]) == 1 and (found[0][0] in ":{" or found[0][-1] == "_")
+    named = found[0][0] in ":{" or found[0][-1] == "_" or _OBJECT.match(source, start, stop)
+    interpreted = len(found["ticks"]) == 1 and named
     if interpreted and (target := _TARGET.match(source, start, stop)):
         start, stop = target.span("label")
     elif interpreted and source[start] == "~":

@@ -146,6 +146,8 @@ def test_code_that_the_edge_of_a_chunk_cuts_is_joined() -> None:
     found = excerpt(one[1], [one, two], kind="fact")
     assert found.text(headed=False) == "Run this:\nimport x\nx.start()\nx.stop()"
     assert len(found.citations()) == 2
+    one, two = _passage(text[:-1]), _passage("\nx.stop()\n```\n\nWait.\n", start=len(text) - 1)
+    assert excerpt(one[1], [one, two], kind="fact").text(headed=False).endswith("\nx.stop()")
 
 
 def test_a_sentence_that_the_edge_of_a_chunk_cuts_is_joined() -> None:

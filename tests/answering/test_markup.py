@@ -35,6 +35,10 @@ def _plain(source: str) -> PlainText:
         ("A &amp; B &lt;x&gt;<br>c <b>d</b>", "A & B <x> c d"),
         ("Use :class:`~pkg.mod.Name` and ``a *b*``::", "Use Name and a *b*:"),
         ("the `manual <https://e.org>`_ says", "the manual says"),
+        (
+            "call `Schema.load <marshmallow.Schema.load>`, not `a <b>`",
+            "call Schema.load, not a <b>",
+        ),
         (r"an escaped \* star", "an escaped * star"),
         ("one\nline\\\nnext", "one line next"),
         ("quoted\n> text", "quoted text"),
