@@ -53,7 +53,7 @@ NO_SECRETS = {
     ("tenant",), ("index", "collection"), ("index", "language"), ("embedder", "rotation"),
     ("embedder", "query_prompt"), ("embedder", "passage_prompt"), ("embedder", "device"),
     ("reranker", "device"), ("ingest", "encoding"), ("ingest", "ocr"), ("llm", "device"),
-    ("telemetry", "service"),
+    ("telemetry", "service"), ("ingest", "ray", "address"),
 }  # fmt: skip
 """Other settings of text."""
 Answer = Literal["401", "500", "plain 500", "echo 200", "stream", "refused", "slow"]
