@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -20,10 +21,14 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from ragkit import RAG
-from ragkit.core.settings import Settings
+from ragkit.core.operation import request_id
+from ragkit.core.settings import CostSettings, PriceSettings, Settings
+from ragkit.core.types import Usage
 from ragkit.evaluation.retrieval import measure_retrieval
 from ragkit.evaluation.runs import save_run
 from ragkit.evaluation.test_sets import GenerationOptions, generate_from_files
+from ragkit.server.costs import COSTS_NAME, CostLedger, RequestAccount, running_account
+from ragkit.server.keys import ApiKey
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "examples" / "corpus"
@@ -140,6 +145,14 @@ def plan(page: Page) -> None:
     settled(page)
 
 
+def costs(page: Page) -> None:
+    """Show what the keys of a server cost."""
+    page.goto(f"{URL}/costs")
+    settled(page)
+    expect(page.get_by_test_id("stVegaLiteChart").last).to_be_visible()
+    settled(page)
+
+
 SCENES: tuple[Callable[[Page], None], ...] = (
     ask,
     source,
@@ -148,6 +161,7 @@ SCENES: tuple[Callable[[Page], None], ...] = (
     evaluate,
     agents,
     plan,
+    costs,
     system,
 )
 
@@ -169,6 +183,26 @@ async def prepare_runs(folder: Path) -> None:
         save_run(evaluation, folder / f"2026-11-{day} 10.00.00 retrieval {name}.json")
 
 
+def prepare_costs(folder: Path) -> None:
+    """Enter requests of two weeks, as a server does."""
+    folder.mkdir(parents=True)
+    prices = CostSettings(prices={"qwen3-8b": PriceSettings(prompt=0.2, completion=0.6)})
+    for day, (key, tokens) in product(
+        range(14), [("support", 90_000), ("research", 40_000), ("intern", 5_000)]
+    ):
+        now = time.time() - day * 86_400
+        ledger = CostLedger(folder / COSTS_NAME, prices, now=lambda now=now: now)
+        request_id.set(f"{key}-{day}")
+        running_account.set(RequestAccount())
+        charge = ledger.reserve(
+            ApiKey(name=key, digest="", tenant="default"), model="qwen3-8b", usage=Usage()
+        )
+        spent = tokens * (3 + (day * 5 + len(key)) % 7)
+        charge.account.add("qwen3-8b", Usage(prompt=spent, completion=spent // 8))
+        ledger.settle(charge)
+        ledger.close()
+
+
 @contextlib.contextmanager
 def serving(folder: Path) -> Generator[None]:
     """Serve the application over the example documents."""
@@ -178,7 +212,9 @@ def serving(folder: Path) -> Generator[None]:
     if evaluate in chosen_scenes():
         asyncio.run(prepare_runs(data / "evaluations"))
     command = [sys.executable, "-m", "ragkit.ui", "--index", ".ragkit/ui", "--data", str(data)]
+    prepare_costs(folder / "server")
     given = ["--port", str(PORT), "--questions", str(CORPUS.parent / "questions.jsonl")]
+    given += ["--server-data", str(folder / "server")]
     process = subprocess.Popen([*command, *given], cwd=ROOT)
     try:
         until = time.monotonic() + START_S
