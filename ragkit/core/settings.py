@@ -8,7 +8,7 @@ and does nothing else.
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -40,6 +40,8 @@ from ragkit.core.types import (
 )
 
 Positive = Annotated[int, Field(gt=0)]
+FusionWeight: TypeAlias = Annotated[float, Field(ge=0, le=1_000_000)]
+"""The weight of a leg; only the share of the two counts."""
 Seconds = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -243,8 +245,8 @@ class RetrievalSettings(_Section):
     depth: Positive = 100
     fusion: Literal["scores", "rrf"] = "scores"
     rrf_k: Positive = 60
-    dense_weight: Annotated[float, Field(ge=0)] | None = None
-    bm25_weight: Annotated[float, Field(ge=0)] | None = None
+    dense_weight: FusionWeight | None = None
+    bm25_weight: FusionWeight | None = None
     rerank_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     drop_duplicates: bool = True
     near_duplicates: Annotated[float, Field(ge=0.5, le=1)] | None = None

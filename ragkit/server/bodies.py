@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Unpack, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ragkit.core.settings import FusionWeight
 from ragkit.core.types import Message, TransformName
 from ragkit.retrieval.request import Leg
 from ragkit.sdk.options import RetrievalOptions
@@ -154,8 +155,8 @@ class RetrievalBody(Body):
     legs: Annotated[list[Leg], Field(min_length=1, max_length=2)] | None = None
     rerank: bool | None = None
     fusion: Literal["scores", "rrf"] | None = None
-    dense_weight: Annotated[float, Field(ge=0)] | None = None
-    bm25_weight: Annotated[float, Field(ge=0)] | None = None
+    dense_weight: FusionWeight | None = None
+    bm25_weight: FusionWeight | None = None
     transform: TransformName | None = None
     mmr_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
     neighbours: Annotated[int, Field(ge=0, le=10)] | None = None

@@ -10,14 +10,14 @@ from nbformat import NotebookNode
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "examples/notebooks").glob("*.ipynb"))
 
 
-def shown(notebook: NotebookNode) -> list[list[str]]:
-    """What each cell of code prints and returns; warnings are left out."""
+def shown(notebook: NotebookNode) -> list[str]:
+    """What each cell of code prints and returns, however divided; warnings are left out."""
     return [
-        [
+        "".join(
             output.get("text") or output["data"]["text/plain"]
             for output in cell.outputs
             if output.get("name") != "stderr"
-        ]
+        )
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]

@@ -40,6 +40,13 @@ def test_legs_fusion_and_weights_are_chosen_for_one_call(rag: RAG) -> None:
     }
 
 
+@pytest.mark.parametrize("weight", [-1.0, 1e40, float("inf"), float("nan")])
+def test_a_weight_is_a_number_that_scores_can_be_multiplied_by(rag: RAG, weight: float) -> None:
+    with pytest.raises(InputError, match="dense_weight is"):
+        rag.search("river", dense_weight=weight)
+    assert rag.search("river", dense_weight=1e6, bm25_weight=1e6, mmr_lambda=0.5)
+
+
 def test_one_leg_may_be_named_without_a_list(rag: RAG) -> None:
     assert rag.search("river", legs="bm25") == rag.search("river", legs=["bm25"])
 

@@ -130,7 +130,7 @@ async def test_time_is_limited(code: str) -> None:
 )
 async def test_memory_output_and_recursion_are_limited(code: str) -> None:
     with pytest.raises(ToolError):
-        await run(code)
+        await run(code, timeout_s=2)
 
 
 def runs(process: psutil.Process) -> bool:
