@@ -1,5 +1,6 @@
 import json
 import math
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,9 +102,15 @@ def test_a_message_of_a_known_id_replaces_the_earlier_one_in_its_place() -> None
 
 def test_an_update_leaves_out_what_the_state_holds() -> None:
     calls = [{"id": "1"}]
-    state = {"tainted": True, "ended_by": {}, "calls": calls, "trace": [{"id": "1"}], "answer": ""}
+    state: dict[str, Any] = {
+        "tainted": True,
+        "ended_by": {},
+        "calls": calls,
+        "trace": [{"id": "1"}],
+        "answer": "",
+    }
     assert changed(state, {"tainted": True, "ended_by": {}, "answer": "", "trace": []}) == {}
     # A list that a node may have changed in place, and a value that the state does not have yet.
     assert changed(state, {"calls": calls, "chosen": []}) == {"calls": calls, "chosen": []}
-    new = {"tainted": False, "calls": [], "trace": [{"id": "2"}], "answer": None}
+    new: dict[str, Any] = {"tainted": False, "calls": [], "trace": [{"id": "2"}], "answer": None}
     assert changed(state, new) == new

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +60,7 @@ def settings(chunk_tokens: int = 60, **index: Any) -> Settings:
 @asynccontextmanager
 async def rag_of(
     folder: Path, embedder: Embedder = NEW, chosen: Settings | None = None
-) -> AsyncIterator[AsyncRAG]:
+) -> AsyncGenerator[AsyncRAG]:
     async with AsyncRAG(chosen or settings(), index=folder / "index", embedder=embedder) as rag:
         yield rag
 
@@ -254,13 +254,12 @@ async def test_what_others_write_meanwhile_is_carried_over(
     memory_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(memory_path)
-    jobs: Iterator[Callable[[AsyncRAG], Awaitable[object]]] = iter(
-        [
-            lambda old: old.ingest([("new", "A zebra."), ("wolf", "A tame wolf.")]),
-            lambda old: old.delete(["sheep", "new"]),
-            lambda old: old.ingest([("other", "A fox.")], tenant="other"),
-        ]
-    )
+    changes: list[Callable[[AsyncRAG], Awaitable[object]]] = [
+        lambda old: old.ingest([("new", "A zebra."), ("wolf", "A tame wolf.")]),
+        lambda old: old.delete(["sheep", "new"]),
+        lambda old: old.ingest([("other", "A fox.")], tenant="other"),
+    ]
+    jobs = iter(changes)
 
     async def write() -> None:
         if (job := next(jobs, None)) is not None:
