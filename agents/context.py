@@ -55,7 +55,8 @@ from ragkit.agents.state import (
     limits_to_keep,
 )
 from ragkit.core.errors import ConfigError
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar, Tool
+from ragkit.core.protocols import LLM, CallOptions, Tool
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Conversation, Json, Message
 from ragkit.grammar import Limits
 from ragkit.grammar.ebnf.expression import UNBOUNDED

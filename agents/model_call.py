@@ -13,7 +13,8 @@ from ragkit.agents.journal import JournalEntry
 from ragkit.agents.state import Record, StoppedBy
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError, ReplyTooLong
 from ragkit.core.operation import Operation
-from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.protocols import CallOptions
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Message, Reply, Restart, Usage
 from ragkit.grammar import Grammar, Limits
 from ragkit.llm.call import Call

@@ -20,7 +20,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "The front door": ("ragkit", "ragkit.sdk", "ragkit.sdk.langchain"),
     "Settings": ("ragkit.core.settings",),
     "Values": ("ragkit.core.types", "ragkit.core.filters"),
-    "Protocols of the parts": ("ragkit.core.protocols", "ragkit.retrieval.protocol"),
+    "Protocols of the parts": (
+        "ragkit.core.protocols", "ragkit.core.reply_grammar", "ragkit.core.progress",
+        "ragkit.retrieval.protocol",
+    ),
     "Errors": ("ragkit.core.errors",),
     "Ingestion": (
         "ragkit.ingest.report", "ragkit.ingest.pipeline", "ragkit.ingest.sources",

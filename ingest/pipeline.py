@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ragkit.core.errors import ConfigError, InputError, RagkitError
 from ragkit.core.operation import Operation
-from ragkit.core.progress import paced
-from ragkit.core.protocols import LLM, Chunker, Embedder, Entry, Index, OnProgress, Progress
+from ragkit.core.progress import OnProgress, Progress, paced
+from ragkit.core.protocols import LLM, Chunker, Embedder, Entry, Index
 from ragkit.core.types import DEFAULT_TENANT, ContextName, DocumentRecord
 from ragkit.ingest.deletion import SyncPlan
 from ragkit.ingest.engine import IngestionEngine, LocalEngine

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from ragkit.core.errors import InputError
 from ragkit.core.operation import Operation
-from ragkit.core.progress import paced
-from ragkit.core.protocols import Embedder, Entry, OnProgress, Progress
+from ragkit.core.progress import OnProgress, Progress, paced
+from ragkit.core.protocols import Embedder, Entry
 from ragkit.core.types import DocumentRecord, IndexIdentity
 from ragkit.index.generation import NextGeneration
 from ragkit.ingest.redivision import Redivision

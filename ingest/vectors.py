@@ -9,7 +9,8 @@ from typing import cast
 import numpy as np
 
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import Embedder, Entry, Index, OnProgress, Progress, SpanEmbedder
+from ragkit.core.progress import OnProgress, Progress
+from ragkit.core.protocols import Embedder, Entry, Index, SpanEmbedder
 from ragkit.core.types import Chunk, DocumentRecord, FloatArray, TextSpan
 from ragkit.ingest.engine import ParallelEmbedder
 from ragkit.ingest.passage import passage_text

@@ -29,7 +29,7 @@ import psutil  # type: ignore[import-untyped]
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ragkit import AsyncRAG, Settings
-from ragkit.core.protocols import Progress
+from ragkit.core.progress import Progress
 from ragkit.core.settings import IngestSettings
 from ragkit.testing import HashEmbedder
 from tests.ingest.fuzz import examples

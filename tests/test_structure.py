@@ -42,6 +42,23 @@ def test_a_summary_line_does_not_begin_with_a_question_word() -> None:
     assert found == []
 
 
+def test_no_module_has_over_500_lines_and_no_body_of_a_function_over_60() -> None:
+    found = [
+        f"{path}: {len(text)} lines"
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
+        if len(text := path.read_text(encoding="utf-8").splitlines()) > 500
+    ]
+    found += [
+        f"{path}: {node.name} has {lines} lines"
+        for path, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and (lines := (node.body[-1].end_lineno or 0) - node.body[0].lineno + 1) > 60
+    ]
+    assert found == []
+
+
 def test_every_module_stands_in_the_contract_of_layers() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]

@@ -43,10 +43,9 @@ def sides_of(
     if not worded:
         return ()
     least = worded[0][0].score - NEARLY_AS_GOOD
-    both = [item for item, said in worded if one | two <= said and item.score >= least]
-    both = [
-        item for item in both if one | two <= set(terms(item.unit.text, language=language))
-    ] or both
+    near = [item for item, said in worded if one | two <= said and item.score >= least]
+    both = [item for item in near if one | two <= set(terms(item.unit.text, language=language))]
+    both = both or near  # where no unit names both itself, the headings above it do
     if contrasts := [item for item in both if _CONTRAST.search(item.unit.text)]:
         return (max(contrasts, key=_SUITED),)
     first = [item for item, said in worded if one <= said and not two - one <= said]

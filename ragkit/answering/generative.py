@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from ragkit.answering.abstention import ABSTENTION
 from ragkit.answering.prompt_passages import PromptPassages
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
-from ragkit.core.protocols import LLM, CallOptions, JsonForm, ReplyGrammar
+from ragkit.core.protocols import LLM, CallOptions
+from ragkit.core.reply_grammar import JsonForm, ReplyGrammar
 from ragkit.core.settings import AnswerSettings
 from ragkit.core.types import Answer, AnswerDelta, Hit, Message, Timings, Usage
 from ragkit.grammar.grammar import Grammar

@@ -13,7 +13,8 @@ from ragkit.agents.agent import Agent
 from ragkit.agents.events import Event
 from ragkit.agents.tools import calculator, http_get, python, search_documents, sql
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import LLM, OnProgress, Tool
+from ragkit.core.progress import OnProgress
+from ragkit.core.protocols import LLM, Tool
 from ragkit.core.settings import Settings
 from ragkit.core.types import DEFAULT_TOOLS, Pattern
 from ragkit.evaluation.agents import AgentTask, MeasuredAgent, MeasuredRun, measure_agent

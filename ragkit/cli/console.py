@@ -14,9 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from ragkit.cli.doctor import Check
-from ragkit.core.progress import pace_text
-from ragkit.core.protocols import OnProgress
-from ragkit.core.protocols import Progress as Step
+from ragkit.core.progress import OnProgress, pace_text
+from ragkit.core.progress import Progress as Step
 from ragkit.core.types import Answer, AnswerDelta, Hit
 from ragkit.ingest.report import IngestReport
 from ragkit.retrieval.results import Explanation, Hits

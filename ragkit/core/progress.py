@@ -1,11 +1,10 @@
-"""The speed of a long job, and the time that the rest of it takes."""
+"""The progress of a long job: what is done, its speed, and the time that the rest takes."""
 
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
-
-from ragkit.core.protocols import OnProgress, Progress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 _WINDOW_S = 60.0
 """Seconds over which speed is measured: unchanged documents go faster than those that follow."""
@@ -13,6 +12,29 @@ _APART_S = 0.5
 """Seconds between two measurements that are kept."""
 _KNOWN_S = 1.0
 """Seconds of work from which on a speed is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A step of a long job: `done` of `total` items in this `phase`, at `item`.
+
+    Attributes:
+        growing: Whether more items may be found: `total` is the number of those found so far.
+        rate: Items per second over the last minute; None until it is known.
+        left_s: Seconds that the rest takes at this rate; None until that is known, and while the
+            total grows.
+    """
+
+    phase: str
+    done: int
+    total: int
+    item: str | Path = ""
+    growing: bool = False
+    rate: float | None = None
+    left_s: float | None = None
+
+
+OnProgress = Callable[[Progress], None]
 
 
 class Pace:

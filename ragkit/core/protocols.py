@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, Self, TypedDict, TypeVar, Unpack, runtime_checkable
+from typing import Protocol, TypedDict, Unpack, runtime_checkable
 
 from ragkit.core.filters import Filter
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import (
     DEFAULT_TENANT,
     Answer,
@@ -28,8 +28,6 @@ from ragkit.core.types import (
     TextSpan,
     ToolResult,
 )
-
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Loader(Protocol):
@@ -305,85 +303,6 @@ class Index(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionForm:
-    """A function that a model may call; `parameters` is the JSON Schema of its arguments."""
-
-    name: str
-    description: str
-    parameters: Mapping[str, Json]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JsonForm:
-    """A reply as JSON, for servers that take a JSON Schema instead of a grammar.
-
-    Attributes:
-        schema: The JSON Schema of the reply's value. The grammar may allow less; `parse` checks.
-        plain: Whether the reply is the text of a string, and not JSON.
-        functions: The functions that the reply calls, where it is of the form
-            `{"thought": ..., "calls": [{"tool": ..., "arguments": {...}}, ...]}`: for servers that
-            only have tool calls of their own.
-    """
-
-    schema: Mapping[str, Json]
-    plain: bool = False
-    functions: tuple[FunctionForm, ...] = ()
-
-
-class ReplyGrammar(Protocol[T_co]):
-    """The grammar of a reply; `ragkit.grammar` builds them."""
-
-    @property
-    def ebnf(self) -> str:
-        """The grammar in xgrammar's dialect."""
-        ...
-
-    @property
-    def form(self) -> JsonForm:
-        """The reply as JSON, for servers that know no grammars."""
-        ...
-
-    @property
-    def max_tokens(self) -> int:
-        """Tokens that always suffice for a reply."""
-        ...
-
-    @property
-    def bounds(self) -> Mapping[str, int]:
-        """The limits that bound a reply beside the schema's own bounds, by name."""
-        ...
-
-    def wide(self) -> Self:
-        """This grammar without bounds but those of the schema, and limits that were asked for."""
-        ...
-
-    def fit(self, context_tokens: int, *, bytes_per_token: float = 1.0) -> Self:
-        """This grammar, tightened until its longest reply is within `context_tokens`.
-
-        Args:
-            context_tokens: Tokens for the reply, with the one that ends it.
-            bytes_per_token: Bytes that a token stands for: with 1 no reply is ever cut; with more,
-                replies of usual text fit.
-
-        Raises:
-            InputError: No reply is that short (`ReplyTooLong`).
-        """
-        ...
-
-    def __hash__(self) -> int:
-        """Hash of its content."""
-        ...
-
-    def parse(self, text: str) -> T_co:
-        """Read a reply.
-
-        Raises:
-            InputError: It is not of this grammar.
-        """
-        ...
-
-
 class CallOptions(TypedDict, total=False):
     """Options of decoding; those left out have the model's or server's own default.
 
@@ -541,26 +460,3 @@ class Tool(Protocol):
             ToolError: The call failed; the message is shown to the model.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """A step of a long job: `done` of `total` items in this `phase`, at `item`.
-
-    Attributes:
-        growing: Whether more items may be found: `total` is the number of those found so far.
-        rate: Items per second over the last minute; None until it is known.
-        left_s: Seconds that the rest takes at this rate; None until that is known, and while the
-            total grows.
-    """
-
-    phase: str
-    done: int
-    total: int
-    item: str | Path = ""
-    growing: bool = False
-    rate: float | None = None
-    left_s: float | None = None
-
-
-OnProgress = Callable[[Progress], None]

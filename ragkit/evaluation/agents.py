@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ragkit.core.errors import ConfigError, InputError, RagkitError
 from ragkit.core.json_lines import json_lines
-from ragkit.core.protocols import OnProgress, Progress
+from ragkit.core.progress import OnProgress, Progress
 from ragkit.core.types import DocumentRecord, Usage
 from ragkit.evaluation.answer_metrics import f1, holds
 from ragkit.evaluation.checkpoint import Checkpoint

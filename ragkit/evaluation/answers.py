@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import OnProgress, Progress
+from ragkit.core.progress import OnProgress, Progress
 from ragkit.core.settings import Settings
 from ragkit.evaluation.answer_metrics import exact_match, f1, holds
 from ragkit.evaluation.checkpoint import Checkpoint

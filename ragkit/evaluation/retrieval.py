@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 from pydantic import TypeAdapter
 
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.protocols import Embedder, OnProgress, Progress, Reranker
+from ragkit.core.progress import OnProgress, Progress
+from ragkit.core.protocols import Embedder, Reranker
 from ragkit.core.settings import Settings
 from ragkit.evaluation.checkpoint import Checkpoint
 from ragkit.evaluation.datasets import RetrievalDataset

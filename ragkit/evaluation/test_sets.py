@@ -11,7 +11,8 @@ from typing import TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import LLM, OnProgress, Progress
+from ragkit.core.progress import OnProgress, Progress
+from ragkit.core.protocols import LLM
 from ragkit.core.settings import Settings
 from ragkit.core.text import terms
 from ragkit.core.types import Message

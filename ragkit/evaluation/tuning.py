@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import LegQuery, OnProgress, Progress
+from ragkit.core.progress import OnProgress, Progress
+from ragkit.core.protocols import LegQuery
 from ragkit.core.settings import RetrievalSettings, Settings
 from ragkit.evaluation.datasets import RetrievalDataset
 from ragkit.evaluation.metrics import per_query

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import FunctionForm, JsonForm
+from ragkit.core.reply_grammar import FunctionForm, JsonForm
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.character_runs import closed_run

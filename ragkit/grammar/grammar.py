@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from ragkit.core.errors import InputError, ReplyTooLong
 from ragkit.core.operation import Operation
-from ragkit.core.protocols import JsonForm
+from ragkit.core.reply_grammar import JsonForm
 from ragkit.grammar.builder import Builder
 from ragkit.grammar.ebnf.expression import Expr, Sizes, render
 from ragkit.grammar.ebnf.rules import Rules, TooManyRulesError

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import JsonForm
+from ragkit.core.reply_grammar import JsonForm
 from ragkit.core.text import is_unicode
 from ragkit.grammar.ebnf.expression import UNBOUNDED, Expr
 from ragkit.grammar.ebnf.pattern import UnsupportedPatternError, as_python, constraints

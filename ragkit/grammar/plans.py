@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import JsonForm
+from ragkit.core.reply_grammar import JsonForm
 from ragkit.grammar.actions import Arguments, ToolSchema, ToolSpec, findings, tool_schemas
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.character_runs import closed_run

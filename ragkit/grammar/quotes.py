@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import JsonForm
+from ragkit.core.reply_grammar import JsonForm
 from ragkit.core.text import sentences
 from ragkit.grammar.ebnf import charset
 from ragkit.grammar.ebnf.character_runs import closed_run

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Self, Unpack
 
 from ragkit.core.errors import ProviderError
 from ragkit.core.operation import is_observed
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
+from ragkit.core.protocols import LLM, CallOptions
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Guarantee, Json, Reply
 from ragkit.llm.observation import observed
 

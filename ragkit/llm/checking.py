@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ragkit.core.errors import InputError, ProviderError
-from ragkit.core.protocols import ReplyGrammar
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Delta, Reply, Restart
 from ragkit.llm.call import Call
 from ragkit.llm.messages import asked_again, messages_of

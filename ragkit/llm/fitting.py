@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ragkit.core.errors import ContextExceeded, InputError
-from ragkit.core.protocols import ReplyGrammar
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Delta, Message, Reply, Restart
 from ragkit.llm.call import Call
 from ragkit.llm.messages import messages_of

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from ragkit.core.operation import Operation
-from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.protocols import CallOptions
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Json, Reply
 from ragkit.llm.messages import messages_of
 

@@ -5,7 +5,8 @@ import math
 from collections.abc import Mapping
 
 from ragkit.core.errors import ContextExceeded, InputError
-from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.protocols import CallOptions
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Message
 
 _AT_LEAST: dict[str, float] = {

@@ -11,16 +11,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from ragkit.answering.build import build_answerer
 from ragkit.core.errors import ConfigError, IndexMissing, MissingExtraError
-from ragkit.core.protocols import (
-    LLM,
-    Answerer,
-    Chunker,
-    Embedder,
-    Index,
-    Loader,
-    OnProgress,
-    Reranker,
-)
+from ragkit.core.progress import OnProgress
+from ragkit.core.protocols import LLM, Answerer, Chunker, Embedder, Index, Loader, Reranker
 from ragkit.core.settings import (
     AnswerSettings,
     EmbedderSettings,

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, NoReturn, Self, Unpack, cast
 from ragkit.core.errors import InputError
 from ragkit.core.filter_parser import as_filter
 from ragkit.core.operation import Operation
-from ragkit.core.protocols import (
-    LLM,
-    Answerer,
-    Embedder,
-    Index,
-    OnProgress,
-    Reranker,
-    StreamingAnswerer,
-)
+from ragkit.core.progress import OnProgress
+from ragkit.core.protocols import LLM, Answerer, Embedder, Index, Reranker, StreamingAnswerer
 from ragkit.core.secrets import without_credentials
 from ragkit.core.settings import Settings
 from ragkit.core.tenant import check_tenant

@@ -3,7 +3,7 @@
 import asyncio
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import OnProgress
+from ragkit.core.progress import OnProgress
 from ragkit.index.build import identity_for
 from ragkit.index.generation import next_generation
 from ragkit.ingest.build import build_registry

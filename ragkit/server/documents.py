@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from ragkit.core.document_text import text_of
 from ragkit.core.errors import RagkitError
 from ragkit.core.operation import Operation
-from ragkit.core.protocols import OnProgress
+from ragkit.core.progress import OnProgress
 from ragkit.core.types import Chunk, Document, DocumentRecord, MetadataValue
 from ragkit.ingest.build import build_registry
 from ragkit.ingest.report import FailedDocument, IngestReport

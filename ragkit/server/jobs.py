@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from ragkit.core.database import Database
 from ragkit.core.errors import InputError, RagkitError
-from ragkit.core.protocols import OnProgress, Progress
+from ragkit.core.progress import OnProgress, Progress
 from ragkit.ingest.report import IngestReport
 from ragkit.server.errors import api_error
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ragkit.core.errors import ContextExceeded, InputError
-from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.protocols import CallOptions
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import (
     Alternative,
     Delta,

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import Embedder, OnProgress, Progress
+from ragkit.core.progress import OnProgress, Progress
+from ragkit.core.protocols import Embedder
 from ragkit.core.settings import Settings
 from ragkit.core.text import sentences
 from ragkit.core.types import FloatArray, Task

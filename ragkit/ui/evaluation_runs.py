@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import Progress
+from ragkit.core.progress import Progress
 from ragkit.core.settings import Settings
 from ragkit.evaluation.answers import AnswerOptions, measure_answers
 from ragkit.evaluation.datasets import RetrievalDataset, load_beir, write_beir

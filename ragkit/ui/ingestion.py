@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import Progress
+from ragkit.core.progress import Progress
 from ragkit.core.settings import Settings
 from ragkit.core.types import Document
 from ragkit.ingest.report import IngestReport

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ragkit.core.progress import Pace, PacedProgress, duration_text, pace_text, paced
-from ragkit.core.protocols import Progress
+from ragkit.core.progress import Pace, PacedProgress, Progress, duration_text, pace_text, paced
 
 
 class Clock:

@@ -11,7 +11,8 @@ import pptx
 import pytest
 
 from ragkit import AsyncRAG, ConfigError, Document, InputError, ProviderError, Settings
-from ragkit.core.protocols import Entry, LegQuery, Progress
+from ragkit.core.progress import Progress
+from ragkit.core.protocols import Entry, LegQuery
 from ragkit.core.settings import IndexSettings
 from ragkit.core.types import FloatArray, Task
 from ragkit.index.integrity import verify

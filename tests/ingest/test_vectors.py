@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragkit.core.protocols import Entry, Progress
+from ragkit.core.progress import Progress
+from ragkit.core.protocols import Entry
 from ragkit.core.types import Document, DocumentRecord
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.passage import passage_text

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
-from ragkit.core.protocols import ReplyGrammar
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Delta, Message, Reply, Restart, Timings, Usage
 from ragkit.grammar import Limits, json_grammar, regex_grammar
 from ragkit.llm.call import Call

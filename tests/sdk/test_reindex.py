@@ -21,7 +21,8 @@ import qdrant_edge as qe
 
 from ragkit import RAG, AsyncRAG, Settings
 from ragkit.core.errors import IndexLocked, IndexMismatch, IndexMissing, InputError
-from ragkit.core.protocols import Embedder, LegQuery, Progress
+from ragkit.core.progress import Progress
+from ragkit.core.protocols import Embedder, LegQuery
 from ragkit.core.settings import IndexSettings, IngestSettings
 from ragkit.core.types import Block, ContextName, Document, FloatArray, IndexIdentity, Task
 from ragkit.index import edge_folder

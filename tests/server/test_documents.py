@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ragkit.core.document_text import text_of
-from ragkit.core.protocols import OnProgress, Progress
+from ragkit.core.progress import OnProgress, Progress
 from ragkit.core.settings import IngestSettings, Settings
 from ragkit.ingest.report import IngestReport
 from ragkit.sdk import AsyncRAG

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import Progress
+from ragkit.core.progress import Progress
 from ragkit.core.settings import IngestSettings
 from ragkit.ingest.report import IngestReport
 from ragkit.ui.document_list import delete_documents, document_rows

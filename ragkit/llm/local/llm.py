@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
-from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.protocols import CallOptions
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Json, Message, Reply, Timings, Usage
 from ragkit.llm.call import Call, StreamedLLM
 from ragkit.llm.fitting import held

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
-from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.protocols import CallOptions
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Json, Message, Reply
 from ragkit.llm.call import Call
 from ragkit.llm.fitting import held, wanted_tokens

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from ragkit.core.protocols import JsonForm
+from ragkit.core.reply_grammar import JsonForm
 from ragkit.core.types import Json
 from ragkit.grammar.schema.composition import embedded, object_schema
 from ragkit.grammar.schema.values import is_object

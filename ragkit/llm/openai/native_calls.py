@@ -5,7 +5,7 @@ Source: https://platform.openai.com/docs/guides/function-calling
 
 import json
 
-from ragkit.core.protocols import FunctionForm, JsonForm
+from ragkit.core.reply_grammar import FunctionForm, JsonForm
 from ragkit.core.types import Json, Reply, ToolCall
 from ragkit.llm.openai.json_mode import root_schema, unwrapped
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError
-from ragkit.core.protocols import CallOptions, ReplyGrammar
+from ragkit.core.protocols import CallOptions
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Delta, Guarantee, Json, Message, Reply
 from ragkit.llm.call import Call
 from ragkit.llm.checking import checked

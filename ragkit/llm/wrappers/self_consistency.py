@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar, Unpack
 from pydantic import BaseModel
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import LLM, CallOptions, ReplyGrammar
+from ragkit.core.protocols import LLM, CallOptions
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Conversation, Delta, Json, Reply
 from ragkit.llm.call import Call, LLMWrapper, all_or_none
 from ragkit.llm.wrappers.cost import total_usage

@@ -28,7 +28,7 @@ def show(workspace: Workspace) -> None:
     """Draw the page."""
     folder = workspace.options.server_data
     if workspace.options.read_only:
-        st.info("Costs are not shown while nothing is read from disk.", icon=":material/lock:")
+        st.info("Costs are not shown in the read-only mode.", icon=":material/lock:")
         return
     if folder is None:
         st.info(_UNSET, icon=":material/payments:")

@@ -11,7 +11,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from ragkit import AsyncRAG, ConfigError, Settings
-from ragkit.core.protocols import Progress
+from ragkit.core.progress import Progress
 from ragkit.core.settings import IngestSettings, RaySettings
 from ragkit.core.types import Chunk, Document
 from ragkit.ingest.chunkers.recursive import RecursiveChunker

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ragkit.core.errors import InputError
-from ragkit.core.protocols import ReplyGrammar
+from ragkit.core.reply_grammar import ReplyGrammar
 from ragkit.core.types import Json
 from ragkit.grammar import Grammar
 from ragkit.grammar.random_decoding import RandomDecoder

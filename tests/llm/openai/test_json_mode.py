@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from ragkit.core.protocols import JsonForm
+from ragkit.core.reply_grammar import JsonForm
 from ragkit.core.types import Json
 from ragkit.grammar import choice_grammar, json_grammar
 from ragkit.llm.openai.json_mode import (
