@@ -100,6 +100,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("vllm" if shared else str(item.path)))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run where the processes would each make what is to be made once."""
+    grouped = getattr(session.config.option, "loadgroup", False)
+    if grouped and any("@" not in item.nodeid for item in session.items):
+        raise pytest.UsageError("This pytest-xdist does not group the tests of this pytest.")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -75,15 +75,17 @@ async def next_generation(
             f"The index at {settings.location!r} is another server's. Fix: run ragkit reindex "
             "where its folder is, with the settings of that server."
         )
-    if server_url(settings.location):
-        raise InputError(
-            f"The index at {settings.location!r} is a Qdrant collection, which is not built again "
-            "in its place. Fix: ingest into another collection (RAGKIT_INDEX__COLLECTION=NAME)."
-        )
-    from ragkit.index.edge_generation import EdgeGeneration
-
     parts = [*asdict(wanted).values(), divided_by, settings.quantization, dict(settings.fields)]
     name = stable_id(*map(str, parts))[:13]
+    if url := server_url(settings.location):
+        from ragkit.index.server_generation import ServerGeneration
+
+        at_url = settings.model_copy(update={"location": url})
+        async with ServerGeneration.opened(at_url, wanted, name=name) as on_server:
+            yield on_server
+        return
+    from ragkit.index.edge_generation import EdgeGeneration
+
     async with EdgeGeneration.opened(
         folder(settings.location), wanted, settings=settings, name=name
     ) as generation:

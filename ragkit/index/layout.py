@@ -10,7 +10,9 @@ chunk     {kind, tenant, uri, title, version, ordinal, text, original?, body, st
 record    {kind, tenant, source, version, record: {uri, title, content_hash, pipeline, chunks,
            generation, source, stamp}}
 change    {kind, tenant, change: {writer, expires_at, written, replaced, claim}}
-identity  {kind, identity: {...}, fields: {...}}
+identity  {kind, identity: {...}, fields: {...}}, on a server also
+          {collection, version, replaces, successor?,
+           rebuild?: {generation, process, expires_at, is_closing}}
 ```
 A `version` is one write of a generation, `generation/write`: a record makes its generation current,
 and every deletion names the version that it means. `text` is the text of the BM25 leg: the lexical
@@ -52,6 +54,8 @@ StoredIdentity: TypeAlias = tuple[IndexIdentity, dict[str, FieldType]]
 
 LAYOUT_VERSION: Literal[4] = 4
 IDENTITY_ID = stable_id("identity")
+IDLE = "idle"
+"""The `version` of an identity while no process builds its index again."""
 PAYLOAD_INDEXES: Mapping[str, FieldType] = {
     "kind": "keyword",
     "tenant": "keyword",

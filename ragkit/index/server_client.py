@@ -1,11 +1,12 @@
 """A connection to a Qdrant server: retries, bounded concurrency, ordered writes, errors."""
 
 import asyncio
+import copy
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from json import JSONDecodeError
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
 from grpc.aio import AioRpcError
@@ -19,7 +20,7 @@ from ragkit.core.operation import trace_headers
 from ragkit.core.secrets import ServerAddress, without_credentials
 from ragkit.core.settings import IndexSettings
 from ragkit.index import server_points
-from ragkit.index.layout import Payload
+from ragkit.index.layout import IDENTITY_ID, Payload
 from ragkit.index.server_errors import provider_error
 
 _CONCURRENT = 16
@@ -36,6 +37,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _Connection:
+    """The state that the clients of several collections share."""
+
+    def __init__(self) -> None:
+        self.slots = asyncio.Semaphore(_CONCURRENT)
+        self.is_closed = False
+
+
 class ServerClient:
     """One collection on a server, shared by the reads and writes of an index."""
 
@@ -43,19 +52,30 @@ class ServerClient:
         """Wrap a client, which is closed with this object."""
         self.client = client
         self.name = settings.collection
+        self._alias = settings.collection
         self.location = without_credentials(settings.location)
         self._secrets = _address(settings).secrets
         self._settings = settings
-        self._slots = asyncio.Semaphore(_CONCURRENT)
+        self._connection = _Connection()
         self._retry_s = min(_CONNECT_S, settings.retry_s)
         self._ordering: models.WriteOrdering | None = None
         self._consistency: models.ReadConsistencyType | None = None
-        self._closed = False
+
+    def named(self, collection: str) -> Self:
+        """Return a client for another collection, over the same connections."""
+        other = copy.copy(self)
+        other.name = collection
+        return other
+
+    @property
+    def is_aliased(self) -> bool:
+        """Whether the collection has another name than the index."""
+        return self.name != self._alias
 
     @property
     def where(self) -> str:
-        """The server and the collection, for messages."""
-        return f"{self.location} ({self.name})"
+        """The server and the name of the index, for messages."""
+        return f"{self.location} ({self._alias})"
 
     @property
     def indexing_timeout_s(self) -> int:
@@ -68,6 +88,10 @@ class ServerClient:
         if replicas > 1:
             self._ordering = models.WriteOrdering.STRONG
             self._consistency = models.ReadConsistencyType.MAJORITY
+
+    async def identity(self) -> Payload | None:
+        """Return the payload of the point that says which index this is; None without one."""
+        return (await self.retrieve([IDENTITY_ID])).get(IDENTITY_ID)
 
     async def retrieve(
         self, ids: Sequence[str], *, keys: Sequence[str] | None = None
@@ -132,6 +156,18 @@ class ServerClient:
             update_mode=mode,
         )
 
+    async def set_identity(self, payload: Payload, *, only_if: str) -> None:
+        """Set keys of the identity's payload, where its `version` is `only_if`."""
+        condition = server_points.of_kind("identity", tenant=None, version=only_if)
+        await self.call(
+            self.client.set_payload,
+            self.name,
+            payload,
+            condition,
+            wait=True,
+            ordering=self._ordering,
+        )
+
     async def delete(self, selected: models.Filter | Sequence[str]) -> None:
         """Delete the points that meet a condition, or those with these ids."""
         selector: models.FilterSelector | models.PointIdsList
@@ -160,7 +196,7 @@ class ServerClient:
         self, request: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         self.check_open()
-        async with self._slots, async_headers(trace_headers()):
+        async with self._connection.slots, async_headers(trace_headers()):
             try:
                 return await request(*args, **kwargs)
             except (ApiException, QdrantException, AioRpcError, JSONDecodeError) as error:
@@ -170,13 +206,13 @@ class ServerClient:
 
     def check_open(self) -> None:
         """Raise `InputError` after `close`."""
-        if self._closed:
+        if self._connection.is_closed:
             raise InputError(f"The index at {self.where!r} is closed.")
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
-        if not self._closed:
-            self._closed = True
+        if not self._connection.is_closed:
+            self._connection.is_closed = True
             await self.client.close()
 
 

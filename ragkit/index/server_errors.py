@@ -18,6 +18,19 @@ OLDEST_SERVER = (1, 20)
 """The first release with BM25 over a text index."""
 
 
+class CollectionReplaced(ProviderError):
+    """The collection of an index made way for another one, by `ragkit reindex`."""
+
+    def __init__(self, where: str) -> None:
+        """Name the index."""
+        super().__init__(
+            f"The index at {where!r} was built again, and its collection is another one now. "
+            "Fix: try again.",
+            provider=PROVIDER,
+            retryable=True,
+        )
+
+
 def check_version(version: str, location: str) -> None:
     """Check that a server is new enough to have BM25 over text indexes.
 

@@ -18,7 +18,8 @@ from ragkit.core.types import DocumentRecord, IndexIdentity
 from ragkit.index import layout, server_points
 from ragkit.index.changes import Change, change_payload, read_change, with_new_version
 from ragkit.index.server_client import PAGE, ServerClient
-from ragkit.index.server_errors import PROVIDER
+from ragkit.index.server_errors import PROVIDER, CollectionReplaced
+from ragkit.index.server_rebuild import takes_writes
 
 _MAX_ATTEMPTS = 50
 """Attempts at most to store a document while other writers store it too."""
@@ -72,7 +73,7 @@ class ServerWriter:
         old = await self.records([record.uri for record in records], tenant=tenant)
         change = Change.of(tenant, written=records, replaced=old.values(), lease_s=self.lease_s)
         with self._noting_failure(change):
-            change = await self._store(entries, await self._note(change))
+            change = await self._store(entries, await self._begin(change))
             await self._replace(records, old, tenant=tenant)
             if not await self._is_own(change):
                 return list(entries)
@@ -88,10 +89,12 @@ class ServerWriter:
         old = list(records)
         change = Change.of(tenant, replaced=old, lease_s=self.lease_s)
         with self._noting_failure(change):
-            await self._note(change)
+            change = await self._begin(change)
             versions = [record.version for record in old]
             for page in server_points.pages(versions, PAGE):
                 await self.server.delete(server_points.of_versions("record", page, tenant=tenant))
+            if not await self._is_own(change):  # others took this writer for dead
+                return await self.discard(tenant, old)
             now = await self.records([record.uri for record in old], tenant=tenant)
             await self._end(change)
         return sum(
@@ -105,6 +108,7 @@ class ServerWriter:
 
     async def touch(self, tenant: str, records: Sequence[DocumentRecord]) -> None:
         """Overwrite records whose generation is still the stored one."""
+        await self._wait_for_writes()
         now = await self.records([record.uri for record in records], tenant=tenant)
         for record in records:
             stored = now.get(record.uri)
@@ -155,6 +159,28 @@ class ServerWriter:
         except BaseException:
             self._failed.add(change.id)
             raise
+
+    async def _begin(self, change: Change) -> Change:
+        """Note a change, as soon as the collection takes any.
+
+        Raises:
+            CollectionReplaced: Another one took its place.
+        """
+        while True:
+            await self._note(change)
+            try:
+                if await takes_writes(self.server):
+                    return change
+            except CollectionReplaced:
+                await self.server.delete([change.id])
+                raise
+            await self.server.delete([change.id])
+            await self._wait_for_writes()
+            change = change.renewed(self.lease_s)
+
+    async def _wait_for_writes(self) -> None:
+        while not await takes_writes(self.server):
+            pass  # it waits by itself
 
     async def _note(self, change: Change) -> Change:
         await self.server.upsert([server_points.bare_point(change.id, change_payload(change))])

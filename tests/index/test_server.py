@@ -34,8 +34,8 @@ from ragkit.index import (
     changes,
     layout,
     process,
-    server,
     server_client,
+    server_collection,
     server_points,
     server_writer,
 )
@@ -43,6 +43,7 @@ from ragkit.index.changes import Change
 from ragkit.index.integrity import verify
 from ragkit.index.server import QdrantIndex
 from ragkit.index.server_client import ServerClient, open_client
+from ragkit.index.server_connection import ServerConnection
 from ragkit.index.server_writer import ServerWriter
 from ragkit.testing.index_contract import IndexContract
 from ragkit.testing.index_examples import (
@@ -73,7 +74,7 @@ class ServerContract(IndexContract):
         assert isinstance(index, QdrantIndex)
         record = replace(entry.record, version=layout.new_version(entry.record.generation))
         points = server_points.chunk_points(replace(entry, record=record), IDENTITY)
-        await index._server.upsert(list(points))
+        await index._connected().server.upsert(list(points))
 
 
 @local_mode
@@ -100,7 +101,7 @@ class TestQdrantServer(ServerContract):
         yield
         client = AsyncQdrantClient(url=SERVER)
         for name in self.made:
-            await client.delete_collection(name)
+            await client.delete_collection(f"{name}.ragkit-1")
         await client.close()
 
     async def open_index(
@@ -222,7 +223,7 @@ async def test_a_server_in_trouble_is_tried_again_and_a_refusal_is_not() -> None
 @pytest.mark.usefixtures("quick")
 async def test_a_connected_server_may_be_away_for_a_minute(client: AsyncQdrantClient) -> None:
     index = local_index(client)
-    server = index._server
+    server = index._connection.server
     tries = [0.0]
 
     async def away() -> None:
@@ -313,7 +314,11 @@ async def test_shards_and_replicas_are_set_at_creation(
     settings = IndexSettings(location=LOCATION, collection="mine", shards=4, replicas=2)
     index = QdrantIndex(client, settings, text_params=PLAIN_WORDS, tenant_idf=False)
     await index.connect(IDENTITY)
-    assert (asked["name"], asked["shard_number"], asked["replication_factor"]) == ("mine", 4, 2)
+    assert (asked["name"], asked["shard_number"], asked["replication_factor"]) == (
+        "mine.ragkit-1",
+        4,
+        2,
+    )
 
 
 @local_mode
@@ -339,14 +344,16 @@ async def test_of_two_identities_the_first_to_be_stored_counts(
     client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = replace(IDENTITY, embedder="bert")
-    claim = QdrantIndex._claim
+    claim = ServerConnection._claim
 
-    async def overtaken(self: QdrantIndex, *args: Any) -> layout.Payload | None:
+    async def overtaken(
+        self: ServerConnection, *args: Any, **options: Any
+    ) -> layout.Payload | None:
         monkeypatch.undo()
         await local_index(client).connect(other)
-        return await claim(self, *args)
+        return await claim(self, *args, **options)
 
-    monkeypatch.setattr(QdrantIndex, "_claim", overtaken)
+    monkeypatch.setattr(ServerConnection, "_claim", overtaken)
     index = local_index(client)
     with pytest.raises(IndexMismatch, match="embedder is 'bert' in the index and 'hash'"):
         await index.connect(IDENTITY)
@@ -398,7 +405,7 @@ async def test_a_field_declared_later_is_kept_beside_the_others(client: AsyncQdr
 async def test_what_is_beyond_a_page_is_read_too(
     client: AsyncQdrantClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (server, server_client, server_writer):
+    for module in (server_collection, server_client, server_writer):
         monkeypatch.setattr(module, "PAGE", 7)
     index = local_index(client)
     await index.connect(IDENTITY)
@@ -471,7 +478,7 @@ async def test_a_commit_that_breaks_off_leaves_one_version(
     await index.commit([new])
     assert await find(reader, "wolf") == {"dense": ["wolf new", "cow"], "bm25": ["wolf new"]}
     assert sorted(one.chunks for one in await reader.versions()) == [1, 1]
-    assert await index._writing().changes(None) == []
+    assert await index._connected().writer.changes(None) == []
 
 
 @local_mode
@@ -487,11 +494,11 @@ async def test_what_an_ended_writer_left_is_recovered_by_the_next_commit(
         await index.commit([await make_entry("a", "wolf")])
         with pytest.raises(ProviderError, match="gone"):
             await index.commit([await make_entry("a", "wolf new")])
-        assert len(await index._writing().changes(None)) == 1
+        assert len(await index._connected().writer.changes(None)) == 1
     other = local_index(client)
     await other.connect(IDENTITY)
     await other.commit([await make_entry("b", "cow")])
-    assert await other._writing().changes(None) == []
+    assert await other._connected().writer.changes(None) == []
     assert await verify(other) == []
     assert len(await other.versions()) == len(await other.records())
 
@@ -508,7 +515,7 @@ async def test_a_lease_that_runs_out_while_its_writer_lives_loses_nothing(
     async def paused(self: ServerWriter, entries: Any, change: Change) -> Change:
         monkeypatch.undo()
         expired = replace(await store(self, entries, change), expires_at=0.0)
-        await other._writing().recover([expired])
+        await other._connected().writer.recover([expired])
         return expired  # the pause shows in the lease
 
     monkeypatch.setattr(ServerWriter, "_store", paused)
@@ -516,7 +523,7 @@ async def test_a_lease_that_runs_out_while_its_writer_lives_loses_nothing(
     await index.commit([entry])
     assert await other.chunks(["a"]) == list(entry.chunks)
     assert await verify(other) == []
-    assert await index._writing().changes(None) == []
+    assert await index._connected().writer.changes(None) == []
 
 
 @local_mode
@@ -568,7 +575,7 @@ async def test_writes_are_ordered_and_reads_consistent_where_there_are_replicas(
 ) -> None:
     index = local_index(client)
     await index.connect(IDENTITY)
-    index._server.connected(replicas=3)
+    index._connected().server.connected(replicas=3)
     seen: dict[str, object] = {}
     for name, option in (
         ("upsert", "ordering"),

@@ -90,7 +90,7 @@ async def client() -> AsyncIterator[AsyncQdrantClient]:
 async def collection(client: AsyncQdrantClient) -> AsyncIterator[str]:
     name = f"ragkit-test-{uuid.uuid4().hex[:8]}"
     yield name
-    await client.delete_collection(name)
+    await client.delete_collection(f"{name}.ragkit-1")
 
 
 async def connect(client: Any, collection: str) -> QdrantIndex:
@@ -115,7 +115,7 @@ async def check(index: QdrantIndex, written: dict[str, set[str]]) -> None:
 
 
 @pytest.mark.parametrize("second", ["other text", "same text", "delete", "other document"])
-@pytest.mark.parametrize("step", range(9))
+@pytest.mark.parametrize("step", range(10))
 async def test_a_writer_that_pauses_anywhere_loses_nothing_to_another(
     client: AsyncQdrantClient, collection: str, step: int, second: str
 ) -> None:
@@ -140,16 +140,16 @@ async def test_a_writer_that_pauses_anywhere_loses_nothing_to_another(
             await other.commit([theirs if second == "other text" else mine])
 
     index = await connect(client, collection)
-    index._server.client = Connection(client, before=overtaken, after=nothing)  # type: ignore[assignment]
+    index._connected().server.client = Connection(client, before=overtaken, after=nothing)  # type: ignore[assignment]
     await index.commit([mine])
-    index._server.client = client
+    index._connected().server.client = client
     written = {"a": {mine.record.generation, theirs.record.generation}}
     if second == "other document":
         written["b"] = {elsewhere.record.generation}
     if second == "delete" and not await index.records():
         written = {}
     await check(index, written)
-    assert await index._writing().changes(None) == []
+    assert await index._connected().writer.changes(None) == []
 
 
 async def test_a_writer_that_is_killed_after_it_was_taken_for_dead_leaves_no_lasting_gap(
@@ -166,13 +166,15 @@ async def test_a_writer_that_is_killed_after_it_was_taken_for_dead_leaves_no_las
         if requests.count("upsert") == 3 and name == "upsert":  # after the note and the chunks
             with monkeypatch.context() as patch:
                 patch.setattr(changes, "has_ended", everybody_looks_dead)
-                await other._writing().recover(await other._writing().changes(None))
+                await other._connected().writer.recover(
+                    await other._connected().writer.changes(None)
+                )
 
     async def killed(name: str) -> None:
         if requests.count("upsert") == 3 and name == "upsert":
             raise Killed
 
-    index._server.client = Connection(client, before=taken_for_dead, after=killed)  # type: ignore[assignment]
+    index._connected().server.client = Connection(client, before=taken_for_dead, after=killed)  # type: ignore[assignment]
     with pytest.raises(Killed):
         await pipeline(index).run(SourceStream([documents]))
     assert len(await other.records()) == 2
@@ -240,7 +242,7 @@ class Writers:
                 raise Killed
 
         connection: Any = Connection(self.client, before=latency, after=latency)
-        index._server.client = connection
+        index._connected().server.client = connection
         return index
 
 
@@ -277,9 +279,9 @@ async def test_random_writers_lose_and_double_nothing(
         await asyncio.sleep(0)
     await asyncio.gather(*running)
     assert bool(writers.killed) == kills
-    await index._writing().recover(await index._writing().changes(None))
+    await index._connected().writer.recover(await index._connected().writer.changes(None))
     await check(index, writers.written)
-    assert await index._writing().changes(None) == []
+    assert await index._connected().writer.changes(None) == []
 
 
 async def read(index: QdrantIndex, uri: str) -> None:
