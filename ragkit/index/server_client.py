@@ -69,7 +69,7 @@ class ServerClient:
 
     @property
     def is_aliased(self) -> bool:
-        """Whether the collection has another name than the index."""
+        """True where the collection has another name than the index."""
         return self.name != self._alias
 
     @property

@@ -38,7 +38,7 @@ class _Claim(BaseModel):
 
     @property
     def is_over(self) -> bool:
-        """Whether its lease has run out or its process has ended."""
+        """True where its lease has run out or its process has ended."""
         return time.time() > self.expires_at or has_ended(self.process)
 
 
