@@ -94,16 +94,20 @@ class ObjectStore:
     ) -> Listed:
         base = self.source or self.name
         uri = f"{base}/{below}" if below else base
-        if not reader.registry.knows(uri):
+        path = below or base.rpartition("/")[2]
+        if not reader.registry.knows(path):  # a key may hold what would end the path of a URL
             return SkippedDocument(uri=uri)
         size = facts.get("size")
         return ListedFile(
             uri=uri,
-            path=below or base.rpartition("/")[2],
+            path=path,
             origin=self.origin,
             listed=stamp_of(facts),
             size=size if isinstance(size, int) else 0,
-            read=partial(files.cat_file, facts["name"], end=reader.max_bytes + 1),
+            # Of an empty object a store has no range to give.
+            read=bytes
+            if size == 0
+            else partial(files.cat_file, facts["name"], end=reader.max_bytes + 1),
             reader=reader,
         )
 
@@ -124,7 +128,12 @@ def _walk(files: Any, root: str, name: str) -> Iterator[Mapping[str, object]]:
             found = sorted(files.ls(folder, detail=True), key=lambda one: str(one["name"]))
         except FileNotFoundError as error:
             raise InputError(f"There is nothing at {name!r}. Fix: check it.") from error
-        yield from (facts for facts in found if facts["type"] != "directory")
+        # A key that ends with a slash is an empty folder's.
+        yield from (
+            facts
+            for facts in found
+            if facts["type"] != "directory" and not str(facts["name"]).endswith("/")
+        )
         below = [str(one["name"]).rstrip("/") for one in found if one["type"] == "directory"]
         pending += [
             one

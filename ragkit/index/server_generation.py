@@ -93,7 +93,8 @@ class ServerGeneration:
         finally:
             renewal.cancel()
             if not generation._is_replaced:
-                await claim.release()
+                with suppress(ProviderError):  # then it runs out
+                    await claim.release()
 
     async def following(self) -> ServerCollection:
         """Return the one that is built, made if missing."""

@@ -205,8 +205,8 @@ def test_a_stamp_is_of_what_changes_with_the_content(
 
 
 async def test_stores_that_cannot_be_read_are_errors(bench: IngestBench) -> None:
-    with pytest.raises(ConfigError, match=r"'s3://b/docs' needs another package: .*s3fs"):
-        await bench.ingest("s3://b/docs")
+    with pytest.raises(ConfigError, match=r"'gs://b/docs' needs another package: .*gcsfs"):
+        await bench.ingest("gs://b/docs")
     with pytest.raises(InputError, match="'nope://b' cannot be read: Protocol not known: nope"):
         await bench.ingest("nope://user:secret-word@b")
     with pytest.raises(InputError, match="is a chain of file systems"):
