@@ -116,8 +116,8 @@ class Rebuild:
 
     async def _build(self) -> None:
         for _ in range(MAX_PASSES):
-            moment = await self._generation.moment()
-            await self._catch_up()
+            moment, records = await self._generation.snapshot()
+            await self._catch_up(records)
             following = await self._generation.following()
             await following.optimize()
             self._count(await following.records(tenant=None))
@@ -128,10 +128,10 @@ class Rebuild:
             "ingestion, and run ragkit reindex again; it goes on from here."
         )
 
-    async def _catch_up(self) -> None:
-        """Make the new index hold the documents that the old one has now."""
+    async def _catch_up(self, records: Sequence[DocumentRecord]) -> None:
+        """Make the new index hold the documents that the old one has, by these records."""
         following = await self._generation.following()
-        old = _by_key(await self._generation.current.records(tenant=None))
+        old = _by_key(records)
         new = _by_key(await following.records(tenant=None))
         if gone := [record for key, record in new.items() if key not in old]:
             await following.discard(gone)

@@ -13,7 +13,7 @@ from typing import Self
 
 from ragkit.core.errors import IndexLocked, IndexMissing
 from ragkit.core.settings import IndexSettings
-from ragkit.core.types import IndexIdentity
+from ragkit.core.types import DocumentRecord, IndexIdentity
 from ragkit.index import edge_folder
 from ragkit.index.edge import EdgeIndex
 from ragkit.index.folder_lock import holder_of, sole
@@ -75,9 +75,10 @@ class EdgeGeneration:
             )
         return self._following
 
-    async def moment(self) -> str:
-        """Return the count of the writes to the index in use."""
-        return str(edge_folder.read_writes(self._folder.parent).total)
+    async def snapshot(self) -> tuple[str, list[DocumentRecord]]:
+        """Return the records of the index in use, after the count of the writes to it."""
+        moment = str(edge_folder.read_writes(self._folder.parent).total)
+        return moment, await self.current.records(tenant=None)
 
     async def switch(self, moment: str) -> bool:
         """Put the new generation in the place of the old one, unless that was written since."""

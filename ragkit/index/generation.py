@@ -8,7 +8,7 @@ from typing import Protocol
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import Index
 from ragkit.core.settings import IndexSettings
-from ragkit.core.types import FieldType, IndexIdentity, stable_id
+from ragkit.core.types import DocumentRecord, FieldType, IndexIdentity, stable_id
 from ragkit.index.build import MEMORY, REMOTE, folder, server_url
 
 
@@ -37,12 +37,18 @@ class NextGeneration(Protocol):
         """
         ...
 
-    async def moment(self) -> str:
-        """Return a text that is another one after each write to the index in use."""
+    async def snapshot(self) -> tuple[str, list[DocumentRecord]]:
+        """Return the records of the index in use, of all tenants, with a text for this moment.
+
+        It is another text after each document that was stored or deleted since.
+        """
         ...
 
     async def switch(self, moment: str) -> bool:
         """Put the new generation in the place of the old one, unless that was written since.
+
+        Args:
+            moment: Of the snapshot whose documents the new generation has, all and no others.
 
         A crash at any point leaves the one or the other in use.
         """

@@ -11,8 +11,8 @@ record    {kind, tenant, source, version, record: {uri, title, content_hash, pip
            generation, source, stamp}}
 change    {kind, tenant, change: {writer, expires_at, written, replaced, claim}}
 identity  {kind, identity: {...}, fields: {...}}, on a server also
-          {collection, version, replaces, successor?,
-           rebuild?: {generation, process, expires_at, is_closing}}
+          {collection, version, builder, replaces, successor?,
+           rebuild?: {generation, left, process, holder, beat, is_closing}}
 ```
 A `version` is one write of a generation, `generation/write`: a record makes its generation current,
 and every deletion names the version that it means. `text` is the text of the BM25 leg: the lexical

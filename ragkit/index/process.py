@@ -16,11 +16,20 @@ def this_process() -> str:
 
 def has_ended(identity: str) -> bool:
     """Return whether this process is known to have ended; False where that cannot be known."""
+    return _runs(identity) is False
+
+
+def is_running(identity: str) -> bool:
+    """Return whether this process is known to run; False where that cannot be known."""
+    return _runs(identity) is True
+
+
+def _runs(identity: str) -> bool | None:
     machine, _, rest = identity.rpartition(":")[0].rpartition(":")
     started = identity.rpartition(":")[2]
     if machine != _machine() or not rest.isdecimal() or not started:
-        return False
-    return _started(int(rest)) != started
+        return None
+    return _started(int(rest)) == started
 
 
 def describe_this_process() -> dict[str, str | int]:

@@ -142,16 +142,11 @@ class QdrantIndex:
         await self._run(ServerCollection.drop, versions)
 
     async def discard(self, records: Sequence[DocumentRecord]) -> int:
-        """Remove documents that are still as these records say, and return their number."""
-        first = self._connected()
+        """Remove documents that are still as these records say, and return their number.
 
-        async def discard(collection: ServerCollection) -> int:
-            moved = collection is not first
-            return await collection.discard(
-                await _present(collection, records) if moved else records
-            )
-
-        return await self._run(discard)
+        Records of a collection that was replaced meanwhile say nothing of its successor.
+        """
+        return await self._run(ServerCollection.discard, records)
 
     async def incomplete(self, records: Sequence[DocumentRecord]) -> list[DocumentRecord]:
         """Return those of these records that are stored, and not all of their chunks are."""
@@ -197,15 +192,3 @@ class QdrantIndex:
             if self._collection is replaced:
                 self._collection = await self._connection.collection(self._wanted, again=True)
             return self._connected().server.name != replaced.server.name
-
-
-async def _present(
-    collection: ServerCollection, records: Sequence[DocumentRecord]
-) -> list[DocumentRecord]:
-    """Return the records of these generations as a collection has them."""
-    found: list[DocumentRecord] = []
-    for tenant in {record.tenant for record in records}:
-        own = {record.uri: record for record in records if record.tenant == tenant}
-        now = await collection.records(list(own), tenant=tenant)
-        found += [one for one in now if one.generation == own[one.uri].generation]
-    return found

@@ -29,6 +29,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 _CONNECT_S = 2.0
 """Seconds of retries before the first connection, when the server is most likely not running."""
 _SHORTEST_INDEXING_S = 120
+_READS = 5
+"""Attempts at most to read a point that others change."""
 _HTTPS, _QDRANT = 443, 6333
 
 _now, _sleep = time.monotonic, asyncio.sleep
@@ -40,9 +42,12 @@ T = TypeVar("T")
 class _Connection:
     """The state that the clients of several collections share."""
 
-    def __init__(self) -> None:
+    def __init__(self, retry_s: float) -> None:
         self.slots = asyncio.Semaphore(_CONCURRENT)
         self.is_closed = False
+        self.retry_s = retry_s
+        self.ordering: models.WriteOrdering | None = None
+        self.consistency: models.ReadConsistencyType | None = None
 
 
 class ServerClient:
@@ -56,10 +61,7 @@ class ServerClient:
         self.location = without_credentials(settings.location)
         self._secrets = _address(settings).secrets
         self._settings = settings
-        self._connection = _Connection()
-        self._retry_s = min(_CONNECT_S, settings.retry_s)
-        self._ordering: models.WriteOrdering | None = None
-        self._consistency: models.ReadConsistencyType | None = None
+        self._connection = _Connection(min(_CONNECT_S, settings.retry_s))
 
     def named(self, collection: str) -> Self:
         """Return a client for another collection, over the same connections."""
@@ -84,14 +86,22 @@ class ServerClient:
 
     def connected(self, replicas: int) -> None:
         """Retry for as long as is set from now on, and order writes where there are replicas."""
-        self._retry_s = self._settings.retry_s
+        self._connection.retry_s = self._settings.retry_s
         if replicas > 1:
-            self._ordering = models.WriteOrdering.STRONG
-            self._consistency = models.ReadConsistencyType.MAJORITY
+            self._connection.ordering = models.WriteOrdering.STRONG
+            self._connection.consistency = models.ReadConsistencyType.MAJORITY
 
     async def identity(self) -> Payload | None:
-        """Return the payload of the point that says which index this is; None without one."""
-        return (await self.retrieve([IDENTITY_ID])).get(IDENTITY_ID)
+        """Return the payload of the point that says which index this is; None without one.
+
+        A majority of replicas agrees on no point while it is changed.
+        """
+        for attempt in range(_READS if self._connection.consistency else 1):
+            if attempt:
+                await _sleep(_FIRST_PAUSE_S)
+            if payload := (await self.retrieve([IDENTITY_ID])).get(IDENTITY_ID):
+                return payload
+        return None
 
     async def retrieve(
         self, ids: Sequence[str], *, keys: Sequence[str] | None = None
@@ -104,13 +114,15 @@ class ServerClient:
                 self.name,
                 page,
                 with_payload=True if keys is None else list(keys) or False,
-                consistency=self._consistency,
+                consistency=self._connection.consistency,
             )
             payloads.update((str(point.id), point.payload) for point in found)
         return payloads
 
-    async def scroll(self, condition: models.Filter) -> dict[str, Payload | None]:
-        """Return the payloads of all points that meet a condition."""
+    async def scroll(
+        self, condition: models.Filter, *, keys: Sequence[str] | None = None
+    ) -> dict[str, Payload | None]:
+        """Return the payloads (of these keys, if any) of all points that meet a condition."""
         payloads: dict[str, Payload | None] = {}
         following = None
         while True:
@@ -120,8 +132,8 @@ class ServerClient:
                 scroll_filter=condition,
                 limit=PAGE,
                 offset=following,
-                with_payload=True,
-                consistency=self._consistency,
+                with_payload=True if keys is None else list(keys),
+                consistency=self._connection.consistency,
             )
             payloads.update((str(point.id), point.payload) for point in page)
             if following is None:
@@ -151,7 +163,7 @@ class ServerClient:
             self.name,
             points,
             wait=True,
-            ordering=self._ordering,
+            ordering=self._connection.ordering,
             update_filter=only_if,
             update_mode=mode,
         )
@@ -165,7 +177,7 @@ class ServerClient:
             payload,
             condition,
             wait=True,
-            ordering=self._ordering,
+            ordering=self._connection.ordering,
         )
 
     async def delete(self, selected: models.Filter | Sequence[str]) -> None:
@@ -175,13 +187,15 @@ class ServerClient:
             selector = models.FilterSelector(filter=selected)
         else:
             selector = models.PointIdsList(points=list[models.ExtendedPointId](selected))
-        await self.call(self.client.delete, self.name, selector, wait=True, ordering=self._ordering)
+        await self.call(
+            self.client.delete, self.name, selector, wait=True, ordering=self._connection.ordering
+        )
 
     async def call(
         self, request: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Send a request, all of which may be repeated, until it succeeds or the time is up."""
-        deadline = _now() + self._retry_s
+        deadline = _now() + self._connection.retry_s
         pause = _FIRST_PAUSE_S
         while True:
             try:

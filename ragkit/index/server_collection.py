@@ -38,10 +38,13 @@ class ServerCollection:
         *,
         lease_s: float,
         tenant_idf: bool = True,
+        builder: str = "",
     ) -> None:
-        """Name a collection with its identity and fields; use `server_identity.connected`."""
+        """Name a collection with its identity and fields; use `ServerConnection`."""
         self.server = server
-        self.writer = ServerWriter(server=server, identity=stored[0], lease_s=lease_s)
+        self.writer = ServerWriter(
+            server=server, identity=stored[0], lease_s=lease_s, builder=builder
+        )
         self._identity, self._fields = stored
         self._tenant_idf = tenant_idf
 

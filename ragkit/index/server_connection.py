@@ -18,6 +18,7 @@ from ragkit.index import layout, server_points, validation
 from ragkit.index.server_client import ServerClient
 from ragkit.index.server_collection import ServerCollection
 from ragkit.index.server_errors import CollectionReplaced, check_version
+from ragkit.index.server_rebuild import LEASE_S, take_building
 
 _FIRST = "1"
 """The generation of an index that was never built again."""
@@ -65,19 +66,20 @@ class ServerConnection:
         info = await server.call(server.client.info)
         check_version(info.version, server.location)
         for _ in range(_MOVES):
-            if not await _exists(self.server):
+            if not await _exists(server) and not await self._adopt():
                 if not create or wanted is None:
                     raise IndexMissing(server.location)
-                return await self.made(_FIRST, wanted, self.declared)
-            payload = await server.identity()
-            if payload is None and wanted is not None:
-                payload = await self._claim(server, wanted, self.declared)
-            found = server.named(str((payload or {}).get("collection", server.name)))
-            if successor := (payload or {}).get("successor"):
-                await self.finish(found.name, server.named(str(successor)))
+                await self.made(_FIRST, wanted, self.declared)
+                await self._point_alias(self.name_of(_FIRST), only_new=True)
+            payload = await server.identity() or {}
+            if not payload and wanted is not None:
+                payload = await self._claim(server, wanted, self.declared) or {}
+            found = self._own(payload, "collection") or server
+            if successor := self._own(payload, "successor"):
+                await self.finish(found.name, successor)
                 continue
-            if replaced := (payload or {}).get("replaces"):
-                await self._remove(str(replaced), found)
+            if replaced := self._own(payload, "replaces"):
+                await self._remove(replaced.name, found)
             return await self._checked(found, payload, wanted, again=again)
         raise CollectionReplaced(server.where)
 
@@ -88,20 +90,64 @@ class ServerConnection:
         fields: Mapping[str, FieldType],
         *,
         replaces: str = "",
+        builder: str = "",
     ) -> ServerCollection:
         """Return the collection of a generation, made where it is missing.
 
-        The first one of an index gets its alias; another one is to take the place of `replaces`.
+        Args:
+            generation: Its name.
+            identity: The parts that it is built with.
+            fields: Filterable fields.
+            replaces: The collection whose place it is to take.
+            builder: The mark of the only one that writes to it until then.
         """
         server = self.server.named(self.name_of(generation))
         if not await _exists(server):
             await self._create(server, identity)
         payload = await server.identity() or await self._claim(
-            server, identity, fields, replaces=replaces
+            server, identity, fields, replaces=replaces, builder=builder
         )
-        if generation == _FIRST and not await _exists(self.server):
-            await self._point_alias(server.name)
-        return await self._checked(server, payload, identity)
+        if builder:
+            await take_building(server, builder)
+        return await self._checked(server, payload or {}, identity, builder=builder)
+
+    async def _adopt(self) -> bool:
+        """Point the missing alias at the collection that is the index; return whether there is one.
+
+        An alias goes with its collection, where a process that stood still moved it late.
+        """
+        found = await self.server.call(self.server.client.get_collections)
+        names = sorted(one.name for one in found.collections if self._is_own(one.name))
+        stored = {name: await self.server.named(name).identity() for name in names}
+        payloads = {name: payload for name, payload in stored.items() if payload}
+        in_use = {name for name, payload in payloads.items() if not payload.get("successor")}
+        whole = [
+            name
+            for name in names
+            if name in in_use
+            and not payloads[name].get("builder")
+            and payloads[name].get("replaces") not in in_use
+        ]
+        if len(whole) > 1:
+            raise IndexMismatch(
+                f"{self.server.where!r} has no alias, and more than one collection: "
+                f"{', '.join(whole)}. Fix: give the alias to the right one."
+            )
+        for name in whole:
+            await self._point_alias(name, only_new=True)
+        return bool(whole)
+
+    def _is_own(self, name: str) -> bool:
+        return name.startswith(self.name_of(""))
+
+    def _own(self, payload: Mapping[str, object], key: str) -> ServerClient | None:
+        """Return the collection that an identity names; None for one of another index.
+
+        A copy of a collection under another name keeps the names in its identity.
+        """
+        name = payload.get(key)
+        is_own = isinstance(name, str) and self._is_own(name)
+        return self.server.named(name) if is_own and isinstance(name, str) else None
 
     def name_of(self, generation: str) -> str:
         """Return the name of the collection of a generation."""
@@ -118,8 +164,10 @@ class ServerConnection:
         place = models.PointIdsList(points=[layout.IDENTITY_ID])
         await successor.call(successor.client.set_payload, successor.name, {"replaces": ""}, place)
 
-    async def _point_alias(self, collection: str) -> None:
+    async def _point_alias(self, collection: str, *, only_new: bool = False) -> None:
         server = self.server
+        if only_new and await _exists(server):
+            return
         alias = models.CreateAlias(collection_name=collection, alias_name=server.name)
         operation = models.CreateAliasOperation(create_alias=alias)
         await server.call(server.client.update_collection_aliases, [operation])
@@ -127,18 +175,23 @@ class ServerConnection:
     async def _checked(
         self,
         server: ServerClient,
-        payload: layout.Payload | None,
+        payload: layout.Payload,
         wanted: IndexIdentity | None,
         *,
         again: bool = False,
+        builder: str = "",
     ) -> ServerCollection:
-        """Return a collection that has these parts, with the declared fields."""
+        """Return a collection that has these parts, with the declared fields.
+
+        Where no parts are wanted, it is taken as it is.
+        """
         stored, fields = layout.read_identity(payload)
         command = f"ragkit reindex --index {server.location}" if server.is_aliased else ""
+        merged = fields
         if wanted is not None:
             wanted = layout.followed(wanted, stored) if again else wanted
             layout.check_identity(stored, wanted, location=server.where, command=command)
-        merged = validation.merge_fields(fields, self.declared, command=command)
+            merged = validation.merge_fields(fields, self.declared, command=command)
         await self._index_fields(server, stored, merged)
         if new := {field: kind for field, kind in merged.items() if field not in fields}:
             place = models.PointIdsList(points=[layout.IDENTITY_ID])
@@ -146,8 +199,9 @@ class ServerConnection:
         return ServerCollection(
             server,
             (stored, merged),
-            lease_s=self._settings.lease_s,
+            lease_s=LEASE_S if builder else self._settings.lease_s,
             tenant_idf=self._tenant_idf,
+            builder=builder,
         )
 
     async def _create(self, server: ServerClient, identity: IndexIdentity) -> None:
@@ -175,6 +229,7 @@ class ServerConnection:
         fields: Mapping[str, FieldType],
         *,
         replaces: str = "",
+        builder: str = "",
     ) -> layout.Payload | None:
         """Store the identity in a new collection, and return the one that came first."""
         info = await server.call(server.client.get_collection, server.name)
@@ -191,7 +246,8 @@ class ServerConnection:
         if server.is_aliased:
             payload |= {
                 "collection": server.name,
-                "version": layout.IDLE,
+                "version": builder or layout.IDLE,
+                "builder": builder,
                 "replaces": replaces,
             }
         point = server_points.bare_point(layout.IDENTITY_ID, payload)

@@ -7,21 +7,22 @@ next one that connects or writes.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Self
 
 from qdrant_client import models
 
 from ragkit.core.errors import InputError, ProviderError
 from ragkit.core.settings import IndexSettings
-from ragkit.core.types import FieldType, IndexIdentity, stable_id
-from ragkit.index import server_rebuild
-from ragkit.index.changes import Change
+from ragkit.core.types import DocumentRecord, FieldType, IndexIdentity, stable_id
+from ragkit.index import server_points, server_rebuild
 from ragkit.index.server_client import ServerClient, open_client
 from ragkit.index.server_collection import ServerCollection
 from ragkit.index.server_connection import ServerConnection
-from ragkit.index.server_rebuild import RebuildClaim
+from ragkit.index.server_errors import PROVIDER
+from ragkit.index.server_rebuild import RebuildClaim, lost
 from ragkit.index.validation import check_fields
 
 _NAME_LENGTH = 13
@@ -29,6 +30,7 @@ _POLL_S = 0.25
 _INDEXING_POLL_S = 2.0
 _DRAIN_S = 30.0
 """Seconds at most that writers wait while the last changes end; then there is another pass."""
+_LOOKS = 2
 
 
 class ServerGeneration:
@@ -50,8 +52,7 @@ class ServerGeneration:
         )
         self._connection, self._claim = connection, claim
         self._following: ServerCollection | None = None
-        self._renewing = asyncio.Lock()
-        self._is_closing = self._is_replaced = False
+        self._is_replaced = False
 
     @classmethod
     @asynccontextmanager
@@ -90,6 +91,10 @@ class ServerGeneration:
         try:
             await generation._drop_left()
             yield generation
+        except ProviderError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                raise lost(current.server) from error
+            raise
         finally:
             renewal.cancel()
             if not generation._is_replaced:
@@ -99,88 +104,115 @@ class ServerGeneration:
     async def following(self) -> ServerCollection:
         """Return the one that is built, made if missing."""
         if self._following is None:
-            self._following = await self._connection.made(
+            following = await self._connection.made(
                 self._claim.generation,
                 self.identity,
                 self.fields,
                 replaces=self.current.server.name,
+                builder=self._claim.builder,
             )
+            await self._wait_for_all_changes(following)  # of an earlier builder
+            self._following = following
         return self._following
 
-    async def moment(self) -> str:
-        """Return a digest of all records."""
+    async def snapshot(self) -> tuple[str, list[DocumentRecord]]:
+        """Return the records of the index in use, with a digest of their versions.
+
+        A new time of a file is no new version: what a run notes of it during the switch is lost,
+        and noted again by the next run.
+        """
         records = await self.current.records(tenant=None)
-        states = sorted((one.tenant, one.uri, one.version, one.stamp) for one in records)
-        return stable_id(*(part for state in states for part in state))
+        return _digest(record.version for record in records), records
 
     async def switch(self, moment: str) -> bool:
         """Put the new collection in the place of the old one, unless that was written since."""
         following = await self.following()
         await self._until_indexed(following.server)
-        await self._drain()
-        await self._close(is_closing=True)
+        await self._wait_for_earlier_changes()
+        await self._claim.close(is_closing=True)
         try:
-            if not await self._is_drained() or await self.moment() != moment:
+            if not await self._is_quiet() or await self._moment() != moment:
                 return False
-            await self._claim.replace(following.server.name)
+            await self._claim.replace(following.server)
             self._is_replaced = True
         finally:
             if not self._is_replaced:
-                await self._close(is_closing=False)
+                await self._claim.close(is_closing=False)
         await self._connection.finish(self.current.server.name, following.server)
         return True
 
+    async def _moment(self) -> str:
+        records = server_points.of_kind("record", tenant=None)
+        payloads = await self.current.server.scroll(records, keys=["version"])
+        return _digest(str((payload or {})["version"]) for payload in payloads.values())
+
     async def _until_indexed(self, server: ServerClient) -> None:
-        """Wait until the server has built the graphs of a collection."""
+        """Wait until the server has built the graphs of a collection.
+
+        Raises:
+            ProviderError: It cannot.
+        """
         while True:
             info = await server.call(server.client.get_collection, server.name)
+            if info.status == models.CollectionStatus.RED:
+                raise ProviderError(
+                    f"The server cannot build the graphs of the collection {server.name!r}: "
+                    f"{info.optimizer_status}. Fix: see its log.",
+                    provider=PROVIDER,
+                )
             if info.status != models.CollectionStatus.YELLOW:
                 return
             await asyncio.sleep(_INDEXING_POLL_S)
 
-    async def _drain(self) -> None:
-        """Wait for the end of the changes that have begun, and finish those of ended writers."""
-        begun: set[str] | None = None
-        while True:
-            changes = await self.current.writer.changes(None)
-            await self.current.writer.recover(changes)
-            now = _lasting(changes)
-            begun = now if begun is None else begun & now
-            if not begun:
-                return
+    async def _wait_for_earlier_changes(self) -> None:
+        """Wait for the end of the changes that have begun; others may begin meanwhile."""
+        begun = await _changes(self.current)
+        while begun:
             await asyncio.sleep(_POLL_S)
+            begun &= await _changes(self.current)
 
-    async def _is_drained(self) -> bool:
+    async def _wait_for_all_changes(self, collection: ServerCollection) -> None:
+        """Wait until no change is under way, where none can begin.
+
+        It is looked twice, for a majority of replicas agrees on no note while it is renewed.
+        """
+        quiet = 0
+        while quiet < _LOOKS:
+            quiet = 0 if await _changes(collection) else quiet + 1
+            if quiet < _LOOKS:
+                await asyncio.sleep(_POLL_S)
+
+    async def _is_quiet(self) -> bool:
+        """Return whether all changes end in time."""
         try:
             async with asyncio.timeout(_DRAIN_S):
-                await self._drain()
+                await self._wait_for_all_changes(self.current)
         except TimeoutError:
             return False
         return True
-
-    async def _close(self, *, is_closing: bool) -> None:
-        """Let no further change begin, or let changes begin again."""
-        async with self._renewing:
-            self._is_closing = is_closing
-            await self._claim.renew(is_closing=is_closing)
-        if is_closing:
-            await self._claim.check()
 
     async def _renew_always(self) -> None:
         while True:
             await asyncio.sleep(server_rebuild.LEASE_S / 4)
             with suppress(ProviderError):  # what counts is the check before the old one goes
-                async with self._renewing:
-                    if not self._is_replaced:
-                        await self._claim.renew(is_closing=self._is_closing)
+                await self._claim.renew()
 
     async def _drop_left(self) -> None:
-        """Remove what an earlier process built for other settings, and did not finish."""
-        left, server = self._claim.left, self.current.server
-        if left and left != self._claim.generation:
+        """Remove what earlier processes built for other settings, and did not finish."""
+        server = self.current.server
+        for left in self._claim.left:
             name = self._connection.name_of(left)
             await server.call(server.client.delete_collection, name)
+        self._claim.left = ()
+        await self._claim.renew()
 
 
-def _lasting(changes: list[Change]) -> set[str]:
+async def _changes(collection: ServerCollection) -> set[str]:
+    """Return the changes that are under way, and finish those of ended writers."""
+    changes = await collection.writer.changes(None)
+    await collection.writer.recover(changes)
     return {one.id for one in changes if not one.is_abandoned()}
+
+
+def _digest(versions: Iterable[str]) -> str:
+    return stable_id(*sorted(versions))

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from qdrant_client import models
 
-from ragkit.core.errors import ProviderError
+from ragkit.core.errors import IndexLocked, ProviderError
 from ragkit.core.protocols import Entry
 from ragkit.core.types import DocumentRecord, IndexIdentity
 from ragkit.index import layout, server_points
 from ragkit.index.changes import Change, change_payload, read_change, with_new_version
 from ragkit.index.server_client import PAGE, ServerClient
 from ragkit.index.server_errors import PROVIDER, CollectionReplaced
-from ragkit.index.server_rebuild import takes_writes
+from ragkit.index.server_rebuild import WriteGate
 
 _MAX_ATTEMPTS = 50
 """Attempts at most to store a document while other writers store it too."""
@@ -33,13 +33,20 @@ class ServerWriter:
         server: The collection.
         identity: Of the index.
         lease_s: Seconds after which others may undo a change that was not renewed.
+        builder: The mark of the builder, in a collection that is built.
     """
 
     server: ServerClient
     identity: IndexIdentity
     lease_s: float
+    builder: str = ""
     _checked: set[str] = field(default_factory=set[str])
     _failed: set[str] = field(default_factory=set[str])
+    _gate: WriteGate = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Stand before the gate."""
+        self._gate = WriteGate(self.server, builder=self.builder)
 
     async def records(self, uris: Sequence[str], *, tenant: str) -> dict[str, DocumentRecord]:
         """Return the records of documents, by uri."""
@@ -86,15 +93,20 @@ class ServerWriter:
 
     async def discard(self, tenant: str, records: Iterable[DocumentRecord]) -> int:
         """Remove a tenant's documents that are still as these records say; return their number."""
-        old = list(records)
+        wanted = {record.uri: record for record in records}
+        found = await self.records(list(wanted), tenant=tenant)
+        old = [one for one in found.values() if one.version == wanted[one.uri].version]
+        if not old:
+            return 0
         change = Change.of(tenant, replaced=old, lease_s=self.lease_s)
         with self._noting_failure(change):
             change = await self._begin(change)
             versions = [record.version for record in old]
             for page in server_points.pages(versions, PAGE):
                 await self.server.delete(server_points.of_versions("record", page, tenant=tenant))
-            if not await self._is_own(change):  # others took this writer for dead
-                return await self.discard(tenant, old)
+            if not await self._is_own(change):
+                # Others took this writer for dead, and perhaps the collection was replaced since.
+                await self._wait_for_writes()
             now = await self.records([record.uri for record in old], tenant=tenant)
             await self._end(change)
         return sum(
@@ -165,13 +177,14 @@ class ServerWriter:
 
         Raises:
             CollectionReplaced: Another one took its place.
+            IndexLocked: Another process builds it now.
         """
         while True:
             await self._note(change)
             try:
-                if await takes_writes(self.server):
+                if await self._gate.is_open():
                     return change
-            except CollectionReplaced:
+            except (CollectionReplaced, IndexLocked):
                 await self.server.delete([change.id])
                 raise
             await self.server.delete([change.id])
@@ -179,7 +192,7 @@ class ServerWriter:
             change = change.renewed(self.lease_s)
 
     async def _wait_for_writes(self) -> None:
-        while not await takes_writes(self.server):
+        while not await self._gate.is_open():
             pass  # it waits by itself
 
     async def _note(self, change: Change) -> Change:

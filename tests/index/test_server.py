@@ -247,12 +247,13 @@ async def test_a_passing_trouble_is_overcome() -> None:
         asked.append(path)
         if len(asked) < 3:
             return 503, None
-        return 200, VERSION if path == "/" else {"exists": False}
+        answers = {"/": VERSION, "/collections": {"collections": []}}
+        return 200, answers.get(path, {"exists": False})
 
     async with fake_server(answer) as url:
         with pytest.raises(InputError, match=rf"No index at '{url}'.*--index {url}"):
             await QdrantIndex.open(IndexSettings(location=url), IDENTITY, create=False)
-    assert asked == ["/", "/", "/", "/collections/ragkit/exists"]
+    assert asked == ["/", "/", "/", "/collections/ragkit/exists", "/collections"]
 
 
 async def test_a_silent_server_is_given_up_after_the_timeout() -> None:

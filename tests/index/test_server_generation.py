@@ -13,7 +13,14 @@ import itertools
 import os
 import random
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -25,12 +32,15 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from ragkit.core.errors import IndexLocked, IndexMismatch, InputError, ProviderError
+from ragkit.core.filters import Eq
 from ragkit.core.protocols import Entry, LegQuery
 from ragkit.core.settings import IndexSettings, IngestSettings
-from ragkit.core.types import IndexIdentity
+from ragkit.core.types import FieldType, IndexIdentity
 from ragkit.index import (
     changes,
+    layout,
     process,
+    server_client,
     server_generation,
     server_points,
     server_rebuild,
@@ -49,7 +59,7 @@ from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.rebuild import Rebuild, ReindexReport
 from ragkit.ingest.redivision import Redivision
 from ragkit.testing import HashEmbedder
-from ragkit.testing.index_examples import EMBEDDER, IDENTITY, make_entry
+from ragkit.testing.index_examples import EMBEDDER, IDENTITY, make_chunk, make_entry
 
 SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
 PLAIN_WORDS = models.TextIndexParams(type=models.TextIndexType.TEXT, scoring=True)
@@ -180,9 +190,10 @@ async def generation_of(
     *,
     before: Before = nothing,
     after: Before = nothing,
+    fields: Mapping[str, FieldType] | None = None,
 ) -> AsyncGenerator[ServerGeneration]:
     connection: Any = Connection(client, before=before, after=after)
-    settings = settings_of(name)
+    settings = settings_of(name, fields=fields or {})
     server = ServerConnection(ServerClient(connection, settings), settings)
     async with ServerGeneration._of(server, identity, repr(identity)) as generation:
         yield generation
@@ -196,12 +207,15 @@ async def reindex(
     *,
     before: Before = nothing,
     after: Before = nothing,
+    fields: Mapping[str, FieldType] | None = None,
 ) -> ReindexReport:
     chunker = RecursiveChunker(embedder.tokenizer, chunk_tokens=50)
     division = Redivision(
         chunker=chunker, registry=build_registry(IngestSettings()), context="headings"
     )
-    async with generation_of(client, name, identity, before=before, after=after) as generation:
+    async with generation_of(
+        client, name, identity, before=before, after=after, fields=fields
+    ) as generation:
         rebuild = Rebuild(generation, embedder=embedder, redivision=division, batch_chunks=2)
         return await rebuild.run()
 
@@ -391,11 +405,11 @@ async def test_a_writer_waits_while_the_collection_is_replaced(
     client: AsyncQdrantClient, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = await filled(client, name)
-    moment = ServerGeneration.moment
+    moment = ServerGeneration._moment
     begun = list[asyncio.Task[None]]()
 
     async def written(self: ServerGeneration) -> str:
-        if self._is_closing and not begun:
+        if not begun:
             entry = await make_entry("d", "wolf late")
             begun.append(asyncio.create_task(writer.commit([entry])))
             await asyncio.sleep(10 * PAUSE_S)
@@ -403,7 +417,7 @@ async def test_a_writer_waits_while_the_collection_is_replaced(
             assert not begun[0].done()
         return await moment(self)
 
-    monkeypatch.setattr(ServerGeneration, "moment", written)
+    monkeypatch.setattr(ServerGeneration, "_moment", written)
     assert (await reindex(client, name, GERMAN, EMBEDDER)).documents == 4
     await begun[0]
     assert (await writer.chunks(["d"]))[0].text == "wolf late"
@@ -416,7 +430,7 @@ async def test_a_long_commit_gets_its_time(
     """The collection is opened again for writers, and replaced in a later pass."""
     monkeypatch.setattr(server_generation, "_DRAIN_S", 10 * PAUSE_S)
     writer = await filled(client, name)
-    store, close = ServerWriter._store, ServerGeneration._close
+    store, close = ServerWriter._store, RebuildClaim.close
     may_end, closings = asyncio.Event(), list[bool]()
     tasks = list[asyncio.Task[None]]()
 
@@ -425,10 +439,10 @@ async def test_a_long_commit_gets_its_time(
             await may_end.wait()
         return await store(self, entries, change)
 
-    async def watched(self: ServerGeneration, *, is_closing: bool) -> None:
+    async def watched(self: RebuildClaim, *, is_closing: bool) -> None:
         if not closings:  # it begins when all earlier changes have ended
             tasks.append(asyncio.create_task(writer.commit([await make_entry("d", "cow")])))
-            while not await self.current.writer.changes(None):
+            while not await writer._connected().writer.changes(None):
                 await asyncio.sleep(0)
         await close(self, is_closing=is_closing)
         closings.append(is_closing)
@@ -436,7 +450,7 @@ async def test_a_long_commit_gets_its_time(
             may_end.set()
 
     monkeypatch.setattr(ServerWriter, "_store", slow)
-    monkeypatch.setattr(ServerGeneration, "_close", watched)
+    monkeypatch.setattr(RebuildClaim, "close", watched)
     assert (await reindex(client, name, GERMAN, EMBEDDER)).documents == 5
     await asyncio.gather(*tasks)
     assert closings[:3] == [True, False, True]
@@ -448,7 +462,7 @@ async def test_one_process_at_a_time(
 ) -> None:
     await filled(client, name)
     async with generation_of(client, name, GERMAN):
-        with pytest.raises(IndexLocked, match=r"being built again by .*:\d+:\d+\. Fix: wait"):
+        with pytest.raises(IndexLocked, match=rf"again by process {os.getpid()} .* on .*Fix: wait"):
             await reindex(client, name)
     assert (await reindex(client, name)).changed
     # A process that has ended holds nothing.
@@ -476,18 +490,19 @@ async def test_a_claim_that_ran_out_while_its_process_lives_loses_nothing(
 ) -> None:
     """A writer goes on; what was built is not put in the place of what it wrote."""
     writer = await filled(client, name)
-    moment = ServerGeneration.moment
+    moment = ServerGeneration._moment
 
     async def paused(self: ServerGeneration) -> str:
         found = await moment(self)
-        if self._is_closing:
-            with monkeypatch.context() as patch:
-                patch.setattr(server_rebuild._Claim, "is_over", True)
-                await writer.commit([await make_entry("a", "wolf meanwhile")])
+        with monkeypatch.context() as patch:
+            patch.setattr(server_rebuild._Watch, "is_over", lambda *_: True)
+            await writer.commit([await make_entry("a", "wolf meanwhile")])
         return found
 
-    monkeypatch.setattr(ServerGeneration, "moment", paused)
-    with pytest.raises(IndexLocked):
+    monkeypatch.setattr(ServerGeneration, "_moment", paused)
+    with pytest.raises(
+        IndexLocked, match="has taken over building .*Fix: run ragkit reindex again"
+    ):
         await reindex(client, name, GERMAN, EMBEDDER)
     monkeypatch.undo()
     monkeypatch.setattr(server_points, "text_params", lambda language: PLAIN_WORDS)
@@ -495,6 +510,216 @@ async def test_a_claim_that_ran_out_while_its_process_lives_loses_nothing(
     assert writer.identity == IDENTITY
     assert (await reindex(client, name, GERMAN, EMBEDDER)).changed
     assert (await writer.chunks(["a"]))[0].text == "wolf meanwhile"
+
+
+async def test_a_document_that_came_and_went_during_the_building_stays_away(
+    client: AsyncQdrantClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = await filled(client, name)
+    catch_up, switch = Rebuild._catch_up, ServerGeneration.switch
+    snapshot = ServerGeneration.snapshot
+
+    async def stored(self: ServerGeneration) -> Any:
+        found = await snapshot(self)
+        await writer.commit([await make_entry("d", "wolf for a moment")])
+        return found
+
+    async def deleted(self: ServerGeneration, moment: str) -> bool:
+        await writer.delete(["d"])
+        return await switch(self, moment)
+
+    async def caught_up(self: Rebuild, records: Any) -> None:
+        await catch_up(self, records)
+        monkeypatch.setattr(ServerGeneration, "snapshot", snapshot)
+
+    monkeypatch.setattr(ServerGeneration, "snapshot", stored)
+    monkeypatch.setattr(ServerGeneration, "switch", deleted)
+    monkeypatch.setattr(Rebuild, "_catch_up", caught_up)
+    assert (await reindex(client, name, GERMAN, EMBEDDER)).changed
+    assert {one.uri for one in await writer.records()} == set(TEXTS)
+    assert await verify(writer) == []
+
+
+async def test_a_builder_that_was_taken_for_dead_writes_no_more(
+    client: AsyncQdrantClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one with the same settings goes on with its collection, which becomes the index."""
+    writer = await filled(client, name)
+    new = await make_entry("a", "wolf new")
+    with pytest.raises(IndexLocked, match="Fix: run ragkit reindex again"):
+        async with generation_of(client, name, GERMAN) as slow:
+            following = await slow.following()
+            await following.commit([await make_entry("b", "cow")])
+            with monkeypatch.context() as patch:
+                patch.setattr(server_rebuild, "is_running", lambda _: False)
+                patch.setattr(server_rebuild._Watch, "is_over", lambda *_: True)
+                assert (await reindex(client, name, GERMAN, EMBEDDER)).changed
+            await writer.commit([new, await make_entry("d", "goat")])
+            records = await following.records()
+            old = await make_entry("a", "wolf of the slow one")
+            for job in (
+                following.commit([old]),
+                following.discard(records),
+                following.touch(records),
+            ):
+                with pytest.raises(IndexLocked, match="Fix: run ragkit reindex again"):
+                    await job
+            await slow.snapshot()  # of a collection that is gone
+    assert await writer.chunks(["a"]) == list(new.chunks)
+    assert {one.uri for one in await writer.records()} == {*TEXTS, "d"}
+    assert await verify(writer) == []
+    assert len(await collections(client, name)) == 1
+
+
+async def test_a_claim_on_what_was_replaced_meanwhile_is_refused(
+    client: AsyncQdrantClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = await filled(client, name)
+    replace, server = RebuildClaim.replace, writer._connected().server
+    late = list[BaseException]()
+
+    async def overtaken(self: RebuildClaim, successor: ServerClient) -> None:
+        state = await server_rebuild._State.of(server)
+        await replace(self, successor)
+        with monkeypatch.context() as patch:
+            patch.setattr(server_rebuild._State, "of", once(state, server_rebuild._State.of))
+            patch.setattr(server_rebuild._Watch, "is_over", lambda *_: True)
+            try:
+                await RebuildClaim.take(server, "late")
+            except IndexLocked as error:
+                late.append(error)
+
+    monkeypatch.setattr(RebuildClaim, "replace", overtaken)
+    assert (await reindex(client, name, GERMAN, EMBEDDER)).changed
+    assert len(late) == 1
+    assert {one.uri for one in await writer.records()} == set(TEXTS)
+    assert len(await collections(client, name)) == 1
+
+
+def once(first: Any, real: Any) -> Any:
+    """Return a function that gives `first`, and then what the real one does."""
+    given = iter([first])
+
+    async def of(server: ServerClient) -> Any:
+        return next(given, None) or await real(server)
+
+    return of
+
+
+async def test_a_field_gets_another_type(client: AsyncQdrantClient, name: str) -> None:
+    index = await opened(client, name, fields={"year": "keyword"})
+    wolf = make_chunk("wolf", uri="a", metadata={"year": 2020})
+    await index.commit([await make_entry("a", wolf)])
+    with pytest.raises(IndexMismatch, match=r"'year' is stored as keyword.*ragkit reindex"):
+        await opened(client, name, fields={"year": "integer"})
+    report = await reindex(client, name, IDENTITY, EMBEDDER, fields={"year": "integer"})
+    assert report.changed
+    later = await opened(client, name, fields={"year": "integer"})
+    query = LegQuery(vector=None, text="wolf", depth=5, where=Eq("year", 2020))
+    assert len((await later.search(query)).bm25) == 1
+
+
+async def test_a_copy_of_a_collection_is_an_index_of_its_own(
+    client: AsyncQdrantClient, name: str
+) -> None:
+    """As a snapshot that is recovered under another name."""
+    index = await filled(client, name)
+    copy = f"{name}-copy"
+    await client.create_collection(copy, vectors_config=server_points.vector_params(IDENTITY))
+    points, _ = await client.scroll(name, limit=100, with_vectors=True)
+    rows: Any = [{"id": one.id, "payload": one.payload, "vector": one.vector} for one in points]
+    await client.upsert(copy, [models.PointStruct(**row) for row in rows])
+    other = await opened(client, copy)
+    assert len(await other.records()) == len(TEXTS)
+    assert await other.delete(["a"]) == 1
+    assert {one.uri for one in await index.records()} == set(TEXTS)
+
+
+async def test_an_alias_that_was_lost_is_given_back_to_the_index(
+    client: AsyncQdrantClient, name: str
+) -> None:
+    await filled(client, name)
+    await reindex(client, name, GERMAN, EMBEDDER)
+    async with generation_of(client, name, IDENTITY) as generation:
+        await generation.following()
+        lost = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=name))
+        await client.update_collection_aliases([lost])
+    for create in (False, True):
+        connection: Any = Connection(client)
+        index = QdrantIndex(connection, settings_of(name), tenant_idf=SERVER is not None)
+        await index.connect(GERMAN, create=create)
+        assert len(await index.records()) == len(TEXTS)
+    (alias,) = (await client.get_aliases()).aliases
+    assert alias.alias_name == name
+
+
+async def test_records_of_a_collection_that_was_replaced_remove_nothing(
+    client: AsyncQdrantClient, name: str
+) -> None:
+    index = await filled(client, name)
+    old = await index.records()
+    await reindex(client, name, GERMAN, EMBEDDER)
+    assert await index.discard(old) == 0
+    assert len(await index.records()) == len(TEXTS)
+    assert await index.discard(await index.records()) == len(TEXTS)
+    assert await index.discard(await index.records()) == 0
+
+
+async def test_the_claim_of_another_machine_is_over_when_it_stands_still(
+    client: AsyncQdrantClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No clocks are compared: it has to be seen for its time."""
+    writer = await filled(client, name)
+    server = writer._connected().server
+    monkeypatch.setattr(server_rebuild, "LEASE_S", 10 * PAUSE_S)
+    monkeypatch.setattr(server_rebuild, "this_process", lambda: "elsewhere:1:1")
+    claim = await RebuildClaim.take(server, "x")
+    await claim.close(is_closing=True)
+    await writer.commit([await make_entry("d", "wolf")])  # it waited that long
+    with pytest.raises(IndexLocked):
+        await claim.check()
+    monkeypatch.setattr(server_rebuild, "LEASE_S", 60.0)
+    claim = await RebuildClaim.take(server, "y")
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(PAUSE_S)
+            await claim.renew()
+
+    renewal = asyncio.create_task(renew())
+    with pytest.raises(IndexLocked, match="being built again"):
+        await RebuildClaim.take(server, "z")
+    renewal.cancel()
+    monkeypatch.setattr(server_rebuild, "LEASE_S", 10 * PAUSE_S)
+    assert (await RebuildClaim.take(server, "z")).left == ("x", "y")
+
+
+async def test_an_identity_that_replicas_disagree_on_lets_no_write_through(
+    client: AsyncQdrantClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = await filled(client, name)
+    server = writer._connected().server
+    server.connected(replicas=2)
+    retrieve, hidden = ServerClient.retrieve, [2]
+
+    async def disagreeing(self: ServerClient, ids: Any, **options: Any) -> Any:
+        found = await retrieve(self, ids, **options)
+        if list(ids) == [layout.IDENTITY_ID] and hidden[0]:
+            hidden[0] -= 1
+            return {}
+        return found
+
+    claim = await RebuildClaim.take(server, "x")
+    await claim.close(is_closing=True)
+    monkeypatch.setattr(ServerClient, "retrieve", disagreeing)
+    monkeypatch.setattr(server_client, "_FIRST_PAUSE_S", PAUSE_S)
+    waiting = asyncio.create_task(writer.commit([await make_entry("d", "wolf")]))
+    while hidden[0]:
+        await asyncio.sleep(PAUSE_S)
+    await asyncio.sleep(10 * PAUSE_S)
+    assert not waiting.done()
+    await claim.close(is_closing=False)
+    await waiting
 
 
 # Crashes
