@@ -59,8 +59,8 @@ class _State(BaseModel):
         if payload := await server.identity():
             return cls.model_validate(payload)
         raise IndexMismatch(
-            f"The collection {server.name!r} of the index at {server.where!r} has lost its identity. "
-            "Fix: restore it from a backup."
+            f"The collection {server.name!r} of the index at {server.where!r} has lost its "
+            "identity. Fix: restore it from a backup."
         )
 
 
