@@ -251,17 +251,18 @@ async def measured(runs: int) -> list[Row]:
 
 
 async def _on_disk(folder: Path, runs: int, add: Callable[[str, Took], None]) -> None:
-    """Measure steps of runs of 5 whose checkpoints are in a file of SQLite."""
+    """Measure steps of runs whose checkpoints are in a file of SQLite."""
     async with SQLiteRuns(folder / "runs.db") as kept:
         options = AgentOptions(checkpointer=kept.checkpoints, journal=kept.journal)
-        add(
-            "step of react, 5 steps, SQLiteRuns (checkpoints and journal)",
-            await per_step(of_ragkit(5, options), 5, runs=runs),
-        )
-        add(
-            "step of create_agent, 5 steps, checkpoints of SQLiteRuns, no journal",
-            await per_step(of_langchain(5, kept.checkpoints), 5, runs=runs),
-        )
+        for steps in (5, 14):
+            add(
+                f"step of react, {steps} steps, SQLiteRuns (checkpoints and journal)",
+                await per_step(of_ragkit(steps, options), steps, runs=runs),
+            )
+            add(
+                f"step of create_agent, {steps} steps, checkpoints of SQLiteRuns, no journal",
+                await per_step(of_langchain(steps, kept.checkpoints), steps, runs=runs),
+            )
     durable = AsyncSqliteSaver.from_conn_string(str(folder / "durable.db"))
     async with durable as saver, SQLiteJournal(folder / "durable.journal") as journal:
         options = AgentOptions(checkpointer=saver, journal=journal)

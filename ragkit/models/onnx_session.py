@@ -26,6 +26,8 @@ def onnx_session(graph: Path, *, weights: Path | None = None) -> "InferenceSessi
         raise MissingExtraError("onnxruntime", extra="local") from error
     runtime: Any = onnxruntime  # its classes are only partly typed
     options = runtime.SessionOptions()
+    # Threads that spin while they wait take the time of those that work, where cores are few.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if weights is not None:
         folder = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(folder, str(weights))

@@ -39,6 +39,8 @@ def streamlit_config(options: Options, settings: Settings) -> dict[str, ConfigVa
         "server.headless": not options.browser,
         "server.fileWatcherType": "none",
         "server.runOnSave": False,
+        # A full collection after each run of a page takes time from the answer that it waits for.
+        "runner.postScriptGC": False,
         "server.maxUploadSize": settings.ingest.max_file_mb,
         "browser.gatherUsageStats": False,
         "browser.serverAddress": "localhost" if options.host == "0.0.0.0" else options.host,

@@ -17,7 +17,7 @@ from ragkit.ui.answer_choices import (
 from ragkit.ui.answer_job import AnswerJob, Request
 from ragkit.ui.conversation_list import show_conversations
 from ragkit.ui.conversations import Turn
-from ragkit.ui.markup import answer_html, citation_line, live_html, meta_html, milliseconds, prose
+from ragkit.ui.markup import answer_html, citation_line, live_html, meta_html, prose
 from ragkit.ui.passage_dialog import show_passage
 from ragkit.ui.session import current_owner, show_error
 from ragkit.ui.stored_answer import StoredAnswer, StoredCitation
@@ -206,13 +206,14 @@ def _follow(workspace: Workspace, job: AnswerJob) -> None:
     """Show the answer as it is written; the stop button ends this run of the script."""
     with st.chat_message("assistant", avatar=_AVATARS["assistant"]):
         place, state = st.empty(), st.empty()
-        ended = False
+        ended, said, shown = False, "", ""
         try:
             while job.running:
-                written = job.written
-                state.caption(f"{written.phase.capitalize()}… {milliseconds(job.seconds)}")
-                if written.text:
-                    place.html(live_html(written.text))
+                # What did not change is not drawn again: drawing takes time from the answer.
+                if (now := _progress(job)) != said:
+                    state.caption(said := now)
+                if (text := job.written.text) != shown:
+                    place.html(live_html(shown := text))
                 job.wait(_LOOK_S)
             ended = True
         finally:
@@ -220,6 +221,12 @@ def _follow(workspace: Workspace, job: AnswerJob) -> None:
                 job.stop()
     workspace.answers.pop(job.request.conversation, None)
     st.rerun()
+
+
+def _progress(job: AnswerJob) -> str:
+    """Return what a job does, and from the first second on for how long."""
+    phase = f"{job.written.phase.capitalize()}…"
+    return phase if job.seconds < 1 else f"{phase} {job.seconds:.0f} s"
 
 
 def _stopped() -> bool:
