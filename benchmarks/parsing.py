@@ -5,7 +5,7 @@ Run: python -m benchmarks.parsing DOCUMENTS [--python OTHER/bin/python] [--tools
 The reference is what a file says by itself: the text runs of an office file's XML, the main part of
 a page without navigation, asides and hidden elements, or for a PDF poppler's `pdftotext`, whose
 engine none of the tools uses. Other tools run in the virtual environment of `--python`, which has
-markitdown, langchain-community with pypdf and docx2txt, and unstructured.
+markitdown, langchain-community with pypdf and docx2txt, unstructured and docling.
 
 Recall is the share of the reference's words that are found; order the longest increasing run of the
 words that occur once on both sides, as a share of these; a heading is found where the tool marks it

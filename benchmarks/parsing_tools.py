@@ -72,11 +72,26 @@ def _unstructured() -> Callable[[str], Parsed]:
     return parse
 
 
+def _docling() -> Callable[[str], Parsed]:
+    from importlib import import_module
+
+    converter: Any = import_module("docling.document_converter").DocumentConverter()
+
+    def parse(path: str) -> Parsed:
+        if Path(path).suffix == ".pdf":
+            raise ValueError("its models of layout and tables are on a hub")
+        text = str(converter.convert(path).document.export_to_markdown())
+        return text, re.findall(r"^#{1,6} +(.+)$", text, re.MULTILINE)
+
+    return parse
+
+
 TOOLS: dict[str, Callable[[], Callable[[str], Parsed]]] = {
     "ragkit": _ragkit,
     "markitdown": _markitdown,
     "langchain": _langchain,
     "unstructured": _unstructured,
+    "docling": _docling,
 }
 
 
