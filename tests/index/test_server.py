@@ -247,7 +247,7 @@ async def test_a_passing_trouble_is_overcome() -> None:
         asked.append(path)
         if len(asked) < 3:
             return 503, None
-        answers = {"/": VERSION, "/collections": {"collections": []}}
+        answers: dict[str, object] = {"/": VERSION, "/collections": {"collections": []}}
         return 200, answers.get(path, {"exists": False})
 
     async with fake_server(answer) as url:

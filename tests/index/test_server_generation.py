@@ -123,6 +123,20 @@ def refused(error: ValueError) -> Exception:
     return error
 
 
+def plain_words(language: str) -> models.TextIndexParams:
+    return PLAIN_WORDS
+
+
+def over(watch: object, claim: object) -> bool:
+    """Take every claim for over."""
+    return True
+
+
+def not_known(process: str) -> bool:
+    """Know of no process that it runs."""
+    return False
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks at what others do follow one another soon; local mode only knows plain words."""
@@ -130,7 +144,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_generation, "_INDEXING_POLL_S", PAUSE_S)
     monkeypatch.setattr(server_rebuild, "_PAUSE_S", PAUSE_S)
     if SERVER is None:
-        monkeypatch.setattr(server_points, "text_params", lambda language: PLAIN_WORDS)
+        monkeypatch.setattr(server_points, "text_params", plain_words)
 
 
 @pytest.fixture
@@ -282,7 +296,11 @@ async def test_the_settings_lead_to_the_server(
     client: AsyncQdrantClient, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(client, name)
-    monkeypatch.setattr(server_generation, "open_client", lambda settings: Connection(client))
+
+    def given(settings: IndexSettings) -> Any:
+        return Connection(client)
+
+    monkeypatch.setattr(server_generation, "open_client", given)
     async with next_generation(settings_of(name), GERMAN, divided_by="x") as generation:
         assert isinstance(generation, ServerGeneration)
         assert (generation.current.identity, generation.identity) == (IDENTITY, GERMAN)
@@ -397,8 +415,8 @@ async def test_what_is_written_at_any_moment_of_the_building_is_in_the_new_index
             assert await verify(index) == []
         assert len(await collections(client, f"{place}.")) == 1
         if not commits:
+            assert step > 50
             break
-    assert step > 50
 
 
 async def test_a_writer_waits_while_the_collection_is_replaced(
@@ -495,7 +513,7 @@ async def test_a_claim_that_ran_out_while_its_process_lives_loses_nothing(
     async def paused(self: ServerGeneration) -> str:
         found = await moment(self)
         with monkeypatch.context() as patch:
-            patch.setattr(server_rebuild._Watch, "is_over", lambda *_: True)
+            patch.setattr(server_rebuild._Watch, "is_over", over)
             await writer.commit([await make_entry("a", "wolf meanwhile")])
         return found
 
@@ -503,7 +521,7 @@ async def test_a_claim_that_ran_out_while_its_process_lives_loses_nothing(
     with pytest.raises(IndexLocked, match=r"taken over building .*Fix: run ragkit re"):
         await reindex(client, name, GERMAN, EMBEDDER)
     monkeypatch.undo()
-    monkeypatch.setattr(server_points, "text_params", lambda language: PLAIN_WORDS)
+    monkeypatch.setattr(server_points, "text_params", plain_words)
     assert (await writer.chunks(["a"]))[0].text == "wolf meanwhile"
     assert writer.identity == IDENTITY
     assert (await reindex(client, name, GERMAN, EMBEDDER)).changed
@@ -550,8 +568,8 @@ async def test_a_builder_that_was_taken_for_dead_writes_no_more(
             following = await generation.following()
             await following.commit([await make_entry("b", "cow")])
             with monkeypatch.context() as patch:
-                patch.setattr(server_rebuild, "is_running", lambda _: False)
-                patch.setattr(server_rebuild._Watch, "is_over", lambda *_: True)
+                patch.setattr(server_rebuild, "is_running", not_known)
+                patch.setattr(server_rebuild._Watch, "is_over", over)
                 assert (await reindex(client, name, GERMAN, EMBEDDER)).changed
             await writer.commit([new, await make_entry("d", "goat")])
             records = await following.records()
@@ -584,7 +602,7 @@ async def test_a_claim_on_what_was_replaced_meanwhile_is_refused(
         await replace(self, successor)
         with monkeypatch.context() as patch:
             patch.setattr(server_rebuild._State, "of", once(state, server_rebuild._State.of))
-            patch.setattr(server_rebuild._Watch, "is_over", lambda *_: True)
+            patch.setattr(server_rebuild._Watch, "is_over", over)
             try:
                 await RebuildClaim.take(server, "late")
             except IndexLocked as error:
