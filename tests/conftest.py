@@ -26,6 +26,24 @@ ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "examples" / "corpus"
 SHARED_DATA = ROOT / ".." / "shared" / "data"
 
+LONG = (
+    "vllm",
+    "tests/answering/test_corpus.py",
+    "tests/test_examples.py",
+    "tests/index/test_server_generation.py",
+    "tests/ui/test_browser.py",
+    "tests/training/test_matryoshka.py",
+    "tests/llm/openai/test_llamacpp.py",
+    "tests/agents/tools/test_mcp.py",
+    "tests/evaluation/test_retrieval.py",
+    "tests/models/test_server.py",
+    "tests/ingest/cluster/test_engine.py",
+    "tests/test_alerts.py",
+    "tests/test_scale.py",
+    "tests/test_crash.py",
+)
+"""The groups of tests that take longest."""
+
 
 @pytest.fixture
 def memory_path() -> Iterator[Path]:
@@ -94,10 +112,18 @@ def vllm_server(random_model: Path) -> Iterator[VLLMServer]:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist names the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the suite among processes by file, and give every test of the server to one of them."""
+    """Share the suite among processes by file, and give every test of the server to one of them.
+
+    What takes long goes first, so that no process waits for another one's last file.
+    """
+    groups: dict[str, str] = {}
     for item in items:
         shared = "vllm_server" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("vllm" if shared else str(item.path)))
+        name = item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else ""
+        groups[item.nodeid] = group = "vllm" if shared else name or str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    places = {group: place for place, group in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(groups[item.nodeid], len(LONG)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -746,7 +746,7 @@ async def test_an_identity_that_replicas_disagree_on_lets_no_write_through(
 
 WRITES = {
     "upsert", "delete", "set_payload", "create_collection", "delete_collection",
-    "update_collection_aliases", "create_payload_index",
+    "update_collection_aliases",
 }  # fmt: skip
 
 
