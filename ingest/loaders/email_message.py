@@ -112,7 +112,7 @@ class EmailLoader(EncodedLoader):
             return data
         try:
             text = data.decode(part.get_content_charset(self.encoding), "replace")
-        except LookupError:
+        except (LookupError, ValueError):  # of a name with a null byte, or of IDNA
             text = data.decode(self.encoding, "replace")
         # What a page in it declares was true of the bytes that were sent.
         return codecs.BOM_UTF8 + text.removeprefix("\ufeff").encode()

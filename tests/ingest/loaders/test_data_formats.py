@@ -307,6 +307,13 @@ def test_a_part_s_own_charset_decides(kind: str, content: bytes, encoding: str) 
     assert document.blocks[-1].text == "Grüße"
 
 
+@pytest.mark.parametrize("charset", ["nonsense", "utf\0-8", "idna", "hex"])
+def test_a_charset_that_is_none_is_passed_over(charset: str) -> None:
+    head = f'Subject: s\nContent-Type: text/plain; charset="{charset}"\n\n'
+    document = loader_for(".eml").load(f"{head}Grüße".encode(), uri="a.eml")
+    assert document.blocks[-1].text == "Grüße"
+
+
 def test_a_part_without_a_charset_has_the_encoding_of_the_settings() -> None:
     loader = loader_for(".eml", encoding="cp1252")
     assert loader.load(b"Subject: s\n\nGr\xfc\xdfe", uri="a").blocks[-1].text == "Grüße"
