@@ -119,9 +119,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups: dict[str, str] = {}
     for item in items:
         shared = "vllm_server" in getattr(item, "fixturenames", ())
-        name = item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else ""
-        groups[item.nodeid] = group = "vllm" if shared else name or str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+        groups[item.nodeid] = "vllm" if shared else os.path.relpath(item.path, ROOT)
+        item.add_marker(pytest.mark.xdist_group(groups[item.nodeid]))
     places = {group: place for place, group in enumerate(LONG)}
     items.sort(key=lambda item: places.get(groups[item.nodeid], len(LONG)))
 

@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -98,16 +98,16 @@ class ObjectStore:
         if not reader.registry.knows(path):  # a key may hold what would end the path of a URL
             return SkippedDocument(uri=uri)
         size = facts.get("size")
+        read: Callable[[], bytes] = partial(files.cat_file, facts["name"], end=reader.max_bytes + 1)
+        if size == 0:
+            read = bytes  # of an empty object a store has no range to give
         return ListedFile(
             uri=uri,
             path=path,
             origin=self.origin,
             listed=stamp_of(facts),
             size=size if isinstance(size, int) else 0,
-            # Of an empty object a store has no range to give.
-            read=bytes
-            if size == 0
-            else partial(files.cat_file, facts["name"], end=reader.max_bytes + 1),
+            read=read,
             reader=reader,
         )
 

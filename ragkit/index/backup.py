@@ -222,7 +222,7 @@ async def _check_free(index: Index, records: Sequence[DocumentRecord], file: Pat
         if wanted[known.tenant, known.uri] != known.generation:
             raise InputError(
                 f"The index has another version of {known.uri!r} than {str(file)!r}. "
-                "Fix: restore into a new index, or replace what is there with --force."
+                "Fix: restore into a new index, or replace the stored version with --force."
             )
 
 

@@ -20,11 +20,8 @@ from ragkit.core.types import (
 )
 from ragkit.index.server_client import ServerClient, open_client
 from ragkit.index.server_collection import ServerCollection
-from ragkit.index.server_connection import ServerConnection
+from ragkit.index.server_connection import MAX_MOVES, ServerConnection
 from ragkit.index.server_errors import CollectionReplaced
-
-_MOVES = 5
-"""Collections at most that a call follows, each replaced by the next."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -174,7 +171,7 @@ class QdrantIndex:
         **kwargs: P.kwargs,
     ) -> T:
         """Do a job with the collection that is the index, again where another one became it."""
-        for _ in range(_MOVES):
+        for _ in range(MAX_MOVES):
             collection = self._connected()
             try:
                 return await job(collection, *args, **kwargs)

@@ -6,6 +6,7 @@ go to that one, and are never answered by one that took its place. Once replaced
 successor, and whoever comes by finishes the move.
 """
 
+import shlex
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -22,7 +23,7 @@ from ragkit.index.server_rebuild import LEASE_S, take_building
 
 _FIRST = "1"
 """The generation of an index that was never built again."""
-_MOVES = 5
+MAX_MOVES = 5
 """Collections at most that are followed, each replaced by the next."""
 
 
@@ -65,7 +66,7 @@ class ServerConnection:
         server = self.server
         info = await server.call(server.client.info)
         check_version(info.version, server.location)
-        for _ in range(_MOVES):
+        for _ in range(MAX_MOVES):
             if not await _exists(server) and not await self._adopt():
                 if not create or wanted is None:
                     raise IndexMissing(server.location)
@@ -73,7 +74,8 @@ class ServerConnection:
                 await self._point_alias(self.name_of(_FIRST), only_new=True)
             payload = await server.identity() or {}
             if not payload and wanted is not None:
-                payload = await self._claim(server, wanted, self.declared) or {}
+                own = layout.identity_payload(wanted, self.declared)
+                payload = await self._claim(server, wanted, own) or {}
             found = self._own(payload, "collection") or server
             if successor := self._own(payload, "successor"):
                 await self.finish(found.name, successor)
@@ -104,9 +106,13 @@ class ServerConnection:
         server = self.server.named(self.name_of(generation))
         if not await _exists(server):
             await self._create(server, identity)
-        payload = await server.identity() or await self._claim(
-            server, identity, fields, replaces=replaces, builder=builder
-        )
+        own = layout.identity_payload(identity, fields) | {
+            "collection": server.name,
+            "version": builder or layout.IDLE,
+            "builder": builder,
+            "replaces": replaces,
+        }
+        payload = await server.identity() or await self._claim(server, identity, own)
         if builder:
             await take_building(server, builder)
         return await self._checked(server, payload or {}, identity, builder=builder)
@@ -146,8 +152,7 @@ class ServerConnection:
         A copy of a collection under another name keeps the names in its identity.
         """
         name = payload.get(key)
-        is_own = isinstance(name, str) and self._is_own(name)
-        return self.server.named(name) if is_own and isinstance(name, str) else None
+        return self.server.named(name) if isinstance(name, str) and self._is_own(name) else None
 
     def name_of(self, generation: str) -> str:
         """Return the name of the collection of a generation."""
@@ -186,7 +191,8 @@ class ServerConnection:
         Where no parts are wanted, it is taken as it is.
         """
         stored, fields = layout.read_identity(payload)
-        command = f"ragkit reindex --index {server.location}" if server.is_aliased else ""
+        reindex = f"ragkit reindex --index {shlex.quote(server.location)}"
+        command = reindex if server.is_aliased else ""
         merged = fields
         if wanted is not None:
             wanted = layout.followed(wanted, stored) if again else wanted
@@ -223,13 +229,7 @@ class ServerConnection:
                 raise
 
     async def _claim(
-        self,
-        server: ServerClient,
-        identity: IndexIdentity,
-        fields: Mapping[str, FieldType],
-        *,
-        replaces: str = "",
-        builder: str = "",
+        self, server: ServerClient, identity: IndexIdentity, own: layout.Payload
     ) -> layout.Payload | None:
         """Store the identity in a new collection, and return the one that came first."""
         info = await server.call(server.client.get_collection, server.name)
@@ -242,15 +242,7 @@ class ServerConnection:
                 f"{server.where!r} is a Qdrant collection, but not one of ragkit's. Fix: choose "
                 "another name under index.collection."
             )
-        payload = layout.identity_payload(identity, fields)
-        if server.is_aliased:
-            payload |= {
-                "collection": server.name,
-                "version": builder or layout.IDLE,
-                "builder": builder,
-                "replaces": replaces,
-            }
-        point = server_points.bare_point(layout.IDENTITY_ID, payload)
+        point = server_points.bare_point(layout.IDENTITY_ID, own)
         await server.upsert([point], mode=models.UpdateMode.INSERT_ONLY)
         return await server.identity()
 

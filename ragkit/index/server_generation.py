@@ -199,6 +199,8 @@ class ServerGeneration:
 
     async def _drop_left(self) -> None:
         """Remove what earlier processes built for other settings, and did not finish."""
+        if not self._claim.left:
+            return
         server = self.current.server
         for left in self._claim.left:
             name = self._connection.name_of(left)

@@ -71,7 +71,7 @@ class _Watch:
         self._beat, self._since = "", 0.0
         self.has_changed = False
 
-    def is_over(self, claim: _Claim) -> bool:
+    def sees_end(self, claim: _Claim) -> bool:
         """Look at a claim, and return whether it holds no longer."""
         if has_ended(claim.process):
             return True
@@ -114,7 +114,7 @@ class RebuildClaim:
             other = state.rebuild
             if state.successor:
                 raise CollectionReplaced(server.where)
-            if other is None or state.version == IDLE or watch.is_over(other):
+            if other is None or state.version == IDLE or watch.sees_end(other):
                 break
             if watch.has_changed or is_running(other.process):
                 raise IndexLocked(
@@ -231,7 +231,7 @@ class WriteGate:
         claim = state.rebuild
         if claim is None or not claim.is_closing:
             return True
-        if self._watch.is_over(claim):
+        if self._watch.sees_end(claim):
             opened = claim.model_copy(update={"is_closing": False}).model_dump()
             over = {"version": IDLE, "rebuild": opened}
             await self._server.set_identity(over, only_if=state.version)

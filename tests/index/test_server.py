@@ -54,10 +54,9 @@ from ragkit.testing.index_examples import (
     make_chunk,
     make_entry,
 )
+from tests.index.connection import PLAIN_WORDS, SERVER
 
-SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
 LOCATION = "http://qdrant:6333"
-PLAIN_WORDS = models.TextIndexParams(type=models.TextIndexType.TEXT, scoring=True)
 
 local_mode = pytest.mark.filterwarnings(
     "ignore:Payload indexes have no effect in the local Qdrant:UserWarning"

@@ -16,8 +16,6 @@ import uuid
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
-    Callable,
     Iterator,
     Mapping,
 )
@@ -29,7 +27,7 @@ import httpx
 import numpy as np
 import pytest
 from qdrant_client import AsyncQdrantClient, models
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException
 
 from ragkit.core.errors import IndexLocked, IndexMismatch, InputError, ProviderError
 from ragkit.core.filters import Eq
@@ -60,9 +58,8 @@ from ragkit.ingest.rebuild import Rebuild, ReindexReport
 from ragkit.ingest.redivision import Redivision
 from ragkit.testing import HashEmbedder
 from ragkit.testing.index_examples import EMBEDDER, IDENTITY, make_chunk, make_entry
+from tests.index.connection import PLAIN_WORDS, SERVER, Before, Connection, nothing
 
-SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
-PLAIN_WORDS = models.TextIndexParams(type=models.TextIndexType.TEXT, scoring=True)
 OTHER = HashEmbedder(dimensions=96)
 OTHER_IDENTITY = identity_for(OTHER, IndexSettings())
 GERMAN = replace(IDENTITY, language="german")
@@ -76,51 +73,9 @@ pytestmark = [
     ),
 ]
 
-Before = Callable[[str], Awaitable[None]]
-
 
 class Crash(BaseException):
     """Stands for the end of the process."""
-
-
-async def nothing(_: str) -> None:
-    pass
-
-
-class Connection:
-    """A client through which requests pass, and which refuses as a server does."""
-
-    def __init__(
-        self, client: AsyncQdrantClient, *, before: Before = nothing, after: Before = nothing
-    ) -> None:
-        self._client, self._before, self._after = client, before, after
-
-    async def close(self) -> None:
-        """The client goes on to be used."""
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._client, name)
-
-        async def request(*args: Any, **options: Any) -> Any:
-            await self._before(name)
-            try:
-                result = await real(*args, **options)
-            except ValueError as error:
-                raise refused(error) from error
-            await self._after(name)
-            return result
-
-        return request
-
-
-def refused(error: ValueError) -> Exception:
-    """Return a server's answer to what local mode refuses."""
-    status = {"not found": 404, "already exists": 409}
-    for words, code in status.items():
-        if words in str(error):
-            body = b'{"status": {"error": "%s"}}' % str(error).encode()
-            return UnexpectedResponse(code, "Reason", body, httpx.Headers())
-    return error
 
 
 def plain_words(language: str) -> models.TextIndexParams:
@@ -513,7 +468,7 @@ async def test_a_claim_that_ran_out_while_its_process_lives_loses_nothing(
     async def paused(self: ServerGeneration) -> str:
         found = await moment(self)
         with monkeypatch.context() as patch:
-            patch.setattr(server_rebuild._Watch, "is_over", over)
+            patch.setattr(server_rebuild._Watch, "sees_end", over)
             await writer.commit([await make_entry("a", "wolf meanwhile")])
         return found
 
@@ -569,7 +524,7 @@ async def test_a_builder_that_was_taken_for_dead_writes_no_more(
             await following.commit([await make_entry("b", "cow")])
             with monkeypatch.context() as patch:
                 patch.setattr(server_rebuild, "is_running", not_known)
-                patch.setattr(server_rebuild._Watch, "is_over", over)
+                patch.setattr(server_rebuild._Watch, "sees_end", over)
                 assert (await reindex(client, name, GERMAN, EMBEDDER)).changed
             await writer.commit([new, await make_entry("d", "goat")])
             records = await following.records()
@@ -602,7 +557,7 @@ async def test_a_claim_on_what_was_replaced_meanwhile_is_refused(
         await replace(self, successor)
         with monkeypatch.context() as patch:
             patch.setattr(server_rebuild._State, "of", once(state, server_rebuild._State.of))
-            patch.setattr(server_rebuild._Watch, "is_over", over)
+            patch.setattr(server_rebuild._Watch, "sees_end", over)
             try:
                 await RebuildClaim.take(server, "late")
             except IndexLocked as error:

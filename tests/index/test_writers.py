@@ -14,11 +14,11 @@ import itertools
 import os
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import AsyncQdrantClient
 
 from ragkit.core.protocols import Entry, LegQuery
 from ragkit.core.settings import IndexSettings
@@ -30,9 +30,8 @@ from ragkit.ingest.pipeline import Pipeline
 from ragkit.ingest.sources import SourceStream
 from ragkit.testing import HashEmbedder
 from ragkit.testing.index_examples import IDENTITY, embed, make_entry
+from tests.index.connection import PLAIN_WORDS, SERVER, Connection, nothing
 
-SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
-PLAIN_WORDS = models.TextIndexParams(type=models.TextIndexType.TEXT, scoring=True)
 DOCUMENTS = int(os.environ.get("RAGKIT_TEST_DOCUMENTS", "200"))
 BATCH = 100
 FIRST_LIFE, LATER_LIFE = 3, 150
@@ -49,34 +48,6 @@ pytestmark = [
 
 class Killed(BaseException):
     """Stands for SIGKILL."""
-
-
-class Connection:
-    """A client through which every request passes `before` and `after`."""
-
-    def __init__(
-        self,
-        client: AsyncQdrantClient,
-        *,
-        before: Callable[[str], Awaitable[None]],
-        after: Callable[[str], Awaitable[None]],
-    ) -> None:
-        self._client, self._before, self._after = client, before, after
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._client, name)
-
-        async def request(*args: Any, **options: Any) -> Any:
-            await self._before(name)
-            result = await real(*args, **options)
-            await self._after(name)
-            return result
-
-        return request
-
-
-async def nothing(_: str) -> None:
-    pass
 
 
 @pytest.fixture
