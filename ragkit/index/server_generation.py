@@ -99,7 +99,7 @@ class ServerGeneration:
             renewal.cancel()
             if not generation._is_replaced:
                 with suppress(ProviderError):  # then it runs out
-                    await claim.release()
+                    await generation._leave()
 
     async def following(self) -> ServerCollection:
         """Return the one that is built, made if missing."""
@@ -196,6 +196,12 @@ class ServerGeneration:
             await asyncio.sleep(server_rebuild.LEASE_S / 4)
             with suppress(ProviderError):  # what counts is the check before the old one goes
                 await self._claim.renew()
+
+    async def _leave(self) -> None:
+        """Leave what was built to the next run, which need not wait for this one."""
+        if self._following is not None:
+            await self._following.writer.recover_failed()
+        await self._claim.release()
 
     async def _drop_left(self) -> None:
         """Remove what earlier processes built for other settings, and did not finish."""

@@ -141,6 +141,14 @@ class ServerWriter:
             if change.is_abandoned():
                 await self._take_over(change)
 
+    async def recover_failed(self) -> None:
+        """Finish or undo the changes of this writer's calls that failed or were cancelled."""
+        if self._failed:
+            for change in await self.changes(None):
+                if change.id in self._failed:
+                    await self._take_over(change)
+            self._failed.clear()
+
     async def _take_over(self, change: Change) -> None:
         """Finish or undo another writer's change.
 

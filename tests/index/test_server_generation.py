@@ -29,7 +29,13 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException
 
-from ragkit.core.errors import IndexLocked, IndexMismatch, InputError, ProviderError
+from ragkit.core.errors import (
+    IndexLocked,
+    IndexMismatch,
+    IndexMissing,
+    InputError,
+    ProviderError,
+)
 from ragkit.core.filters import Eq
 from ragkit.core.protocols import Entry, LegQuery
 from ragkit.core.settings import IndexSettings, IngestSettings
@@ -285,6 +291,18 @@ async def test_the_alias_of_a_creation_that_broke_off_is_made_by_the_next(
     index = await filled(client, name)
     assert await client.collection_exists(name)
     assert len(await index.records()) == len(TEXTS)
+
+
+async def test_a_missing_index_is_named_and_an_empty_one_is_built_again(
+    client: AsyncQdrantClient, name: str
+) -> None:
+    with pytest.raises(IndexMissing, match=r"No index at .*Fix: ragkit ingest"):
+        await reindex(client, name)
+    assert await collections(client, name) == []
+    await opened(client, name)
+    report = await reindex(client, name)
+    assert (report.changed, report.documents) == (True, 0)
+    assert await (await opened(client, name, OTHER_IDENTITY)).records() == []
 
 
 # Others meanwhile
@@ -744,6 +762,32 @@ async def test_a_crash_at_any_write_leaves_one_index_and_the_next_run_ends(
         if not outcomes[-1]:
             break
     assert len(outcomes) > 20
+
+
+async def test_a_cancelled_run_goes_on_where_it_stopped(
+    client: AsyncQdrantClient, name: str
+) -> None:
+    searcher = await filled(client, name)
+    chunks = itertools.count()
+    waits = asyncio.Event()
+
+    async def wait(request: str) -> None:
+        if request == "upsert" and next(chunks) == 6:  # in the second batch
+            waits.set()
+            await asyncio.Event().wait()
+
+    run = asyncio.create_task(reindex(client, name, before=wait))
+    await waits.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    await searcher.commit([await make_entry("d", "cow")])  # nothing is closed
+    report = await reindex(client, name)
+    assert 0 < report.written < report.chunks
+    index = await opened(client, name, OTHER_IDENTITY)
+    assert {one.uri for one in await index.records()} == {*TEXTS, "d"}
+    assert await verify(index) == []
+    assert len(await collections(client, name)) == 1
 
 
 async def test_a_server_that_fails_in_the_middle_leaves_the_index_in_use(
