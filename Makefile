@@ -72,7 +72,7 @@ types: setup ## check types, strictly, twice
 	$(BIN)/pyright
 
 test: setup $(VLLM) $(LANGGRAPH) $(CLIENTS) ## run the whole suite, with a real vLLM server and a LangGraph server
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder # the same parameters in both processes
+	PYTHONHASHSEED=0 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder # the same parameters in both processes, a core for each
 
 demo: setup ## ingest the example documents and answer questions from them
 	$(BIN)/python examples/demo.py

@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from benchmarks.report import Row, publish
 from ragkit import RAG, Settings
 from ragkit.core.operation import add_observer, remove_observer
 from ragkit.core.settings import TelemetrySettings
+from ragkit.telemetry.light_span import LightTracer
 from ragkit.telemetry.tracing import Tracing
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -79,18 +80,19 @@ def measure(rounds: int, url: str, *, content: bool) -> Row:
     sent: list[float] = []
     with RAG(Settings(), index=":memory:") as rag:
         rag.ingest(EXAMPLES / "corpus")
+        exporter = OTLPSpanExporter(endpoint=f"{url}/v1/traces")
+        processor = BatchSpanProcessor(exporter, schedule_delay_millis=600_000)
+        tracer = LightTracer(processor, Resource({}))
+        tracing = Tracing(tracer, settings)
         for number in range(rounds + 1):
-            provider = TracerProvider(shutdown_on_exit=False)
-            exporter = OTLPSpanExporter(endpoint=f"{url}/v1/traces")
-            provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=600_000))
-            tracing = Tracing(provider.get_tracer("benchmark"), settings)
             for place, question in enumerate(questions):
                 for traced in (False, True) if (number + place) % 2 else (True, False):
                     if traced:
                         add_observer(tracing)
                     (on if traced else off).append(_processor_ms(partial(rag.search, question)))
                     remove_observer(tracing)
-            sent.append(_processor_ms(provider.shutdown) / len(questions))
+            sent.append(_processor_ms(processor.force_flush) / len(questions))
+        tracer.shutdown()
     skipped = len(questions)  # of the first round, which loads the model
     before, after = np.array(off[skipped:]), np.array(on[skipped:])
     spans, sending = float(np.median(after - before)), float(np.median(sent[1:]))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ragkit.core.errors import MissingExtraError
 from ragkit.core.types import FloatArray
+from ragkit.models.onnx_session import onnx_session
 from ragkit.models.packaged import CROSS_ENCODER, MINILM, verified_folder, verified_weights
 
 if TYPE_CHECKING:
@@ -213,12 +214,7 @@ class CrossEncoderModel:
 
     @cached_property
     def _session(self) -> "InferenceSession":
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("onnxruntime", extra="local") from error
-        weights = self._weights or verified_weights(CROSS_ENCODER)
-        return onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+        return onnx_session(self._weights or verified_weights(CROSS_ENCODER), spinning=True)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":

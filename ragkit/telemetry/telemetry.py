@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from pydantic import BaseModel, SecretStr
 
 import ragkit
@@ -17,10 +15,9 @@ from ragkit.core.http_errors import is_server_url
 from ragkit.core.operation import add_observer, remove_observer
 from ragkit.core.secrets import Secrets, ServerAddress
 from ragkit.core.settings import Settings, TelemetrySettings
+from ragkit.telemetry.light_span import LightTracer
 from ragkit.telemetry.tracing import Tracing
 
-_ATTRIBUTES = 1024
-"""Attributes of a span: OpenInference has four for each document."""
 _PATH = "/v1/traces"
 
 
@@ -30,7 +27,7 @@ class Telemetry:
     def __init__(self) -> None:
         """Begin without traces."""
         self._lock = threading.Lock()
-        self._running: tuple[TelemetrySettings, Tracing, TracerProvider | None] | None = None
+        self._running: tuple[TelemetrySettings, Tracing, LightTracer | None] | None = None
 
     def start(self, settings: Settings) -> None:
         """Send traces as `settings.telemetry` says; nothing happens where that is so already.
@@ -42,10 +39,9 @@ class Telemetry:
         wanted = settings.telemetry
         with self._lock:
             if self._running is None:
-                provider = None if wanted.export == "application" else _provider(wanted)
-                source = trace.get_tracer_provider() if provider is None else provider
-                tracing = Tracing(source.get_tracer("ragkit", ragkit.__version__), wanted)
-                self._running = wanted, tracing, provider
+                own = None if wanted.export == "application" else _tracer(wanted)
+                tracing = Tracing(own or trace.get_tracer("ragkit", ragkit.__version__), wanted)
+                self._running = wanted, tracing, own
                 add_observer(tracing)
             known, tracing, _ = self._running
             if known != wanted:
@@ -60,26 +56,20 @@ class Telemetry:
         with self._lock:
             if self._running is None:
                 return
-            _, tracing, provider = self._running
+            _, tracing, own = self._running
             self._running = None
             remove_observer(tracing)
-        if provider is not None:
-            provider.shutdown()
+        if own is not None:
+            own.shutdown()
 
 
 TELEMETRY = Telemetry()
 
 
-def _provider(settings: TelemetrySettings) -> TracerProvider:
-    provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(settings.sample)),
-        resource=Resource(
-            {"service.name": settings.service, "service.version": ragkit.__version__}
-        ),
-        span_limits=SpanLimits(max_span_attributes=_ATTRIBUTES),
-    )
-    provider.add_span_processor(BatchSpanProcessor(_exporter(settings)))
-    return provider
+def _tracer(settings: TelemetrySettings) -> LightTracer:
+    resource = {"service.name": settings.service, "service.version": ragkit.__version__}
+    processor = BatchSpanProcessor(_exporter(settings))
+    return LightTracer(processor, Resource(resource), sample=settings.sample)
 
 
 def _exporter(settings: TelemetrySettings) -> SpanExporter:

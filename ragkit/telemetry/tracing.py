@@ -11,6 +11,7 @@ from ragkit.core.operation import Observer, Operation, TracePlace, error_kind
 from ragkit.core.secrets import NO_SECRETS, Secrets, without_credentials
 from ragkit.core.settings import TelemetrySettings
 from ragkit.telemetry.content import genai_content, openinference_content, shortened
+from ragkit.telemetry.light_span import StartsSpans
 from ragkit.telemetry.names import ERROR, FACTS, OPERATION, names_of, span_name
 
 _SERVER_ERROR = 500
@@ -25,7 +26,7 @@ class Tracing(Observer):
         secrets: Values that no span shows, whatever text they stand in.
     """
 
-    def __init__(self, tracer: trace.Tracer, settings: TelemetrySettings) -> None:
+    def __init__(self, tracer: StartsSpans, settings: TelemetrySettings) -> None:
         """Make spans with a tracer, as the settings say."""
         self._tracer = tracer
         self._settings = settings
@@ -48,7 +49,7 @@ class Tracing(Observer):
         span = self._tracer.start_span(
             span_name(operation), context=parent, kind=_SPANS[known.span], attributes=attributes
         )
-        operation.held[self] = [span, None]
+        operation.held[self] = [span, None, operation.name]
         if span.is_recording():
             operation.place = _place(span)
 
@@ -64,9 +65,11 @@ class Tracing(Observer):
 
     def ended(self, operation: Operation) -> None:
         """Set the attributes and end the span."""
-        span: Span = operation.held.pop(self)[0]
+        held = operation.held.pop(self)
+        span: Span = held[0]
         if span.is_recording():
-            span.update_name(span_name(operation))
+            if operation.name != held[2]:
+                span.update_name(span_name(operation))
             span.set_attributes(self._facts(operation))
             if self._settings.content:
                 span.set_attributes(self._content(operation))
@@ -92,7 +95,7 @@ class Tracing(Observer):
         for fact, value in facts.items():
             name = FACTS[fact]
             if self._genai:
-                found[name.genai] = [value] if fact == "finish_reason" else value
+                found[name.genai] = (value,) if fact == "finish_reason" else value
             if self._openinference and name.openinference:
                 found[name.openinference] = value
         return found

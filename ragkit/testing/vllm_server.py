@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 CONTEXT = 4096
 START_S = 240
+_ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -121,6 +122,8 @@ def launch(model: Path, log: Path, *, port: int, arguments: Sequence[str] = ()) 
                 *("--model", model, "--served-model-name", "random", "--host", "127.0.0.1"),
                 *("--port", str(port), "--max-model-len", str(CONTEXT), "--enforce-eager"),
                 *("--enable-prefix-caching", "--max-num-seqs", "64"),
+                # By default, engine and worker are two processes, each of which spins on a core.
+                *("--distributed-executor-backend", _ONE_PROCESS),
                 # vLLM 0.32 on a CPU dies of a prompt in chunks whose request has a seed.
                 *("--no-enable-chunked-prefill", "--max-num-batched-tokens", "8192", *arguments),
             ],

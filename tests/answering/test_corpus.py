@@ -19,7 +19,7 @@ from ragkit.ingest.loaders import loader_for
 CORPUS = Path(__file__).parents[2] / "examples" / "corpus"
 
 EVERY = int(os.environ.get("RAGKIT_TEST_EVERY", "3"))
-"""One question of so many is asked; RAGKIT_TEST_EVERY=1 asks all."""
+"""One question of so many is asked, and a third of those of the older answerers; 1 asks all."""
 
 _MARKUP = re.compile(r"\*\*|\]\(|^#+ |`|\{ ?#|</?[a-z]+>", re.MULTILINE)
 
@@ -50,6 +50,7 @@ def asked(
 ) -> list[tuple[Question, Answer]]:
     """Every question with its answer."""
     rag = corpus_rag.asynchronous
+    found = found if request.param == "snippet" else found[::3]
     settings = Settings(answer=AnswerSettings(mode=request.param))
     answerer = build_answerer(settings, embedder=rag.embedder)
     return [(item, asyncio.run(answerer.answer(item.question, hits))) for item, hits in found]
@@ -63,7 +64,7 @@ def test_every_quote_is_found_at_its_offsets(asked: list[tuple[Question, Answer]
             path = CORPUS.parent / citation.uri
             texts[citation.uri] = loader_for(path.name).load(path.read_bytes(), uri="x").text
         assert texts[citation.uri][citation.start : citation.end] == citation.quote
-    assert len(citations) >= 60 // EVERY
+    assert len(citations) > len(asked) / 2
 
 
 def test_answers_are_right_more_often_than_not(asked: list[tuple[Question, Answer]]) -> None:
@@ -91,4 +92,4 @@ def test_no_markup_is_shown_and_spans_divide_no_word(asked: list[tuple[Question,
             assert not re.match(r"\w\w", answer.text[max(0, start - 1) : start + 1])
             assert not re.match(r"\w\w", answer.text[end - 1 : end + 1])
             spans += 1
-    assert spans >= 40 // EVERY or all(answer.span is None for _, answer in asked)
+    assert spans > len(asked) / 3 or all(answer.span is None for _, answer in asked)

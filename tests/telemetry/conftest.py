@@ -1,12 +1,14 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from ragkit.core.operation import add_observer, remove_observer
 from ragkit.core.settings import TelemetrySettings
+from ragkit.telemetry.light_span import LightTracer, StartsSpans
 from ragkit.telemetry.tracing import Tracing
 
 Traced = Callable[..., "Spans"]
@@ -46,21 +48,29 @@ class Spans:
         return "\n".join(span.to_json() for span in self.all())
 
 
+def _tracer(kind: str, exporter: InMemorySpanExporter) -> StartsSpans:
+    processor = SimpleSpanProcessor(exporter)
+    if kind == "ragkit's spans":
+        return LightTracer(processor, Resource({}))
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    return provider.get_tracer("test")
+
+
 def _id(span: ReadableSpan) -> int:
     assert span.context is not None
     return int(span.context.span_id)
 
 
-@pytest.fixture
-def traced() -> Iterator[Traced]:
+@pytest.fixture(params=["ragkit's spans", "spans of the SDK"])
+def traced(request: pytest.FixtureRequest) -> Iterator[Traced]:
     """Turns traces on, with these settings, and returns their spans."""
     added: list[Tracing] = []
 
     def start(**settings: object) -> Spans:
-        exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        exporter = InMemorySpanExporter()
         chosen = TelemetrySettings.model_validate(settings)
-        added.append(Tracing(provider.get_tracer("test"), chosen))
+        added.append(Tracing(_tracer(request.param, exporter), chosen))
         add_observer(added[-1])
         return Spans(added[-1], exporter)
 

@@ -149,6 +149,18 @@ TELEMETRY.stop()
         assert len({span.trace_id for span in spans}) == 1
 
 
+def test_a_process_that_ends_without_a_word_sends_what_is_left() -> None:
+    script = """
+from ragkit import RAG
+with RAG(index=":memory:") as rag:
+    rag.ingest(("a.md", "A river."))
+"""
+    with collecting() as collector:
+        endpoint = {"RAGKIT_TELEMETRY__ENDPOINT": collector.url}
+        run_script(script, RAGKIT_TELEMETRY__EXPORT="otlp", **endpoint)
+        assert "ingestion" in {span.name for span in collector.spans()}
+
+
 def test_the_application_s_own_provider_is_used() -> None:
     script = """
 from opentelemetry import trace
