@@ -92,9 +92,10 @@ def serving(folder: Path, key: str) -> Iterator[Process]:
 
 
 @pytest.fixture(scope="module")
-def client(serving: Process, key: str) -> openai.OpenAI:
+def client(serving: Process, key: str) -> Iterator[openai.OpenAI]:
     """The official client."""
-    return openai.OpenAI(base_url=f"{serving.url}/v1", api_key=key, max_retries=0)
+    with openai.OpenAI(base_url=f"{serving.url}/v1", api_key=key, max_retries=0) as client:
+        yield client
 
 
 def test_the_official_client_reads_models_answers_and_annotations(client: openai.OpenAI) -> None:
@@ -213,10 +214,11 @@ def test_curl_as_the_readme_has_it(serving: Process, key: str) -> None:
 
 
 def test_errors_are_those_that_the_official_client_knows(serving: Process, key: str) -> None:
-    wrong = openai.OpenAI(base_url=f"{serving.url}/v1", api_key="rk-no", max_retries=0)
-    with pytest.raises(openai.AuthenticationError):
+    with (
+        openai.OpenAI(base_url=f"{serving.url}/v1", api_key="rk-no", max_retries=0) as wrong,
+        pytest.raises(openai.AuthenticationError),
+    ):
         wrong.models.list()
-    wrong.close()
     with openai.OpenAI(base_url=f"{serving.url}/v1", api_key=key, max_retries=0) as client:
         with pytest.raises(openai.NotFoundError, match="gpt-9"):
             client.chat.completions.create(model="gpt-9", messages=ASKED)

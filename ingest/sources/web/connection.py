@@ -37,6 +37,7 @@ class WebConnection:
         self._settings = settings
         self._client: httpx.Client | None = None
         self._addresses: list[str] = []
+        self._is_closed = False
 
     def get(self, url: str, headers: Mapping[str, str], *, max_bytes: int) -> WebReply:
         """Return the response to one request; its body is read if the status is 200.
@@ -50,10 +51,14 @@ class WebConnection:
         started = time.monotonic()
         try:
             response = self._sent(parsed_url(url), headers)
-            with contextlib.closing(response):
+            try:
                 body = b""
                 if response.status_code == HTTPStatus.OK:
                     body = self._body(response, url, max_bytes, started)
+            finally:
+                response.close()
+                if self._is_closed:
+                    response.extensions["network_stream"].close()
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise transport_error(
                 error,
@@ -67,7 +72,8 @@ class WebConnection:
         return WebReply(url=url, status=response.status_code, headers=response.headers, body=body)
 
     def close(self) -> None:
-        """Close the connections that are open."""
+        """Close what is open; a request that runs in another thread closes what it opens then."""
+        self._is_closed = True
         if self._client is not None:
             self._client.close()
 

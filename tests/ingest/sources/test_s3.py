@@ -61,8 +61,10 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(endpoint: str) -> Bucket:
-    return Bucket(endpoint)
+def bucket(endpoint: str) -> Iterator[Bucket]:
+    bucket = Bucket(endpoint)
+    yield bucket
+    bucket.client.close()
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 import gzip
 import socket
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from ragkit.core.settings import WebSettings
 from ragkit.ingest.sources.web.client import WebClient
+from ragkit.ingest.sources.web.connection import WebConnection
 from ragkit.ingest.sources.web.site import Site, page_uri
 from ragkit.testing.ingestion import IngestBench
 from ragkit.testing.web_site import SitePage, WebSite, serving
@@ -154,6 +156,24 @@ async def test_size_is_bounded_packed_or_not(bench: IngestBench, site: WebSite) 
     )
     for path in ("/large", "/packed"):
         assert "MiB allowed. Fix: leave it out, or raise" in await reason(bench, site.url + path)
+
+
+def test_a_connection_that_is_closed_during_a_request_leaves_no_socket(
+    site: WebSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.html("/a", "words")
+    connection = WebConnection(Site.of(site.url), WebSettings())
+    look_up = Site.addresses
+
+    def closing(one: Site, *, private: bool) -> list[str]:
+        connection.close()  # as another thread would, between the start and the request
+        return look_up(one, private=private)
+
+    monkeypatch.setattr(Site, "addresses", closing)
+    assert connection.get(f"{site.url}/a", {}, max_bytes=10_000).status == 200
+    port = int(site.url.rpartition(":")[2])
+    opened = psutil.Process().net_connections("tcp")
+    assert not [one for one in opened if one.raddr and one.raddr.port == port]
 
 
 async def test_time_is_bounded_though_a_site_sends_byte_by_byte(
