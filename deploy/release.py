@@ -22,6 +22,13 @@ CONSTRAINTS = ROOT / "constraints.txt"
 SBOM_TOOL = "cyclonedx-bom==7.5.0"
 UNCHECKED = frozenset({"dev", "vllm"})
 """Extras of development, and of machines with a GPU."""
+LICENCE_TEXTS = """
+import json
+from importlib.metadata import distributions
+stated = {one.metadata["Name"]: one.metadata["License"] for one in distributions()}
+print(json.dumps({name: text.splitlines()[0] for name, text in stated.items() if text}))
+"""
+"""Prints what the packages of an environment say in the field that SPDX expressions replaced."""
 QUESTION = "What did Tesla patent in 1891?"
 ANSWER = "patented the Tesla coil"
 
@@ -90,7 +97,15 @@ def write_licences(programs: Path, out: Path) -> None:
         sbom = out / "sbom.json"
         run(tool / "cyclonedx-py", "environment", programs / "python", "-o", sbom)
     parts = json.loads(sbom.read_text("utf-8"))["components"]
-    rows = sorted((part["name"], part.get("version", ""), licence_of(part)) for part in parts)
+    texts: dict[str, str] = json.loads(run(programs / "python", "-c", LICENCE_TEXTS))
+    rows = sorted(
+        (
+            part["name"],
+            part.get("version", ""),
+            licence_of(part) or texts.get(part["name"], "unknown"),
+        )
+        for part in parts
+    )
     lines = ["| package | version | licence |", "| --- | --- | --- |"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     (out / "licences.md").write_text("\n".join(lines) + "\n", "utf-8")
@@ -99,14 +114,14 @@ def write_licences(programs: Path, out: Path) -> None:
 
 
 def licence_of(part: dict[str, Any]) -> str:  # JSON
-    """Return the licence that a component of an SBOM states."""
+    """Return the licence that a component of an SBOM states, empty where it states none."""
     stated = part.get("licenses", [])
     names = [
         one.get("expression") or one["license"].get("id") or one["license"].get("name", "")
         for one in stated
     ]
     short = (name.splitlines()[0].rpartition(" :: ")[2] for name in names if name)
-    return ", ".join(dict.fromkeys(short)) or "unknown"
+    return ", ".join(dict.fromkeys(short))
 
 
 def main() -> None:
