@@ -5,17 +5,21 @@ of transformed queries included, and so do calls of embedding and reranking serv
 a price of its own. Amounts are in the currency of the prices.
 """
 
+import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 from ragkit.core.database import Database
-from ragkit.core.errors import ConfigError, InputError
+from ragkit.core.errors import ConfigError, InputError, ProviderError, RagkitError
 from ragkit.core.operation import Fact, Observer, Operation, request_id
 from ragkit.core.settings import CostSettings, PriceSettings
 from ragkit.core.types import Usage
@@ -23,6 +27,7 @@ from ragkit.llm.wrappers.cost import Price
 from ragkit.server.errors import ApiError
 from ragkit.server.keys import ApiKey
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 COSTS_NAME = "costs.sqlite"
 CostGroup: TypeAlias = Literal["day", "key", "tenant", "model", "conversation", "request"]
@@ -39,6 +44,9 @@ _HOUR = 3600.0
 _RESERVED = "reserved"
 """The model of a row whose request is not settled: it runs, or its server was killed."""
 _CONVERSATION_CHARS = 200
+_PARTS = re.compile(r"[|>]")
+_UNDONE = frozenset({501, 503, 529})
+"""Statuses above 499 of a server that did not begin with a request."""
 
 
 @dataclass(slots=True)
@@ -46,12 +54,14 @@ class RequestAccount:
     """The model calls of one request, by model.
 
     Attributes:
-        usages: Tokens of each language model.
+        usages: Tokens of each language model, by the name that its replies give.
+        asked: The names that these models were asked by.
         pooled: Model and tokens of each call of an embedding or reranking server.
         unknown: A call ended before its tokens were known, as where the client left.
     """
 
     usages: dict[str, Usage] = field(default_factory=dict[str, Usage])
+    asked: dict[str, str] = field(default_factory=dict[str, str])
     unknown: bool = False
     pooled: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
 
@@ -81,15 +91,17 @@ class CostMeter(Observer):
             account.pooled.append((operation.name, _count(facts.get("prompt_tokens", 0))))
         if operation.kind != "model call" or facts.get("cache_hit"):
             return
-        if "completion_tokens" not in facts:
-            account.unknown = True
-            return
         usage = Usage(
-            prompt=_count(facts["prompt_tokens"]),
-            cached=_count(facts["cached_tokens"]),
-            completion=_count(facts["completion_tokens"]),
+            prompt=_count(facts.get("prompt_tokens", 0)),
+            cached=_count(facts.get("cached_tokens", 0)),
+            completion=_count(facts.get("completion_tokens", 0)),
         )
-        account.add(str(facts["response_model"]) or operation.name, usage)
+        if usage != Usage():
+            model = str(facts["response_model"]) or operation.name
+            account.add(model, usage)
+            account.asked[model] = operation.name
+        elif operation.error is None or not _is_free(operation.error):
+            account.unknown = True  # left in the middle, or by a server that reports no usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +109,7 @@ class Charge:
     """A request that will be charged.
 
     Attributes:
+        day: The day of the budgets that it is charged to (UTC), also where it ends on the next.
         reserved: The cost that it was estimated at.
         held: That cost was set aside, since its key or tenant has a budget.
     """
@@ -104,6 +117,7 @@ class Charge:
     request: str
     key: ApiKey
     conversation: str
+    day: str
     account: RequestAccount
     reserved: float
     held: bool
@@ -135,14 +149,27 @@ class CostLedger:
         self._settings = settings or CostSettings()
         self._prices = {name: price_of(one) for name, one in self._settings.prices.items()}
         self._database = Database(file, _SCHEMA)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ragkit-costs")
         self._now = now
         self._unpriced: set[str] = set()
 
-    def cost_of(self, model: str, usage: Usage) -> float:
-        """Return the cost of a usage; a model without a price costs nothing, which is logged."""
-        price = self._prices.get(model) or self._prices.get("*")
-        if price is not None:
-            return price.of(usage)
+    @property
+    def has_prices(self) -> bool:
+        """Whether anything costs."""
+        return bool(self._prices)
+
+    def cost_of(self, model: str, usage: Usage, *, asked: str = "") -> float:
+        """Return the cost of a usage; a model without a price costs nothing, which is logged.
+
+        A server may reply by a longer name than it was `asked` by. Of several models, as fallbacks
+        and routes have them (`a|b`, `a>b`), it is the cost of the dearest.
+        """
+        names = [model, asked, *_PARTS.split(model)] if model not in self._prices else [model]
+        prices = [self._prices[name] for name in names if name in self._prices]
+        if not prices and "*" in self._prices:
+            prices = [self._prices["*"]]
+        if prices:
+            return max(price.of(usage) for price in prices)
         if self._prices and model not in self._unpriced:
             self._unpriced.add(model)
             _log.warning("The model %r has no price. Fix: add it to costs.prices.", model)
@@ -164,7 +191,8 @@ class CostLedger:
         charge = Charge(
             request=request_id.get(),
             key=key,
-            conversation=conversation[:_CONVERSATION_CHARS],
+            conversation=_storable(conversation)[:_CONVERSATION_CHARS],
+            day=self._day(),
             account=running_account.get() or RequestAccount(),
             reserved=self.cost_of(model, usage) if usage != Usage() else 0.0,
             held=bool(limits),
@@ -174,7 +202,7 @@ class CostLedger:
         with self._database.transaction() as db:
             for column, name, limit in limits:
                 statement = f"SELECT total(cost) FROM costs WHERE day = ? AND {column} = ?"
-                (spent,) = db.execute(statement, (self._day(), name)).fetchone()
+                (spent,) = db.execute(statement, (charge.day, name)).fetchone()
                 if spent >= limit or spent + charge.reserved > limit:
                     raise self._exhausted(column)
             row = self._row(charge, _RESERVED, Usage(), charge.reserved)
@@ -190,13 +218,17 @@ class CostLedger:
         for model, tokens in account.pooled:
             if model in self._prices:
                 account.add(model, Usage(prompt=tokens))
-        costs = {model: self.cost_of(model, usage) for model, usage in account.usages.items()}
+        costs = {
+            model: self.cost_of(model, usage, asked=account.asked.get(model, ""))
+            for model, usage in account.usages.items()
+        }
         missing = charge.reserved - sum(costs.values()) if account.unknown else 0.0
         rows = [
             self._row(charge, model, usage, costs[model]) for model, usage in account.usages.items()
         ]
         if missing > 0:
             rows.append(self._row(charge, "unknown", Usage(), missing))
+            costs["unknown"] = missing
         if not rows and not charge.held:
             return costs
         with self._database.transaction() as db:
@@ -205,6 +237,24 @@ class CostLedger:
             for row in rows:
                 db.execute(f"INSERT INTO costs VALUES ({', '.join('?' * len(row))})", row)
         return costs
+
+    async def reserve_beside(
+        self, key: ApiKey, *, model: str, usage: Usage, conversation: str = ""
+    ) -> Charge:
+        """See `reserve`; the event loop goes on while another process writes."""
+        reserve = partial(self.reserve, key, model=model, usage=usage, conversation=conversation)
+        return await self._beside(partial(copy_context().run, reserve))
+
+    async def settle_beside(self, charge: Charge) -> dict[str, float]:
+        """See `settle`; where that fails, what was set aside stays charged, and the log says so.
+
+        A caller that is cancelled meanwhile leaves nothing undone.
+        """
+        try:
+            return await asyncio.shield(self._beside(partial(self.settle, charge)))
+        except RagkitError:
+            _log.exception("The cost of request %r was not written.", charge.request)
+            return {}
 
     def sums(self, by: CostGroup, *, since: str = "") -> list[CostSum]:
         """Return the costs from a day on (`YYYY-MM-DD`), by day and the like.
@@ -233,8 +283,12 @@ class CostLedger:
         ]
 
     def close(self) -> None:
-        """Close the file; safe to call twice."""
+        """End what is being written, and close the file; safe to call twice."""
+        self._thread.shutdown()
         self._database.close()
+
+    def _beside(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _limits(self, key: ApiKey) -> list[tuple[str, str, float]]:
         limits: list[tuple[str, str, float]] = []
@@ -246,8 +300,8 @@ class CostLedger:
 
     def _row(self, charge: Charge, model: str, usage: Usage, cost: float) -> tuple[object, ...]:
         key = charge.key
-        head = (charge.request, self._day(), key.name, key.tenant, charge.conversation, model)
-        return (*head, usage.prompt, usage.cached, usage.completion, cost)
+        head = (charge.request, charge.day, key.name, key.tenant, charge.conversation)
+        return (*head, _storable(model), usage.prompt, usage.cached, usage.completion, cost)
 
     def _day(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).date().isoformat()
@@ -287,6 +341,21 @@ def price_of(settings: PriceSettings) -> Price:
         completion=settings.completion + completion,
         cached=settings.cached,
     )
+
+
+def _is_free(error: BaseException) -> bool:
+    """Return whether a call ended before a model began with it."""
+    if not isinstance(error, ProviderError):
+        return isinstance(error, InputError)
+    if error.partial:
+        return False
+    status = error.status or 0
+    return error.failure == "refused" or 400 <= status < 500 or status in _UNDONE
+
+
+def _storable(text: str) -> str:
+    """Return a text as UTF-8 can hold it; what JSON escapes may be half a character."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _count(fact: Fact) -> int:

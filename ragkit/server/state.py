@@ -1,8 +1,8 @@
 """The parts that the endpoints of one application share."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ragkit.core.types import Usage
+from ragkit.llm.call import model_name
 from ragkit.sdk import AsyncRAG
 from ragkit.server.admission import Gate, KeyRates, RequestQueue
 from ragkit.server.costs import CostLedger
@@ -85,7 +86,8 @@ async def admitted(
     admission = Admission()
     try:
         async with AsyncExitStack() as stack:
-            stack.enter_context(_charged(state, key, expected or Usage(), conversation))
+            charged = _charged(state, key, expected or Usage(), conversation)
+            await stack.enter_async_context(charged)
             try:
                 await stack.enter_async_context(state.queue.turn())
             except ApiError:
@@ -97,22 +99,26 @@ async def admitted(
         state.rates.settle(key, reserved=tokens, used=used)
 
 
-@contextmanager
-def _charged(
+@asynccontextmanager
+async def _charged(
     state: ServerState, key: ApiKey, expected: Usage, conversation: str
-) -> Generator[None]:
+) -> AsyncGenerator[None]:
     """Reserve the cost of a request, and settle it at the end."""
-    llm = state.rag.llm
+    llm, costs = state.rag.llm, state.costs
     usage, model = (Usage(), "") if llm is None else (expected, llm.model)
+    if llm is not None and usage != Usage() and costs.has_prices:
+        model = await model_name(llm)  # a server may not have said yet which one it serves
     try:
-        charge = state.costs.reserve(key, model=model, usage=usage, conversation=conversation)
+        charge = await costs.reserve_beside(
+            key, model=model, usage=usage, conversation=conversation
+        )
     except ApiError:
         state.metrics.refused.labels(reason="budget").inc()
         raise
     try:
         yield
     finally:
-        for name, cost in state.costs.settle(charge).items():
+        for name, cost in (await costs.settle_beside(charge)).items():
             state.metrics.costs.labels(model=name).inc(cost)
 
 

@@ -95,10 +95,12 @@ class Assembly:
         """Return the whole reply."""
         first, *others = (part.done() for part in self._parts)
         details = self._usage.prompt_tokens_details
+        prompt = max(self._usage.prompt_tokens, 0)  # a server may report anything
+        cached = (details.cached_tokens or 0) if details else 0
         usage = Usage(
-            prompt=self._usage.prompt_tokens,
-            cached=(details.cached_tokens or 0) if details else 0,
-            completion=self._usage.completion_tokens or 0,
+            prompt=prompt,
+            cached=min(max(cached, 0), prompt),
+            completion=max(self._usage.completion_tokens or 0, 0),
         )
         return Reply(
             text=first.text,
