@@ -58,12 +58,13 @@ class SyncPlan:
         for listing in self.stream.listings:
             await self._add_listed(listing, found)
         options = self.stream.options
-        if self.stream.has_documents and options.source is not None:
+        if self.stream.has_documents and self.stream.names_all and options.source is not None:
             origin = options.document_origin
             uris = [
                 item.uri for item in await self.index.records(tenant=self.tenant, source=origin)
             ]
-            gone = [uri for uri in uris if uri not in self.present]
+            kept = {*self.present, *self.stream.unmade}
+            gone = [uri for uri in uris if uri not in kept]
             if gone:
                 self._decide(found, gone, total=len(uris), name=origin, is_empty=False)
         found.uris.sort()

@@ -28,7 +28,7 @@ from ragkit.ingest.sources.file import FileSource
 from ragkit.ingest.sources.lookahead import Lookahead
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import DocumentSource
-from ragkit.ingest.sources.stream import GROUP, SourceStream
+from ragkit.ingest.sources.stream import GROUP, IterableError, SourceStream
 from ragkit.ingest.vector_checkpoint import VectorCheckpoints
 from ragkit.ingest.vectors import EntryVectors
 
@@ -222,7 +222,8 @@ class IngestRun:
                     raise
                 except Exception as error:
                     logger.warning("The iterable of sources failed.", exc_info=error)
-                    self._cut = f"The iterable of sources failed: {described(error)}"
+                    said = str(error) if isinstance(error, IterableError) else described(error)
+                    self._cut = f"The iterable of sources failed: {said}"
                     return
                 if group is None:
                     return

@@ -116,7 +116,8 @@ class Preparation:
         """
         opened, pipeline = read.opened, read.pipeline
         added = pipeline_parts(pipeline)[2]
-        document = replace(document, metadata={**document.metadata, **added})
+        metadata = {**document.metadata, **added}
+        document = replace(document, uri=read.uri, metadata=metadata)  # a loader may name another
         self._check(document)
         record = with_generation(
             DocumentRecord(

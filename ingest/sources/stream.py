@@ -1,7 +1,15 @@
 """The stream of sources that a run reads: paths, documents and iterables of them, as they come."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -9,12 +17,13 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from ragkit.core.errors import InputError, RagkitError
+from ragkit.core.text import is_unicode
 from ragkit.core.types import Document
 from ragkit.ingest.report import FailedDocument
 from ragkit.ingest.sources.archive import ArchiveMember
 from ragkit.ingest.sources.collection import Collection, CollectionListing
 from ragkit.ingest.sources.file import FileReader, FileSource
-from ragkit.ingest.sources.item import MemorySource, SourceItem, as_document
+from ragkit.ingest.sources.item import MemorySource, SingleItem, SourceItem, as_document
 from ragkit.ingest.sources.pattern import PathPatterns
 from ragkit.ingest.sources.source import CODE_ORIGIN, WEB_ORIGIN, DocumentSource
 from ragkit.ingest.sources.url import collection_of, is_url
@@ -53,6 +62,14 @@ class SourceOptions:
         return None if self.source is None else self.source.partition("=")[0]
 
 
+_END = object()
+"""The end of an iterable."""
+
+
+class IterableError(Exception):
+    """An iterable of sources failed with an error of ragkit, which is not one of this run."""
+
+
 class SourceStream:
     """A stream of sources, each uri once.
 
@@ -63,6 +80,8 @@ class SourceStream:
         failed: What could not be made a source.
         uris: The uris so far, each with its path where it is a file.
         has_documents: Whether documents made in code were among them.
+        unmade: The uris of those of which no document could be made.
+        names_all: Whether all of those have a uri.
     """
 
     def __init__(self, items: Iterable[SourceItem], options: SourceOptions | None = None) -> None:
@@ -73,6 +92,8 @@ class SourceStream:
         self.failed: list[FailedDocument] = []
         self.uris: dict[str, Path | None] = {}
         self.has_documents = False
+        self.unmade: set[str] = set()
+        self.names_all = True
         self._items = items
         self._visited: set[Path] = set()
         self._pages: list[str] = []
@@ -106,6 +127,11 @@ class SourceStream:
         await asyncio.to_thread(self._opened.close)
 
     def _is_new(self, source: DocumentSource) -> bool:
+        if not is_unicode(source.uri):
+            shown = source.uri.encode("utf-8", "backslashreplace").decode("utf-8")
+            reason = f"The name '{shown}' is not valid UTF-8. Fix: rename it."
+            self.failed.append(FailedDocument(uri=shown, reason=reason))
+            return False
         if self._origins.setdefault(source.uri, source.origin).startswith(WEB_ORIGIN):
             is_new = source.uri not in self.uris  # a page may be in several lists
             self.uris[source.uri] = None
@@ -148,7 +174,12 @@ class SourceStream:
         try:
             yield MemorySource(document=as_document(item), origin=self.options.document_origin)
         except InputError as error:
-            yield FailedDocument(uri=_name_of(item), reason=str(error))
+            uri = _uri_of(item)
+            if uri is None:
+                self.names_all = False
+            else:
+                self.unmade.add(uri)
+            yield FailedDocument(uri=uri or f"({type(item).__name__})", reason=str(error))
 
     async def _walked(self, path: Path) -> AsyncGenerator[DocumentSource]:
         options = self.options
@@ -188,11 +219,27 @@ async def _singly(items: Iterable[SourceItem]) -> AsyncGenerator[object]:
         if isinstance(item, str | Path | Document | tuple | Mapping | Collection):
             yield item
         elif isinstance(item, AsyncIterable):
-            async for single in item:
+            iterator = aiter(item)
+            while (single := await _next_async(iterator)) is not _END:
                 yield single
         else:
-            for single in item:
+            items_of = iter(item)
+            while (single := _next(items_of)) is not _END:
                 yield single
+
+
+def _next(items: Iterator[SingleItem]) -> object:
+    try:
+        return next(items, _END)
+    except RagkitError as error:
+        raise IterableError(str(error)) from error
+
+
+async def _next_async(items: AsyncIterator[SingleItem]) -> object:
+    try:
+        return await anext(items, _END)
+    except RagkitError as error:
+        raise IterableError(str(error)) from error
 
 
 def from_documents(documents: Iterable[Document]) -> SourceStream:
@@ -211,11 +258,14 @@ def _taken(sources: Iterator[DocumentSource]) -> Sequence[DocumentSource]:
     return list(islice(sources, GROUP))
 
 
-def _name_of(item: object) -> str:
+def _uri_of(item: object) -> str | None:
+    """Return the uri of an item that is no document, None where it names none."""
+    uri: object = None
     if isinstance(item, Mapping):
         uri = cast("Mapping[str, object]", item).get("uri")
-        return uri if isinstance(uri, str) else "(a dict)"
-    return f"({type(item).__name__})"
+    elif isinstance(item, tuple) and item:
+        uri = cast("tuple[object, ...]", item)[0]
+    return uri if isinstance(uri, str) and uri else None
 
 
 def _given_twice(uri: str, known: Path | None, path: Path | None) -> FailedDocument:

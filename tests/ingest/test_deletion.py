@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from ragkit.core.errors import InputError
+from ragkit.core.types import Document
 from ragkit.ingest.chunkers.recursive import RecursiveChunker
 from ragkit.ingest.deletion import MASS_DELETION
+from ragkit.ingest.loaders import LoaderRegistry
 from ragkit.ingest.pipeline import Pipeline, RunOptions
 from ragkit.ingest.report import IngestReport
-from ragkit.ingest.sources import PathPatterns, SourceItem, SourceOptions, SourceStream
+from ragkit.ingest.sources import FileReader, PathPatterns, SourceItem, SourceOptions, SourceStream
 from ragkit.testing.ingestion import CountingEmbedder, WatchedIndex
 
 SYNC = RunOptions(sync=True)
@@ -340,3 +342,52 @@ async def test_a_chosen_name_is_that_of_one_folder_in_a_run(bench: SyncBench) ->
         await bench.sync("v1", "v2", options=handbook)
     assert await bench.uris() == []
     assert len((await bench.sync("v1/a.md", "v1/b.md", options=handbook)).added) == 2
+
+
+async def test_a_document_made_in_code_whose_new_version_is_none_keeps_its_old_one(
+    bench: SyncBench,
+) -> None:
+    options = SourceOptions(source="code")
+    await bench.ingest(("a", "1"), ("b", "2"), ("c", "3"), options=options)
+    for wrong in (("a", None), {"uri": "a", "text": 5}):
+        report = await bench.sync(wrong, ("b", "2"), ("c", "3"), options=options)  # type: ignore[arg-type]
+        assert [one.uri for one in report.failed] == ["a"]
+        assert report.deleted == []
+    nameless = await bench.sync({"text": "words"}, ("b", "2"), options=options)
+    assert (len(nameless.failed), nameless.deleted) == (1, [])  # it may have been any of them
+    assert (await bench.sync(("b", "2"), ("a", "1"), options=options)).deleted == ["c"]
+
+
+async def test_a_file_whose_name_is_no_text_fails_alone(bench: SyncBench) -> None:
+    write("docs/a.md")
+    for name in (b"docs/caf\xe9.md", b"docs/r\xe9sum\xe9/b.md"):
+        Path(os.fsdecode(name)).parent.mkdir(exist_ok=True)
+        Path(os.fsdecode(name)).write_text("words")
+    for run in (RunOptions(), SYNC):
+        report = await bench.ingest("docs", run=run)
+        assert await bench.uris() == ["docs/a.md"]
+        assert (report.stopped, report.deleted) == ("", [])
+        names = [r"docs/caf\udce9.md", r"docs/r\udce9sum\udce9/b.md"]
+        assert [one.uri for one in report.failed] == names
+        for one in report.failed:
+            assert one.reason == f"The name '{one.uri}' is not valid UTF-8. Fix: rename it."
+
+
+class _Naming:
+    """A loader that names its documents itself."""
+
+    identity = "naming-1"
+
+    def load(self, data: bytes, *, uri: str) -> Document:
+        return Document(uri="note", title="", text=data.decode(), content_hash="1")
+
+
+async def test_a_document_has_the_uri_of_its_file_whatever_a_loader_calls_it(
+    bench: SyncBench,
+) -> None:
+    write("docs/a.foo", "docs/b.foo")
+    reader = FileReader(registry=LoaderRegistry(loaders={".foo": _Naming()}))
+    await bench.ingest("docs", options=SourceOptions(reader=reader))
+    assert await bench.uris() == ["docs/a.foo", "docs/b.foo"]
+    chunks = await bench.index.chunks(await bench.uris())
+    assert [chunk.uri for chunk in chunks] == ["docs/a.foo", "docs/b.foo"]

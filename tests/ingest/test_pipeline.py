@@ -1,7 +1,7 @@
 """The pipeline: only what changed is read and embedded, and a failure stays where it arose."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -522,6 +522,24 @@ async def test_an_iterable_that_fails_stops_the_run_after_what_it_gave() -> None
     report = await bench.ingest(failing(), run=RunOptions(sync=True))
     assert report.added == ["a"]
     assert report.stopped == "The iterable of sources failed: KeyError: 'lost'"
+
+
+async def test_an_iterable_that_fails_with_an_error_of_ragkit_stops_the_run_no_differently() -> (
+    None
+):
+    def failing() -> Iterator[SingleItem]:
+        yield ("a", "text")
+        raise InputError("row 2 is none. Fix: mend it.")
+
+    async def failing_later() -> AsyncIterator[SingleItem]:
+        for item in failing():
+            yield item
+
+    for items in (failing(), failing_later()):
+        bench = Bench()
+        report = await bench.ingest(items, run=RunOptions(sync=True))
+        assert report.added == ["a"]
+        assert report.stopped == "The iterable of sources failed: row 2 is none. Fix: mend it."
 
 
 async def test_a_path_that_is_not_there_raises_unless_others_are() -> None:

@@ -45,9 +45,10 @@ class ModelServer:
             return served_models("m", context=4096)
         if self._statuses and (status := self._statuses.pop(0)) != 200:
             return ServerResponse(status=status, body={"error": "no"})
-        choice = {"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}
-        events = [{"choices": [choice]}, {"choices": [], "usage": self._usage}]
-        return ServerResponse(events=[{"id": "1", "model": self._name, **one} for one in events])
+        choice: Json = {"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}
+        used: Json = None if self._usage is None else dict(self._usage)
+        first: Json = {"model": self._name, "choices": [choice]}
+        return ServerResponse(events=[first, {"model": self._name, "choices": [], "usage": used}])
 
 
 async def spent(

@@ -77,7 +77,7 @@ async def test_a_document_given_twice_is_refused_by_name() -> None:
 async def test_an_item_that_is_no_document_fails_alone() -> None:
     stream = await read([{"uri": "a"}, ("b", "text"), ("c", "d", "e")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     assert list(stream.uris) == ["b"]
-    assert [failure.uri for failure in stream.failed] == ["a", "(tuple)"]
+    assert [failure.uri for failure in stream.failed] == ["a", "c"]
 
 
 async def test_sources_come_in_groups_and_are_not_held() -> None:
