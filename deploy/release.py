@@ -22,6 +22,11 @@ CONSTRAINTS = ROOT / "constraints.txt"
 SBOM_TOOL = "cyclonedx-bom==7.5.0"
 UNCHECKED = frozenset({"dev", "vllm"})
 """Extras of development, and of machines with a GPU."""
+PACKAGES_OF_EXTRAS = """
+import json
+from ragkit.cli.doctor import PACKAGES
+print(json.dumps({extra: list(names) for extra, names in PACKAGES.items()}))
+"""
 LICENCE_TEXTS = """
 import json
 from importlib.metadata import distributions
@@ -68,15 +73,20 @@ def installed(folder: Path, wheel: Path, extras: Sequence[str]) -> Path:
     return programs
 
 
-def check(programs: Path, folder: Path, version: str) -> None:
-    """Check import, version and doctor."""
+def check(programs: Path, folder: Path, version: str, extras: Sequence[str]) -> None:
+    """Check import, version, and that doctor finds every package of the extras."""
     found = run(programs / "python", "-c", "import ragkit; print(ragkit.__version__)", cwd=folder)
     if found.strip() != version:
         raise SystemExit(f"The wheel says it is {found.strip()}, its name says {version}.")
     # It ends with 1 where an extra is missing.
     checks = json.loads(run(programs / "ragkit", "doctor", "--json", cwd=folder, most=1))["checks"]
-    if not any(one["status"] == "ok" for one in checks):
-        raise SystemExit(f"ragkit doctor reports: {checks}")
+    packages = run(programs / "python", "-c", PACKAGES_OF_EXTRAS, cwd=folder)
+    named: dict[str, list[str]] = json.loads(packages)
+    wanted = {package for extra in ("", *extras) for package in named.get(extra, ())}
+    if wrong := [one for one in checks if one["name"] in wanted and one["status"] != "ok"]:
+        raise SystemExit(f"ragkit doctor reports: {wrong}")
+    if missing := wanted - {one["name"] for one in checks}:
+        raise SystemExit(f"ragkit doctor does not know: {missing}")
 
 
 def check_answers(programs: Path, folder: Path) -> None:
@@ -138,7 +148,7 @@ def main() -> None:
     for extras in dict.fromkeys([(), *((extra,) for extra in every), every]):
         with tempfile.TemporaryDirectory() as folder:
             programs = installed(Path(folder, "venv"), wheel, extras)
-            check(programs, Path(folder), version)
+            check(programs, Path(folder), version, extras)
             if "local" in extras:
                 check_answers(programs, Path(folder))
             print(f"{wheel.name}[{','.join(extras)}] works", flush=True)

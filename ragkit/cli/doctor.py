@@ -3,7 +3,7 @@
 import asyncio
 import platform
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +17,7 @@ from ragkit.core.settings import Settings
 from ragkit.index.build import MEMORY, build_index, identity_for
 from ragkit.ingest.loaders import FORMATS
 from ragkit.ingest.loaders.pdf.tesseract import Tesseract
-from ragkit.models.build import build_embedder
+from ragkit.models.build import build_embedder, build_reranker
 from ragkit.models.cross_encoder import PACKAGED_READER
 from ragkit.models.packaged import CROSS_ENCODER, MINILM, verified_folder, verified_weights
 
@@ -49,6 +49,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 """Packages by extra; "" are those of ragkit itself."""
 _REQUIRED = {"", "local"}
 _LLM_S = 60
+_MODEL_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +112,39 @@ def _sources() -> list[Check]:
 
 
 async def _parts(settings: Settings) -> AsyncIterator[Check]:
+    checks: Mapping[str, Callable[[Settings], Check | Awaitable[Check]]] = {
+        "embedder": _embedder,
+        "ocr": _ocr,
+        "reranker": _reranker,
+        "llm": _llm,
+        "index": _index,
+        "disk": _disk,
+    }
+    for name, check in checks.items():
+        try:
+            found = check(settings)
+            yield found if isinstance(found, Check) else await found
+        except (RagkitError, OSError) as error:
+            detail = str(error) if isinstance(error, RagkitError) else f"the system says: {error}"
+            yield Check(name=name, status="failed", detail=detail, fix="follow the message")
+
+
+async def _embedder(settings: Settings) -> Check:
     if settings.embedder.model == f"packaged:{MINILM.name}":
-        yield _packaged_model()
-    else:
-        yield Check(name="embedder", status="ok", detail=settings.embedder.model)
-    yield _ocr(settings)
-    yield _reranker(settings)
-    yield await _llm(settings)
-    yield await _index(settings)
-    yield _disk(settings)
+        return _packaged_model()
+    embedder = build_embedder(settings.embedder)
+    try:
+        async with asyncio.timeout(_MODEL_S):
+            await embedder.embed(["yes"])
+    except TimeoutError:
+        return _too_slow("embedder", settings.embedder.model)
+    detail = f"{settings.embedder.model}: {embedder.dimensions} dimensions"
+    return Check(name="embedder", status="ok", detail=detail)
+
+
+def _too_slow(name: str, model: str) -> Check:
+    detail = f"{model!r} did not answer in {_MODEL_S} s"
+    return Check(name=name, status="failed", detail=detail, fix="read the server's log")
 
 
 def _packaged_model() -> Check:
@@ -148,7 +173,7 @@ def _ocr(settings: Settings) -> Check:
     return Check(name="ocr", status="ok", detail=f"{version}, languages {languages}")
 
 
-def _reranker(settings: Settings) -> Check:
+async def _reranker(settings: Settings) -> Check:
     if not settings.reranker.model:
         return Check(
             name="reranker",
@@ -162,6 +187,12 @@ def _reranker(settings: Settings) -> Check:
         except RagkitError as error:
             fix = "pip install --force-reinstall ragkit"
             return Check(name="reranker", status="failed", detail=str(error), fix=fix)
+    elif reranker := build_reranker(settings.reranker):
+        try:
+            async with asyncio.timeout(_MODEL_S):
+                await reranker.rerank("yes", ["yes"])
+        except TimeoutError:
+            return _too_slow("reranker", settings.reranker.model)
     return Check(name="reranker", status="ok", detail=settings.reranker.model)
 
 

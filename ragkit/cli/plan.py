@@ -99,26 +99,28 @@ def plan(
         raise InputError(
             "Nothing to plan. Fix: ragkit plan MODEL --gpu GPU, or ragkit plan --chunks N."
         )
+    load = Load(
+        rate=rate,
+        prompt=prompt,
+        output=output,
+        ttft_s=ttft,
+        tpot_s=tpot,
+        shared_prefix=shared_prefix,
+    )
+    serving = Serving(
+        weights=weights,
+        cache=kv_cache,
+        utilisation=gpu_memory,
+        efficiency=efficiency,
+        margin=margin,
+        max_gpus=max_gpus,
+        node_gpus=node_gpus,
+        price=price,
+    )
     if model is not None:
-        load = Load(
-            rate=rate,
-            prompt=prompt,
-            output=output,
-            ttft_s=ttft,
-            tpot_s=tpot,
-            shared_prefix=shared_prefix,
-        )
-        serving = Serving(
-            weights=weights,
-            cache=kv_cache,
-            utilisation=gpu_memory,
-            efficiency=efficiency,
-            margin=margin,
-            max_gpus=max_gpus,
-            node_gpus=node_gpus,
-            price=price,
-        )
         serving_plan = plan_serving(read_architecture(model), _chosen_gpu(gpu), load, serving)
+    elif gpu is not None:
+        raise InputError(f"--gpu {gpu} plans nothing without a model. Fix: ragkit plan MODEL.")
     if chunks is not None:
         store = plan_vector_store(
             chunks,

@@ -76,7 +76,7 @@ class Database:
         power failure, after which it and those behind it may be missing.
 
         Raises:
-            InputError: The file cannot be opened, or a value cannot be stored.
+            InputError: The file cannot be opened or is damaged, or a value cannot be stored.
             ProviderError: Another process held it for too long, or the disk is full or failed.
         """
         with self._lock:
@@ -94,6 +94,13 @@ class Database:
                     "its disk is full; try again if another process was writing.",
                     provider="sqlite",
                     retryable=True,
+                ) from error
+            except sqlite3.DatabaseError as error:
+                if type(error) is not sqlite3.DatabaseError:  # such as a constraint, for the caller
+                    raise
+                raise InputError(
+                    f"The database {str(self._file)!r} is damaged: {error}. Fix: put a copy of "
+                    "it back, or move it away to begin with an empty one."
                 ) from error
             finally:
                 if connection.in_transaction:  # a full disk may have ended it

@@ -314,6 +314,8 @@ class PriceSettings(_Section):
     def _has_speed(self) -> Self:
         if self.gpu_hour and not (self.prompt_tokens_per_s or self.completion_tokens_per_s):
             raise ValueError("gpu_hour needs prompt_tokens_per_s or completion_tokens_per_s")
+        if not self.gpu_hour and (self.prompt_tokens_per_s or self.completion_tokens_per_s):
+            raise ValueError("prompt_tokens_per_s and completion_tokens_per_s need gpu_hour")
         return self
 
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from ragkit.core.errors import InputError
 from ragkit.planning.model_config import ModelConfig, read_config
+from ragkit.planning.precision import WeightPrecision
 
 Attention: TypeAlias = Literal["full", "sliding", "linear"]
 _LAYER_TYPES: dict[str, Attention] = {
@@ -70,7 +71,10 @@ class DecoderLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """A decoder-only model; counts are parameters or values, not bytes."""
+    """A decoder-only model; counts are parameters or values, not bytes.
+
+    `stored` is the precision of a checkpoint whose weights are quantised.
+    """
 
     name: str
     layers: tuple[DecoderLayer, ...]
@@ -80,6 +84,7 @@ class Architecture:
     heads: int
     cache_heads: int
     context: int
+    stored: WeightPrecision | None = None
 
     @property
     def head(self) -> int:
@@ -132,6 +137,7 @@ def build_architecture(name: str, config: ModelConfig) -> Architecture:
         InputError: The config lacks a field, or has a kind of layer that is not known.
     """
     norms = config.family.norms * config.hidden_size
+    quantised = config.quantization_config
     return Architecture(
         name=name,
         layers=tuple(
@@ -148,6 +154,7 @@ def build_architecture(name: str, config: ModelConfig) -> Architecture:
         heads=config.num_attention_heads,
         cache_heads=1 if config.kv_lora_rank else _cache_heads(config),
         context=config.max_position_embeddings,
+        stored=None if quantised is None else quantised.precision,
     )
 
 

@@ -123,8 +123,8 @@ def plan_serving(
         decode=served.replica.decode(expected.concurrency, context),
         alternatives=tuple(_alternatives(model, gpu, load, serving)),
         cost=_cost(layout, load, serving),
-        flags=_flags(layout, load, serving),
-        notes=tuple(_notes(layout, gpu, serving)),
+        flags=_flags(model, layout, load, serving),
+        notes=tuple(_notes(model, layout, gpu, serving)),
     )
 
 
@@ -294,7 +294,7 @@ def _cost(layout: Layout, load: Load, serving: Serving) -> Cost:
     )
 
 
-def _flags(layout: Layout, load: Load, serving: Serving) -> tuple[str, ...]:
+def _flags(model: Architecture, layout: Layout, load: Load, serving: Serving) -> tuple[str, ...]:
     flags = [
         f"--max-model-len={load.tokens}",
         f"--max-num-seqs={layout.concurrency}",
@@ -309,14 +309,19 @@ def _flags(layout: Layout, load: Load, serving: Serving) -> tuple[str, ...]:
         flags.append(f"--data-parallel-size={layout.data}")
     if layout.cache == "fp8":
         flags.append("--kv-cache-dtype=fp8")
-    if layout.weights == "fp8":
+    if layout.weights == "fp8" and model.stored is None:
         flags.append("--quantization=fp8")
     if load.prefix:
         flags.append("--enable-prefix-caching")
     return tuple(flags)
 
 
-def _notes(layout: Layout, gpu: Gpu, serving: Serving) -> Iterator[str]:
+def _notes(model: Architecture, layout: Layout, gpu: Gpu, serving: Serving) -> Iterator[str]:
+    if model.stored not in {None, layout.weights}:
+        yield (
+            f"the weights of this checkpoint are quantised, and planned as {layout.weights}: "
+            f"--weights {model.stored} plans them as they are"
+        )
     if layout.weights in {"int8", "int4"}:
         yield (
             f"{layout.weights} weights need a checkpoint in that precision (AWQ, GPTQ, "

@@ -10,10 +10,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ragkit.core.errors import InputError
 from ragkit.planning.model_family import FAMILIES, ModelFamily
 from ragkit.planning.model_table import MODELS
+from ragkit.planning.precision import WeightPrecision
+
+_FOUR_BITS = frozenset({"awq", "mxfp4", "nvfp4"})
 
 Size = Annotated[int, Field(gt=0, le=10**9, strict=True)]
 Layers = Annotated[int, Field(gt=0, le=10_000, strict=True)]
 Count = Annotated[int, Field(ge=0, le=10**9, strict=True)]
+
+
+class QuantizationConfig(BaseModel):
+    """The quantisation of a checkpoint's weights."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    quant_method: str = ""
+    bits: int | None = None
+
+    @property
+    def precision(self) -> WeightPrecision | None:
+        """Return the precision that it is planned as, None where that is not known."""
+        if self.quant_method == "fp8":
+            return "fp8"
+        if self.bits == 8:
+            return "int8"
+        return "int4" if self.bits == 4 or self.quant_method in _FOUR_BITS else None
 
 
 class ModelConfig(BaseModel):
@@ -64,6 +85,8 @@ class ModelConfig(BaseModel):
     linear_value_head_dim: Size | None = None
     linear_conv_kernel_dim: Size | None = None
 
+    quantization_config: QuantizationConfig | None = None
+
     @property
     def family(self) -> ModelFamily:
         """The family of this `model_type`."""
@@ -84,6 +107,10 @@ class ModelConfig(BaseModel):
         if value is None:
             raise InputError(_lacks(f"The config of this {self.model_type!r} model", field))
         return value
+
+
+_CACHED = "models--"
+"""The beginning of a model's folder in the cache of the Hugging Face hub."""
 
 
 def read_config(model: str) -> tuple[str, ModelConfig]:
@@ -109,9 +136,14 @@ def read_config(model: str) -> tuple[str, ModelConfig]:
         ) from error
     if not isinstance(value, dict):
         raise InputError(f"{str(file)!r} is not a JSON object. Fix: name a model's config.json.")
-    return file.resolve().parent.name, parse_config(
-        cast("Mapping[str, object]", value), source=str(file)
-    )
+    return _model_name(file), parse_config(cast("Mapping[str, object]", value), source=str(file))
+
+
+def _model_name(file: Path) -> str:
+    """Return the name of the folder, or of the model in the cache of the Hugging Face hub."""
+    absolute = file.absolute()
+    cached = [part for part in absolute.parts if part.startswith(_CACHED)]
+    return cached[-1].removeprefix(_CACHED).replace("--", "/") if cached else absolute.parent.name
 
 
 def _exists(path: Path) -> bool:
@@ -129,7 +161,8 @@ def parse_config(value: Mapping[str, object], *, source: str) -> ModelConfig:
     """
     text = value.get("text_config")
     if isinstance(text, dict):
-        value = cast("Mapping[str, object]", text)
+        quantised = {"quantization_config": value.get("quantization_config")}
+        value = {**quantised, **cast("Mapping[str, object]", text)}
     kind = value.get("model_type")
     if kind is None:
         raise InputError(_lacks(repr(source), "model_type"))

@@ -133,9 +133,9 @@ def build_app(rags: Mapping[str, AsyncRAG], options: ServerOptions | None = None
         app.include_router(part.router, responses=errors.DOCUMENTED)
     _add_operations(app)
     app.openapi = functools.partial(_described, app)  # type: ignore[method-assign]  # as FastAPI says
-    app.add_middleware(Observation, metrics=state.metrics)
     app.add_middleware(BodyLimit, most=options.body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.trusted))
+    app.add_middleware(Observation, metrics=state.metrics)  # around them: refusals are seen too
     if options.origins:
         app.add_middleware(
             CORSMiddleware,

@@ -14,6 +14,7 @@ CitationForm: TypeAlias = Literal["annotations", "sources", "footnotes"]
 """OpenAI's `url_citation`s, Open WebUI's source events, or numbered notes in the text."""
 
 _MOST_TEXT = 1_000_000
+MOST_TOKENS = 2**31 - 1
 _Text: TypeAlias = Annotated[str, Field(max_length=_MOST_TEXT)]
 
 
@@ -81,7 +82,7 @@ class Sampling(Body):
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     user: str | None = None
     metadata: dict[str, str] | None = None
     store: bool | None = None
@@ -103,8 +104,8 @@ class ChatBody(Sampling):
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
     stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     n: Literal[1] = 1
     presence_penalty: Literal[0] | None = None

@@ -160,7 +160,10 @@ class Metrics:
 
         Exemplars are in OpenMetrics only (`application/openmetrics-text`).
         """
-        encode, kind = choose_encoder(accept)
+        try:
+            encode, kind = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encode, kind = choose_encoder("")
         return encode(self.registry), kind
 
 

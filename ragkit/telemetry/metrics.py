@@ -120,6 +120,12 @@ class OperationMetrics(Observer):
         self._chunks = Counter(
             "ragkit_ingested_chunks", "Chunks that were stored.", registry=registry
         )
+        # A counter that first appears at 1 has not increased, as Prometheus sees it.
+        for outcome in (*_OUTCOMES, "failed"):
+            self._documents.labels(outcome=outcome)
+        self._failed_runs = Counter(
+            "ragkit_failed_ingestions", "Ingestions that failed.", registry=registry
+        )
         self._values = {kind: BoundedLabel() for kind in _TIMES}
         self._errors = BoundedLabel()
         self._special: Mapping[Kind, Callable[[Operation, str], None]] = {
@@ -170,6 +176,8 @@ class OperationMetrics(Observer):
     def _ingestion(self, run: Operation, _: str) -> None:
         for outcome in _OUTCOMES:
             self._documents.labels(outcome=outcome).inc(_number(run.facts.get(outcome)))
+        if run.error is not None or run.facts.get("failed"):
+            self._failed_runs.inc()
         self._failed_documents(run)
         self._chunks.inc(_number(run.facts.get("chunks")))
 

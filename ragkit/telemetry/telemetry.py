@@ -2,7 +2,8 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -95,9 +96,17 @@ def _exporter(settings: TelemetrySettings) -> SpanExporter:
 
 
 def _secrets_of(section: BaseModel) -> Iterator[str]:
-    """Yield every secret of the settings, passwords of URLs included."""
+    """Yield every secret of the settings, passwords of URLs and of sections by name included."""
     for value in dict(section).values():
-        if isinstance(value, BaseModel):
+        if isinstance(value, Mapping):
+            named = cast("Mapping[str, object]", value)
+            yield from (
+                secret
+                for one in named.values()
+                if isinstance(one, BaseModel)
+                for secret in _secrets_of(one)
+            )
+        elif isinstance(value, BaseModel):
             yield from _secrets_of(value)
         elif isinstance(value, SecretStr):
             yield value.get_secret_value()

@@ -128,7 +128,9 @@ class Tracing(Observer):
 
     def hide(self, secrets: Secrets) -> None:
         """Hide further secrets from now on."""
-        self.secrets = Secrets(tuple({*self.secrets.values, *secrets.values}))
+        every = {*self.secrets.values, *secrets.values}
+        # Longest first, since one may begin as another does.
+        self.secrets = Secrets(tuple(sorted(every, key=len, reverse=True)))
 
 
 def _place(span: Span) -> TracePlace:

@@ -44,6 +44,25 @@ async def test_doctor_says_in_a_word_what_the_llm_guarantees(
     assert found.detail.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("settings", "name", "said"),
+    [
+        ({"embedder": {"model": "vllm:http://127.0.0.1:9"}}, "embedder", "No server answers"),
+        ({"embedder": {"model": "packaged:nope"}}, "embedder", "Unknown packaged model 'nope'"),
+        ({"reranker": {"model": "vllm:http://127.0.0.1:9"}}, "reranker", "No server answers"),
+        ({"index": {"location": "http://[::1"}}, "index", "a port that is no number"),
+        ({"index": {"location": "x" * 300}}, "disk", "File name too long"),
+    ],
+)
+async def test_a_part_that_cannot_work_fails_and_the_others_are_checked(
+    settings: dict[str, object], name: str, said: str
+) -> None:
+    checks = {one.name: one for one in await examine(Settings.model_validate(settings))}
+    assert checks[name].status == "failed"
+    assert said in checks[name].detail
+    assert list(checks)[-6:] == ["embedder", "ocr", "reranker", "llm", "index", "disk"]
+
+
 def test_doctor_knows_every_extra() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     declared: dict[str, list[str]] = project["optional-dependencies"]

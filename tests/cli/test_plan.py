@@ -64,6 +64,16 @@ def test_a_folder_with_a_config_is_planned(tmp_path: Path) -> None:
     assert found["model"]["parameters"] == 8_190_735_360
 
 
+def test_a_quantised_checkpoint_is_planned_as_asked_with_a_note(tmp_path: Path) -> None:
+    awq = {**MODELS["qwen3-8b"], "quantization_config": {"quant_method": "awq", "bits": 4}}
+    (tmp_path / "config.json").write_text(json.dumps(awq))
+    arguments = (str(tmp_path), "--gpu", "H100", "--weights")
+    for weights, is_noted in (("bf16", True), ("fp8", True), ("int4", False)):
+        found = _json(*arguments, weights)["serving"]
+        assert any("--weights int4 plans them" in one for one in found["notes"]) is is_noted
+        assert not any(flag.startswith("--quantization") for flag in found["flags"])
+
+
 def test_an_index_is_planned_without_a_model() -> None:
     found = _json("--chunks", "1000", "--dimensions", "64", "--embed-rate", "10")
     assert found["serving"] is None
@@ -84,6 +94,8 @@ def test_an_index_is_planned_without_a_model() -> None:
         (("llama-3-8b", "--gpu", "H100", "--rate", "nan"), "rate is nan"),
         (("deepseek-v3", "--gpu", "L4"), "Fix: --max-gpus"),
         (("--chunks", "0"), "chunks is 0"),
+        (("--chunks", "9", "--gpu", "H100"), "--gpu H100 plans nothing without a model"),
+        (("--chunks", "9", "--rate", "nan"), "rate is nan"),
         (("--chunks", "9", "--search-dimensions", "0"), "search_dimensions is 0"),
     ],
 )

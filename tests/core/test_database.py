@@ -128,3 +128,17 @@ def test_a_place_that_cannot_be_a_database_is_named(tmp_path: Path, name: str) -
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot be opened.*Fix:"):
         Database(tmp_path / name, SCHEMA).open()
+
+
+def test_a_damaged_file_is_named_with_its_fix(tmp_path: Path) -> None:
+    file = tmp_path / "d.sqlite"
+    database = Database(file, SCHEMA)
+    with database.transaction() as db:
+        db.executemany("INSERT INTO rows VALUES (?)", [(n,) for n in range(5000)])
+    database.close()
+    content = bytearray(file.read_bytes())
+    content[3 * 4096 :] = b"\xa5" * (len(content) - 3 * 4096)
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"is damaged: .*Fix: put a copy of it back"):
+        numbers(database)
+    database.close()

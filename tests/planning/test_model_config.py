@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from ragkit.core.errors import InputError
+from ragkit.planning.architecture import build_architecture
 from ragkit.planning.model_config import parse_config, read_config
 from ragkit.planning.model_table import MODELS
 
@@ -63,3 +64,34 @@ def test_a_file_that_is_no_config_is_an_error(tmp_path: Path, text: bytes) -> No
 def test_a_folder_without_a_config_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config.json.*cannot be read"):
         read_config(str(tmp_path))
+
+
+def test_a_model_in_the_hub_s_cache_has_its_own_name(tmp_path: Path) -> None:
+    blob = tmp_path / "blobs" / "0a1b"
+    blob.parent.mkdir()
+    blob.write_text(json.dumps(LLAMA))
+    config = tmp_path / "models--meta-llama--Llama-3-8B" / "snapshots" / "0a1b" / "config.json"
+    config.parent.mkdir(parents=True)
+    config.symlink_to(blob)
+    assert read_config(str(config.parent))[0] == "meta-llama/Llama-3-8B"
+
+
+@pytest.mark.parametrize(
+    ("quantisation", "precision"),
+    [
+        ({"quant_method": "awq", "bits": 4}, "int4"),
+        ({"quant_method": "gptq", "bits": 8}, "int8"),
+        ({"quant_method": "fp8"}, "fp8"),
+        ({"quant_method": "mxfp4"}, "int4"),
+        ({"quant_method": "other"}, None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_precision_of_a_quantised_checkpoint_is_known(
+    quantisation: dict[str, object] | None, precision: str | None, nested: bool
+) -> None:
+    config: dict[str, object] = {"text_config": dict(LLAMA)} if nested else dict(LLAMA)
+    config["quantization_config"] = quantisation
+    architecture = build_architecture("x", parse_config(config, source="x"))
+    assert architecture.stored == precision

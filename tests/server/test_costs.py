@@ -203,7 +203,10 @@ def test_an_hour_of_a_gpu_is_a_price_of_tokens() -> None:
     assert price_of(PriceSettings(prompt=1, completion=2, cached=0.1)).cached == 0.1
 
 
-@pytest.mark.parametrize("wrong", [{"gpu_hour": 1}, {"prompt": -1}, {"prompt": "nan"}, {"x": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"gpu_hour": 1}, {"prompt_tokens_per_s": 5}, {"prompt": -1}, {"prompt": "nan"}, {"x": 1}],
+)
 def test_a_price_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         PriceSettings.model_validate(wrong)

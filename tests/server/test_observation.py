@@ -171,3 +171,38 @@ async def test_a_server_that_ended_observes_nothing(tmp_path: Path) -> None:
     async with running_server(tmp_path):
         assert is_observed()
     assert not is_observed()
+
+
+async def test_metrics_are_shown_whatever_format_is_asked_for(tmp_path: Path) -> None:
+    async with running_server(tmp_path) as server:
+        for accept in ("application/openmetrics-text;version=abc", "é", "text/html"):
+            response = await server.http.get("/metrics", headers=[(b"accept", accept.encode())])
+            assert response.status_code == 200, accept
+
+
+@pytest.mark.parametrize("wrong", [{"max_tokens": 10**400}, {"seed": 2**70}, {"max_tokens": 2**40}])
+async def test_a_number_that_no_server_takes_is_refused(
+    tmp_path: Path, wrong: dict[str, int]
+) -> None:
+    body = {"model": "rag", "messages": [{"role": "user", "content": "x"}], **wrong}
+    async with running_server(tmp_path) as server:
+        response = await server.http.post("/v1/chat/completions", json=body)
+    assert response.status_code == 400
+    assert next(iter(wrong)) in response.text
+
+
+async def test_requests_that_are_refused_at_the_door_have_their_line_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="ragkit")
+    async with running_server(
+        tmp_path, options=ServerOptions(folder=tmp_path, body_bytes=100)
+    ) as server:
+        large = await server.http.post("/v1/search", content=b"x" * 200)
+        foreign = await server.http.get("/healthz", headers={"host": "evil.example"})
+        text = (await server.http.get("/metrics")).text
+    for response, status in ((large, 413), (foreign, 400)):
+        assert response.status_code == status
+        assert response.headers["x-request-id"]
+        assert f'status="{status}"' in text
+    assert {413, 400} <= {getattr(one, "status", 0) for one in caplog.records}

@@ -83,6 +83,18 @@ async def test_ingestions_count_documents_and_failures(
     assert value(registry, "ragkit_ingestion_stage_seconds_count", stage="commit") == 1
 
 
+async def test_the_first_failure_is_an_increase(registry: CollectorRegistry) -> None:
+    def counts() -> list[float | None]:
+        failed = value(registry, "ragkit_ingested_documents_total", outcome="failed")
+        return [failed, value(registry, "ragkit_failed_ingestions_total")]
+
+    assert counts() == [0, 0]
+    async with AsyncRAG(Settings(), index=":memory:", embedder=HashEmbedder()) as rag:
+        with pytest.raises(InputError):
+            await rag.ingest("no_such_folder")
+    assert counts() == [0, 1]
+
+
 async def test_budgets_that_are_exhausted_are_counted(registry: CollectorRegistry) -> None:
     tool = RecordingTool(name="look", does=lambda _: 1 / 0)
     llm = ScriptedLLM(lambda _: says_action("Again.", ("look", {"text": "x"})))

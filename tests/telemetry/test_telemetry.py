@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from ragkit import RAG, AsyncRAG, Settings
 from ragkit.core.errors import ConfigError
-from ragkit.core.settings import TelemetrySettings
+from ragkit.core.operation import Operation
+from ragkit.core.settings import IngestSettings, LLMSettings, SqlSettings, TelemetrySettings
 from ragkit.telemetry.telemetry import TELEMETRY
 from ragkit.testing import HashEmbedder
 from tests.telemetry.collector import collecting
@@ -54,6 +55,31 @@ def test_a_collector_s_password_in_the_url_is_sent_as_basic_and_hidden() -> None
         TELEMETRY.stop()
         assert collector.headers[0]["authorization"].startswith("Basic ")
         assert b"MARK" not in b"".join(collector.bodies)
+
+
+def test_a_secret_that_begins_as_another_does_is_hidden_whole() -> None:
+    with collecting() as collector:
+        for key in ("team", "team-prod-9f8a7", "team-prod"):
+            llm = LLMSettings(model="vllm:http://127.0.0.1:9", api_key=SecretStr(key))
+            settings = settings_for(collector.url, content=True)
+            TELEMETRY.start(settings.model_copy(update={"llm": llm}))
+        with Operation(kind="tool", name="x") as operation:
+            operation.content["result"] = lambda: "key team-prod-9f8a7."
+        TELEMETRY.stop()
+        bodies = b"".join(collector.bodies)
+    assert b"key ***." in bodies
+
+
+def test_the_password_of_a_database_is_hidden_by_itself() -> None:
+    with collecting() as collector:
+        database = SqlSettings(database="postgresql://reader:MARK-word@127.0.0.1/x", query="select")
+        ingest = IngestSettings(sql={"orders": database})
+        settings = settings_for(collector.url, content=True)
+        TELEMETRY.start(settings.model_copy(update={"ingest": ingest}))
+        with Operation(kind="tool", name="x") as operation:
+            operation.content["result"] = lambda: "it is MARK-word."
+        TELEMETRY.stop()
+        assert b"it is ***." in b"".join(collector.bodies)
 
 
 @pytest.mark.parametrize("answer", ["500", "404", "echo", "drop", "slow"])
