@@ -58,7 +58,7 @@ class SyncPlan:
         for listing in self.stream.listings:
             await self._add_listed(listing, found)
         options = self.stream.options
-        if self.stream.has_documents and self.stream.names_all and options.source is not None:
+        if self._names_documents() and options.source is not None:
             origin = options.document_origin
             uris = [
                 item.uri for item in await self.index.records(tenant=self.tenant, source=origin)
@@ -66,9 +66,15 @@ class SyncPlan:
             kept = {*self.present, *self.stream.unmade}
             gone = [uri for uri in uris if uri not in kept]
             if gone:
-                self._decide(found, gone, total=len(uris), name=origin, is_empty=False)
+                is_empty = self.stream.is_empty
+                self._decide(found, gone, total=len(uris), name=origin, is_empty=is_empty)
         found.uris.sort()
         return found
+
+    def _names_documents(self) -> bool:
+        """Return whether the run was given all documents made in code, if only none."""
+        stream = self.stream
+        return stream.is_empty or (stream.has_documents and stream.names_all)
 
     async def _add_files(self, walk: FileWalk, found: Deletions) -> None:
         scope = walk.scope

@@ -82,6 +82,7 @@ class SourceStream:
         has_documents: Whether documents made in code were among them.
         unmade: The uris of those of which no document could be made.
         names_all: Whether all of those have a uri.
+        is_empty: Whether the iterables that were given had nothing in them.
     """
 
     def __init__(self, items: Iterable[SourceItem], options: SourceOptions | None = None) -> None:
@@ -94,6 +95,7 @@ class SourceStream:
         self.has_documents = False
         self.unmade: set[str] = set()
         self.names_all = True
+        self.is_empty = False
         self._items = items
         self._visited: set[Path] = set()
         self._pages: list[str] = []
@@ -146,7 +148,9 @@ class SourceStream:
         return False
 
     async def _sources(self, items: Iterable[SourceItem]) -> AsyncGenerator[_Found]:
+        self.is_empty = True
         async for item in _singly(items):
+            self.is_empty = False
             async for source in self._one(item):
                 yield source
         if self._pages:
@@ -183,7 +187,13 @@ class SourceStream:
 
     async def _walked(self, path: Path) -> AsyncGenerator[DocumentSource]:
         options = self.options
-        scope = SourceScope.of(path, options.patterns, source=options.source)
+        try:
+            scope = SourceScope.of(path, options.patterns, source=options.source)
+        except OSError as error:  # of a folder above it
+            raise InputError(
+                f"{str(path)!r} cannot be read: {error}. Fix: give this user the right to, or leave "
+                "it out."
+            ) from error
         root = scope.root
         if root.chosen and any(walk.scope.root != root for walk in self.walks):
             # A sync could not tell what is gone from one folder from what lies in another.

@@ -69,5 +69,5 @@ def unstorable(name: str, value: object) -> InputError:
     """Return the error that names a metadata field with a value of another type."""
     return InputError(
         f"The metadata field {name!r} holds {value!r} of type {type(value).__name__}. Fix: use a "
-        "string, a number, true or false, a date, or a list of strings."
+        "string, a number, true or false, a date as text ('2026-11-30'), or a list of strings."
     )

@@ -391,3 +391,16 @@ async def test_a_document_has_the_uri_of_its_file_whatever_a_loader_calls_it(
     assert await bench.uris() == ["docs/a.foo", "docs/b.foo"]
     chunks = await bench.index.chunks(await bench.uris())
     assert [chunk.uri for chunk in chunks] == ["docs/a.foo", "docs/b.foo"]
+
+
+async def test_documents_made_in_code_of_which_none_is_left_are_deleted_by_force_only(
+    bench: SyncBench,
+) -> None:
+    options = SourceOptions(source="code")
+    await bench.ingest(("a", "1"), ("b", "2"), options=options)
+    await bench.ingest(("other", "3"))
+    for run, deleted in ((RunOptions(), []), (SYNC, []), (FORCED, ["a", "b"])):
+        report = await bench.ingest([], options=options, run=run)
+        assert report.deleted == deleted
+        assert report.ok is (run is not SYNC)
+    assert await bench.uris() == ["other"]

@@ -134,3 +134,14 @@ async def test_files_are_loaded_for_those_who_want_documents() -> None:
     documents, failed = await load_files([Path("docs"), Path("nowhere")], FileReader())
     assert [document.uri for document in documents] == ["docs/good.md"]
     assert sorted(failure.uri for failure in failed) == ["docs/bad.txt", "nowhere"]
+
+
+async def test_a_path_below_a_folder_that_may_not_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forbidden(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")  # which no mode of a file makes for root
+
+    monkeypatch.setattr(Path, "is_dir", forbidden)
+    with pytest.raises(InputError, match=r"'closed/docs' cannot be read: .*Fix: give this user"):
+        await read(["closed/docs"])
