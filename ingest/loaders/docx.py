@@ -1,7 +1,6 @@
 """Word documents: headings, paragraphs, lists and tables in reading order."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -11,28 +10,35 @@ from ragkit.ingest.loaders.identity import SelfDescribingLoader, content_hash
 from ragkit.ingest.loaders.office_properties import office_metadata, office_title
 from ragkit.ingest.loaders.table_rows import append_table
 from ragkit.ingest.loaders.titles import title_from
+from ragkit.ingest.loaders.word_body import (
+    NUMBERING,
+    TABLE,
+    body_blocks,
+    paragraph_text,
+    table_cells,
+)
 from ragkit.ingest.loaders.zip_package import checked_package, no_text_error
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from docx.document import Document as WordDocument
-    from docx.table import Table
-    from docx.text.paragraph import Paragraph
+    from docx.oxml.text.paragraph import CT_P
 
 _HEADING = re.compile(r"(?:heading|titre|überschrift|título) ?([1-9])", re.IGNORECASE)
-_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_NUMBERING = f"{_W}pPr/{_W}numPr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocxLoader(SelfDescribingLoader):
     """A loader of Word documents."""
 
-    version = "docx-1"
+    version = "docx-2"
 
     def load(self, data: bytes, *, uri: str) -> Document:
-        """Read the body; headers, footers and comments are left out.
+        """Read the body as it is shown, with the text of its controls, fields and text boxes.
+
+        Inserted text is read and deleted text is not. Headers, footers, notes and comments are
+        left out.
 
         Raises:
             InputError: The file is encrypted, damaged or hostile, or has no text.
@@ -57,20 +63,19 @@ class DocxLoader(SelfDescribingLoader):
 
 
 def _content(word: "WordDocument") -> TextBuilder:
-    from docx.table import Table
-
     content = TextBuilder()
     items: list[str] = []
-    for block in word.iter_inner_content():
-        if isinstance(block, Table):
+    for block in body_blocks(cast("Element", word.element)):
+        if block.tag == TABLE:
             _end_list(content, items)
-            append_table(content, _rows(block))
+            append_table(content, table_cells(block))
             continue
-        text = block.text.strip()
-        level = _level(block)
+        text = paragraph_text(block).strip()
         if not text:
             continue
-        if not level and _is_item(block):
+        style = _style(word, block)
+        level = _level(style)
+        if not level and _is_item(block, style):
             items.append(f"- {text}")
             continue
         _end_list(content, items)
@@ -84,25 +89,21 @@ def _end_list(content: TextBuilder, items: list[str]) -> None:
     items.clear()
 
 
-def _level(paragraph: "Paragraph") -> int:
+def _style(word: "WordDocument", paragraph: "Element") -> str:
+    """Return the name of a paragraph's style."""
+    from docx.text.paragraph import Paragraph
+
+    style = Paragraph(cast("CT_P", paragraph), word).style
+    return (style.name or "") if style else ""
+
+
+def _level(style: str) -> int:
     """Return the level of a heading, 0 for another paragraph."""
-    name = (paragraph.style.name or "") if paragraph.style else ""
-    if name.lower() == "title":
+    if style.lower() == "title":
         return 1
-    found = _HEADING.fullmatch(name.strip())
+    found = _HEADING.fullmatch(style.strip())
     return min(int(found[1]), DEEPEST_HEADING) if found else 0
 
 
-def _is_item(paragraph: "Paragraph") -> bool:
-    name = (paragraph.style.name or "") if paragraph.style else ""
-    # `pPr/numPr`: python-docx has no other access to numbering.
-    element = cast("Element", paragraph.paragraph_format.element)
-    numbered = element.find(_NUMBERING) is not None
-    return numbered or name.lower().startswith("list")
-
-
-def _rows(table: "Table") -> Iterator[list[str]]:
-    for row in table.rows:
-        # A merged cell is given once for each column that it spans, by the same element.
-        cells = {cast("object", getattr(cell, "_tc")): cell for cell in row.cells}  # noqa: B009 - it is not public
-        yield [cell.text for cell in cells.values()]
+def _is_item(paragraph: "Element", style: str) -> bool:
+    return paragraph.find(NUMBERING) is not None or style.lower().startswith("list")

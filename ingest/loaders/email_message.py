@@ -4,7 +4,8 @@ import codecs
 import email
 import email.policy
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
@@ -21,6 +22,12 @@ from ragkit.ingest.loaders.titles import stem_title
 _HEADERS = ("From", "To", "Cc", "Date")
 _MOST_PARTS = 1000
 _MAIL = "message/rfc822"
+_EXTENSIONS: Mapping[str, str] = {"html": ".html", "markdown": ".md"}
+"""Of the subtypes of text that are read by their notation; others are read as plain text."""
+_PREFERRED = ("text/plain", "text/html", "text/")
+"""The order in which the alternatives of a text are tried."""
+_BLANK = re.compile(rb"(?:\s|\xc2?\xa0|\xef\xbb\xbf)*")
+"""White space, with the non-breaking space that editors leave."""
 _BROKEN = (ValueError, TypeError, IndexError, AttributeError, OverflowError, KeyError)
 """What the library raises for broken headers."""
 
@@ -36,12 +43,12 @@ class EmailLoader(EncodedLoader):
         levels: Mails in attached mails that are read; deeper ones are only named.
     """
 
-    version = "email-1"
+    version = "email-2"
 
     levels: int = 5
 
     def load(self, data: bytes, *, uri: str) -> Document:
-        """Read the mail; its plain text is preferred to its HTML.
+        """Read the mail's texts in order; of alternatives, the plain one unless it is blank.
 
         Attachments follow under a heading with their name; those that no loader reads, or that are
         damaged, are only named.
@@ -53,11 +60,11 @@ class EmailLoader(EncodedLoader):
             raise empty_error(uri)
         try:
             message = email.message_from_bytes(data, policy=email.policy.default)
-            parts = list(islice(_parts(message), _MOST_PARTS + 1))
+            if len(list(islice(_parts(message), _MOST_PARTS + 1))) > _MOST_PARTS:
+                raise _too_many_parts(uri)
+            parts = list(_shown(message))
         except RecursionError as error:
             raise _too_many_parts(uri) from error
-        if len(parts) > _MOST_PARTS:
-            raise _too_many_parts(uri)
         headers = {name: _header(message, name) for name in (*_HEADERS, "Subject")}
         if not any(headers.values()):
             raise InputError(f"{uri!r} is no e-mail: it has no headers. Fix: export it again.")
@@ -65,13 +72,13 @@ class EmailLoader(EncodedLoader):
         content.append("heading", headers["Subject"], level=1)
         lines = (f"{name}: {headers[name]}" for name in _HEADERS if headers[name])
         content.append("paragraph", "\n".join(lines))
-        body = message.get_body(preferencelist=("plain", "html"))
-        if body is not None:
-            kind = ".html" if body.get_content_subtype() == "html" else ".txt"
-            self._append(content, self._bytes(body), kind, uri)
+        texts = [part for part in parts if _is_text(part, first=part is parts[0])]
+        for part in texts:
+            kind = _EXTENSIONS.get(part.get_content_subtype(), ".txt")
+            self._append(content, self._bytes(part), kind, uri)
         for part in parts:
             name = _name(part)
-            if name is None or part is body:
+            if name is None or part in texts:
                 continue
             content.append("heading", f"Attachment: {' '.join(name.split())}", level=2)
             self._append(content, self._bytes(part), name, uri)
@@ -125,6 +132,40 @@ def _parts(message: MIMEPart) -> Iterator[MIMEPart]:
             yield from _parts(part)
     else:
         yield message
+
+
+def _shown(part: MIMEPart) -> Iterator[MIMEPart]:
+    """Yield the parts that hold no others, without the texts for which an alternative is read."""
+    if part.get_content_maintype() != "multipart" or not part.is_multipart():
+        yield part
+        return
+    children = [list(_shown(child)) for child in part.iter_parts()]
+    is_choice = part.get_content_subtype() == "alternative"
+    chosen = _preferred(children) if is_choice else None
+    for leaves in children:
+        for leaf in leaves:
+            if chosen is None or leaves is chosen or _name(leaf) is not None:
+                yield leaf
+
+
+def _preferred(alternatives: Sequence[list[MIMEPart]]) -> list[MIMEPart] | None:
+    """Return the first alternative of the most preferred type of text that is not blank."""
+    for kind in _PREFERRED:
+        for leaves in alternatives:
+            if any(leaf.get_content_type().startswith(kind) and _has_text(leaf) for leaf in leaves):
+                return leaves
+    return None
+
+
+def _has_text(part: MIMEPart) -> bool:
+    payload = part.get_payload(decode=True)
+    return isinstance(payload, bytes) and not _BLANK.fullmatch(payload) and _is_text(part)
+
+
+def _is_text(part: MIMEPart, *, first: bool = False) -> bool:
+    """Return whether a part is text of the mail itself; the first text may have a name."""
+    is_inline = part.get_content_maintype() == "text" and not part.is_attachment()
+    return is_inline and (first or _name(part) is None)
 
 
 def _name(part: MIMEPart) -> str | None:

@@ -1,8 +1,8 @@
 """Markdown: the source is kept, and the CommonMark parser finds its blocks."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ragkit.core.types import Block, BlockKind, Document, MetadataValue
@@ -15,6 +15,7 @@ from ragkit.ingest.loaders.titles import title_from
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
+_LINE_END = re.compile(r"\r\n?|\n")  # as the parser counts lines
 _KINDS: Mapping[str, BlockKind] = {
     "heading_open": "heading",
     "fence": "code",
@@ -68,13 +69,13 @@ def _title(metadata: Mapping[str, MetadataValue], blocks: tuple[Block, ...], *, 
 
 
 def _spans(text: str) -> Iterator[Span]:
-    starts = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
+    starts = [0, *(end.end() for end in _LINE_END.finditer(text)), len(text)]
     for token in _block_tokens(text):
         if token.level == 0 and token.map and token.nesting >= 0:
             first, last = token.map
             level = int(token.tag[1]) if token.type == "heading_open" else 0
             kind = _KINDS.get(token.type, "paragraph")
-            yield Span(kind, starts[first], min(starts[last], len(text)), level)
+            yield Span(kind, starts[first], starts[last], level)
 
 
 def _block_tokens(text: str) -> "list[Token]":

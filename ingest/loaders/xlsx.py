@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 class XlsxLoader(SelfDescribingLoader):
     """A loader of Excel workbooks; the page of a block is its sheet."""
 
-    version = "xlsx-1"
+    version = "xlsx-2"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read the sheets in order: values, not formulas.
 
         Raises:
             InputError: The file is encrypted, damaged or hostile, has no text, or more than
-                `MAX_ROWS` rows in a sheet.
+                `MAX_ROWS` rows or `MAX_COLUMNS` columns in a sheet.
         """
         import openpyxl
 
@@ -65,13 +65,17 @@ def _rows(sheet: "Worksheet", uri: str) -> Iterator[list[str]]:
     """Yield the rows that have text."""
     rows = sheet.iter_rows(values_only=True)
     for cells in islice(rows, MAX_ROWS):
-        texts = [_text(cell) for cell in cells[:MAX_COLUMNS]]
+        texts = [_text(cell) for cell in cells]
+        if any(texts[MAX_COLUMNS:]):
+            raise _too_large(f"{MAX_COLUMNS} columns", sheet, uri)
         if any(texts):
-            yield texts
+            yield texts[:MAX_COLUMNS]
     if next(rows, None) is not None:
-        raise InputError(
-            f"{uri!r} has more than {MAX_ROWS} rows in sheet {sheet.title!r}. Fix: divide it."
-        )
+        raise _too_large(f"{MAX_ROWS} rows", sheet, uri)
+
+
+def _too_large(limit: str, sheet: "Worksheet", uri: str) -> InputError:
+    return InputError(f"{uri!r} has more than {limit} in sheet {sheet.title!r}. Fix: divide it.")
 
 
 def _text(value: object) -> str:

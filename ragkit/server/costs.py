@@ -155,7 +155,7 @@ class CostLedger:
 
     @property
     def has_prices(self) -> bool:
-        """Whether anything costs."""
+        """True where anything has a price."""
         return bool(self._prices)
 
     def cost_of(self, model: str, usage: Usage, *, asked: str = "") -> float:

@@ -37,6 +37,12 @@ def write_blocks(root: "LexborNode", *, dropped: frozenset[str]) -> TextBuilder:
     return _BlockWriter(dropped, _layout_tables(root)).write(root)
 
 
+def is_dropped(node: "LexborNode", dropped: frozenset[str]) -> bool:
+    """Return whether an element is one of the `dropped`, has such a role, or is hidden."""
+    hidden = is_hidden(node) or is_permalink(node)
+    return node.tag in dropped or hidden or role(node) in _DROPPED_ROLES
+
+
 class _BlockWriter:
     """A writer that makes a block or a list's line of the inline text where an element ends."""
 
@@ -69,8 +75,7 @@ class _BlockWriter:
     def _is_dropped(self, node: "LexborNode") -> bool:
         if not node.is_element_node:
             return not node.is_text_node
-        hidden = is_hidden(node) or is_permalink(node)
-        return node.tag in self._dropped or hidden or role(node) in _DROPPED_ROLES
+        return is_dropped(node, self._dropped)
 
     def _is_opaque(self, node: "LexborNode") -> bool:
         return node.tag == "pre" or (node.tag == "table" and node.mem_id not in self._layout)

@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.types import Document, MetadataValue
 from ragkit.ingest.loaders.blocks import TextBuilder
 from ragkit.ingest.loaders.charset import decode_text, has_byte_order_mark
-from ragkit.ingest.loaders.html.blocks import DROPPED, write_blocks
+from ragkit.ingest.loaders.html.blocks import DROPPED, is_dropped, write_blocks
 from ragkit.ingest.loaders.html.depth import limit_depth
 from ragkit.ingest.loaders.html.tree import is_hidden
 from ragkit.ingest.loaders.identity import EncodedLoader, content_hash
@@ -51,10 +51,12 @@ _METADATA: Mapping[str, str] = {
 class HtmlLoader(EncodedLoader):
     """A loader of HTML; `encoding` applies where the page itself names no encoding."""
 
-    version = "html-2"
+    version = "html-3"
 
     def load(self, data: bytes, *, uri: str) -> Document:
-        """Parse as a browser does and keep the text of `<main>`, a lone `<article>` or the body.
+        """Parse as a browser does and keep the text of `<main>`, the page's article or the body.
+
+        The page's article is a lone `<article>` that holds most of the body's text.
 
         Raises:
             InputError: The file is empty, binary or in another encoding, or shows no text.
@@ -111,23 +113,36 @@ def codec_of_label(label: str) -> str | None:
 def _content(tree: "LexborHTMLParser", *, uri: str) -> TextBuilder:
     # Some sites wrap the whole page in a form: forms are read where nothing else has text.
     for dropped in (DROPPED, DROPPED - {"form"}):
-        for root in _roots(tree):
-            content = write_blocks(root, dropped=dropped)
+        for main in (node for node in tree.css("main") if not is_hidden(node)):
+            content = write_blocks(main, dropped=dropped)
             if content.blocks:
                 return content
+        content = _body_content(tree, dropped)
+        if content.blocks:
+            return content
     raise InputError(
         f"{uri!r} shows no text: scripts probably fill the page. Fix: save it from a browser after "
         "it has loaded, and load that file."
     )
 
 
-def _roots(tree: "LexborHTMLParser") -> "Iterator[LexborNode]":
-    yield from (node for node in tree.css("main") if not is_hidden(node))
+def _body_content(tree: "LexborHTMLParser", dropped: frozenset[str]) -> TextBuilder:
+    """Return the blocks of the body, or of its lone article where that is most of it."""
+    content = write_blocks(tree.body, dropped=dropped) if tree.body else TextBuilder()
     articles = tree.css("article")
-    if len(articles) == 1 and not is_hidden(articles[0]):
-        yield articles[0]
-    if tree.body:
-        yield tree.body
+    if len(articles) != 1 or _is_aside(articles[0]):
+        return content
+    article = write_blocks(articles[0], dropped=dropped)
+    return article if 2 * len(article.text) > len(content.text) else content
+
+
+def _is_aside(node: "LexborNode | None") -> bool:
+    """Return whether a node is hidden or lies in an element that holds no text of the document."""
+    while node is not None and node.is_element_node:
+        if is_dropped(node, DROPPED - {"form"}):
+            return True
+        node = node.parent
+    return False
 
 
 def _metadata(tree: "LexborHTMLParser") -> dict[str, MetadataValue]:

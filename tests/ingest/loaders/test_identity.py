@@ -13,7 +13,7 @@ from ragkit.ingest.loaders import HtmlLoader, MarkdownLoader, PdfLoader, TextLoa
     [
         (TextLoader(), "text-2"),
         (MarkdownLoader(), "markdown-1"),
-        (HtmlLoader(encoding="UTF8"), "html-2"),
+        (HtmlLoader(encoding="UTF8"), "html-3"),
         (PdfLoader(encoding="cp1252"), "pdf-2"),
         (TextLoader(encoding="windows-1252"), "text-2:cp1252"),
     ],

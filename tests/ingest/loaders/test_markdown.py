@@ -1,9 +1,12 @@
 """Markdown: blocks of the source, headings, titles and front matter."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ragkit.core.types import Document
 from ragkit.ingest.loaders import MarkdownLoader
+from ragkit.ingest.loaders.markdown import markdown_blocks
 
 SOURCE = """\
 Intro with a [link].
@@ -67,6 +70,26 @@ def test_every_kind_of_block_is_found_with_its_source() -> None:
         ("paragraph", 0, "***"),
         ("paragraph", 0, "[link]: https://example.org"),
     ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_offsets_are_exact_at_every_line_end(end: str) -> None:
+    text = end.join(["# A", "text", "", "```", "x", "```", "", "- b", ""])
+    blocks = markdown_blocks(text)
+    assert [(block.kind, block.text) for block in blocks] == [
+        ("heading", "# A"),
+        ("paragraph", "text"),
+        ("code", f"```{end}x{end}```"),
+        ("list", "- b"),
+    ]
+    assert all(text[block.start : block.end] == block.text for block in blocks)
+
+
+@given(st.text("a#-`> \n\r", max_size=30))
+def test_blocks_cover_text_of_any_line_ends(text: str) -> None:
+    blocks = markdown_blocks(text)
+    assert all(text[block.start : block.end] == block.text for block in blocks)
+    assert "".join("".join(block.text for block in blocks).split()) == "".join(text.split())
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pptx.util import Inches
 
 from ragkit import Document, InputError
 from ragkit.ingest.loaders import loader_for
-from ragkit.ingest.loaders.table_rows import ROWS
+from ragkit.ingest.loaders.table_rows import MAX_COLUMNS, ROWS
 from ragkit.ingest.loaders.zip_package import MAX_ENTRIES, MAX_UNPACKED
 
 NONE, SIZE = Inches(0), Inches(1)
@@ -151,6 +151,17 @@ def test_rows_beyond_the_size_that_a_sheet_declares_are_read() -> None:
             content = re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="A1"', book.read(name))
             out.writestr(name, content)
     assert load(written.getvalue(), ".xlsx").text == load(book_file(), ".xlsx").text
+
+
+def test_columns_beyond_those_that_are_read_are_an_error() -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append([*[None] * (MAX_COLUMNS - 1), "last"])
+    assert load(saved(book.save), ".xlsx").text.endswith("| last")
+    sheet.append([*[None] * MAX_COLUMNS, "lost"])
+    message = f"has more than {MAX_COLUMNS} columns in sheet 'Sheet'. Fix: divide it."
+    with pytest.raises(InputError, match=message):
+        load(saved(book.save), ".xlsx")
 
 
 def test_every_part_of_a_long_sheet_has_the_header() -> None:

@@ -27,16 +27,16 @@ def test_every_extension_and_media_type_stands_once() -> None:
     [
         (b"%PDF-1.7 ...", "report.txt", "pdf-2"),
         (b"%PDF-1.7 ...", "report", "pdf-2"),
-        (b"<!DOCTYPE html><p>x", "report.pdf", "html-2"),
-        (b"  \n<html><p>x", "page", "html-2"),
+        (b"<!DOCTYPE html><p>x", "report.pdf", "html-3"),
+        (b"  \n<html><p>x", "page", "html-3"),
         (b"<!DOCTYPE html><p>x", "page.md", "markdown-1"),
         (b"plain words", "README", "text-2"),
         (b"<?xml version='1.0'?><a>b</a>", "data", "xml-1"),
         (b"<?xml version='1.0'?><a>b</a>", "notes.txt", "text-2"),
         (b"plain words", "notes.log", "text-2"),
-        (b"a,b\n1,2", "table.csv", "csv-1"),
-        (b"From: a\nTo: b\nSubject: c\n\nText", "mail", "email-1"),
-        (b"From: a\nTo: b\nSubject: c\n\nText", "mail.csv", "csv-1"),
+        (b"a,b\n1,2", "table.csv", "csv-2"),
+        (b"From: a\nTo: b\nSubject: c\n\nText", "mail", "email-2"),
+        (b"From: a\nTo: b\nSubject: c\n\nText", "mail.csv", "csv-2"),
     ],
 )
 def test_content_decides_where_the_name_says_something_else(
