@@ -28,7 +28,7 @@ _METADATA = {"initial-creator": "author", "subject": "subject", "creation-date":
 class OpenDocumentLoader(SelfDescribingLoader):
     """A loader of .odt, .ods and .odp; the page of a block is its sheet or slide."""
 
-    version = "opendocument-1"
+    version = "opendocument-2"
 
     def load(self, data: bytes, *, uri: str) -> Document:
         """Read headings, paragraphs, lists and tables in order, with footnotes where they stand.
@@ -37,7 +37,7 @@ class OpenDocumentLoader(SelfDescribingLoader):
 
         Raises:
             InputError: The file is encrypted, damaged or hostile, has no text, or more than
-                `MAX_ROWS` rows in a sheet.
+                `MAX_ROWS` rows or `MAX_COLUMNS` columns in a sheet.
         """
         from defusedxml.ElementTree import fromstring
 
@@ -127,6 +127,11 @@ class _OpenDocumentReader:
             cells = _cells(row)
             if not any(cells):
                 continue
+            if any(cells[MAX_COLUMNS:]):
+                raise InputError(
+                    f"{self._uri!r} has more than {MAX_COLUMNS} columns in a table. Fix: divide it."
+                )
+            del cells[MAX_COLUMNS:]
             repeated = int(_attribute(row, "number-rows-repeated") or 1)
             count += repeated
             if count > MAX_ROWS:
@@ -146,7 +151,7 @@ def _cells(row: "Element") -> list[str]:
         ]
         text = " ".join(part for part in parts if part)
         repeated = int(_attribute(cell, "number-columns-repeated") or 1)
-        cells += [text] * min(repeated, MAX_COLUMNS - len(cells))
+        cells += [text] * min(repeated, max(1, MAX_COLUMNS + 1 - len(cells)))
     return cells
 
 

@@ -12,6 +12,7 @@ from ragkit import Document, InputError
 from ragkit.ingest.chunkers.units import UnitDivider
 from ragkit.ingest.loaders import loader_for
 from ragkit.ingest.loaders.registry import LoaderRegistry
+from ragkit.ingest.loaders.table_rows import MAX_COLUMNS
 from ragkit.testing.embedder import WordTokenizer
 
 RST = """\
@@ -367,7 +368,7 @@ def test_slides_have_their_title_first() -> None:
 
 def test_an_open_document_is_known_by_its_content() -> None:
     data = package("spreadsheet", "")
-    assert LoaderRegistry().loader(data, "report.bin").identity == "opendocument-1"
+    assert LoaderRegistry().loader(data, "report.bin").identity == "opendocument-2"
 
 
 def _many_rows() -> bytes:
@@ -395,3 +396,16 @@ def test_open_documents_that_cannot_be_read_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         load(make(), ".odt")
+
+
+@pytest.mark.parametrize("repeated", [f'table:number-columns-repeated="{MAX_COLUMNS + 1}"', ""])
+def test_columns_beyond_those_that_are_read_are_an_error(repeated: str) -> None:
+    cell = f"<table:table-cell {repeated}><text:p>x</text:p></table:table-cell>"
+    row = cell if repeated else cell * (MAX_COLUMNS + 1)
+    body = f'<table:table table:name="Wide"><table:table-row>{row}</table:table-row></table:table>'
+    with pytest.raises(InputError, match=rf"more than {MAX_COLUMNS} columns in a table. Fix:"):
+        load(package("spreadsheet", body), ".ods")
+    blank = f'<table:table-cell table:number-columns-repeated="{10**6}"/>'
+    narrow = f"<table:table-cell><text:p>x</text:p></table:table-cell>{blank}"
+    body = f'<table:table table:name="N"><table:table-row>{narrow}</table:table-row></table:table>'
+    assert "x" in load(package("spreadsheet", body), ".ods").text
