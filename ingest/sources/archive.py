@@ -4,21 +4,25 @@ import bz2
 import gzip
 import io
 import lzma
-import mailbox
+import os
 import re
 import tarfile
 import zipfile
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from email.parser import BytesHeaderParser
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol, cast
+from threading import Lock
+from typing import IO, Protocol, Self, cast
 
 from ragkit.core.errors import InputError
 from ragkit.core.types import Metadata
 from ragkit.ingest.loaders.zip_package import MAX_ENTRIES, MAX_UNPACKED, UNREADABLE
 from ragkit.ingest.sources.file import FileSource
+from ragkit.ingest.sources.mbox import MailSpan, mail_at, mail_spans
+from ragkit.ingest.sources.reopened_file import FileVersion, ReopenedFile
 from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import OpenedSource
 
@@ -54,32 +58,44 @@ class Archive(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ZipArchive:
-    """A ZIP archive."""
+    """A ZIP archive, whose directory is read again only after the file has changed."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        """Prepare to read; nothing is opened yet."""
+        self._path = path
+        self._file = ReopenedFile(path)
+        self._directory: tuple[FileVersion, zipfile.ZipFile] | None = None
+        self._lock = Lock()  # the file is open for one read at a time
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
+        """Return the archive without its directory, which is read again elsewhere."""
+        return type(self), (self._path,)
 
     def members(self) -> Iterator[tuple[str, int]]:
         """Yield name and size of each file."""
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-        except UNREADABLE as error:
-            raise _damaged(self.path, error) from error
+        with self._opened() as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         yield from ((entry.filename, entry.file_size) for entry in entries)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
+        with self._opened() as archive:
+            if archive.getinfo(name).flag_bits & _ENCRYPTED:
+                raise InputError(f"{name!r} in {str(self._path)!r} is encrypted. Fix: unpack it.")
+            return archive.read(name)
+
+    @contextmanager
+    def _opened(self) -> Generator[zipfile.ZipFile]:
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                if archive.getinfo(name).flag_bits & _ENCRYPTED:
-                    raise InputError(
-                        f"{name!r} in {str(self.path)!r} is encrypted. Fix: unpack it."
-                    )
-                return archive.read(name)
+            with self._lock, self._file.opened() as version:
+                if self._directory is None or self._directory[0] != version:
+                    self._directory = None
+                    archive = zipfile.ZipFile(cast("IO[bytes]", self._file))
+                    self._directory = version, archive
+                yield self._directory[1]
         except (*UNREADABLE, KeyError) as error:
-            raise _damaged(self.path, error) from error
+            raise _damaged(self._path, error) from error
 
 
 class TarArchive:
@@ -89,6 +105,7 @@ class TarArchive:
         """Prepare to read; nothing is opened yet."""
         self._path = path
         self._contents: Iterator[tuple[str, Callable[[], bytes]]] = iter(())
+        self._version: FileVersion | None = None
 
     def members(self) -> Iterator[tuple[str, int]]:
         """Yield name and size of each regular file."""
@@ -101,6 +118,9 @@ class TarArchive:
     def read(self, name: str) -> bytes:
         """Return the content of a file: the next of that name, else the first."""
         try:
+            version = FileVersion.of(self._path.stat())
+            if version != self._version:  # what is open is another file
+                self._contents, self._version = iter(()), version
             for contents in (self._contents, self._files()):
                 self._contents = contents
                 for found, content in contents:
@@ -124,36 +144,46 @@ class MboxArchive:
     def __init__(self, path: Path) -> None:
         """Prepare to read; nothing is opened yet."""
         self._path = path
-        self._keys: dict[str, str] = {}
+        self._index: tuple[FileVersion, dict[str, MailSpan]] | None = None
 
     def members(self) -> Iterator[tuple[str, int]]:
         """Yield name and size of each mail."""
-        self._keys.clear()
-        with self._opened() as box:
-            for number, key in enumerate(box.keys(), start=1):
-                mail = box.get_bytes(key)
-                found = BytesHeaderParser().parsebytes(mail).get("Message-ID")
-                name = _UNSAFE.sub("_", str(found or "").strip("<> \t\r\n"))[:_LONGEST_NAME]
-                if not name or name.startswith(".") or f"{name}.eml" in self._keys:
-                    name = f"{number:06}"
-                self._keys[f"{name}.eml"] = key
-                yield f"{name}.eml", len(mail)
+        with self._opened() as file:
+            yield from self._listed(file)
 
     def read(self, name: str) -> bytes:
-        """Return a mail."""
-        with self._opened() as box:
-            if name not in self._keys:
+        """Return a mail from where it was listed, or from elsewhere if the file has changed."""
+        with self._opened() as file:
+            index = self._index
+            if index is None or index[0] != FileVersion.of(os.fstat(file.fileno())):
+                deque(self._listed(file), maxlen=0)
+                index = self._index
+            span = index[1].get(name) if index else None
+            if span is None:
                 raise InputError(
                     f"{name!r} is no longer in {str(self._path)!r}. Fix: ingest again."
                 )
-            return box.get_bytes(self._keys[name])
+            return mail_at(file, span)
+
+    def _listed(self, file: IO[bytes]) -> Iterator[tuple[str, int]]:
+        version = FileVersion.of(os.fstat(file.fileno()))
+        spans: dict[str, MailSpan] = {}
+        for number, span in enumerate(mail_spans(file), start=1):
+            mail = mail_at(file, span)
+            found = BytesHeaderParser().parsebytes(mail).get("Message-ID")
+            name = _UNSAFE.sub("_", str(found or "").strip("<> \t\r\n"))[:_LONGEST_NAME]
+            if not name or name.startswith(".") or f"{name}.eml" in spans:
+                name = f"{number:06}"
+            spans[f"{name}.eml"] = span
+            yield f"{name}.eml", len(mail)
+        self._index = version, spans
 
     @contextmanager
-    def _opened(self) -> Generator[mailbox.mbox]:
+    def _opened(self) -> Generator[IO[bytes]]:
         try:
-            with closing(mailbox.mbox(self._path, create=False)) as box:
-                yield box
-        except (mailbox.Error, KeyError, *UNREADABLE) as error:
+            with self._path.open("rb") as file:
+                yield file
+        except UNREADABLE as error:
             raise _damaged(self._path, error) from error
 
 
@@ -260,7 +290,7 @@ def archive_members(file: FileSource) -> list[ArchiveMember]:
 def _archive(path: Path) -> Archive:
     name = path.name.lower()
     if name.endswith(".zip"):
-        return ZipArchive(path=path)
+        return ZipArchive(path)
     return MboxArchive(path) if name.endswith(".mbox") else TarArchive(path)
 
 

@@ -19,6 +19,7 @@ from ragkit.ingest.report import FailedDocument
 from ragkit.ingest.sources.collection import Listed
 from ragkit.ingest.sources.file import FileReader
 from ragkit.ingest.sources.item import MemorySource, text_hash
+from ragkit.ingest.sources.sqlite_authorizer import ReadOnlyAuthorizer
 
 Rows: TypeAlias = tuple[Sequence[str], Iterable[Sequence[object]]]
 """The names of the columns, and the rows as they come."""
@@ -144,12 +145,24 @@ def _sqlite(place: str, query: str) -> Generator[Rows]:
     with fail():
         # The rows are read in several threads, one after the other.
         opened = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    authorizer = ReadOnlyAuthorizer()
     with closing(opened) as connection:
-        with fail():
+        connection.set_authorizer(authorizer)
+        with fail(), _refusal_named(authorizer):
             cursor = connection.execute(query)
         columns = [str(column[0]) for column in cursor.description or ()]
         with closing(_read(cursor, fail)) as rows:
             yield columns, rows
+
+
+@contextmanager
+def _refusal_named(authorizer: ReadOnlyAuthorizer) -> Generator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        if authorizer.refused is None:
+            raise
+        raise sqlite3.DatabaseError(f"it uses {authorizer.refused}") from error
 
 
 @contextmanager

@@ -1,16 +1,20 @@
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
+from typing import IO
 
 import pytest
 from typer.testing import CliRunner
 
 from ragkit import InputError, ProviderError
-from ragkit.cli.folder_watch import changes, keep_ingesting, watched_folders
+from ragkit.cli.folder_watch import QUIET_MS, changes, keep_ingesting, watched_folders
 from ragkit.cli.main import app
 
 
@@ -36,6 +40,44 @@ def test_changes_of_files_are_seen_and_those_of_the_index_and_hidden_ones_are_no
     (docs / ".hidden" / "b.txt").write_text("x")
     assert [next(changed) for _ in range(3)] == [False, False, False]
     (docs / "deep" / "a.txt").unlink()
+    _settle(changed, wanted=True)
+    changed.close()
+
+
+def test_a_folder_that_is_made_again_is_watched_again(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    changed = changes([docs], ignored=None)
+    assert next(changed) is False
+    for name in ("one.md", "two.md"):
+        shutil.rmtree(docs)
+        docs.mkdir()
+        (docs / name).write_text("x")
+        _settle(changed, wanted=True)
+        _settle(changed, wanted=False)
+    (docs / "three.md").write_text("x")
+    assert True in [next(changed) for _ in range(4)]
+    changed.close()
+
+
+def test_a_folder_that_is_gone_is_reported_once_and_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs, other = tmp_path / "docs", tmp_path / "other"
+    docs.mkdir()
+    other.mkdir()
+    changed = changes([docs, other], ignored=None)
+    assert next(changed) is False
+    docs.rename(tmp_path / "old")
+    _settle(changed, wanted=True)
+    _settle(changed, wanted=False)
+    (other / "a.md").write_text("x")
+    assert True in [next(changed) for _ in range(4)]
+    other.rename(tmp_path / "older")
+    assert [next(changed) for _ in range(4)] == [False] * 4
+    told = " ".join(capsys.readouterr().err.split())
+    assert (told.count("is gone"), told.count("Fix: make it again")) == (2, 2)
+    docs.mkdir()
     _settle(changed, wanted=True)
     changed.close()
 
@@ -94,10 +136,9 @@ def test_a_dry_run_cannot_watch(tmp_path: Path) -> None:
     assert "exclude each other" in result.output
 
 
-def test_the_command_ingests_what_is_written_and_ends_at_an_interrupt(tmp_path: Path) -> None:
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    (docs / "a.txt").write_text("The Volga is long.")
+@contextmanager
+def _watching(tmp_path: Path) -> Generator[IO[str]]:
+    """The command over the folder docs, and its output; it has to end at an interrupt."""
     command = [sys.executable, "-m", "ragkit.cli.main", "ingest", "docs", "--watch", "--sync"]
     with subprocess.Popen(
         command,
@@ -111,12 +152,34 @@ def test_the_command_ingests_what_is_written_and_ends_at_an_interrupt(tmp_path: 
     ) as process:
         assert process.stdout is not None
         try:
-            assert process.stdout.readline().startswith("1 added")
-            (docs / "b.txt").write_text("The Danube is shorter.")
-            assert process.stdout.readline().startswith("1 added")
-            (docs / "a.txt").unlink()
-            assert "1 deleted" in process.stdout.readline()
+            yield process.stdout
             process.send_signal(signal.SIGINT)
             assert process.wait() == 0
         finally:
             process.kill()
+
+
+def test_the_command_ingests_what_is_written_and_ends_at_an_interrupt(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_text("The Volga is long.")
+    with _watching(tmp_path) as output:
+        assert output.readline().startswith("1 added")
+        (docs / "b.txt").write_text("The Danube is shorter.")
+        assert output.readline().startswith("1 added")
+        (docs / "a.txt").unlink()
+        assert "1 deleted" in output.readline()
+
+
+def test_the_command_follows_a_folder_that_is_gone_and_made_again(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_text("The Volga is long.")
+    with _watching(tmp_path) as output:
+        assert output.readline().startswith("1 added")
+        docs.rename(tmp_path / "moved")
+        sleep(2 * QUIET_MS / 1000)
+        (tmp_path / "moved").rename(docs)
+        assert "1 unchanged" in output.readline()  # nothing was deleted
+        (docs / "b.txt").write_text("The Danube is shorter.")
+        assert output.readline().startswith("1 added")

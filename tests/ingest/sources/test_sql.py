@@ -1,5 +1,6 @@
 """Rows of a query as documents: read as they are needed, and deleted once they are surely gone."""
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -125,6 +126,79 @@ async def test_the_query_cannot_write(bench: IngestBench, place: str) -> None:
         await bench.ingest(tickets(place, writing))
     run(place, "INSERT INTO tickets VALUES (4, 'x', 'x', 1, NULL)")  # nothing holds the database
     assert len((await bench.ingest(tickets(place))).added) == 4
+
+
+@pytest.mark.parametrize(
+    ("query", "refused"),
+    [
+        ("VACUUM INTO 'made.db'", "ATTACH or VACUUM 'made.db'"),
+        ("ATTACH 'made.db' AS n", "ATTACH or VACUUM 'made.db'"),
+        ("PRAGMA journal_mode = WAL", "PRAGMA 'journal_mode'"),
+        ("CREATE TEMP TABLE made AS SELECT 1 AS id", "INSERT 'sqlite_temp_master'"),
+        ("DELETE FROM t", "DELETE 't'"),
+        ("BEGIN IMMEDIATE", "the transaction 'BEGIN'"),
+        ("SELECT load_extension('made.so') AS id", "the function 'load_extension'"),
+        ("SELECT fts3_tokenizer('simple') AS id, 'x' AS text", "the function 'fts3_tokenizer'"),
+    ],
+)
+async def test_a_query_of_sqlite_reads_its_own_file_only(
+    bench: IngestBench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    refused: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("x.db", "CREATE TABLE t (id, text)", "INSERT INTO t VALUES (1, 'words')")
+    before = Path("x.db").read_bytes()
+    with pytest.raises(InputError, match=f"{re.escape(refused)}.* Fix: .*it may only read"):
+        await bench.ingest(SqlSource(name="t", database="x.db", query=query))
+    assert [path.name for path in tmp_path.iterdir()] == ["x.db"]
+    assert Path("x.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "WITH c AS MATERIALIZED (SELECT * FROM t) SELECT * FROM c",
+        "SELECT * FROM seen",
+        "SELECT value AS id, json_extract('{\"a\": \"x\"}', '$.a') AS text FROM json_each('[1]')",
+        "SELECT row_number() OVER (ORDER BY id) AS id, max(text) OVER () AS text FROM t",
+        "SELECT rowid AS id, text FROM f5 WHERE f5 MATCH 'words' ORDER BY rank",
+        "SELECT rowid AS id, snippet(f4) AS text FROM f4 WHERE f4 MATCH 'words'",
+        "SELECT id, 'x' AS text FROM r WHERE low < 3",
+        "SELECT term AS id, term AS text FROM v5",
+    ],
+)
+async def test_a_query_of_sqlite_reads_with_all_that_reading_needs(
+    bench: IngestBench, tmp_path: Path, query: str
+) -> None:
+    run(
+        place := str(tmp_path / "x.db"),
+        "CREATE TABLE t (id, text)",
+        "INSERT INTO t VALUES (1, 'words')",
+        "CREATE VIEW seen AS SELECT id, upper(text) AS text FROM t",
+        "CREATE VIRTUAL TABLE f5 USING fts5(text)",
+        "INSERT INTO f5 VALUES ('words')",
+        "CREATE VIRTUAL TABLE f4 USING fts4(text)",
+        "INSERT INTO f4 VALUES ('words')",
+        "CREATE VIRTUAL TABLE r USING rtree(id, low, high)",
+        "INSERT INTO r VALUES (1, 2, 3)",
+        "CREATE VIRTUAL TABLE v5 USING fts5vocab(f5, row)",
+    )
+    report = await bench.ingest(SqlSource(name="t", database=place, query=query))
+    assert (len(report.added), report.failed) == (1, [])
+
+
+@pytest.mark.parametrize("query", ["DELETE FROM r_node", "UPDATE sqlite_master SET name = 'x'"])
+async def test_what_a_virtual_table_prepares_cannot_be_run_by_a_query(
+    bench: IngestBench, tmp_path: Path, query: str
+) -> None:
+    run(place := str(tmp_path / "x.db"), "CREATE VIRTUAL TABLE r USING rtree(id, low, high)")
+    before = Path(place).read_bytes()
+    with pytest.raises(InputError, match="it may only read"):
+        await bench.ingest(SqlSource(name="t", database=place, query=query))
+    assert Path(place).read_bytes() == before
 
 
 async def test_a_row_given_twice_is_one_document(bench: IngestBench, place: str) -> None:
