@@ -191,8 +191,8 @@ class SourceStream:
             scope = SourceScope.of(path, options.patterns, source=options.source)
         except OSError as error:  # of a folder above it
             raise InputError(
-                f"{str(path)!r} cannot be read: {error}. Fix: give this user the right to, or leave "
-                "it out."
+                f"{str(path)!r} cannot be read: {error}. Fix: give this user the right to, or "
+                "leave it out."
             ) from error
         root = scope.root
         if root.chosen and any(walk.scope.root != root for walk in self.walks):

@@ -55,8 +55,14 @@ def written_alike(text: str, *, passage: bool) -> str:
     text = unicodedata.normalize("NFC", text).translate(_ONE_WAY)
     # Marks are left out after the runs are divided: they belong to a character.
     text = _RUN.sub(lambda found: _grams(found, passage=passage), text)
-    text = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), _LEFT_OUT.sub("", text))
+    text = _DIGIT.sub(_ascii_digit, _LEFT_OUT.sub("", text))
     return _ARABIC_WORD.sub(lambda word: _light_stem(word[0]), text)
+
+
+def _ascii_digit(found: regex.Match[str]) -> str:
+    """Return a digit as one of 0 to 9, or as it is where Python's Unicode is older than regex's."""
+    value = unicodedata.decimal(found[0], None)
+    return found[0] if value is None else str(value)
 
 
 def words(text: str) -> list[str]:

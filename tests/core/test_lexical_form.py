@@ -31,6 +31,13 @@ def test_words_of_latin_letters_stay_as_they_are(text: str) -> None:
     assert lexical_form(text, passage=True) == text
 
 
+def test_a_digit_that_is_newer_than_python_s_unicode_stays_as_it_is() -> None:
+    assert words(lexical_form("\N{THAI DIGIT FIVE} \U000116d0")) == [
+        "5",
+        "\U000116d0",
+    ]  # Unicode 16
+
+
 @pytest.mark.parametrize(
     ("text", "query", "passage"),
     [
