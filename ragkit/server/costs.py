@@ -241,20 +241,39 @@ class CostLedger:
     async def reserve_beside(
         self, key: ApiKey, *, model: str, usage: Usage, conversation: str = ""
     ) -> Charge:
-        """See `reserve`; the event loop goes on while another process writes."""
-        reserve = partial(self.reserve, key, model=model, usage=usage, conversation=conversation)
-        return await self._beside(partial(copy_context().run, reserve))
+        """See `reserve`; the event loop goes on while another process writes.
 
-    async def settle_beside(self, charge: Charge) -> dict[str, float]:
-        """See `settle`; where that fails, what was set aside stays charged, and the log says so.
-
-        A caller that is cancelled meanwhile leaves nothing undone.
+        What is set aside for a caller that is cancelled meanwhile is given back.
         """
+        reserve = partial(self.reserve, key, model=model, usage=usage, conversation=conversation)
+        reserving = self._beside(partial(copy_context().run, reserve))
         try:
-            return await asyncio.shield(self._beside(partial(self.settle, charge)))
-        except RagkitError:
-            _log.exception("The cost of request %r was not written.", charge.request)
-            return {}
+            return await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            reserving.add_done_callback(self._give_back)
+            raise
+
+    async def settle_beside(self, charge: Charge, noted: Callable[[str, float], None]) -> None:
+        """See `settle`; `noted` gets each model and its cost, in the thread that writes.
+
+        Where it fails, what was set aside stays charged, and the log says so. It is done for a
+        caller that is cancelled, too.
+        """
+
+        def settle() -> None:
+            try:
+                costs = self.settle(charge)
+            except RagkitError:
+                _log.exception("The cost of request %r was not written.", charge.request)
+                return
+            for model, cost in costs.items():
+                noted(model, cost)
+
+        await asyncio.shield(self._beside(settle))
+
+    def _give_back(self, reserved: "asyncio.Future[Charge]") -> None:
+        if reserved.exception() is None:
+            self._thread.submit(self.settle, reserved.result())
 
     def sums(self, by: CostGroup, *, since: str = "") -> list[CostSum]:
         """Return the costs from a day on (`YYYY-MM-DD`), by day and the like.

@@ -155,6 +155,10 @@ class Metrics:
             self._disk.labels(folder=folder).set(usage.total)
             self._disk_free.labels(folder=folder).set(usage.free)
 
+    def note_cost(self, model: str, cost: float) -> None:
+        """Add the cost of a request's calls of a model."""
+        self.costs.labels(model=model).inc(cost)
+
     def text(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics in the format that a client accepts, and its content type.
 

@@ -118,8 +118,7 @@ async def _charged(
     try:
         yield
     finally:
-        for name, cost in (await costs.settle_beside(charge)).items():
-            state.metrics.costs.labels(model=name).inc(cost)
+        await costs.settle_beside(charge, state.metrics.note_cost)
 
 
 _BEARER = HTTPBearer(auto_error=False, description="A key made by `ragkit keys add`.")

@@ -191,3 +191,23 @@ async def test_another_writer_holds_up_neither_the_server_nor_a_finished_reply(
         assert (await waiting).json()["choices"][0]["message"]["content"] == "hello"
         other.close()
     assert "was not written" in caplog.text
+
+
+async def test_what_is_set_aside_for_a_client_that_has_left_is_given_back(tmp_path: Path) -> None:
+    settings = CostSettings(prices={"m": TOKEN}, tenant_per_day={"t": 100})
+    ledger = CostLedger(tmp_path / "costs", settings)
+    assert ledger.sums("model") == []  # which makes the file
+    other = sqlite3.connect(tmp_path / "costs", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    usage = Usage(prompt=80)
+    waiting = asyncio.create_task(ledger.reserve_beside(key(), model="m", usage=usage))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    other.close()
+    charge = await ledger.reserve_beside(key(), model="m", usage=Usage(prompt=20))
+    await ledger.settle_beside(charge, lambda *_: None)
+    while ledger.sums("model"):  # the thread gives it back
+        await asyncio.sleep(0.01)
+    ledger.close()
