@@ -22,12 +22,13 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Tracer
 
 from benchmarks.report import Row, publish
 from ragkit import RAG, Settings
 from ragkit.core.operation import add_observer, remove_observer
 from ragkit.core.settings import TelemetrySettings
-from ragkit.telemetry.light_span import LightTracer, StartsSpans
+from ragkit.telemetry.light_span import LightTracer
 from ragkit.telemetry.tracing import Tracing
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -73,7 +74,7 @@ def _processor_ms(job: Callable[[], object]) -> float:
     return (time.process_time() - started) * 1000
 
 
-def _tracer(spans: str, processor: SpanProcessor) -> StartsSpans:
+def _tracer(spans: str, processor: SpanProcessor) -> LightTracer | Tracer:
     if spans == "ragkit":
         return LightTracer(processor, Resource({}))
     provider = TracerProvider(shutdown_on_exit=False)

@@ -72,7 +72,7 @@ class SyncPlan:
         return found
 
     def _names_documents(self) -> bool:
-        """Return whether the run was given all documents made in code, if only none."""
+        """Return whether the run knows every document made in code, an empty list included."""
         stream = self.stream
         return stream.is_empty or (stream.has_documents and stream.names_all)
 

@@ -16,7 +16,7 @@ from ragkit.ingest.loaders.titles import stem_title
 
 _DELIMITERS = ",;\t|"
 _NAMED_DELIMITER = re.compile(r"sep=([^\w\s\"]|\t)\n", re.IGNORECASE)
-"""The first line by which Excel is told the delimiter."""
+"""The first line that names the delimiter, as Excel reads it."""
 _SAMPLE = 16_384
 MAX_FIELD = 1_000_000
 

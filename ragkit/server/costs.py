@@ -122,6 +122,12 @@ class Charge:
     reserved: float
     held: bool
 
+    @property
+    def is_empty(self) -> bool:
+        """True where nothing was set aside, and no model was called."""
+        account = self.account
+        return not (self.held or account.usages or account.pooled or account.unknown)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostSum:
@@ -238,7 +244,7 @@ class CostLedger:
                 db.execute(f"INSERT INTO costs VALUES ({', '.join('?' * len(row))})", row)
         return costs
 
-    async def reserve_beside(
+    async def reserve_async(
         self, key: ApiKey, *, model: str, usage: Usage, conversation: str = ""
     ) -> Charge:
         """See `reserve`; the event loop goes on while another process writes.
@@ -246,14 +252,16 @@ class CostLedger:
         What is set aside for a caller that is cancelled meanwhile is given back.
         """
         reserve = partial(self.reserve, key, model=model, usage=usage, conversation=conversation)
-        reserving = self._beside(partial(copy_context().run, reserve))
+        if not self._limits(key):  # nothing is set aside, so nothing is written
+            return reserve()
+        reserving = self._in_thread(partial(copy_context().run, reserve))
         try:
             return await asyncio.shield(reserving)
         except asyncio.CancelledError:
             reserving.add_done_callback(self._give_back)
             raise
 
-    async def settle_beside(self, charge: Charge, noted: Callable[[str, float], None]) -> None:
+    async def settle_async(self, charge: Charge, noted: Callable[[str, float], None]) -> None:
         """See `settle`; `noted` gets each model and its cost, in the thread that writes.
 
         Where it fails, what was set aside stays charged, and the log says so. It is done for a
@@ -269,7 +277,9 @@ class CostLedger:
             for model, cost in costs.items():
                 noted(model, cost)
 
-        await asyncio.shield(self._beside(settle))
+        if charge.is_empty:
+            return
+        await asyncio.shield(self._in_thread(settle))
 
     def _give_back(self, reserved: "asyncio.Future[Charge]") -> None:
         if reserved.exception() is None:
@@ -306,7 +316,7 @@ class CostLedger:
         self._thread.shutdown()
         self._database.close()
 
-    def _beside(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+    def _in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _limits(self, key: ApiKey) -> list[tuple[str, str, float]]:

@@ -109,16 +109,14 @@ async def _charged(
     if llm is not None and usage != Usage() and costs.has_prices:
         model = await model_name(llm)  # a server may not have said yet which one it serves
     try:
-        charge = await costs.reserve_beside(
-            key, model=model, usage=usage, conversation=conversation
-        )
+        charge = await costs.reserve_async(key, model=model, usage=usage, conversation=conversation)
     except ApiError:
         state.metrics.refused.labels(reason="budget").inc()
         raise
     try:
         yield
     finally:
-        await costs.settle_beside(charge, state.metrics.note_cost)
+        await costs.settle_async(charge, state.metrics.note_cost)
 
 
 _BEARER = HTTPBearer(auto_error=False, description="A key made by `ragkit keys add`.")

@@ -7,7 +7,6 @@ of ragkit are made and ended by one piece of code, and wait for the exporter as 
 import atexit
 import time
 from collections.abc import Mapping
-from typing import Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -35,20 +34,6 @@ _RECORDED = Decision.RECORD_AND_SAMPLE
 _ROOT = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 
 
-class StartsSpans(Protocol):
-    """A `LightTracer`, or the `Tracer` of an application."""
-
-    def start_span(
-        self,
-        name: str,
-        context: Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes = None,
-    ) -> Span:
-        """Start a span below the current one of a context, by default of the running one."""
-        ...
-
-
 class LightSpan(Span, ReadableSpan):
     """A span that is exported as it is; its attributes are neither checked nor counted."""
 
@@ -63,11 +48,11 @@ class LightSpan(Span, ReadableSpan):
         tracer: "LightTracer",
     ) -> None:
         """Start the span now."""
-        self._held = attributes
+        self._own_attributes = attributes
         self._context: SpanContext = context
-        self._waits = tracer.processor
-        self._happened: list[Event] = []
-        self._linked: list[Link] = []
+        self._processor = tracer.processor
+        self._own_events: list[Event] = []
+        self._own_links: list[Link] = []
         ReadableSpan.__init__(
             self,
             name=name,
@@ -75,8 +60,8 @@ class LightSpan(Span, ReadableSpan):
             parent=parent,
             resource=tracer.resource,
             attributes=attributes,
-            events=self._happened,
-            links=self._linked,
+            events=self._own_events,
+            links=self._own_links,
             kind=kind,
             start_time=time.time_ns(),
             instrumentation_scope=tracer.scope,
@@ -86,7 +71,7 @@ class LightSpan(Span, ReadableSpan):
         """Hand the span to the exporter; ending it again changes nothing."""
         if self.is_recording():
             self._end_time = time.time_ns() if end_time is None else end_time
-            self._waits.on_end(self)
+            self._processor.on_end(self)
 
     def get_span_context(self) -> SpanContext:
         """Return its ids."""
@@ -95,7 +80,7 @@ class LightSpan(Span, ReadableSpan):
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
         """Set attributes."""
         if self.is_recording():
-            self._held.update(attributes)
+            self._own_attributes.update(attributes)
 
     def set_attribute(self, key: str, value: AnyValue) -> None:
         """Set an attribute."""
@@ -106,12 +91,12 @@ class LightSpan(Span, ReadableSpan):
     ) -> None:
         """Add what happened within it."""
         if self.is_recording():
-            self._happened.append(Event(name, attributes, timestamp))
+            self._own_events.append(Event(name, attributes, timestamp))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Link it to another span."""
         if self.is_recording():
-            self._linked.append(Link(context, attributes))
+            self._own_links.append(Link(context, attributes))
 
     def update_name(self, name: str) -> None:
         """Rename it."""

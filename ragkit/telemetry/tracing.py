@@ -11,7 +11,7 @@ from ragkit.core.operation import Observer, Operation, TracePlace, error_kind
 from ragkit.core.secrets import NO_SECRETS, Secrets, without_credentials
 from ragkit.core.settings import TelemetrySettings
 from ragkit.telemetry.content import genai_content, openinference_content, shortened
-from ragkit.telemetry.light_span import StartsSpans
+from ragkit.telemetry.light_span import LightTracer
 from ragkit.telemetry.names import ERROR, FACTS, OPERATION, names_of, span_name
 
 _SERVER_ERROR = 500
@@ -26,7 +26,7 @@ class Tracing(Observer):
         secrets: Values that no span shows, whatever text they stand in.
     """
 
-    def __init__(self, tracer: StartsSpans, settings: TelemetrySettings) -> None:
+    def __init__(self, tracer: LightTracer | trace.Tracer, settings: TelemetrySettings) -> None:
         """Make spans with a tracer, as the settings say."""
         self._tracer = tracer
         self._settings = settings

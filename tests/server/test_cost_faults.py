@@ -200,14 +200,14 @@ async def test_what_is_set_aside_for_a_client_that_has_left_is_given_back(tmp_pa
     other = sqlite3.connect(tmp_path / "costs", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     usage, costs = Usage(prompt=80), dict[str, float]()
-    waiting = asyncio.create_task(ledger.reserve_beside(key(), model="m", usage=usage))
+    waiting = asyncio.create_task(ledger.reserve_async(key(), model="m", usage=usage))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     other.close()
-    charge = await ledger.reserve_beside(key(), model="m", usage=Usage(prompt=20))
-    await ledger.settle_beside(charge, costs.__setitem__)
+    charge = await ledger.reserve_async(key(), model="m", usage=Usage(prompt=20))
+    await ledger.settle_async(charge, costs.__setitem__)
     while ledger.sums("model"):  # the thread gives it back
         await asyncio.sleep(0.01)
     ledger.close()

@@ -5,10 +5,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Tracer
 
 from ragkit.core.operation import add_observer, remove_observer
 from ragkit.core.settings import TelemetrySettings
-from ragkit.telemetry.light_span import LightTracer, StartsSpans
+from ragkit.telemetry.light_span import LightTracer
 from ragkit.telemetry.tracing import Tracing
 
 Traced = Callable[..., "Spans"]
@@ -48,7 +49,7 @@ class Spans:
         return "\n".join(span.to_json() for span in self.all())
 
 
-def _tracer(kind: str, exporter: InMemorySpanExporter) -> StartsSpans:
+def _tracer(kind: str, exporter: InMemorySpanExporter) -> LightTracer | Tracer:
     processor = SimpleSpanProcessor(exporter)
     if kind == "ragkit's spans":
         return LightTracer(processor, Resource({}))

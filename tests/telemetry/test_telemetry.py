@@ -187,6 +187,15 @@ with RAG(index=":memory:") as rag:
         assert "ingestion" in {span.name for span in collector.spans()}
 
 
+def test_spans_are_printed_by_choice() -> None:
+    script = """
+from ragkit import RAG
+with RAG(index=":memory:") as rag:
+    rag.ingest(("a.md", "A river."))
+"""
+    assert '"name": "ingestion"' in run_script(script, RAGKIT_TELEMETRY__EXPORT="console")
+
+
 def test_the_application_s_own_provider_is_used() -> None:
     script = """
 from opentelemetry import trace
