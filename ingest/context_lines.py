@@ -35,14 +35,14 @@ class ContextLines:
     """Gives passages their lines: those of the stored version where they still hold, or new ones.
 
     Attributes:
-        failures: Documents in a row that the model's server failed.
+        failed: Uris of documents that the model's server failed.
     """
 
     def __init__(self, llm: LLM, *, index: Index, tenant: str, report: IngestReport) -> None:
         """Write with a model; lines and tokens are counted in the report."""
         self._llm, self._index, self._tenant = llm, index, tenant
         self._report = report
-        self.failures = 0
+        self.failed: set[str] = set()
 
     async def added(self, entry: Entry, *, is_known: bool) -> Entry:
         """Return a document with a line above each passage.
@@ -62,9 +62,9 @@ class ContextLines:
         try:
             written = await self._written(new)
         except ProviderError as error:
-            self.failures += error.failure != "rejected"
+            if error.failure != "rejected":
+                self.failed.add(entry.record.uri)
             raise
-        self.failures = 0
         self._report.lines += len(new)
         known = {**stored, **{one.key: one.context(written[one.key]) for one in new}}
         chunks = (replace(one.chunk, context=known[one.key]) for one in requests)

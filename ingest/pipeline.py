@@ -130,6 +130,7 @@ class IngestRun:
         )
         lines = pipeline.context_lines(self._report)
         self._lines = None if options.dry_run else lines
+        self._line_errors = 0
         self._adopted: dict[str, SourceRoot] = {}
         self._present: set[str] = set()
         self._touched: list[DocumentRecord] = []
@@ -250,9 +251,12 @@ class IngestRun:
             raise made
         if isinstance(made, Exception):
             self._writer.fail(source.uri, made)
-            if self._lines is not None and self._lines.failures >= PROVIDER_ERRORS:
-                self._report.stopped = stopped_by(made)
+            if self._lines is not None and source.uri in self._lines.failed:
+                self._line_errors += 1
+                if self._line_errors >= PROVIDER_ERRORS:
+                    self._report.stopped = stopped_by(made)
         elif isinstance(made, Entry):
+            self._line_errors = 0
             await self._writer.add(made, is_known=record is not None)
         else:
             self._report.unchanged.append(source.uri)
