@@ -200,7 +200,7 @@ class SQLiteJournal:
 
     async def close(self) -> None:
         """Close the database; safe to call twice."""
-        self._database.close()
+        await self._database.close()
 
     async def _execute(self, statement: str, *values: str | float) -> int:
         def work(database: Transaction) -> int:

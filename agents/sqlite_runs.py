@@ -134,4 +134,4 @@ class SQLiteRuns:
 
     async def close(self) -> None:
         """Close the file; safe to call twice."""
-        self._thread.close()
+        await self._thread.close()

@@ -171,10 +171,20 @@ class DatabaseThread:
         return await self.run(run)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run `work`, which makes its own transactions, and return its value."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """Run `work`, which makes its own transactions, and return its value.
 
-    def close(self) -> None:
-        """Close the database; safe to call twice."""
-        self._database.close()
-        self._thread.shutdown(wait=False)
+        Raises:
+            InputError: The database was closed.
+        """
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RuntimeError as error:
+            raise InputError(
+                f"The database is closed: {error}. Fix: use it before it is closed, or open another."
+            ) from error
+        return await running
+
+    async def close(self) -> None:
+        """Close the database once all that was begun has ended; safe to call twice."""
+        await asyncio.to_thread(self._thread.shutdown)
+        await asyncio.to_thread(self._database.close)

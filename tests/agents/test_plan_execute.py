@@ -57,12 +57,16 @@ async def test_tasks_run_at_the_same_time_unless_one_needs_the_other() -> None:
     planner = ScriptedLLM([says_tasks(("A", []), ("B", []), ("C", [1, 2])), "All known."])
     executor = ScriptedLLM(by_task)
     running = most = 0
+    together = asyncio.Event()
 
     async def slow(given: object) -> Json:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.05)
+        if running == 2:
+            together.set()
+        await together.wait()
+        await asyncio.sleep(0.01)  # one too many would begin now
         running -= 1
         return str(given)
 

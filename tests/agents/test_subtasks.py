@@ -151,12 +151,16 @@ async def test_a_step_that_is_done_is_not_done_again_by_another_process() -> Non
 
 async def test_no_more_steps_than_allowed_run_at_the_same_time() -> None:
     running = most = 0
+    together = asyncio.Event()
 
     async def slow(_: object) -> Json:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.01)
+        if running == 2:
+            together.set()
+        await together.wait()
+        await asyncio.sleep(0.01)  # one too many would begin now
         running -= 1
         return "ok"
 

@@ -165,12 +165,16 @@ async def test_sub_agents_called_in_one_turn_keep_their_own_answers_and_approval
 
 async def test_no_more_calls_than_allowed_run_at_the_same_time() -> None:
     running = most = 0
+    together = asyncio.Event()
 
     async def slow(_: object) -> Json:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.01)
+        if running == 2:
+            together.set()
+        await together.wait()
+        await asyncio.sleep(0.01)  # one too many would begin now
         running -= 1
         return "ok"
 

@@ -1,12 +1,14 @@
+import asyncio
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from ragkit.core.database import Database
+from ragkit.core.database import Database, DatabaseThread, Transaction
 from ragkit.core.errors import InputError, ProviderError
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS rows (n INTEGER PRIMARY KEY)"
@@ -142,3 +144,27 @@ def test_a_damaged_file_is_named_with_its_fix(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is damaged: .*Fix: put a copy of it back"):
         numbers(database)
     database.close()
+
+
+async def test_closing_waits_for_what_was_begun_and_refuses_what_comes_later(
+    tmp_path: Path,
+) -> None:
+    database = Database(tmp_path / "d.sqlite", SCHEMA)
+    thread, go_on = DatabaseThread(database), threading.Event()
+
+    def insert(transaction: Transaction) -> None:
+        go_on.wait(60)
+        transaction.execute("INSERT INTO rows VALUES (1)")
+
+    begun = [asyncio.create_task(thread.transaction(insert))]
+    await asyncio.sleep(0)
+    begun[0].cancel()  # the transaction goes on
+    begun.append(asyncio.create_task(thread.run(lambda: go_on.wait(60))))
+    closing = asyncio.create_task(thread.close())
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(*begun, closing, return_exceptions=True)
+    await thread.close()
+    assert numbers(Database(tmp_path / "d.sqlite", SCHEMA)) == [1]
+    with pytest.raises(InputError, match=r"database is closed: .*Fix: use it before"):
+        await thread.run(lambda: None)

@@ -140,12 +140,16 @@ async def test_a_run_goes_on_where_it_was_broken_off() -> None:
 
 async def test_questions_run_beside_each_other_up_to_the_limit() -> None:
     running, most = 0, 0
+    together = asyncio.Event()
 
     async def ask(item: GoldQuestion) -> MeasuredAnswer:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.01)
+        if running == 3:
+            together.set()
+        await together.wait()
+        await asyncio.sleep(0.01)  # one too many would begin now
         running -= 1
         return _ask(item)
 
