@@ -60,16 +60,16 @@ class Redivision:
         for chunk in entry.chunks:
             text += chunk.text[len(text) - chunk.start :]
         identity, _, added = pipeline_parts(record.pipeline)
-        if not added:
-            document = Document(
-                uri=record.uri,
-                title=record.title,
-                text=text,
-                metadata=entry.chunks[0].metadata,
-                content_hash=record.content_hash,
-            )
-            if MemorySource(document=document).identity == identity:
-                return document
+        stored = entry.chunks[0].metadata
+        document = Document(
+            uri=record.uri,
+            title=record.title,
+            text=text,
+            metadata={key: value for key, value in stored.items() if key not in added},
+            content_hash=record.content_hash,
+        )
+        if MemorySource(document=document).identity == identity:
+            return replace(document, metadata={**document.metadata, **added})
         data = text.encode()
         if content_hash(data) != record.content_hash:
             return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from ragkit.core.errors import InputError
+from ragkit.core.metadata import flattened
 from ragkit.core.settings import WebSettings
 from ragkit.core.types import Metadata
 from ragkit.ingest.loaders import LoaderRegistry
@@ -17,7 +18,7 @@ from ragkit.ingest.sources.root import SourceRoot
 from ragkit.ingest.sources.source import LoadCall, OpenedSource
 
 MetadataOf: TypeAlias = Metadata | Callable[[Path], Metadata]
-"""Metadata for every file, or a function that gives a file's."""
+"""Metadata for every document, or a function that gives that of a file or web page."""
 
 _HEAD = 4096
 SETTLED_NS = 2 * 10**9
@@ -40,6 +41,16 @@ class FileReader:
     def identities(self) -> frozenset[str]:
         """Identities of all loaders."""
         return self.registry.identities()
+
+    @cached_property
+    def common_metadata(self) -> Metadata:
+        """Metadata that is added to every document; none where a function of the path gives it.
+
+        Raises:
+            InputError: A value cannot be stored.
+        """
+        given = self.metadata
+        return {} if given is None or callable(given) else flattened(given)
 
     def reads(self, path: Path) -> bool:
         """Return whether a loader reads a file, by its name or else by its first bytes.
@@ -78,17 +89,17 @@ class FileReader:
         """Return the metadata that is added to a file's own.
 
         Raises:
-            InputError: The function of the path gives no mapping.
+            InputError: The function of the path gives no mapping, or what cannot be stored.
         """
         if not callable(self.metadata):
-            return self.metadata or {}
+            return self.common_metadata
         given = self.metadata(path)
         if not isinstance(cast("object", given), Mapping):
             raise InputError(
                 f"The metadata function gave {given!r} for {str(path)!r}. "
                 "Fix: return a dict, empty where there is none."
             )
-        return given
+        return flattened(given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

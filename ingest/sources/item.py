@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias, cast
@@ -11,6 +11,7 @@ from typing import Annotated, TypeAlias, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ragkit.core.errors import InputError
+from ragkit.core.metadata import flattened
 from ragkit.core.types import Document, Metadata, MetadataValue
 from ragkit.ingest.loaders.titles import stem_title
 from ragkit.ingest.sources.collection import Collection
@@ -24,10 +25,11 @@ of these."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemorySource:
-    """A document that is already in memory."""
+    """A document that is already in memory, and what a run adds to its metadata."""
 
     document: Document
     origin: str = CODE_ORIGIN
+    added: Metadata = field(default_factory=dict[str, MetadataValue])
 
     @property
     def uri(self) -> str:
@@ -48,8 +50,8 @@ class MemorySource:
         return f"document:{digest.hexdigest()[:32]}"
 
     def added_metadata(self) -> Metadata:
-        """Return nothing: the document has its metadata."""
-        return {}
+        """Return what the run adds."""
+        return self.added
 
     def stamp(self) -> str:
         """Return nothing: there is no file to examine."""
@@ -83,7 +85,7 @@ def as_document(item: object) -> Document:
     """Return the document that a pair of uri and text or a dict describes.
 
     Raises:
-        InputError: It is not of that form.
+        InputError: It is not of that form, or its metadata cannot be stored.
     """
     if isinstance(item, Document):
         return item
@@ -105,7 +107,7 @@ def as_document(item: object) -> Document:
         uri=fields.uri,
         title=stem_title(fields.uri) if fields.title is None else fields.title,
         text=fields.text,
-        metadata={key: _metadata_value(value) for key, value in fields.metadata.items()},
+        metadata=flattened(fields.metadata),
         content_hash=text_hash(fields.text),
     )
 
@@ -113,12 +115,6 @@ def as_document(item: object) -> Document:
 def text_hash(text: str) -> str:
     """Return the SHA-256 of a text, in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _metadata_value(value: object) -> MetadataValue:
-    # What is no metadata is refused by the index, which names document and key.
-    items = cast("list[str]", value)
-    return tuple(items) if isinstance(value, list) else cast("MetadataValue", value)
 
 
 def _returned(document: Document) -> Document:

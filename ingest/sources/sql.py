@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 
 from ragkit.core.errors import InputError, MissingExtraError, ProviderError
 from ragkit.core.secrets import NO_SECRETS, ServerAddress, without_credentials
-from ragkit.core.types import Document, MetadataValue
+from ragkit.core.types import Document, Metadata, MetadataValue
 from ragkit.ingest.loaders.titles import stem_title
 from ragkit.ingest.report import FailedDocument
 from ragkit.ingest.sources.collection import Listed
@@ -73,13 +73,12 @@ class SqlSource:
     @contextmanager
     def listing(self, reader: FileReader) -> Generator[Iterator[Listed]]:
         """Run the query, and list its rows."""
-        del reader  # rows are no files
         opened = _postgres if str(self.database).startswith(_POSTGRES) else _sqlite
         with opened(str(self.database), self.query) as (columns, rows):
-            yield self._documents(columns, rows)
+            yield self._documents(columns, rows, reader.common_metadata)
 
     def _documents(
-        self, columns: Sequence[str], rows: Iterable[Sequence[object]]
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], added: Metadata
     ) -> Iterator[Listed]:
         chosen = [self.uri, self.text, *([self.title] if self.title else []), *self.metadata]
         if unknown := [column for column in chosen if column not in columns]:
@@ -90,7 +89,8 @@ class SqlSource:
         for number, values in enumerate(rows, start=1):
             row = dict(zip(columns, values, strict=True))
             try:
-                yield MemorySource(document=self._document(row, number), origin=self.origin)
+                document = self._document(row, number)
+                yield MemorySource(document=document, origin=self.origin, added=added)
             except InputError as error:
                 yield FailedDocument(uri=self.name, reason=str(error))
 

@@ -176,7 +176,11 @@ class SourceStream:
             return
         self.has_documents = True
         try:
-            yield MemorySource(document=as_document(item), origin=self.options.document_origin)
+            yield MemorySource(
+                document=as_document(item),
+                origin=self.options.document_origin,
+                added=self.options.reader.common_metadata,
+            )
         except InputError as error:
             uri = _uri_of(item)
             if uri is None:

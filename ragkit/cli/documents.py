@@ -49,7 +49,7 @@ AddedMetadata = Annotated[
     list[str] | None,
     typer.Option(
         "--metadata",
-        help="Metadata of every file; the value is JSON or text; may be repeated.",
+        help="Metadata of every document; the value is JSON or text; may be repeated.",
         metavar="KEY=VALUE",
     ),
 ]
@@ -130,8 +130,11 @@ def _show(report: IngestReport, *, as_json: bool) -> int:
         console.print_json(report)
     else:
         console.show_report(report)
-    readable = report.added or report.updated or report.unchanged or report.deleted
-    return 0 if report.ok and readable else INCOMPLETE
+    if report.added or report.updated or report.unchanged or report.deleted:
+        return 0 if report.ok else INCOMPLETE
+    if report.ok and not as_json:
+        console.err.print("No document was found. Fix: check the paths, patterns and formats.")
+    return INCOMPLETE
 
 
 def _index_folder(settings: Settings) -> Path | None:

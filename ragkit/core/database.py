@@ -180,7 +180,7 @@ class DatabaseThread:
             running = asyncio.get_running_loop().run_in_executor(self._thread, work)
         except RuntimeError as error:
             raise InputError(
-                f"The database is closed: {error}. Fix: use it before it is closed, or open another."
+                f"The database is closed: {error}. Fix: use it before that, or open another."
             ) from error
         return await running
 

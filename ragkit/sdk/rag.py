@@ -133,8 +133,8 @@ class AsyncRAG:
                 `NAME=FOLDER` if only a part of that folder is passed.
             include: Patterns as in `.gitignore`; files that match none are left alone.
             exclude: Patterns of files and folders that are left alone.
-            metadata: Added to every file's metadata: a mapping, or a function of the path. It
-                stays when it is not passed again.
+            metadata: Added to the documents' own: a mapping for all, or a function of the path
+                for files and web pages. It stays when it is not passed again.
             replace_metadata: Forget what was added to the metadata earlier.
             tenant: Owner of the documents; `settings.tenant` by default.
             on_progress: Called at every step of this ingestion, instead of that of the `RAG`.

@@ -107,6 +107,10 @@ def test_a_run_in_which_nothing_was_readable_ends_with_status_3() -> None:
     assert result.exit_code == 3
     assert "images/a.xyz" in result.stdout
     assert _json("ingest", "images")["skipped"] == ["images/a.xyz"]
+    Path("empty").mkdir()
+    for source in ("empty", "images/*.md"):
+        said = _run("ingest", source)
+        assert (said.exit_code, "No document was found. Fix:" in said.stderr) == (3, True)
 
 
 def test_documents_are_listed_with_their_chunks() -> None:

@@ -166,5 +166,5 @@ async def test_closing_waits_for_what_was_begun_and_refuses_what_comes_later(
     await asyncio.gather(*begun, closing, return_exceptions=True)
     await thread.close()
     assert numbers(Database(tmp_path / "d.sqlite", SCHEMA)) == [1]
-    with pytest.raises(InputError, match=r"database is closed: .*Fix: use it before"):
+    with pytest.raises(InputError, match=r"database is closed: .*Fix: use it before that"):
         await thread.run(lambda: None)

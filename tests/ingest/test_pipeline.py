@@ -3,7 +3,9 @@
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import docx
 import numpy as np
@@ -263,6 +265,38 @@ async def test_metadata_may_be_a_function_of_the_path(rag: AsyncRAG) -> None:
     await rag.ingest("docs", metadata=lambda path: {"year": int(path.stem)})
     hits = await rag.search("alpha", where="year > 2020")
     assert [hit.chunk.uri for hit in hits] == ["docs/2021.md"]
+    await rag.close()
+
+
+async def test_metadata_given_for_all_is_that_of_documents_made_in_code_too(rag: AsyncRAG) -> None:
+    _write(a="alpha one")
+    made = {"uri": "b", "text": "alpha two", "metadata": {"year": 1999, "day": date(1999, 5, 1)}}
+    report = await rag.ingest(("c", "alpha three"), made, "docs", metadata={"year": 2020})
+    assert report.added == ["c", "b", "docs/a.md"]
+    hits = await rag.search("alpha", where="year == 2020")
+    assert {hit.chunk.uri: hit.chunk.metadata.get("day") for hit in hits} == {
+        "b": "1999-05-01",
+        "c": None,
+        "docs/a.md": None,
+    }
+    assert len((await rag.ingest(("c", "alpha three"))).unchanged) == 1
+    by_path = await rag.ingest(("d", "delta"), "docs", metadata=lambda path: {"year": 2021})
+    assert (by_path.added, by_path.updated) == (["d"], ["docs/a.md"])
+    assert await rag.search("delta", where="year == 2021", k=1)
+    assert (await rag.chunks("d"))[0].metadata == {}
+    await rag.close()
+
+
+@pytest.mark.parametrize("given", [{"tags": [1]}, {"raw": b"x"}, ["year"], "year=2020"])
+async def test_metadata_that_cannot_be_stored_is_refused_at_once(rag: AsyncRAG, given: Any) -> None:
+    _write(a="alpha")
+    with pytest.raises(InputError, match=r"metadata .*Fix: "):
+        await rag.ingest("docs", metadata=given)
+    report = await rag.ingest("docs", metadata=lambda path: given)
+    (failed,) = report.failed
+    assert "metadata" in failed.reason
+    assert "Fix: " in failed.reason
+    assert await rag.documents() == []
     await rag.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 from ragkit import InputError
 from ragkit.ingest.deletion import MASS_DELETION
 from ragkit.ingest.pipeline import RunOptions
-from ragkit.ingest.sources import SqlSource
+from ragkit.ingest.sources import FileReader, SqlSource
 from ragkit.testing.ingestion import IngestBench
 
 SYNC = RunOptions(sync=True)
@@ -71,6 +71,13 @@ async def test_rows_are_documents_with_title_and_metadata(bench: IngestBench, pl
     assert (first.text, first.title) == ("The pump is loud.", "Pump")
     assert first.metadata == {"year": 2023, "day": "2023-05-01"}
     assert (second.text, second.title, dict(second.metadata)) == ("水泵声音很大。", "2", {})
+
+
+async def test_rows_get_the_metadata_of_the_run(place: str) -> None:
+    bench = IngestBench(FileReader(metadata={"team": "pumps"}))
+    await bench.ingest(tickets(place))
+    (chunk,) = await bench.index.chunks(["tickets/1"])
+    assert chunk.metadata == {"year": 2023, "day": "2023-05-01", "team": "pumps"}
 
 
 async def test_only_rows_that_changed_are_embedded_and_those_gone_deleted(
