@@ -171,6 +171,9 @@ def parse_config(value: Mapping[str, object], *, source: str) -> ModelConfig:
             f"{source!r} has the model_type {kind!r}, whose layers are not known. "
             f"Fix: if it is built like one of these, set that as model_type: {', '.join(FAMILIES)}."
         )
+    for field in FAMILIES[kind].needs:
+        if value.get(field) is None:
+            raise InputError(_lacks(repr(source), field))
     try:
         return ModelConfig.model_validate({**FAMILIES[kind].defaults, **value})
     except ValidationError as error:

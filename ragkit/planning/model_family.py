@@ -17,6 +17,7 @@ class ModelFamily:
         expert_bias: Experts and router have biases.
         shared_gate: The shared expert has a gate of the hidden size.
         defaults: Values of fields that configs of this family may leave out.
+        needs: Fields without which a model of this family would be planned as another kind.
     """
 
     norms: int = 2
@@ -27,29 +28,39 @@ class ModelFamily:
     expert_bias: bool = False
     shared_gate: bool = False
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
+    needs: tuple[str, ...] = ()
 
 
 _UNTIED: Mapping[str, object] = {"tie_word_embeddings": False}
 _TIED: Mapping[str, object] = {"tie_word_embeddings": True}
 _DEEPSEEK: Mapping[str, object] = {**_UNTIED, "moe_layer_freq": 1}
+_LATENT_EXPERTS = ("kv_lora_rank", "n_routed_experts")
 
 FAMILIES: Mapping[str, ModelFamily] = {
     "llama": ModelFamily(defaults=_UNTIED),
     "granite": ModelFamily(defaults=_UNTIED),
     "phi3": ModelFamily(defaults=_UNTIED),
     "mistral": ModelFamily(defaults={**_UNTIED, "sliding_window": 4096}),
-    "mixtral": ModelFamily(defaults=_UNTIED),
+    "mixtral": ModelFamily(defaults=_UNTIED, needs=("num_local_experts",)),
     "qwen2": ModelFamily(query_bias=True, defaults={**_UNTIED, "use_sliding_window": False}),
     "qwen2_moe": ModelFamily(
-        query_bias=True, shared_gate=True, defaults={**_UNTIED, "use_sliding_window": False}
+        query_bias=True,
+        shared_gate=True,
+        defaults={**_UNTIED, "use_sliding_window": False},
+        needs=("num_experts",),
     ),
     "qwen3": ModelFamily(query_norm=True, defaults={**_UNTIED, "use_sliding_window": False}),
-    "qwen3_moe": ModelFamily(query_norm=True, defaults={**_UNTIED, "use_sliding_window": False}),
+    "qwen3_moe": ModelFamily(
+        query_norm=True,
+        defaults={**_UNTIED, "use_sliding_window": False},
+        needs=("num_experts",),
+    ),
     "qwen3_next": ModelFamily(
         query_norm=True,
         output_gate=True,
         shared_gate=True,
         defaults={**_UNTIED, "full_attention_interval": 4},
+        needs=("num_experts",),
     ),
     "gemma": ModelFamily(defaults=_TIED),
     "gemma2": ModelFamily(
@@ -69,8 +80,10 @@ FAMILIES: Mapping[str, ModelFamily] = {
             "max_position_embeddings": 131072,
         },
     ),
-    "gpt_oss": ModelFamily(sinks=True, expert_bias=True, defaults=_UNTIED),
-    "deepseek_v2": ModelFamily(defaults=_DEEPSEEK),
-    "deepseek_v3": ModelFamily(defaults=_DEEPSEEK),
-    "kimi_k2": ModelFamily(defaults=_DEEPSEEK),
+    "gpt_oss": ModelFamily(
+        sinks=True, expert_bias=True, defaults=_UNTIED, needs=("num_local_experts",)
+    ),
+    "deepseek_v2": ModelFamily(defaults=_DEEPSEEK, needs=_LATENT_EXPERTS),
+    "deepseek_v3": ModelFamily(defaults=_DEEPSEEK, needs=_LATENT_EXPERTS),
+    "kimi_k2": ModelFamily(defaults=_DEEPSEEK, needs=_LATENT_EXPERTS),
 }

@@ -33,6 +33,23 @@ def test_a_field_that_is_missing_is_named(field: str) -> None:
         parse_config(value, source="my/config.json")
 
 
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        ("deepseek-v3", "kv_lora_rank"),
+        ("deepseek-v3", "n_routed_experts"),
+        ("mixtral-8x7b-v0.1", "num_local_experts"),
+    ],
+)
+def test_a_model_is_not_planned_as_another_kind_where_a_field_is_missing(
+    model: str, field: str
+) -> None:
+    value = {name: one for name, one in MODELS[model].items() if name != field}
+    for incomplete in (value, {**value, field: None}):
+        with pytest.raises(InputError, match=rf"lacks '{field}'. Fix: add it"):
+            parse_config(incomplete, source="m")
+
+
 @pytest.mark.parametrize("value", [0, -1, "4096", 1.5, True, None, 10**400])
 def test_a_field_without_a_size_is_named(value: object) -> None:
     with pytest.raises(InputError, match=r"hidden_size = .*Fix: "):
