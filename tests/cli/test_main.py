@@ -292,7 +292,9 @@ def test_an_agent_works_on_a_real_server(pattern: str, vllm_server: VLLMServer) 
     assert {"answer", "citations", "steps", "usage", "cost"} <= found.keys()
     assert len([step for step in found["steps"] if step["kind"] == "model"]) <= 4
     errors = [step["error"] for step in found["steps"] if step["error"]]
-    assert len(errors) <= (found["stopped_by"] in {"context", "seconds"}), errors
+    # A prompt that is too long may be asked again, shorter: a random model writes long thoughts.
+    errors = [error for error in errors if "do not fit the model's context" not in error]
+    assert len(errors) <= (found["stopped_by"] == "seconds"), errors
 
 
 def test_an_agent_shows_its_steps(random_model: Path) -> None:
