@@ -1,6 +1,7 @@
 """Choices on the page Ask that decide how questions are answered, as settings."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -58,8 +59,9 @@ def filter_of(choices: AnswerChoices) -> str:
 def document_labels(records: Sequence[DocumentRecord]) -> dict[str, str]:
     """Return a label for each uri: the title, with the uri where titles are equal."""
     titles = [record.title or record.uri for record in records]
+    counts = Counter(titles)
     return {
-        record.uri: title if titles.count(title) == 1 else f"{title} ({record.uri})"
+        record.uri: title if counts[title] == 1 else f"{title} ({record.uri})"
         for record, title in zip(records, titles, strict=True)
     }
 

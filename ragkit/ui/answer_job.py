@@ -54,12 +54,18 @@ class AnswerJob:
 
     A page may be left, reloaded or opened twice meanwhile: it looks at `written`, and finds the
     answer among the turns afterwards. What was written before `stop` is kept as it is.
+
+    Attributes:
+        request: As it was given.
+        written: The answer so far.
+        lost: The answer where it could not be appended, for the page that asks for it.
     """
 
     def __init__(self, workspace: Workspace, request: Request) -> None:
         """Start."""
         self._workspace, self.request = workspace, request
         self.written = Written(asked=request.question)
+        self.lost: StoredAnswer | None = None
         self._job = Job(self._run)
 
     @property
@@ -71,6 +77,11 @@ class AnswerJob:
     def seconds(self) -> float:
         """Time since the start."""
         return self._job.seconds
+
+    @property
+    def error(self) -> str:
+        """The reason why the answer could not be kept, in a sentence; empty where it was."""
+        return self._job.error and f"This answer could not be kept. {self._job.error}"
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end, at most so long; returns True once it has ended."""
@@ -90,8 +101,13 @@ class AnswerJob:
             self._workspace.failures.add("ask", message)
             kept = self._ended("failed", message)
         owner, conversation = self.request.owner, self.request.conversation
-        self._workspace.conversations.add(owner, conversation, kept.text, kept)
         self._workspace.latencies.add(self.written.seconds)
+        try:
+            self._workspace.conversations.add(owner, conversation, kept.text, kept)
+        except Exception as error:
+            self.lost = kept
+            self._workspace.failures.add("ask", f"An answer could not be kept. {sentence(error)}")
+            raise
 
     async def _answered(self) -> StoredAnswer:
         request, written = self.request, self.written
@@ -158,4 +174,4 @@ def answered_by(settings: Settings) -> str:
 
 
 def _message(turn: Turn) -> Message:
-    return Message(role="user" if turn.answer is None else "assistant", content=turn.text)
+    return Message(role=turn.author, content=turn.text)

@@ -6,6 +6,7 @@ import streamlit as st
 
 from ragkit.core.errors import RagkitError
 from ragkit.ui import frame
+from ragkit.ui.wording import plain
 from ragkit.ui.workspace import Workspace, workspace
 
 _HERE = Path(__file__).parent
@@ -20,7 +21,7 @@ def main() -> None:
     try:
         current = workspace()
     except RagkitError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         return
     _draw(current)
     current.start()  # after the first page is drawn: loading takes the processor

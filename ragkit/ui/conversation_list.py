@@ -6,10 +6,12 @@ from ragkit.answering.conversations import ConversationHead, Owner
 from ragkit.core.errors import RagkitError
 from ragkit.ui.conversations import as_markdown
 from ragkit.ui.session import show_error
+from ragkit.ui.wording import plain
 from ragkit.ui.workspace import Workspace
 
 _CHOSEN = "conversation"
-_SHOWN = 30
+_SHOWN = "conversations-shown"
+_PAGE = 30
 
 
 def show_conversations(workspace: Workspace, owner: Owner) -> str | None:
@@ -27,8 +29,18 @@ def show_conversations(workspace: Workspace, owner: Owner) -> str | None:
             on_click=_choose,
             args=(None,),
         )
-        for head in heads[:_SHOWN]:
-            _show_head(workspace, owner, head, chosen=head.id == chosen)
+        shown = int(st.session_state.get(_SHOWN, _PAGE))
+        for place, head in enumerate(heads):
+            if place < shown or head.id == chosen:
+                _show_head(workspace, owner, head, chosen=head.id == chosen)
+        if len(heads) > shown:
+            st.button(
+                f"Older conversations ({len(heads) - shown:,})",
+                icon=":material/expand_more:",
+                key="older-conversations",
+                type="tertiary",
+                on_click=_show_more,
+            )
     return chosen
 
 
@@ -36,10 +48,14 @@ def _choose(conversation: str | None) -> None:
     st.session_state[_CHOSEN] = conversation
 
 
+def _show_more() -> None:
+    st.session_state[_SHOWN] = int(st.session_state.get(_SHOWN, _PAGE)) + _PAGE
+
+
 def _show_head(workspace: Workspace, owner: Owner, head: ConversationHead, *, chosen: bool) -> None:
     row = st.container(horizontal=True, gap="xxsmall", key=f"row-{head.id}")
     row.button(
-        head.title.replace("[", "\\[").replace(":", "\\:").replace("$", "\\$"),
+        plain(head.title),
         key=f"open-{head.id}",
         type="secondary" if chosen else "tertiary",
         width="stretch",
@@ -71,6 +87,9 @@ def _show_actions(workspace: Workspace, owner: Owner, head: ConversationHead) ->
             width="stretch",
         )
         if st.button("Delete", key=f"delete-{head.id}", icon=":material/delete:", width="stretch"):
+            job = workspace.answers.pop(head.id, None)
+            if job is not None:
+                job.stop()
             workspace.conversations.delete(owner, head.id)
             _choose(None)
             st.rerun()

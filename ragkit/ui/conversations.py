@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from ragkit.answering.conversations import (
     Author,
     ConversationStore,
@@ -14,7 +16,14 @@ from ragkit.ui.stored_answer import StoredAnswer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A question, or the answer to one. `ordinal` counts from 0 in its conversation."""
+    """A question, or the answer to one.
+
+    Attributes:
+        ordinal: Its place in its conversation, from 0.
+        author: The user, or the assistant that answers.
+        text: The question, or the text of the answer.
+        answer: The whole answer; None for a question, and where what was kept cannot be read.
+    """
 
     ordinal: int
     author: Author
@@ -36,7 +45,7 @@ class Conversations(ConversationStore):
                 ordinal=ordinal,
                 author=turn.author,
                 text=turn.text,
-                answer=StoredAnswer.model_validate_json(turn.details) if turn.details else None,
+                answer=_answer(turn.details),
             )
             for ordinal, turn in enumerate(turns)
         ]
@@ -55,12 +64,22 @@ class Conversations(ConversationStore):
         return self.append(owner, conversation, [turn])
 
 
+def _answer(details: str) -> StoredAnswer | None:
+    """Return the answer that was kept with a turn; None without one, or where it is damaged."""
+    try:
+        return StoredAnswer.model_validate_json(details) if details else None
+    except ValidationError:
+        return None
+
+
 def as_markdown(title: str, turns: list[Turn]) -> str:
     """Return a conversation as Markdown: questions as headings, answers with their quotes."""
     parts = [f"# {title}"]
     for turn in turns:
-        if turn.answer is None:
+        if turn.answer is not None:
+            parts.append(turn.answer.markdown())
+        elif turn.author == "user":
             parts.append(f"## {' '.join(turn.text.split())}")
         else:
-            parts.append(turn.answer.markdown())
+            parts.append(turn.text)
     return "\n\n".join(parts) + "\n"

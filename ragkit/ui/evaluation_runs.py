@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ragkit.core.errors import InputError
 from ragkit.core.progress import Progress
 from ragkit.core.settings import Settings
 from ragkit.evaluation.answers import AnswerOptions, measure_answers
@@ -174,20 +173,6 @@ def measure_table(stages: dict[str, StageResult]) -> tuple[list[str], list[list[
         for stage, result in stages.items()
     ]
     return ["stage", *names], rows
-
-
-def checked_path(text: str) -> Path:
-    """Return the path that a text names.
-
-    Raises:
-        InputError: It is empty, or nothing is there.
-    """
-    path = Path(text.strip()).expanduser()
-    if not text.strip() or not path.exists():
-        raise InputError(
-            f"There is nothing at {text.strip()!r}. Fix: name a file or folder of this machine."
-        )
-    return path
 
 
 def load_runs(paths: Sequence[Path]) -> list[SavedRun]:

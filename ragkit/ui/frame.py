@@ -2,7 +2,7 @@
 
 import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -11,6 +11,7 @@ from ragkit.core.errors import RagkitError
 from ragkit.core.secrets import without_credentials
 from ragkit.ui.readiness import LoadStep
 from ragkit.ui.session import show_error
+from ragkit.ui.wording import plain
 from ragkit.ui.workspace import Workspace
 
 _REFRESH_S = 0.5
@@ -59,7 +60,7 @@ def show_sidebar_head(workspace: Workspace) -> None:
     """Show whose documents are asked, and that nothing can be changed where that is so."""
     with st.sidebar:
         location = without_credentials(workspace.settings.index.location)
-        st.caption(f"Index {location} · tenant {workspace.tenant}")
+        st.caption(plain(f"Index {location} · tenant {workspace.tenant}"))
         if not workspace.writable:
             st.badge("read only", icon=":material/lock:", color="gray")
 
@@ -71,7 +72,8 @@ def show_loading(workspace: Workspace) -> None:
             _loading(workspace)
         for step in workspace.models.failures:
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.error(f"{step.name.capitalize()}: {step.error}", icon=":material/error:")
+                said = f"{step.name.capitalize()}: {step.error}"
+                st.error(plain(said), icon=":material/error:")
                 st.button("Try again", key=f"retry-{step.name}", on_click=workspace.models.retry)
 
 
@@ -79,7 +81,11 @@ def show_loading(workspace: Workspace) -> None:
 def _loading(workspace: Workspace) -> None:
     if workspace.models.ended:
         st.rerun()
-    st.caption("Loading  " + "   ".join(map(_step_text, workspace.models.steps)))
+    st.caption(_steps_text(workspace.models.steps))
+
+
+def _steps_text(steps: Sequence[LoadStep]) -> str:
+    return "Loading  " + "   ".join(map(_step_text, steps))
 
 
 def _step_text(step: LoadStep) -> str:

@@ -10,7 +10,7 @@ from ragkit.core.errors import InputError
 from ragkit.core.progress import Progress
 from ragkit.core.settings import Settings
 from ragkit.core.types import Document
-from ragkit.ingest.report import IngestReport
+from ragkit.ingest.report import FailedDocument, IngestReport
 from ragkit.sdk import AsyncRAG
 from ragkit.ui.background import Job
 from ragkit.ui.uploads import Upload, read_uploads
@@ -110,20 +110,12 @@ class Ingestion:
         path: Path | None = None,
         dry_run: bool = False,
     ) -> None:
-        """Start; a dry run reports what would be done, and does nothing.
-
-        Raises:
-            InputError: There is nothing at the path.
-        """
-        if path is not None and not path.exists():
-            raise InputError(
-                f"There is no file or folder at {str(path)!r}. Fix: give a path of this machine."
-            )
+        """Start; a dry run reports what would be done, and does nothing."""
         self._workspace, self._uploads, self._path = workspace, uploads, path
         self.dry_run = dry_run
         self._log = ProgressLog()
         self._before: dict[str, str] = {}
-        self._failed: dict[str, str] = {}
+        self._failed: tuple[FailedDocument, ...] = ()
         self.job = Job(self._run)
 
     @property
@@ -132,17 +124,15 @@ class Ingestion:
         return self._log.status
 
     def rows(self) -> list[Row]:
-        """Return one row for each document."""
+        """Return one row for each document, then one for each upload that could not be read."""
         rows = dict(self._log.rows)
         if self.job.result is not None:
             rows = outcome_rows(self.job.result, rows)
         elif not self.job.running:
             after = {record.uri: record.generation for record in self._workspace.documents()}
             rows = {uri: self._ended(row, after) for uri, row in rows.items()}
-        failed = {
-            uri: Row(uri=uri, outcome="failed", reason=why) for uri, why in self._failed.items()
-        }
-        return list({**rows, **failed}.values())
+        failed = [Row(uri=one.uri, outcome="failed", reason=one.reason) for one in self._failed]
+        return [*rows.values(), *failed]
 
     def cancel(self) -> None:
         """Stop; what was stored stays."""

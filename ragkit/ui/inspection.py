@@ -1,12 +1,13 @@
 """One query under chosen settings, with every candidate of every stage."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
 from ragkit.core.settings import Settings
 from ragkit.core.sync import run_sync
-from ragkit.core.types import Chunk, TransformName
+from ragkit.core.types import Chunk, DocumentRecord, TransformName
 from ragkit.models.cross_encoder import PACKAGED_READER
 from ragkit.retrieval.results import Explanation
 from ragkit.ui.workspace import Workspace
@@ -108,22 +109,32 @@ def rows_of(choices: SearchChoices) -> int:
 
 
 class Inspector:
-    """Searches with explanations; the same search is not run twice on the same documents."""
+    """Searches with explanations; the same search is not run twice on the same documents.
+
+    The documents are told apart by their records: other processes may write to the index.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         """Search the index of this workspace."""
         self._workspace = workspace
         self._kept: dict[str, Inspected] = {}
 
-    def search(self, query: str, choices: SearchChoices) -> Inspected:
+    def search(
+        self, query: str, choices: SearchChoices, *, records: Sequence[DocumentRecord]
+    ) -> Inspected:
         """Return the search with the chunks of the rows that are shown of each stage.
+
+        Args:
+            query: A question or some words.
+            choices: Everything that decides the search.
+            records: All documents of the index as they are now.
 
         Raises:
             InputError: The query or the filter cannot be used.
             ConfigError: A choice needs a language model, and none is set.
         """
-        parts = [query, asdict(choices), self._workspace.revision]
-        key = json.dumps(parts)
+        documents = hash(frozenset((record.generation, record.version) for record in records))
+        key = json.dumps([query, asdict(choices), documents])
         if key not in self._kept:
             found = run_sync(lambda: self._search(query, choices))
             self._workspace.latencies.add(found.explanation.seconds)
@@ -132,10 +143,13 @@ class Inspector:
             self._kept[key] = found
         return self._kept[key]
 
-    def deep(self, query: str, choices: SearchChoices, chunks: int) -> Inspected:
+    def deep(
+        self, query: str, choices: SearchChoices, *, records: Sequence[DocumentRecord]
+    ) -> Inspected:
         """Return the same search with legs so deep that every chunk has a rank where it can."""
+        chunks = sum(record.chunks for record in records)
         depth = min(max(chunks, choices.depth), _DEEPEST)
-        return self.search(query, replace(choices, depth=depth))
+        return self.search(query, replace(choices, depth=depth), records=records)
 
     async def _search(self, query: str, choices: SearchChoices) -> Inspected:
         shown = rows_of(choices)

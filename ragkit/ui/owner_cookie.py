@@ -2,8 +2,8 @@
 
 import secrets
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OWNER_COOKIE = "ragkit_owner"
@@ -21,7 +21,7 @@ class OwnerCookie:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, with the cookie where it lacks one."""
-        if scope["type"] != "http" or owner_of(_cookies(scope)) is not None:
+        if scope["type"] != "http" or owner_of(HTTPConnection(scope).cookies) is not None:
             await self._app(scope, receive, send)
             return
 
@@ -55,14 +55,3 @@ def _is_page(message: Message) -> bool:
     headers = {name.lower(): value for name, value in message.get("headers", ())}
     kind: bytes = headers.get(b"content-type", b"")
     return kind.startswith(b"text/html")
-
-
-def _cookies(scope: Scope) -> dict[str, str]:
-    parsed: SimpleCookie = SimpleCookie()
-    for name, value in scope["headers"]:
-        if name == b"cookie":
-            try:
-                parsed.load(value.decode("latin-1"))
-            except CookieError:
-                continue  # another application's cookie; ours is set again
-    return {name: morsel.value for name, morsel in parsed.items()}

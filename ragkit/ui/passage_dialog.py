@@ -16,8 +16,8 @@ from ragkit.ui.workspace import Workspace
 @st.dialog("Source", width="large")
 def show_passage(workspace: Workspace, cited: StoredCitation) -> None:
     """Open a passage over the page."""
-    st.markdown(f"**{cited.number}.** " + plain(citation_line(cited)))
-    st.caption(f"`{cited.uri}` · characters {cited.start:,} to {cited.end:,}")
+    st.markdown(f"**{cited.number:d}.** " + plain(citation_line(cited)))
+    st.caption(plain(f"{cited.uri} · characters {cited.start:,} to {cited.end:,}"))
     try:
         _show_text(workspace, cited)
     except RagkitError as error:
@@ -29,7 +29,7 @@ def _show_text(workspace: Workspace, cited: StoredCitation) -> None:
     if cited.page is None or file is None or file.suffix.lower() != ".pdf":
         _show_around(workspace, cited)
         return
-    page, text = st.tabs([f"Page {cited.page}", "Text"])
+    page, text = st.tabs([f"Page {cited.page:d}", "Text"])
     with page:
         whole = st.toggle("Whole page", key=f"page-{cited.uri}-{cited.start}")
         st.image(page_image(file, cited.page, cited.quote, whole=whole), width="stretch")

@@ -5,6 +5,7 @@ import streamlit as st
 from ragkit.answering.conversations import Owner
 from ragkit.core.errors import RagkitError
 from ragkit.ui.owner_cookie import new_owner, owner_of
+from ragkit.ui.wording import plain
 from ragkit.ui.workspace import Workspace
 
 _OWNER = "owner"
@@ -26,4 +27,4 @@ def current_owner(workspace: Workspace) -> Owner:
 def show_error(workspace: Workspace, part: str, error: RagkitError) -> None:
     """Show an error as its sentence, and note it."""
     workspace.failures.add(part, str(error))
-    st.error(str(error), icon=":material/error:")
+    st.error(plain(str(error)), icon=":material/error:")

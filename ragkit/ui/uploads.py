@@ -8,6 +8,7 @@ from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.settings import IngestSettings
 from ragkit.core.types import Document
 from ragkit.ingest.build import build_registry
+from ragkit.ingest.report import FailedDocument
 from ragkit.ui.source_file import UPLOADS
 
 _LONGEST_NAME = 150
@@ -23,10 +24,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadUploads:
-    """Uploads as documents, and the reason for each that is none, by uri."""
+    """Uploads as documents, and those that are none, with reasons."""
 
     documents: tuple[Document, ...]
-    failed: dict[str, str]
+    failed: tuple[FailedDocument, ...]
 
 
 def safe_name(name: str) -> str:
@@ -47,17 +48,26 @@ def safe_name(name: str) -> str:
 def read_uploads(
     folder: Path | None, files: Sequence[Upload], settings: IngestSettings
 ) -> ReadUploads:
-    """Read files, and keep them in a folder if one is given, in place of those of their name."""
-    documents: list[Document] = []
-    failed: dict[str, str] = {}
+    """Read files, and keep them in a folder if one is given, in place of those of their name.
+
+    Of several files of one name, the first that can be read is taken.
+    """
+    documents: dict[str, Document] = {}
+    failed: list[FailedDocument] = []
     for file in files:
         uri = UPLOADS + file.name
         try:
-            uri = UPLOADS + safe_name(file.name)
-            documents.append(_read(folder, file, uri, settings))
+            name = safe_name(file.name)
+            uri = UPLOADS + name
+            if uri in documents:
+                raise InputError(
+                    f"Another file of this upload is named {name!r} too, and was taken. "
+                    "Fix: rename one of them."
+                )
+            documents[uri] = _read(folder, file, uri, settings)
         except RagkitError as error:
-            failed[uri] = str(error)
-    return ReadUploads(documents=tuple(documents), failed=failed)
+            failed.append(FailedDocument(uri=uri, reason=str(error)))
+    return ReadUploads(documents=tuple(documents.values()), failed=tuple(failed))
 
 
 def _read(folder: Path | None, file: Upload, uri: str, settings: IngestSettings) -> Document:

@@ -1,6 +1,6 @@
 """Texts for Streamlit's Markdown."""
 
-_MARKUP = frozenset(r"\`*_{}[]()#+-.!|~$<>:")
+_MARKUP = frozenset(r"\`*_{}[]()#+-.!|~$<>:&")
 
 
 def plain(text: str) -> str:

@@ -55,14 +55,14 @@ class Workspace:
         conversations: Kept conversations.
         failures: What failed.
         latencies: Times by stage.
-        answers: Answers in progress, by conversation.
+        answers: Answers in progress, and those that could not be kept, by conversation.
         agent_runs: The last run of an agent of each owner.
         kept_agent_runs: Runs that are in the store already.
         agent_checkpoints: The states of runs that wait for a person.
         evaluation: The last evaluation.
         doctor: The last run of `ragkit doctor`.
         ingestion: The ingestion that runs, or the last one.
-        revision: Grows with every change of the documents, so that kept searches are not stale.
+        revision: Grows with every change that this process makes to the documents.
     """
 
     def __init__(

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def ui_settings() -> Settings:
         index=IndexSettings(location=":memory:"),
         answer=AnswerSettings(mode="extractive", threshold=0.0),
     )
+
+
+def as_read(markdown: str) -> str:
+    """The text that stands on the page of Markdown whose signs are escaped."""
+    return re.sub(r"\\(.)", r"\1", markdown)
 
 
 @pytest.fixture(name="make_workspace")

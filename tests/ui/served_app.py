@@ -3,11 +3,17 @@
 Run as a command: `python tests/ui/served_app.py --index DIR --data DIR --port N`.
 """
 
+import asyncio
 import json
 import re
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from ragkit.core.settings import AnswerSettings, Settings
+from ragkit.core.types import Delta
+from ragkit.llm.call import Call
+from ragkit.llm.messages import messages_of
 from ragkit.testing.agents import says_action, says_finish, says_plan
 from ragkit.testing.embedder import HashEmbedder
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
@@ -18,6 +24,19 @@ from ragkit.ui.workspace import Workspace
 SENTENCE = "Gift cards are never refunded."
 ANSWER = "Gift cards are never refunded, however long one waits. " * 16
 PASSAGE = re.compile(r"<passage (\d+) ")
+SLOWLY_S = 0.6
+
+
+class PacedLLM(ScriptedLLM):
+    """Takes a minute and more for a question that has the word slowly."""
+
+    async def respond(self, call: Call) -> AsyncGenerator[Delta]:
+        """Stream the scripted reply."""
+        slowly = any("slowly" in message.content for message in messages_of(call.messages))
+        async with aclosing(super().respond(call)) as deltas:
+            async for delta in deltas:
+                yield delta
+                await asyncio.sleep(SLOWLY_S if slowly else 0)
 
 
 def reply(call: ScriptedCall) -> str:
@@ -56,7 +75,7 @@ def _evidence(prompt: str) -> str:
 
 def make(options: Options, settings: Settings) -> Workspace:
     """Return a workspace that loads no model."""
-    llm = ScriptedLLM(reply, delay_s=0.05)
+    llm = PacedLLM(reply, delay_s=0.05)
     scripted = settings.model_copy(
         update={
             "answer": AnswerSettings(mode="extractive", threshold=0.0),

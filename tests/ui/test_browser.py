@@ -11,14 +11,16 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 
-from ragkit import RAG
+from ragkit import RAG, Document
 from ragkit.testing.embedder import HashEmbedder
 from tests.ui.conftest import DOCUMENTS
 from tests.ui.index_server import IndexServer
+from tests.ui.served_app import ANSWER
 from tests.ui.test_evaluation_runs import write_run
 
 CHROMIUM = shutil.which("chromium")
@@ -185,14 +187,81 @@ def test_a_conversation_is_there_after_a_reload_and_in_a_second_tab_but_not_for_
 
 def test_a_long_answer_is_stopped_and_what_was_written_stays(page: Page, served: Served) -> None:
     open_view(page, served)
-    ask(page, "Are gift cards refunded?")
+    ask(page, "Are gift cards refunded, slowly?")
     expect(page.locator(".rk-cursor")).to_be_visible()
-    page.get_by_test_id("stChatInputStopButton").click()
-    expect(page.get_by_test_id("stChatInputStopButton")).to_have_count(0)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_text("Stopped by you")).to_be_visible()
     page.reload()
-    page.get_by_role("button", name="Are gift cards refunded?").click()
+    page.get_by_role("button", name="Are gift cards refunded, slowly?").click()
     expect(page.get_by_text("Stopped by you")).to_be_visible()
     expect(page.locator(".rk-stopped")).not_to_be_empty()
+
+
+def test_an_answer_is_written_to_its_end_though_its_page_is_left_and_reloaded(
+    page: Page, served: Served
+) -> None:
+    question = "Are gift cards ever refunded?"
+    open_view(page, served)
+    ask(page, question)
+    expect(page.locator(".rk-cursor")).to_be_visible()
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.get_by_text("Ask your documents").first).to_be_visible()
+    page.get_by_role("link", name="System").click()
+    expect(page.get_by_role("button", name="Run doctor")).to_be_visible()
+    open_view(page, served)
+    page.get_by_role("button", name=question).click()
+    page.reload()
+    page.get_by_role("button", name=question).click()
+    expect(page.locator(".rk-answered")).to_contain_text(ANSWER.strip())
+    expect(page.get_by_text("Stopped by you")).to_have_count(0)
+
+
+def test_a_question_during_an_answer_stays_in_the_field(page: Page, served: Served) -> None:
+    question, second = "Are gift cards refunded as slowly?", "When does the museum open?"
+    open_view(page, served)
+    ask(page, question)
+    expect(page.locator(".rk-cursor")).to_be_visible()
+    tab = page.context.new_page()
+    tab.goto(served.url)
+    tab.get_by_role("button", name=question).click()
+    expect(tab.locator(".rk-cursor")).to_be_visible()
+    ask(tab, second)
+    expect(tab.get_by_text("Your question was not sent")).to_be_visible()
+    expect(tab.get_by_test_id("stChatInputTextArea")).to_have_value(second)
+    tab.get_by_role("button", name="Stop", exact=True).click()
+    for side in (page, tab):
+        expect(side.get_by_text("Stopped by you")).to_be_visible()
+    expect(tab.get_by_test_id("stChatInputTextArea")).to_have_value(second)
+
+
+def test_markup_of_a_uri_a_filter_and_a_title_does_nothing(
+    browser: Browser, tmp_path: Path
+) -> None:
+    image = "![x](http://evil.example/p.png)"
+    evil = Document.from_text("The keeper owns seven zebras.", uri=f"`{image}`.md", title="Evil")
+    with RAG(index=tmp_path / "index", embedder=HashEmbedder()) as rag:
+        rag.ingest(evil)
+    context = browser.new_context()
+    context.set_default_timeout(WAIT_MS)
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    with serving(tmp_path, str(tmp_path / "index")) as served:
+        open_view(page, served, f"inspect?q=zebras&if={quote(f'{image} [Log in](//evil.example)')}")
+        expect(page.get_by_role("alert")).to_contain_text(f"{image} [Log in](//evil.example)")
+        assert page.get_by_role("alert").get_by_role("link", name="Log in").count() == 0
+        open_view(page, served, "inspect?q=zebras")
+        expect(page.get_by_text(f"{evil.uri} · characters")).to_be_visible()
+        open_view(page, served)
+        by_sentences(page)
+        ask(page, f"Zebras `a[0]` {image}")
+        expect(page.locator(".rk-answered")).to_be_visible()
+        settled(page)
+        expect(page.get_by_role("button", name=f"Zebras `a[0]` {image}")).to_be_visible()
+        page.get_by_role("button", name="[1] Evil").click()
+        expect(page.get_by_role("dialog").get_by_text(f"{evil.uri} · char")).to_be_visible()
+        assert [url for url in asked if "evil.example" in url.partition("?")[0]] == []
+        context.close()
 
 
 def test_an_upload_is_ingested_and_answers(page: Page, served: Served, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from ragkit.core.progress import Progress
 from ragkit.core.settings import IngestSettings
 from ragkit.ingest.report import IngestReport
 from ragkit.ui.document_list import delete_documents, document_rows
+from ragkit.ui.document_text import load_document
 from ragkit.ui.ingestion import Ingestion, ProgressLog, Row, Status, outcome_rows
 from ragkit.ui.source_file import source_file
 from ragkit.ui.uploads import Upload, read_uploads, safe_name
@@ -71,8 +72,9 @@ def test_a_folder_of_this_machine_is_read(workspace: Workspace, tmp_path: Path) 
     assert ingestion.job.wait(60)
     outcomes = {Path(row.uri).name: row.outcome for row in ingestion.rows()}
     assert outcomes == {"a.txt": "added", "b.bin": "skipped"}
-    with pytest.raises(InputError, match="Fix: give a path of this machine"):
-        Ingestion(workspace, path=tmp_path / "missing")
+    gone = Ingestion(workspace, path=tmp_path / "gone")
+    assert gone.job.wait(60)
+    assert gone.job.error == f"No file or folder at '{tmp_path}/gone'. Fix: check the path."
 
 
 def test_a_cancelled_run_says_what_was_stored(workspace: Workspace, tmp_path: Path) -> None:
@@ -112,8 +114,31 @@ def test_an_impossible_name_is_a_sentence(name: str) -> None:
 def test_a_huge_upload_is_refused_by_name_and_size(tmp_path: Path) -> None:
     huge = Upload(name="huge.txt", data=b"x" * (2 * 2**20))
     read = read_uploads(tmp_path, [huge], IngestSettings(max_file_mb=1))
-    assert "2 MiB, more than the 1 allowed" in read.failed["uploads/huge.txt"]
+    (failed,) = read.failed
+    assert failed.uri == "uploads/huge.txt"
+    assert "2 MiB, more than the 1 allowed" in failed.reason
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("second", ["a.txt", "folder/a.txt"])
+def test_the_first_of_two_files_of_one_name_is_taken(workspace: Workspace, second: str) -> None:
+    files = [Upload(name="a.txt", data=b"one two"), Upload(name=second, data=b"three four")]
+    ingestion = Ingestion(workspace, uploads=files)
+    assert ingestion.job.wait(60)
+    first, refused = ingestion.rows()
+    assert (first.uri, first.outcome) == ("uploads/a.txt", "added")
+    assert (refused.uri, refused.outcome) == ("uploads/a.txt", "failed")
+    assert "is named 'a.txt' too, and was taken. Fix: rename one" in refused.reason
+    assert (workspace.uploads / "a.txt").read_bytes() == b"one two"
+    assert load_document(workspace, "uploads/a.txt").text == "one two"
+
+
+def test_a_file_is_taken_where_the_one_of_its_name_before_cannot_be_read(tmp_path: Path) -> None:
+    files = [Upload(name="a.txt", data=b""), Upload(name="a.txt", data=b"three four")]
+    read = read_uploads(tmp_path, files, IngestSettings())
+    assert [document.text for document in read.documents] == ["three four"]
+    assert [failed.uri for failed in read.failed] == ["uploads/a.txt"]
+    assert (tmp_path / "a.txt").read_bytes() == b"three four"
 
 
 def test_no_uri_leads_out_of_the_folder_of_uploads(workspace: Workspace, tmp_path: Path) -> None:

@@ -65,6 +65,14 @@ async def test_a_browser_gets_a_secret_name_once() -> None:
     assert await _page(None, "application/json") == []
 
 
+@pytest.mark.parametrize("other", ['prefs={"a": 1}', "a,b=c", "=", "a b", 'q="x', "ä=ö"])
+async def test_a_cookie_of_another_application_hides_nothing(other: str) -> None:
+    own = f"{OWNER_COOKIE}={new_owner()}"
+    assert await _page(f"{other}; {own}") == []
+    assert await _page(f"{own}; {other}") == []
+    assert await _page(other) != []
+
+
 def test_names_cannot_be_guessed() -> None:
     assert len({new_owner() for _ in range(100)}) == 100
     assert owner_of({OWNER_COOKIE: new_owner()})

@@ -10,7 +10,7 @@ import streamlit as st
 from ragkit.agents import Budget
 from ragkit.agents.approval import Approvals, Decision, approve, edit, refuse
 from ragkit.answering.conversations import Owner
-from ragkit.core.errors import RagkitError
+from ragkit.core.errors import InputError, RagkitError
 from ragkit.core.types import Pattern
 from ragkit.ui.agent_run import PLAIN_TOOLS, AgentRun
 from ragkit.ui.markup import milliseconds, prose
@@ -117,7 +117,7 @@ def _show_need() -> None:
     with st.container(horizontal=True):
         for path in recordings():
             st.button(
-                f"Recorded: {path.stem}",
+                plain(f"Recorded: {path.stem}"),
                 key=f"recording-{path.stem}",
                 icon=":material/movie:",
                 on_click=_open,
@@ -182,7 +182,7 @@ def _show_run(workspace: Workspace, owner: Owner, run: AgentRun) -> None:
     view = run_view(kept.events)
     _show_view(kept, view)
     if run.error:
-        st.error(run.error, icon=":material/error:")
+        st.error(plain(run.error), icon=":material/error:")
     elif run.stopped:
         st.caption(":material/stop_circle: Stopped by you.")
     elif view.pending:
@@ -209,9 +209,9 @@ def _follow(workspace: Workspace, owner: Owner) -> None:
 
 def _show_view(kept: KeptRun, view: RunView) -> None:
     if kept.recorded:
-        st.warning(f"Recorded: {kept.recorded}", icon=":material/movie:")
+        st.warning(plain(f"Recorded: {kept.recorded}"), icon=":material/movie:")
     st.markdown(f"**{plain(kept.question)}**")
-    st.caption(f"{kept.pattern} on {plain(kept.model)} with {plain(', '.join(kept.tools))}")
+    st.caption(plain(f"{kept.pattern} on {kept.model} with {', '.join(kept.tools)}"))
     columns = st.columns(len(_LIMITS))
     for column, name in zip(columns, _LIMITS, strict=True):
         column.html(gauge_html(name, view.used.get(name, 0.0), kept.limits.get(name)))
@@ -221,7 +221,7 @@ def _show_view(kept: KeptRun, view: RunView) -> None:
     if (view.answer and kept.pattern != "plan") or view.stopped_by == "finished":
         st.html(f'<div class="rk-answer rk-final">{prose(view.answer)}</div>')
     if view.stopped_by not in {"", "finished", "approval"}:
-        st.caption(f":material/flag: Ended early: {view.stopped_by}.")
+        st.caption(f":material/flag: Ended early: {plain(view.stopped_by)}.")
 
 
 def gauge_html(name: str, used: float, limit: float | None) -> str:
@@ -262,7 +262,7 @@ def _show_pending(run: AgentRun, view: RunView) -> None:
                 f"**{plain(str(call['tool']))}** waits for you. {plain(str(call['reason']))}"
             )
             if call.get("problem"):
-                st.error(str(call["problem"]), icon=":material/error:")
+                st.error(plain(str(call["problem"])), icon=":material/error:")
             text = st.text_area(
                 "Arguments",
                 json.dumps(call["arguments"], ensure_ascii=False, indent=1),
@@ -293,12 +293,13 @@ def _approved(arguments: object, text: str) -> Decision | None:
     """Return the decision to call with these arguments, as they are or edited."""
     try:
         written = json.loads(text)
-    except ValueError as error:
-        st.error(
-            f"The arguments are no JSON ({error}). Fix: correct them.", icon=":material/error:"
-        )
-        return None
-    return approve() if written == arguments else edit(written)
+        return approve() if written == arguments else edit(written)
+    except InputError as error:
+        problem = str(error)
+    except (ValueError, RecursionError) as error:
+        problem = f"The arguments are no JSON ({error}). Fix: correct them."
+    st.error(plain(problem), icon=":material/error:")
+    return None
 
 
 def _show_prompts(view: RunView) -> None:
@@ -313,7 +314,7 @@ def _show_prompts(view: RunView) -> None:
             key="prompt-step",
         )
         for message in asked[place]["prompt"]:
-            st.caption(message["role"])
+            st.caption(plain(message["role"]))
             st.code(message["content"], language=None, wrap_lines=True)
         st.caption("reply")
         st.code(asked[place]["reply"], language=None, wrap_lines=True)
@@ -323,10 +324,13 @@ def _show_replay(kept: KeptRun) -> None:
     """Show a kept run up to a chosen event."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Close", key="close-run", on_click=_open, args=(None,))
-    last = len(kept.events)
-    until = st.slider("Events", 0, last, last, key=f"replay-{kept.question[:40]}-{last}")
-    at = kept.events[until - 1].at if until else 0.0
-    st.caption(f"{at:.1f} s after the start")
+    last = until = len(kept.events)
+    if not last:
+        st.caption("The run ended before its first event.")
+    else:
+        until = st.slider("Events", 0, last, last, key=f"replay-{kept.question[:40]}-{last}")
+        at = kept.events[until - 1].at if until else 0.0
+        st.caption(f"{at:.1f} s after the start")
     view = run_view(kept.events[:until])
     _show_view(kept, view)
     _show_prompts(view)

@@ -28,6 +28,10 @@ _LOOK_S = 0.1
 _EXAMPLES = 4
 _MAX_QUESTION = 2000
 _AVATARS = {"user": ":material/person:", "assistant": ":material/menu_book:"}
+_RETURNED = "returned"
+"""The state's key of a question that was not sent, until it is in the field again."""
+_NOT_SENT = "not-sent"
+"""The state's key of the conversation whose last question was not sent."""
 
 
 def show(workspace: Workspace) -> None:
@@ -37,20 +41,22 @@ def show(workspace: Workspace) -> None:
     conversation = show_conversations(workspace, owner)
     records = _records(workspace)
     choices = _show_choices(workspace, records)
+    job = _job_of(workspace, owner, conversation)
+    running = job if job is not None and job.running else None
     turns = workspace.conversations.read(owner, conversation) if conversation else []
-    job = _running_job(workspace, owner, conversation)
     if not turns:
         _show_welcome(workspace, records)
     for turn in turns:
         _show_turn(workspace, turn)
-    typed = st.chat_input(
-        "Ask your documents", key="question", max_chars=_MAX_QUESTION, submit_mode="stop"
-    )
-    question = typed or st.session_state.pop("offered", None)
-    if question and job is None and question.strip():
-        job = _ask(workspace, owner, conversation, turns, choices, question.strip())
-    if job is not None:
-        _follow(workspace, job)
+    if job is not None and running is None and job.lost is not None:
+        _show_lost(workspace, job, job.lost, ordinal=len(turns))
+    question = _typed(conversation)
+    if question and running is not None:
+        _return_question(question, conversation)
+    elif question:
+        running = _ask(workspace, owner, conversation, turns, choices, question)
+    if running is not None:
+        _follow(running)
 
 
 def _records(workspace: Workspace) -> list[DocumentRecord] | None:
@@ -63,9 +69,32 @@ def _records(workspace: Workspace) -> list[DocumentRecord] | None:
         return None
 
 
-def _running_job(workspace: Workspace, owner: Owner, conversation: str | None) -> AnswerJob | None:
+def _job_of(workspace: Workspace, owner: Owner, conversation: str | None) -> AnswerJob | None:
+    """Return the last job of the owner's conversation, which may have ended."""
     job = workspace.answers.get(conversation or "")
-    return job if job is not None and job.running and job.request.owner == owner else None
+    return job if job is not None and job.request.owner == owner else None
+
+
+def _typed(conversation: str | None) -> str:
+    """Draw the field and return the question that was sent, empty where none was."""
+    returned = st.session_state.pop(_RETURNED, None)
+    if returned is not None:
+        st.session_state["question"] = returned
+    if conversation is not None and st.session_state.get(_NOT_SENT) == conversation:
+        st.info(
+            "Your question was not sent, as this conversation was still being answered. Fix: send "
+            "it again from the field below, once the answer is there.",
+            icon=":material/schedule:",
+        )
+    typed = st.chat_input("Ask your documents", key="question", max_chars=_MAX_QUESTION)
+    offered: str = st.session_state.pop("offered", "")
+    return (typed or offered).strip()
+
+
+def _return_question(question: str, conversation: str | None) -> None:
+    """Draw the page again with the question in the field and a sentence about it."""
+    st.session_state[_RETURNED], st.session_state[_NOT_SENT] = question, conversation
+    st.rerun()
 
 
 def _show_choices(workspace: Workspace, records: list[DocumentRecord] | None) -> AnswerChoices:
@@ -120,7 +149,11 @@ def _show_welcome(workspace: Workspace, records: list[DocumentRecord] | None) ->
     columns = st.columns(2)
     for place, question in enumerate(offered):
         columns[place % 2].button(
-            question, key=f"offer-{place}", width="stretch", on_click=_offer, args=(question,)
+            plain(question),
+            key=f"offer-{place}",
+            width="stretch",
+            on_click=_offer,
+            args=(question,),
         )
 
 
@@ -130,15 +163,17 @@ def _offer(question: str) -> None:
 
 def _show_turn(workspace: Workspace, turn: Turn) -> None:
     with st.chat_message(turn.author, avatar=_AVATARS[turn.author]):
-        if turn.answer is None:
-            st.html(f'<div class="rk-answer">{prose(turn.text)}</div>')
-        else:
+        if turn.answer is not None:
             _show_answer(workspace, turn.answer, turn.ordinal)
+            return
+        st.html(f'<div class="rk-answer">{prose(turn.text)}</div>')
+        if turn.author == "assistant":
+            st.caption(":material/info: The sources of this answer cannot be read. Fix: ask again.")
 
 
 def _show_answer(workspace: Workspace, answer: StoredAnswer, ordinal: int) -> None:
     if answer.outcome == "failed":
-        st.error(answer.text, icon=":material/error:")
+        st.error(plain(answer.text), icon=":material/error:")
     elif answer.outcome == "abstained":
         st.html(f'<div class="rk-answer rk-abstained">{prose(answer.text)}</div>')
     else:
@@ -155,6 +190,13 @@ def _show_answer(workspace: Workspace, answer: StoredAnswer, ordinal: int) -> No
     st.html(meta_html(answer))
 
 
+def _show_lost(workspace: Workspace, job: AnswerJob, answer: StoredAnswer, *, ordinal: int) -> None:
+    """Show an answer that is not among the turns, with the reason."""
+    with st.chat_message("assistant", avatar=_AVATARS["assistant"]):
+        _show_answer(workspace, answer, ordinal)
+        st.error(plain(job.error), icon=":material/error:")
+
+
 def _show_sources(
     workspace: Workspace, label: str, sources: tuple[StoredCitation, ...], key: str
 ) -> None:
@@ -162,9 +204,9 @@ def _show_sources(
         for cited in sources:
             line = citation_line(cited)
             if st.button(
-                f"[{cited.number}] {plain(_shortened(line))}",
+                f"[{cited.number:d}] {plain(_shortened(line))}",
                 key=f"{key}-{cited.number}",
-                help=f"{label}: {plain(line)}",
+                help=plain(f"{label}: {line}"),
                 icon=":material/format_quote:",
             ):
                 show_passage(workspace, cited)
@@ -197,29 +239,33 @@ def _ask(  # everything that decides the answer
     except RagkitError as error:
         show_error(workspace, "ask", error)
         return None
-    workspace.answers[conversation] = job
+    _remember(workspace, job)
+    st.session_state.pop(_NOT_SENT, None)
     _show_turn(workspace, Turn(ordinal=ordinal, author="user", text=question))
     return job
 
 
-def _follow(workspace: Workspace, job: AnswerJob) -> None:
-    """Show the answer as it is written; the stop button ends this run of the script."""
+def _remember(workspace: Workspace, job: AnswerJob) -> None:
+    """Let every page find the job, and forget those whose answers are among the turns."""
+    for conversation, other in list(workspace.answers.items()):
+        if not other.running and other.lost is None:
+            workspace.answers.pop(conversation, None)
+    workspace.answers[job.request.conversation] = job
+
+
+def _follow(job: AnswerJob) -> None:
+    """Show the answer as it is written; the job goes on where this run of the script is ended."""
     with st.chat_message("assistant", avatar=_AVATARS["assistant"]):
         place, state = st.empty(), st.empty()
-        ended, said, shown = False, "", ""
-        try:
-            while job.running:
-                # What did not change is not drawn again: drawing takes time from the answer.
-                if (now := _progress(job)) != said:
-                    state.caption(said := now)
-                if (text := job.written.text) != shown:
-                    place.html(live_html(shown := text))
-                job.wait(_LOOK_S)
-            ended = True
-        finally:
-            if not ended and _stopped():
-                job.stop()
-    workspace.answers.pop(job.request.conversation, None)
+        st.button("Stop", icon=":material/stop_circle:", on_click=job.stop, key="stop-answer")
+        said = shown = ""
+        while job.running:
+            # What did not change is not drawn again: drawing takes time from the answer.
+            if (now := _progress(job)) != said:
+                state.caption(said := now)
+            if (text := job.written.text) != shown:
+                place.html(live_html(shown := text))
+            job.wait(_LOOK_S)
     st.rerun()
 
 
@@ -227,15 +273,6 @@ def _progress(job: AnswerJob) -> str:
     """Return what a job does, and from the first second on for how long."""
     phase = f"{job.written.phase.capitalize()}…"
     return phase if job.seconds < 1 else f"{phase} {job.seconds:.0f} s"
-
-
-def _stopped() -> bool:
-    """Return True inside the handling of Streamlit's stop, False for a rerun of the script."""
-    import sys
-
-    from streamlit.runtime.scriptrunner import StopException
-
-    return isinstance(sys.exc_info()[1], StopException)
 
 
 def _shortened(text: str, size: int = 64) -> str:

@@ -1,7 +1,6 @@
 """Documents: add files, follow the ingestion, look at passages, delete."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -15,6 +14,7 @@ from ragkit.ui.chunk_map import chunks_html
 from ragkit.ui.document_list import DocumentRow, delete_documents, document_rows
 from ragkit.ui.document_text import load_document
 from ragkit.ui.ingestion import Ingestion, Row, Status
+from ragkit.ui.machine_path import checked_path
 from ragkit.ui.markup import table_html
 from ragkit.ui.session import show_error
 from ragkit.ui.uploads import Upload
@@ -49,7 +49,7 @@ def show(workspace: Workspace) -> None:
     try:
         records = workspace.documents()
     except InputError as error:
-        st.info(f"{error}", icon=":material/info:")
+        st.info(plain(str(error)), icon=":material/info:")
         return
     _show_list(workspace, records)
 
@@ -62,8 +62,10 @@ def _show_adding(workspace: Workspace) -> None:
             "Files",
             accept_multiple_files=True,
             key="files",
-            help=f"At most {workspace.settings.ingest.max_file_mb} MiB each. Kept in "
-            f"{workspace.uploads}. Formats: {', '.join(one.name for one in FORMATS)}.",
+            help=plain(
+                f"At most {workspace.settings.ingest.max_file_mb} MiB each. Kept in "
+                f"{workspace.uploads}. Formats: {', '.join(one.name for one in FORMATS)}."
+            ),
         )
         if files:
             st.caption(f"{counted(len(files), 'file')} uploaded")
@@ -91,7 +93,7 @@ def _start(workspace: Workspace, uploads: Sequence[Upload], path: str, *, dry: b
             raise InputError("There is nothing to ingest. Fix: choose files, or name a folder.")
         if workspace.ingestion is not None and workspace.ingestion.job.running:
             raise InputError("An ingestion is running. Fix: wait for its end, or cancel it.")
-        folder = Path(path).expanduser() if path else None
+        folder = checked_path(path) if path else None
         workspace.ingestion = Ingestion(workspace, uploads=uploads, path=folder, dry_run=dry)
     except RagkitError as error:
         show_error(workspace, "ingest", error)
@@ -140,7 +142,7 @@ def progress_text(status: Status) -> str:
 def _show_ended(workspace: Workspace, ingestion: Ingestion) -> None:
     job = ingestion.job
     if job.state == "failed":
-        st.error(job.error, icon=":material/error:")
+        st.error(plain(job.error), icon=":material/error:")
     elif job.state == "cancelled":
         st.warning("Cancelled; what was stored before stays.", icon=":material/stop_circle:")
     elif job.result is not None:

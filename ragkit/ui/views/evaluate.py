@@ -25,13 +25,13 @@ from ragkit.ui.evaluation_runs import (
     EvaluationRun,
     KeptEvaluation,
     Measured,
-    checked_path,
     kept_runs,
     load_runs,
     lowest,
     measure_table,
     stage_results,
 )
+from ragkit.ui.machine_path import checked_path
 from ragkit.ui.markup import table_html
 from ragkit.ui.session import show_error
 from ragkit.ui.wording import plain
@@ -101,11 +101,11 @@ def _show_state(workspace: Workspace, run: EvaluationRun) -> None:
     if run.job.running:
         _follow(workspace)
     elif run.job.state == "failed":
-        st.error(run.job.error, icon=":material/error:")
+        st.error(plain(run.job.error), icon=":material/error:")
     elif run.job.state == "cancelled":
         st.warning("Cancelled; finished queries are kept and need not run again.")
     elif run.job.result is not None:
-        st.success(f"Done in {run.job.seconds:.1f} s: {run.job.result.stem}, under Results.")
+        st.success(f"Done in {run.job.seconds:.1f} s: {plain(run.job.result.stem)}, under Results.")
     for note in run.notes:
         st.caption(plain(note))
 
@@ -119,7 +119,7 @@ def _follow(workspace: Workspace) -> None:
     step = run.progress
     share = min(1.0, step.done / step.total) if step.total else 0.0
     st.progress(
-        share, text=f"{step.phase} {step.done:,} of {step.total:,} · {run.job.seconds:.0f} s"
+        share, text=f"{plain(step.phase)} {step.done:,} of {step.total:,} · {run.job.seconds:.0f} s"
     )
     st.button(
         "Cancel", icon=":material/stop_circle:", key="cancel-evaluation", on_click=run.job.cancel
@@ -129,7 +129,7 @@ def _follow(workspace: Workspace) -> None:
 def _chosen(runs: Sequence[KeptEvaluation], label: str, key: str, *, place: int = 0) -> Path | None:
     labels = {run.label: run.path for run in runs}
     index = min(place, len(runs) - 1) if runs else None
-    chosen = st.selectbox(label, list(labels), index=index, key=key)
+    chosen = st.selectbox(plain(label), list(labels), index=index, key=key)
     return None if chosen is None else labels[chosen]
 
 
@@ -195,7 +195,7 @@ def _show_comparison(runs: Sequence[KeptEvaluation]) -> None:
     try:
         comparison = compare_runs(first, second)
     except InputError as error:
-        st.warning(str(error), icon=":material/compare_arrows:")
+        st.warning(plain(str(error)), icon=":material/compare_arrows:")
         return
     for note in comparison.notes:
         st.caption(plain(note))

@@ -21,7 +21,6 @@ from ragkit.ui.document_text import Segment
 from ragkit.ui.inspection import (
     Fusion,
     Inspected,
-    Inspector,
     SearchChoices,
     default_choices,
     rerankers,
@@ -69,14 +68,16 @@ def show(workspace: Workspace) -> None:
         return
     a = _with_filter(a, where)
     inspector = workspace.inspector
-    found = inspector.search(query, a)
+    found = inspector.search(query, a, records=records)
     chosen = _chosen_document(records)
     if b is None:
         _show_board(found, a, chosen)
     else:
-        _show_pair(inspector, query, found, a, _with_filter(b, where), chosen)
+        b = _with_filter(b, where)
+        _show_pair(found, inspector.search(query, b, records=records), a, b, chosen)
     if chosen is not None:
-        _show_absence(workspace, inspector, query, a, chosen, records)
+        deep = inspector.deep(query, a, records=records)
+        _show_absence(workspace, found, deep, chosen, k=a.k)
     _show_passage(workspace, found)
 
 
@@ -109,7 +110,7 @@ def _controls(workspace: Workspace, prefix: str) -> SearchChoices:
             "Relevance against variety",
             0.0,
             1.0,
-            base.mmr_lambda or 0.7,
+            _set_or(base.mmr_lambda, 0.7),
             0.05,
             key=f"{prefix}lambda",
             bind=_BOUND,
@@ -141,7 +142,7 @@ def _controls(workspace: Workspace, prefix: str) -> SearchChoices:
 
 
 def _weights(base: SearchChoices, prefix: str) -> tuple[float | None, float | None]:
-    given = base.dense_weight is not None and base.bm25_weight is not None
+    given = base.dense_weight is not None or base.bm25_weight is not None
     own = st.toggle(
         "Weights of my own",
         value=given,
@@ -155,15 +156,26 @@ def _weights(base: SearchChoices, prefix: str) -> tuple[float | None, float | No
         "Weight of dense",
         0.0,
         4.0,
-        base.dense_weight or 1.0,
+        _set_or(base.dense_weight, 1.0),
         0.1,
         key=f"{prefix}dense",
         bind=_BOUND,
     )
     bm25 = st.slider(
-        "Weight of BM25", 0.0, 4.0, base.bm25_weight or 1.0, 0.1, key=f"{prefix}bm25", bind=_BOUND
+        "Weight of BM25",
+        0.0,
+        4.0,
+        _set_or(base.bm25_weight, 1.0),
+        0.1,
+        key=f"{prefix}bm25",
+        bind=_BOUND,
     )
     return dense, bm25
+
+
+def _set_or(value: float | None, default: float) -> float:
+    """Return a setting's value, which may be 0, or the default where it is not set."""
+    return default if value is None else value
 
 
 def _dimensions(workspace: Workspace, prefix: str) -> int | None:
@@ -206,7 +218,7 @@ def _reranking(
         "Share of the reranker",
         0.0,
         1.0,
-        base.rerank_weight or 0.5,
+        _set_or(base.rerank_weight, 0.5),
         0.05,
         key=f"{prefix}rshare",
         bind=_BOUND,
@@ -228,7 +240,7 @@ def _show_hint(workspace: Workspace, records: list[DocumentRecord]) -> None:
         "at once.</p></div>"
     )
     for place, question in enumerate(workspace.example_questions(_EXAMPLES)):
-        st.button(question, key=f"try-{place}", on_click=_set_query, args=(question,))
+        st.button(plain(question), key=f"try-{place}", on_click=_set_query, args=(question,))
 
 
 def _set_query(question: str) -> None:
@@ -260,29 +272,28 @@ def _show_facts(found: Inspected) -> None:
         f"{name} {milliseconds(taken)}" for name, taken in explanation.seconds.items()
     )
     st.caption(
-        f"{times}. Letters name {counted(len(found.ids), 'hit')}, best first, in every column."
+        f"{plain(times)}. Letters name {counted(len(found.ids), 'hit')}, best first, in every "
+        "column."
     )
     for made in explanation.transformations:
         written = "; ".join(made.written) or made.note
-        st.caption(f":material/edit_note: {made.name}: {plain(written)}")
+        st.caption(f":material/edit_note: {plain(f'{made.name}: {written}')}")
     with st.expander("The exact text that was embedded for this query"):
         st.code(explanation.embedded, language=None, wrap_lines=True)
 
 
-def _show_pair(  # two settings and what they are compared on
-    inspector: Inspector,
-    query: str,
+def _show_pair(  # two settings with their searches
     found: Inspected,
+    other: Inspected,
     a: SearchChoices,
     b: SearchChoices,
     chosen: str | None,
 ) -> None:
     """Show the results of two settings, with lines between them, then each in all its stages."""
-    other = inspector.search(query, b)
     named = letters(list(dict.fromkeys([*found.ids, *other.ids])))
     pair = [final_column(found, "Setting A", named), final_column(other, "Setting B", named)]
     common = len(set(found.ids) & set(other.ids))
-    st.markdown(f"**{common} of {max(len(found.ids), len(other.ids))} hits in common**")
+    st.markdown(f"**{common:,} of {max(len(found.ids), len(other.ids)):,} hits in common**")
     st.html(board_html(pair, {**other.chunks, **found.chunks}, chosen=chosen))
     stages_a, stages_b = st.tabs(["All stages of A", "All stages of B"])
     with stages_a:
@@ -291,19 +302,12 @@ def _show_pair(  # two settings and what they are compared on
         _show_board(other, b, chosen)
 
 
-def _show_absence(  # a search and a document
-    workspace: Workspace,
-    inspector: Inspector,
-    query: str,
-    choices: SearchChoices,
-    uri: str,
-    records: list[DocumentRecord],
+def _show_absence(
+    workspace: Workspace, found: Inspected, deep: Inspected, uri: str, *, k: int
 ) -> None:
     """Show where a document stands in every stage, searched as deep as it takes."""
     ids = [chunk.id for chunk in _chunks(workspace, uri)]
-    found = inspector.search(query, choices)
-    deep = inspector.deep(query, choices, sum(record.chunks for record in records))
-    st.markdown(why_absent(deep if not set(ids) & set(found.ids) else found, ids, k=choices.k))
+    st.markdown(why_absent(deep if not set(ids) & set(found.ids) else found, ids, k=k))
     rows = [
         (
             place.stage,
@@ -340,8 +344,8 @@ def _show_passage(workspace: Workspace, found: Inspected) -> None:
     chunk = found.chunks[chosen]
     text, embedded, places = st.tabs(["Passage", "Exact text embedded", "Place in every stage"])
     with text:
-        others = "".join(f" · also in `{uri}`" for uri in found.repeated_in[chosen])
-        st.caption(f"`{chunk.uri}` · characters {chunk.start:,} to {chunk.end:,}{others}")
+        others = "".join(f" · also in {uri}" for uri in found.repeated_in[chosen])
+        st.caption(plain(f"{chunk.uri} · characters {chunk.start:,} to {chunk.end:,}{others}"))
         st.html(passage_html([Segment(text=chunk.text)]))
     with embedded:
         st.code(

@@ -21,6 +21,7 @@ from ragkit.planning.vector_store import plan_vector_store
 from ragkit.ui.charts import context_chart, cost_chart
 from ragkit.ui.markup import table_html
 from ragkit.ui.session import show_error
+from ragkit.ui.wording import plain
 from ragkit.ui.workspace import Workspace
 
 _OWN = "your own config.json"
@@ -117,7 +118,7 @@ def own_model(name: str, data: bytes) -> Architecture:
 
 def _show_figures(found: ServingPlan) -> None:
     gpus, first, token, cost = st.columns(4)
-    gpus.metric("GPUs", f"{found.layout.gpus} x {found.gpu}")
+    gpus.metric("GPUs", plain(f"{found.layout.gpus} x {found.gpu}"))
     first.metric("To the first token", f"{found.expected.ttft_s:.3g} s")
     token.metric("Per output token", f"{found.expected.tpot_s * 1000:.3g} ms")
     price = found.cost.per_million_tokens
@@ -140,7 +141,7 @@ def _show_curves(
 def _show_facts(found: ServingPlan) -> None:
     st.code(f"vllm serve MODEL {' '.join(found.flags)}", language="sh", wrap_lines=True)
     for note in found.notes:
-        st.caption(note)
+        st.caption(plain(note))
     st.html(table_html((found.model.name, f"on {found.gpu}"), serving_facts(found)))
     st.caption("By precision; the first is planned.")
     layouts = [layout_row(one) for one in (found.layout, *found.alternatives)]

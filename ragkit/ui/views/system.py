@@ -14,6 +14,7 @@ from ragkit.ui.index_facts import bytes_on_disk, tenant_counts
 from ragkit.ui.markup import milliseconds, table_html
 from ragkit.ui.session import show_error
 from ragkit.ui.settings_view import setting_rows
+from ragkit.ui.wording import plain
 from ragkit.ui.workspace import Workspace
 
 _REFRESH_S = 0.5
@@ -52,7 +53,7 @@ def _show_doctor(workspace: Workspace) -> None:
     elif workspace.doctor.result is not None:
         _show_checks([_index(workspace), *workspace.doctor.result])
     else:
-        st.error(workspace.doctor.error, icon=":material/error:")
+        st.error(plain(workspace.doctor.error), icon=":material/error:")
 
 
 @st.fragment(run_every=_REFRESH_S)
@@ -84,10 +85,11 @@ def _show_index(workspace: Workspace) -> None:
     location = workspace.settings.index.location
     size = bytes_on_disk(location)
     location = without_credentials(location)
+    fits = location if len(location) <= 24 else "…" + location[-23:]
     first, second, third = st.columns(3)
-    first.metric("Location", location if len(location) <= 24 else "…" + location[-23:])  # what fits
+    first.metric("Location", plain(fits))
     second.metric("Size on disk", "on a server" if size is None else f"{size / 2**20:.1f} MiB")
-    third.metric("Collection", workspace.settings.index.collection)
+    third.metric("Collection", plain(workspace.settings.index.collection))
     if not workspace.models.ended:
         st.info("The index is being opened.", icon=":material/hourglass_empty:")
         return
