@@ -146,8 +146,8 @@ class LineRequest:
         )
 
     def context(self, line: str) -> str:
-        """Return the text above the passage: title and headings, and a line under them."""
-        return "\n".join(part for part in (self.chunk.header, line) if part)
+        """Return the text above the passage: what it has anyway, and a line under that."""
+        return "\n".join(part for part in (self.chunk.lead, line) if part)
 
     def _excerpt(self, size: int) -> str:
         """Return the document, or its beginning and what is around the passage."""

@@ -37,7 +37,7 @@ class FixedChunker:
     @property
     def identity(self) -> str:
         """Name, version and parameters."""
-        return f"fixed-1:{self._size}+{self._overlap}"
+        return f"fixed-2:{self._size}+{self._overlap}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text."""

@@ -30,7 +30,7 @@ class ParentChildChunker:
     @property
     def identity(self) -> str:
         """Name, version and parameters."""
-        return f"parent-child-1:{self._size}:{self._divider.language}"
+        return f"parent-child-2:{self._size}:{self._divider.language}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return the children in reading order; their spans cover the whole text."""

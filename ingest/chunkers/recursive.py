@@ -37,7 +37,7 @@ class RecursiveChunker:
     @property
     def identity(self) -> str:
         """Name, version and parameters."""
-        return f"recursive-1:{self._size}+{self._overlap}:{self._divider.language}"
+        return f"recursive-2:{self._size}+{self._overlap}:{self._divider.language}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text."""
@@ -49,18 +49,18 @@ class RecursiveChunker:
             for group in split_section(section, self._size)
         ]
         return [
-            source.chunk(ordinal, group, start=self._start(units, group[0]))
+            source.chunk(ordinal, group, begins=self._start(units, group[0]))
             for ordinal, group in enumerate(groups)
         ]
 
-    def _start(self, units: Sequence[TextUnit], first: TextUnit) -> int:
-        """Return where a chunk begins whose first new unit is given."""
-        start, room = first.start, self._overlap
+    def _start(self, units: Sequence[TextUnit], first: TextUnit) -> TextUnit:
+        """Return the unit that a chunk begins with whose first new unit is given."""
+        start, room = first, self._overlap
         position = bisect.bisect_left(units, first.start, key=lambda unit: unit.start)
         while self._overlap and position > 0 and not first.is_heading:
             position -= 1
             room -= units[position].tokens
             if room < 0:
                 break
-            start = units[position].start
+            start = units[position]
         return start

@@ -39,7 +39,7 @@ class SemanticChunker:
     def identity(self) -> str:
         """Name, version, parameters and the embedder."""
         model = "@".join(self._embedder.identity)
-        return f"semantic-1:{self._size}:{self._divider.language}:{model}"
+        return f"semantic-2:{self._size}:{self._divider.language}:{model}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text.

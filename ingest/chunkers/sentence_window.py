@@ -31,7 +31,7 @@ class SentenceWindowChunker:
     @property
     def identity(self) -> str:
         """Name, version and parameters."""
-        return f"sentence-window-1:{self._size}:{self._divider.language}"
+        return f"sentence-window-2:{self._size}:{self._divider.language}"
 
     def chunk(self, document: Document, *, tenant: str = DEFAULT_TENANT) -> list[Chunk]:
         """Return chunks in reading order whose spans cover the whole text."""

@@ -3,10 +3,11 @@
 import bisect
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
+from ragkit.answering.table_rows import is_rule
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.text import check_language, sentences
@@ -16,6 +17,8 @@ from ragkit.ingest.passage import HEADER_TOKENS
 
 _PIECE_CHARACTERS = 50_000
 _LONGEST_TOKEN = 16
+_LONGEST_HEAD = 400
+"""Characters of the head of a table that is repeated."""
 _CHARACTERS_PER_TOKEN = 4
 """A longer token that is not ASCII is text that the model does not know, such as Thai to an English
 one: it is counted, and may be cut, as if it had a token for each few characters."""
@@ -23,7 +26,10 @@ one: it is counted, and may be cut, as if it had a token for each few characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextUnit:
-    """A span that is not divided further, with its length in tokens and its place."""
+    """A span that is not divided further, with its length in tokens and its place.
+
+    `columns` is the head of the table that it goes on with, empty for one that begins a block.
+    """
 
     start: int
     end: int
@@ -31,6 +37,7 @@ class TextUnit:
     is_heading: bool
     path: tuple[str, ...]
     page: int | None
+    columns: str = ""
 
 
 def check_sizes(tokenizer: Tokenizer, *, chunk_tokens: int, overlap_tokens: int = 0) -> None:
@@ -78,6 +85,7 @@ class UnitDivider:
                 path = [item for item in path if item[0] < block.level]
                 path.append((block.level, heading_text(block)))
             headings = tuple(name for _, name in path)
+            columns = _columns(block)
             for piece_start, piece_end, tokens in self._pieces(document.text, block, start, end):
                 yield TextUnit(
                     start=piece_start,
@@ -86,6 +94,7 @@ class UnitDivider:
                     is_heading=block.kind == "heading",
                     path=headings,
                     page=block.page,
+                    columns=columns if piece_start > start else "",
                 )
 
     def _pieces(
@@ -131,24 +140,30 @@ class ChunkSource:
         ordinal: int,
         units: Sequence[TextUnit],
         *,
-        start: int | None = None,
+        begins: TextUnit | None = None,
         window: tuple[int, int] | None = None,
     ) -> Chunk:
-        """Return the chunk of some units; it begins at `start` where it repeats what is before."""
+        """Return the chunk of some units; it `begins` before them where it repeats what was there.
+
+        Above one that goes on with a table stands the head of the table.
+        """
         document, first, end = self.document, units[0], units[-1].end
-        start = first.start if start is None else start
-        return Chunk(
+        begins = first if begins is None else begins
+        chunk = Chunk(
             id=stable_id(self.tenant, document.uri, document.content_hash, self.identity, ordinal),
             uri=document.uri,
             title=document.title,
-            text=document.text[start:end],
-            start=start,
+            text=document.text[begins.start : end],
+            start=begins.start,
             end=end,
             heading_path=first.path,
             page=first.page,
             metadata=document.metadata,
             window=window,
         )
+        if not begins.columns:
+            return chunk
+        return replace(chunk, context=f"{chunk.header}\n{begins.columns}".strip())
 
 
 def _divided(starts: Sequence[int], text: str) -> list[int]:
@@ -161,6 +176,16 @@ def _divided(starts: Sequence[int], text: str) -> list[int]:
             end = start + len(token)
             found += range(start + _CHARACTERS_PER_TOKEN, end, _CHARACTERS_PER_TOKEN)
     return found
+
+
+def _columns(block: Block) -> str:
+    """Return the head of a table, empty where it has none with several cells."""
+    if block.kind != "table":
+        return ""
+    lines = (line.strip() for line in block.text.splitlines())
+    head = next((line for line in lines if line and not is_rule(line)), "")
+    several = "|" in head.strip("|") and len(head) <= _LONGEST_HEAD
+    return head if several else ""
 
 
 def _is_inside_word(text: str, at: int) -> bool:

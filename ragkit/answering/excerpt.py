@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ragkit.answering.paragraph import asks
 from ragkit.answering.question_kind import QuestionKind
 from ragkit.answering.suitability import announces, dated_before, refers_back, starts_midway
 from ragkit.answering.units import Unit
@@ -14,6 +15,7 @@ _MOST_ITEMS = 12
 _MOST_CHARACTERS = 1200
 _MOST_CODE_LINES = 30
 _NEAR_UNITS = 3
+_BRIEF_WORDS = 3
 _NEAR_CHARACTERS = 500
 _ENDS = (*".!?:", *"\u3002\uff01\uff1f\uff1a\u061f\u06d4\u0964")
 """Marks that end a sentence: of Latin, Chinese and Japanese, Arabic and Urdu, and Hindi."""
@@ -116,6 +118,8 @@ def excerpt(
         first = _dated_start(sequence, at) if dated else at
         if best.unit.kind == "code" and _leads_in(sequence, at):
             first = at - 1
+        if asks(best.unit.heading):
+            first, at = _whole_reply(sequence, first, at)
         first, last = _unbroken(sequence, first, _announced(sequence, at))
         return Excerpt(units=tuple(sequence[first : last + 1]), best=best)
     if kind == "steps":
@@ -169,6 +173,23 @@ def _sequence(hit: Hit, passages: Sequence[Sequence[PlacedUnit]]) -> list[Placed
             run += [one for one in units if chunk.start + one.unit.start >= end]
         end = max(end, chunk.end)
     return run
+
+
+def _whole_reply(sequence: Sequence[PlacedUnit], first: int, last: int) -> tuple[int, int]:
+    """Return first and last of a reply to a question: "Not yet." and what explains it.
+
+    A few words alone are not the answer, and what follows them is not without them.
+    """
+    if first and _same_block(sequence[first - 1], sequence[first]):
+        first -= _is_brief(sequence[first - 1].unit)
+    following = sequence[last + 1 : last + 2]
+    if following and _same_block(sequence[last], following[0]):
+        last += _is_brief(sequence[last].unit)
+    return first, last
+
+
+def _is_brief(unit: Unit) -> bool:
+    return unit.kind == "sentence" and len(unit.text.split()) <= _BRIEF_WORDS
 
 
 def _sentences(sequence: Sequence[PlacedUnit], at: int, *, whole: bool = False) -> tuple[int, int]:

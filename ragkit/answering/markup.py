@@ -66,11 +66,13 @@ class PlainText:
         text: The text.
         offsets: For each of its characters, the offset in the source that it comes from.
         units: Start and end in `text` of links, emphasis and code, which are never divided.
+        parts: Those of what a short answer lies within, the cells of a row; empty for all of it.
     """
 
     text: str
     offsets: tuple[int, ...]
     units: tuple[tuple[int, int], ...] = ()
+    parts: tuple[tuple[int, int], ...] = ()
 
     def locate(self, offset: int) -> int:
         """Return the first character that comes from this offset of the source or a later one."""

@@ -5,7 +5,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ragkit.core.types import Citation, Hit
+from ragkit.answering.table_rows import columns_above
+from ragkit.core.types import Chunk, Citation, Hit
 from ragkit.grammar.quotes import Evidence, Quote
 from ragkit.retrieval.context import Passage, best_at_the_ends, merge_neighbours
 
@@ -50,9 +51,9 @@ class PromptPassages:
 
     def text(self) -> str:
         """Return the passages between marks that occur in none of them."""
-        headers = {hit.chunk.id: hit.chunk.header for hit in self.hits}
+        heads = {hit.chunk.id: _head(hit.chunk) for hit in self.hits}
         bodies = {
-            name: f"[{headers[passage.chunk_ids[0]]}]\n{passage.text}"
+            name: f"{heads[passage.chunk_ids[0]]}\n{passage.text}"
             for name, passage in self.by_id.items()
         }
         code = mark_code([*bodies.values()])
@@ -89,6 +90,11 @@ class PromptPassages:
 
     def _hits_of(self, passage: Passage) -> list[Hit]:
         return [hit for hit in self.hits if hit.chunk.id in passage.chunk_ids]
+
+
+def _head(chunk: Chunk) -> str:
+    """Return what stands above a passage: its headings, and the columns of a table within it."""
+    return "\n".join(part for part in (f"[{chunk.header}]", columns_above(chunk)) if part)
 
 
 def mark_code(texts: Sequence[str]) -> str:

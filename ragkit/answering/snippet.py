@@ -13,8 +13,9 @@ from operator import attrgetter
 from ragkit.answering.abstention import AbstainingAnswerer, Draft, probability
 from ragkit.answering.comparison import sides_of
 from ragkit.answering.disagreement import disagreeing, source_of, year_of
-from ragkit.answering.excerpt import excerpt
+from ragkit.answering.excerpt import Excerpt, excerpt
 from ragkit.answering.features import LinearScore
+from ragkit.answering.paragraph import asks
 from ragkit.answering.question_kind import WITH_SPAN, QuestionKind, question_kind
 from ragkit.answering.suitability import SAME_YEAR, asks_date, is_mistyped
 from ragkit.answering.unit_features import RANKING, UnitCandidate, UnitFeatures, UnitReader
@@ -110,8 +111,8 @@ class SnippetAnswerer(AbstainingAnswerer):
             )
             for part in parts
         ]
-        headed = kind not in {"fact", "boolean"}
-        text = "\n".join(one.text(headed=headed) for one in found)
+        found = _distinct(found)
+        text = "\n".join(one.text(headed=_is_headed(one, kind, question)) for one in found)
         odds = CONFIDENCE.score(answer_features(ranked)) + DOUBTS.score(first.form)
         confidence = probability(odds)
         cited = [citation for one in found for citation in one.citations()]
@@ -168,6 +169,27 @@ def _best_of_passage(ranked: Sequence[UnitCandidate]) -> UnitCandidate:
     """Return what suits best in the passage of the first unit."""
     chosen = ranked[0].hit.chunk.id
     return max((one for one in ranked if one.hit.chunk.id == chosen), key=attrgetter("suited"))
+
+
+def _distinct(found: Sequence[Excerpt]) -> list[Excerpt]:
+    """Return excerpts without those that repeat one before them."""
+    kept: list[Excerpt] = []
+    for one in found:
+        shown = {place for other in kept for place in _places(other)}
+        if not set(_places(one)) <= shown:
+            kept.append(one)
+    return kept
+
+
+def _places(found: Excerpt) -> list[tuple[str, int]]:
+    return [(one.hit.chunk.id, one.unit.start) for one in found.units]
+
+
+def _is_headed(found: Excerpt, kind: QuestionKind, question: str) -> bool:
+    """Return whether an excerpt is shown under its heading: "No." says nothing without it."""
+    if kind != "boolean":
+        return kind != "fact"
+    return asks(found.heading) and found.heading.casefold() != question.strip().casefold()
 
 
 def answer_features(ranked: Sequence[UnitCandidate]) -> AnswerFeatures:

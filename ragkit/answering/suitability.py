@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ragkit.answering.paragraph import asks
 from ragkit.answering.question_kind import QuestionKind
 from ragkit.answering.question_words import NAME
 from ragkit.answering.units import Unit
@@ -171,7 +172,7 @@ class AskedForm:
         mistyped = is_mistyped(question, text)
         wants_default = "default" in question.lower()
         return Suitability(
-            asks=float(text.endswith(("?", "\uff1f", "\u061f"))),
+            asks=float(asks(text)),
             code=code,
             fragment=float(starts_midway(unit) and unit.start == 0),
             refers=float(unit.kind == "sentence" and refers_back(text)),

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ragkit.answering.markup import PlainText, plain_text
+from ragkit.core.types import Chunk
 
-_RULE = re.compile(r"[ \t]*[|+]?[ \t]*:?[-=]{2,}[-=:|+ \t]*\Z")
+_RULE = re.compile(r"[ \t]*[|+]?[ \t]*:?(?:[-=]{2,}|-[ \t]*:?[ \t]*\|)[-=:|+ \t]*\Z")
 
 
 def is_row(line: str, literal: bool) -> bool:
@@ -36,9 +37,18 @@ def cells_of(source: str, start: int, end: int, *, literal: bool) -> list[PlainT
     return parts[first : len(parts) - int(row.rstrip().endswith("|"))]
 
 
+def columns_above(chunk: Chunk) -> str:
+    """Return the head of the table that a chunk goes on with, empty where it begins otherwise."""
+    row = chunk.text.lstrip().partition("\n")[0]
+    if chunk.context is None or not is_row(row, literal=True):
+        return ""
+    return next((line for line in chunk.context.splitlines() if is_row(line, literal=True)), "")
+
+
 def joined(cells: Sequence[PlainText], names: Sequence[str]) -> PlainText:
     """Return the cells of a row as one text, each after the name of its column."""
     text, offsets, units = "", list[int](), list[tuple[int, int]]()
+    parts: list[tuple[int, int]] = []
     for number, cell in enumerate(cells):
         if not cell.text:
             continue
@@ -48,5 +58,6 @@ def joined(cells: Sequence[PlainText], names: Sequence[str]) -> PlainText:
         text += lead
         units += [(start + len(text), end + len(text)) for start, end in cell.units]
         offsets += cell.offsets
+        parts.append((len(text), len(text) + len(cell.text)))
         text += cell.text
-    return PlainText(text=text, offsets=tuple(offsets), units=tuple(units))
+    return PlainText(text=text, offsets=tuple(offsets), units=tuple(units), parts=tuple(parts))

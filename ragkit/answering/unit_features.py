@@ -4,8 +4,10 @@ import asyncio
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from ragkit.answering.features import LinearScore
+from ragkit.answering.paragraph import asks
 from ragkit.answering.question_kind import question_kind
 from ragkit.answering.question_words import QuestionWords
 from ragkit.answering.suitability import SAME_YEAR, YEAR, AskedForm, Suitability
@@ -128,7 +130,14 @@ class _ReadPassage:
 
     @property
     def text(self) -> str:
-        return _SEPARATOR.join(unit.text for unit in self.units)
+        return _SEPARATOR.join(lead + unit.text for lead, unit in self._led())
+
+    def _led(self) -> Iterator[tuple[str, Unit]]:
+        """Yield each unit with what the network reads before it: the question that it answers."""
+        heading = ""
+        for unit in self.units:
+            yield f"{unit.heading} " if asks(unit.heading) and unit.heading != heading else "", unit
+            heading = unit.heading
 
     def headings(self, unit: Unit) -> str:
         """Return title and headings above a unit."""
@@ -146,8 +155,11 @@ class _ReadPassage:
     def spans(self, reading: Reading) -> Iterator[tuple[Unit, SpanReading | None]]:
         """Yield each unit with the best short answer in it."""
         offset = 0
-        for unit in self.units:
-            span = reading.best(offset, offset + len(unit.text))
+        for lead, unit in self._led():
+            offset += len(lead)
+            parts = unit.plain.parts or ((0, len(unit.text)),)
+            found = [reading.best(offset + start, offset + end) for start, end in parts]
+            span = max((one for one in found if one), key=attrgetter("score"), default=None)
             if span is not None:
                 span = replace(span, start=span.start - offset, end=span.end - offset)
             yield unit, span
@@ -173,7 +185,7 @@ class _AskedQuestion:
         """Return the features of a unit of a passage, which refers to a year or to none."""
         headings = passage.headings(unit)
         return UnitFeatures(
-            similarity=self.cosines[unit.text],
+            similarity=self.cosines[unit.asked_text],
             context_coverage=self.words.coverage(f"{headings}\n{unit.text} {year}"),
             heading=self.cosines[unit.heading],
             heading_coverage=self.words.coverage(headings),
@@ -237,7 +249,7 @@ class UnitReader:
         texts: set[str] = set()
         for passage in passages:
             for unit in passage.units:
-                texts |= {unit.text, unit.heading}
+                texts |= {unit.asked_text, unit.heading}
         query = (await self.embedder.embed([question], task="query"))[0]
         kept = self.vectors
         by_length = sorted(texts - kept.keys(), key=lambda text: (len(text), text))

@@ -5,7 +5,6 @@ their place in it, their plain text and the heading above them.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -34,8 +33,14 @@ from ragkit.answering.line_marks import (
     starts_in_code,
 )
 from ragkit.answering.markup import PlainText, is_literal, plain_text, verbatim_text
-from ragkit.answering.table_rows import cells_of, is_row, is_rule, joined
-from ragkit.core.text import sentences
+from ragkit.answering.paragraph import (
+    asks,
+    is_set_off,
+    question_before,
+    sentences_of,
+    without_label,
+)
+from ragkit.answering.table_rows import cells_of, columns_above, is_row, is_rule, joined
 from ragkit.core.types import Chunk
 
 UnitKind: TypeAlias = Literal["sentence", "item", "row", "code"]
@@ -74,6 +79,11 @@ class Unit:
         """Its text without markup."""
         return self.plain.text
 
+    @property
+    def asked_text(self) -> str:
+        """Its text, after the question that it stands under as an answer, if there is one."""
+        return f"{self.heading} {self.text}" if asks(self.heading) else self.text
+
 
 def units_of(chunk: Chunk, language: str = "english") -> list[Unit]:
     """Return the units of a chunk in reading order; headings are none."""
@@ -97,6 +107,7 @@ class _Reader:
     def __init__(self, chunk: Chunk, language: str) -> None:
         self._source = chunk.text
         self._cut = chunk.start > 0  # the indent of the first line may have stayed behind
+        self._context, self._columns = chunk.context, columns_above(chunk)
         self._literal = is_literal(chunk.uri)
         self._marks_headings = chunk.uri.lower().endswith((".md", ".markdown", ".mdown"))
         self._language = language
@@ -308,19 +319,26 @@ class _Reader:
         while self._at < len(self._lines) and is_row(self._lines[self._at].text, self._literal):
             self._at += 1
         rows = self._lines[first : self._at]
-        if self._literal and len(rows) == 1:
+        ruled = len(rows) > 1 and is_rule(rows[1].text)
+        goes_on = first == 0 and self._cut and self._context is not None and not ruled
+        columns = self._columns if goes_on else ""
+        if self._literal and len(rows) == 1 and not columns:
             self._at = first
             return False
-        ruled = len(rows) > 1 and is_rule(rows[1].text)
         rows = [row for row in rows if not is_rule(row.text)]
         if not rows:
             return True
         self._block += 0 if self._in_list else 1
-        headed = (ruled or self._literal) and len(rows) > 1
         cells = [cells_of(self._source, row.start, row.end, literal=self._literal) for row in rows]
-        names = [cell.text for cell in cells[0]] if headed else []
-        for row, found in list(zip(rows, cells, strict=True))[int(headed) :]:
-            if (plain := joined(found, names)).text:
+        headed = (ruled or self._literal) and len(rows) > 1 and not goes_on
+        head = cells_of(columns, 0, len(columns), literal=self._literal) if columns else []
+        names = [cell.text for cell in (cells[0] if headed else head)]
+        for number, (row, found) in enumerate(zip(rows, cells, strict=True)):
+            if number == 0 and headed:
+                continue
+            # The first row of a chunk may be the end of one.
+            whole = number or not goes_on or len(found) == len(names)
+            if (plain := joined(found, names if whole else [])).text:
                 start = row.start + len(row.text) - len(row.text.lstrip())
                 self._add("row", start, row.start + len(row.text.rstrip()), plain)
         self._block += 1
@@ -345,8 +363,17 @@ class _Reader:
         if plain.text:
             shown = marker if marker[-1] in ".)" else "•"
             first = line.start + item.start("marker")
+            if asks(plain.text) and self._is_nested(line):
+                self._tab = _OpenTab(line.indent, self._heading)
+                self._heading, self._opens = plain.text, True
+                return True
             self._add("item", first, start + len(self._source[start:end].rstrip()), plain, shown)
         return True
+
+    def _is_nested(self, line: TextLine) -> bool:
+        """Return True where more stands under an item than its own lines."""
+        following = next((one for one in self._lines[self._at :] if not one.blank), None)
+        return following is not None and following.indent > line.indent
 
     def _continues(self, line: TextLine) -> bool:
         """Return True for a line that goes on with the paragraph or item before it."""
@@ -442,8 +469,16 @@ class _Reader:
         end = start + len(self._source[start:end].rstrip())
         self._block += 0 if self._in_list else 1
         plain = plain_text(self._source, start, end, literal=self._literal)
-        for first, last, piece in _divided(plain, (start, end), self._source, self._language):
-            self._add("sentence", first, last, piece)
+        found = list(sentences_of(plain, (start, end), self._source, self._language))
+        before = self._heading
+        question, count = question_before(found)
+        if question:
+            self._heading, self._opens = question, True
+        for one in found[count:]:
+            one = without_label(one) if asks(self._heading) else one
+            self._add("sentence", one.start, one.end, one.plain)
+        if question and count < len(found) and not is_set_off(self._source[start:end]):
+            self._heading = before
         self._block += 0 if self._in_list else 1
 
     def _add(
@@ -463,27 +498,3 @@ class _Reader:
                 )
             )
             self._opens = self._opens and kind in {"item", "row"}
-
-
-def _divided(
-    plain: PlainText, source_span: tuple[int, int], source: str, language: str
-) -> Iterator[tuple[int, int, PlainText]]:
-    """Yield the sentences of a paragraph: start and end in the source, and the plain text."""
-    spans: list[tuple[int, int]] = []
-    for start, end in sentences(plain.text, language=language):
-        cut = spans and any(first < start < last for first, last in plain.units)
-        spans = [*spans[:-1], (spans[-1][0], end)] if cut else [*spans, (start, end)]
-    edge = source_span[0]
-    for number, (start, end) in enumerate(spans):
-        last = source_span[1]
-        following = last
-        if number + 1 < len(spans):
-            gap_start, gap_end = plain.offsets[end - 1] + 1, plain.offsets[spans[number + 1][0]]
-            gap = source[gap_start:gap_end]
-            parts = re.split(r"\s", gap)
-            last = gap_start + len(parts[0])
-            following = gap_end - len(parts[-1]) if len(parts) > 1 else last
-        units = tuple((a - start, b - start) for a, b in plain.units if start <= a and b <= end)
-        piece = PlainText(text=plain.text[start:end], offsets=plain.offsets[start:end], units=units)
-        yield edge, last, piece
-        edge = following

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -160,6 +161,17 @@ async def test_passages_are_data_apart_from_instructions_behind_marks_they_canno
     # The code follows from the passages: a text that holds it gets another one.
     await GenerativeAnswerer(llm).answer("Which one?", [_hit(attack + code)])
     assert llm.calls[1].messages[1].content.count(code) == 1
+
+
+async def test_a_passage_within_a_table_is_shown_with_the_names_of_its_columns() -> None:
+    llm = ScriptedLLM(lambda _: SILENT)
+    hit = _hit("| b | 2 |\n| c | 3 |")
+    chunk = replace(hit.chunk, context="Title of doc\n| Name | Size |")
+    await GenerativeAnswerer(llm).answer("How large?", [replace(hit, chunk=chunk)])
+    assert "[Title of doc]\n| Name | Size |\n| b | 2 |" in llm.calls[0].messages[1].content
+    prose = replace(chunk, text="It is large.", context="Title of doc\nA line | of a model.")
+    await GenerativeAnswerer(llm).answer("How large?", [replace(hit, chunk=prose)])
+    assert "A line" not in llm.calls[1].messages[1].content
 
 
 async def test_equal_questions_send_equal_prompts_which_explain_shows() -> None:

@@ -231,3 +231,58 @@ async def test_a_row_of_a_sheet_answers_with_the_names_of_its_columns(minilm: Em
     answer = await _answerer(minilm).answer("What is the price of Valve D?", [hit])
     assert answer.text == "Item: Valve D; Price: 19"
     assert answer.citations[0].quote == "Valve D | 19"
+
+
+FAQ = """# FAQ
+
+**Can I run it on Windows?**
+No. Use WSL 2.
+
+**Is there a managed service?**
+Not yet. We plan one for 2030.
+
+**Is there a student discount?** No.
+
+**Can I pause my plan?**
+
+Yes, for up to three months.
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("Can I run it on Windows?", "No. Use WSL 2."),
+        ("Does it run on Windows?", "Can I run it on Windows?\nNo. Use WSL 2."),
+        ("Is there a managed service?", "Not yet. We plan one for 2030."),
+        ("Can students get a discount?", "Is there a student discount?\nNo."),
+        ("How long can I pause my plan?", "Yes, for up to three months."),
+    ],
+)
+async def test_a_question_of_the_documents_is_answered_and_not_repeated(
+    minilm: Embedder, question: str, text: str
+) -> None:
+    hit = _hit(FAQ, uri="faq.md", title="FAQ")
+    answer = await _answerer(minilm, threshold=0.5).answer(question, [hit])
+    assert (answer.text, answer.abstained) == (text, False)
+    _check_citations(answer, hit)
+    other = await _answerer(minilm, threshold=0.5).answer("Does SSO cost extra?", [hit])
+    assert other.abstained
+
+
+async def test_the_short_answer_in_a_row_is_in_one_cell(minilm: Embedder) -> None:
+    rows = "".join(f"| opt_{n} | int | {n * 11 + 3} | Lamps of hall {n}. |\n" for n in range(5))
+    hit = _hit(f"# Options\n\n| Option | Type | Default | Meaning |\n| - | - | - | - |\n{rows}")
+    answer = await _answerer(minilm).answer("What is the default of opt_3?", [hit])
+    assert answer.text == "Option: opt_3; Type: int; Default: 36; Meaning: Lamps of hall 3."
+    assert answer.span is not None
+    assert answer.span.text == "36"
+
+
+async def test_a_comparison_shows_a_passage_once(minilm: Embedder) -> None:
+    hit = _hit("# Plans\n\nThe free plan is for one person. The team plan adds shared folders.\n")
+    question = "What is the difference between the free plan and the team plan?"
+    answer = await _answerer(minilm).answer(question, [hit])
+    assert answer.text.count("The free plan is for one person.") == 1
+    assert answer.text.count("The team plan adds shared folders.") == 1
+    assert len(answer.citations) == 1

@@ -97,7 +97,7 @@ def test_code_and_questions_are_no_prose() -> None:
     code = "```\nx = f(1)\n```"
     assert _form("How do I call f?", code).code == pytest.approx(1 / 3)
     assert _form("What is f?", code).code == 1.0
-    assert _form("What is f?", "What is f?").asks == 1.0
+    assert _form("What is f?", "It flies. What is f?").asks == 1.0
 
 
 def test_the_entry_of_a_name_is_told_from_names_like_it() -> None:
@@ -128,7 +128,7 @@ def test_a_question_of_another_script_may_ask_for_a_fact() -> None:
 
 
 def test_marks_of_other_scripts_ask_and_announce() -> None:
-    assert _form("Why?", "ما هذا؟").asks == _form("Why?", "这是什么？").asks == 1.0
+    assert _form("Why?", "- ما هذا؟").asks == _form("Why?", "- 这是什么？").asks == 1.0
     assert announces("安装步骤：")
     assert not announces("安装步骤。")
 

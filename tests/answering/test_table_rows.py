@@ -38,6 +38,8 @@ def test_rows_and_rules_are_told_apart() -> None:
         False,
         True,
     ]
+    assert is_rule("| - | :-: |")
+    assert not is_rule("- a | b")
 
 
 def test_cells_are_joined_after_the_names_of_their_columns() -> None:
@@ -46,5 +48,6 @@ def test_cells_are_joined_after_the_names_of_their_columns() -> None:
     assert plain.text == "River: Volga; Length: 3,531 km"
     assert len(plain.offsets) == len(plain.text)
     assert [plain.text[start:end] for start, end in plain.units] == ["3,531"]
+    assert [plain.text[start:end] for start, end in plain.parts] == ["Volga", "3,531 km"]
     at = plain.text.index("3,531")
     assert row[plain.offsets[at]] == "3"

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -15,15 +16,17 @@ _LINES = st.sampled_from(
         "| --- | --- |", "> quoted", "<!-- note -->", ".. note::", "!!! tip", "[a]: https://e.org",
         "It reads [a link](https://e.org/x) and `code. Here`.",
         "é and 日本語。", "---", "==== ====",
+        "Is it? No.", "**Is it?** Yes.", "Q: Is it?", "A: No.", "- Is it?",
     ]
 )  # fmt: skip
 
 
+def _chunk(text: str, *, uri: str = "doc.md", path: tuple[str, ...] = ()) -> Chunk:
+    return Chunk(id="c", uri=uri, title="Doc", text=text, start=0, end=len(text), heading_path=path)
+
+
 def _units(text: str, *, uri: str = "doc.md", path: tuple[str, ...] = ()) -> list[Unit]:
-    chunk = Chunk(
-        id="c", uri=uri, title="Doc", text=text, start=0, end=len(text), heading_path=path
-    )
-    return units_of(chunk)
+    return units_of(_chunk(text, uri=uri, path=path))
 
 
 def _shown(text: str, *, uri: str = "doc.md", path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
@@ -82,6 +85,68 @@ def test_rows_of_a_table_name_their_columns() -> None:
     assert _shown("River | Length\nVolga | 3,531 km", uri="doc.html")[0][1] == (
         "River: Volga; Length: 3,531 km"
     )
+
+
+@pytest.mark.parametrize(
+    ("uri", "text", "head"),
+    [
+        ("doc.md", "| b | 2 | x |\n| c | 3 | y |\n\nAn end.", "| Name | Size | In |"),
+        ("doc.docx", "b | 2 | x\nc | 3 | y\n\nAn end.", "Name | Size | In"),
+    ],
+)
+def test_rows_that_go_on_from_another_chunk_have_the_names_above_the_chunk(
+    uri: str, text: str, head: str
+) -> None:
+    chunk = replace(_chunk(text, uri=uri), start=100, end=100 + len(text))
+    context = f"Doc > Sizes\n{head}\nA line of a model."
+    shown = [unit.text for unit in units_of(replace(chunk, context=context))]
+    assert shown == ["Name: b; Size: 2; In: x", "Name: c; Size: 3; In: y", "An end."]
+    one = replace(chunk, text=text.splitlines()[0], context=context)
+    assert [unit.text for unit in units_of(one)] == ["Name: b; Size: 2; In: x"]
+    bare = [unit.text for unit in units_of(replace(chunk, context=""))]
+    assert bare == ["b; 2; x", "c; 3; y", "An end."]
+    cut = replace(chunk, text=text.replace("b | ", "", 1), context=context)
+    assert [unit.text for unit in units_of(cut)][:2] == ["2; x", "Name: c; Size: 3; In: y"]
+
+
+def test_a_table_that_begins_with_a_chunk_has_its_own_head() -> None:
+    text = "Name | Size\nb | 2"
+    chunk = replace(_chunk(text, uri="doc.docx"), start=100, end=100 + len(text))
+    assert [unit.text for unit in units_of(chunk)] == ["Name: b; Size: 2"]
+    ruled = "| Name | Size |\n| - | - |\n| b | 2 |"
+    assert _shown(ruled) == [("row", "Name: b; Size: 2")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**Can it fly?**\nNo. Never.\n\n**Is it red?** Yes.",
+        "**Can it fly?**\n\nNo. Never.\n\n**Is it red?**\n\nYes.",
+        "Q: Can it fly?\nA: No. Never.\n\nQ: Is it red?\nA: Yes.",
+        "Question 1: Can it fly?\n\nAnswer: No. Never.\n\nQuestion 2: Is it red?\n\nAnswer: Yes.",
+        "- Can it fly?\n  - No. Never.\n- Is it red?\n\n  Yes.",
+        "Can it fly? No. Never.\n\nIs it red? Yes.",
+    ],
+)
+def test_a_question_is_the_heading_of_what_answers_it(text: str) -> None:
+    units = _units(text)
+    assert [(unit.heading, unit.text) for unit in units] in (
+        [("Can it fly?", "No. Never."), ("Is it red?", "Yes.")],
+        [("Can it fly?", "No."), ("Can it fly?", "Never."), ("Is it red?", "Yes.")],
+    )
+    assert units[0].asked_text.startswith("Can it fly? No.")
+    assert all(not text[unit.start : unit.end].startswith("A") for unit in units)
+
+
+def test_a_question_in_a_text_is_the_heading_of_its_paragraph_only() -> None:
+    text = "# Bees\n\nWhy do they dance? They show the way.\n\nThey sleep at night. Or do they?"
+    assert [(unit.heading, unit.text) for unit in _units(text)] == [
+        ("Why do they dance?", "They show the way."),
+        ("Bees", "They sleep at night."),
+        ("Bees", "Or do they?"),
+    ]
+    after_list = "# Bees\n\n- Do they dance?\n  - Yes.\n- They fly.\n\nThey sleep."
+    assert [unit.heading for unit in _units(after_list)] == ["Do they dance?", "Bees", "Bees"]
 
 
 def test_fenced_and_indented_code_is_verbatim() -> None:

@@ -158,8 +158,8 @@ def test_a_chunker_is_chosen_by_name_and_by_extension() -> None:
     }
     assert windows["a.md"][0] == (0, 2)
     assert windows["b/c.PY"] == windows["https://x.org/d.py?raw=1"] == [None] * 3
-    assert "fixed-1" in chunker.identity
-    assert "parent-child-1" in chunker.identity
+    assert "fixed-2" in chunker.identity
+    assert "parent-child-2" in chunker.identity
 
 
 @pytest.mark.parametrize(
@@ -179,3 +179,18 @@ def test_a_chunker_is_chosen_by_name_and_by_extension() -> None:
 def test_choices_that_cannot_work_are_refused(config: IngestSettings, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_chunker(Settings(ingest=config), WordTokenizer())
+
+
+@pytest.mark.parametrize("name", sorted(CHUNKERS))
+def test_a_passage_within_a_table_has_the_names_of_its_columns_above_it(name: str) -> None:
+    rows = "".join(f"| row {n} | {'lamp ' * (n % 4 + 1)}| {n} |\n" for n in range(30))
+    text = f"# Sizes\n\n| Name | What | Size |\n| --- | --- | --- |\n{rows}\nAn end.\n"
+    document = MarkdownLoader().load(text.encode(), uri="u.md")
+    chunks = CHUNKERS[name](40).chunk(document)
+    first = text.index("| row 0")
+    within = [one for one in chunks if first <= one.start < text.index("An end")]
+    assert len(within) > 3
+    assert {one.context for one in within} == {"Sizes\n| Name | What | Size |"}
+    assert {one.context for one in chunks if one not in within} <= {None, within[0].context}
+    assert chunks[0].context is None
+    assert all(one.text == text[one.start : one.end] for one in chunks)
