@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, cast
 
 from langchain_core.messages import MessageLikeRepresentation
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  # it has its types
     CompiledStateGraph,
@@ -24,10 +25,12 @@ from langgraph.graph.state import (  # pyright: ignore[reportMissingTypeStubs]  
 )
 from langgraph.types import Command, Interrupt
 
-from ragkit.agents.approval import Decision, pending_of, resume_values
+from ragkit.agents.approval import Decision, pending_of, place_of, resume_values
 from ragkit.agents.budget import Budget
-from ragkit.agents.context import AgentContext, Handover
+from ragkit.agents.context import AgentContext
 from ragkit.agents.events import Event, Finished
+from ragkit.agents.handover import Handover
+from ragkit.agents.messages import Earlier, messages_handed_on
 from ragkit.agents.options import AgentOptions
 from ragkit.agents.result import AgentResult, result_of
 from ragkit.agents.state import (
@@ -52,6 +55,7 @@ Question: TypeAlias = str | Sequence[MessageLikeRepresentation]
 
 _STEPS_WITHOUT_LIMIT = 10_000
 _NODES_PER_STEP = 8
+_ASKED = "__interrupt__"  # LangGraph has no public name for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +202,8 @@ async def resume(
 
     Raises:
         ConfigError: The agent has no checkpointer.
-        InputError: The thread has nothing to resume, or the decision names no call.
+        InputError: The thread has nothing to resume, the decision names no call, or none waits any
+            more, such as when it was decided before.
     """
     return await _last(stream_resumed(agent, thread, decision, config=config, context=context))
 
@@ -239,11 +244,21 @@ async def stream_resumed(
         raise ConfigError(
             "The agent has no checkpointer to resume a run from. Fix: pass checkpointer=... to it."
         )
-    state = await agent.aget_state(_configured(config, thread))
+    configured = _configured(config, thread)
+    state = await agent.aget_state(configured)
     # Not `state.next`: it leaves out a step whose result is saved but not yet taken in.
     if not state.tasks:
         raise InputError(f"There is nothing to resume in the thread {thread!r}.")
-    waiting = {one.id: pending_of(one.id, one.value) for one in state.interrupts}
+    waiting = {
+        one.id: pending_of(one.id, one.value)
+        for one in state.interrupts
+        if await _still_waits(agent, one, configured)
+    }
+    if decision is not None and not waiting:
+        raise InputError(
+            f"No call of the thread {thread!r} waits for a decision, got {decision!r:.200}. Fix: "
+            "resume without a decision; a call that was approved before is not taken back."
+        )
     if waiting and decision is None:
         raise InputError(
             f"The thread {thread!r} waits for a decision. Fix: pass approve(), edit(arguments) or "
@@ -258,12 +273,42 @@ async def stream_resumed(
         yield event
 
 
-async def hand_over(agent: Agent, question: str, inherited: Inherited) -> RunRecord:
-    """Have another agent do a task within this node and return the record of its run."""
+async def _still_waits(agent: Agent, asked: Interrupt, configured: RunnableConfig) -> bool:
+    """Return whether an interrupt is still to be answered.
+
+    That of an agent below stays in the checkpoint of the agent above until its run is over, so the
+    checkpoint of its own graph says whether it was answered before the run stopped.
+    """
+    # `Any`: a saver has the type of its versions, and a write may be of any type.
+    graph: Any = agent
+    place, saver = place_of(asked.value), graph.checkpointer
+    if not place or not isinstance(saver, BaseCheckpointSaver):
+        return True
+    known = {**configured.get("configurable", {}), "checkpoint_ns": place}
+    kept = await saver.aget_tuple({**configured, "configurable": known})
+    if kept is None:
+        return True
+    writes: list[Any] = [value for _, name, value in kept.pending_writes or () if name == _ASKED]
+    return any(one.id == asked.id for value in writes for one in value)
+
+
+async def hand_over(
+    agent: Agent, question: str, inherited: Inherited, *, earlier: Iterable[Earlier] = ()
+) -> RunRecord:
+    """Have another agent do a task within this node and return the record of its run.
+
+    Args:
+        agent: The other agent.
+        question: The task.
+        inherited: The values that it works with.
+        earlier: The messages from before the run, where it may see them.
+    """
     # `Any`: the input and output of a graph are open in LangGraph's types.
     graph: Any = agent
     config: RunnableConfig = {"configurable": {Handover.KEY: Handover(inherited)}}
-    given = {"question": question}
+    given: dict[str, object] = {"question": question}
+    if messages := messages_handed_on(earlier):
+        given["messages"] = messages
     with Operation(kind="agent", name=str(agent.name), expected=(GraphBubbleUp,)):
         if SYNCHRONOUS.get():  # the saver may know no other calls
             call = functools.partial(graph.invoke, given, config, output_keys=RECORD)
@@ -362,7 +407,7 @@ async def _events(
         if mode == "custom":
             yield cast("Event", part)
         elif not place:
-            interrupts |= {one.id: one for one in part.pop("__interrupt__", ())}
+            interrupts |= {one.id: one for one in part.pop(_ASKED, ())}
             output = cast("RunRecord", {**output, **part})
     pending = [call for one in interrupts.values() for call in pending_of(one.id, one.value)]
     yield Finished(result=result_of(output, thread=thread, pending=pending))

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from langchain_core.messages import AIMessage, AnyMessage
+from langgraph.config import get_config
 from langgraph.types import interrupt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ragkit.agents.context import AgentContext
 from ragkit.agents.events import Asked
-from ragkit.agents.state import AgentCall, AgentState, Update, arguments_of, dumped
+from ragkit.agents.state import AgentCall, AgentState, Update, arguments_of, dumped, loaded
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import Tool
 from ragkit.core.types import Json, Permission
@@ -54,7 +56,16 @@ def approve() -> Decision:
 
 
 def edit(arguments: Mapping[str, Json]) -> Decision:
-    """Return the decision to make the call with these arguments."""
+    """Return the decision to make the call with these arguments.
+
+    Raises:
+        InputError: They are no mapping, such as a list that was read from JSON.
+    """
+    if not isinstance(arguments, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            f"The arguments are {arguments!r:.200}, which is no object. "
+            "Fix: give an object with a value for each argument."
+        )
     return {"type": "edit", "edited_action": {"args": dict(arguments)}}
 
 
@@ -111,11 +122,46 @@ async def approval_node(context: AgentContext, state: AgentState) -> Update:
         for call in asked:
             given, reason = arguments_of(call), call.get("reason", "")
             turn.emit(Asked(step=call["id"], tool=call["tool"], arguments=given, reason=reason))
-        answer: object = interrupt(_request(asked))
+        answer: object = interrupt({**_request(asked), "place": _place()})
         decided = _decided(context.tools, asked, answer)
     for position, call in zip(waiting, decided, strict=True):
         calls[position] = call
-    return {"calls": calls}
+    edited = {
+        turn.message_id(call["id"]): arguments_of(call) for call in decided if call.get("edited")
+    }
+    messages = _with_arguments(state.get("messages", []), edited)
+    return {"calls": calls, "messages": messages} if messages else {"calls": calls}
+
+
+def _place() -> str:
+    """Return the namespace of the checkpoints of the graph at work: the task's, without its end."""
+    return str(get_config().get("configurable", {}).get("checkpoint_ns", "")).rpartition("|")[0]
+
+
+def place_of(value: object) -> str:
+    """Return the namespace of the graph that an interrupt came from; empty where it is not known.
+
+    The agent itself has the empty namespace, an agent below it one of its own.
+    """
+    try:
+        return _Request.model_validate(value).place
+    except ValidationError:
+        return ""
+
+
+def _with_arguments(
+    messages: Iterable[AnyMessage], changed: Mapping[str, dict[str, Json]]
+) -> list[AnyMessage]:
+    """Return the messages that make calls of these ids, with the arguments that replace theirs."""
+    found: list[AnyMessage] = []
+    for message in messages:
+        if isinstance(message, AIMessage) and any(c["id"] in changed for c in message.tool_calls):
+            calls = [
+                {**one, "args": changed.get(str(one["id"]), one["args"])}
+                for one in message.tool_calls
+            ]
+            found.append(message.model_copy(update={"tool_calls": calls}))
+    return found
 
 
 def pending_of(interrupt_id: str, value: object) -> list[Pending]:
@@ -174,6 +220,7 @@ class _Request(BaseModel):
     """An interrupt's value: the form of LangChain's middleware, which chat clients render."""
 
     action_requests: list[_ActionRequest]
+    place: str = ""
 
 
 def _request(calls: Sequence[AgentCall]) -> dict[str, Json]:
@@ -266,10 +313,12 @@ def _taken(tool: Tool, call: AgentCall, given: object) -> AgentCall:
         raise InputError(f"{given!r:.200} edits no call of {tool.name}. Fix: send edit(arguments).")
     arguments = dumped(edited.args)
     json_grammar(dict(tool.parameters)).parse(arguments)
-    return _ready(call, arguments=arguments)
+    if loaded(arguments) == arguments_of(call):
+        return _ready(call)
+    return _ready(call, arguments=arguments, edited=True)
 
 
-def _ready(call: AgentCall, **changes: str) -> AgentCall:
+def _ready(call: AgentCall, **changes: str | bool) -> AgentCall:
     return cast("AgentCall", {**call, "status": "ready", "problem": "", **changes})
 
 

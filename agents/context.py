@@ -28,6 +28,7 @@ from ragkit.agents.budget import (
     tighter,
 )
 from ragkit.agents.events import Event, Noticed
+from ragkit.agents.handover import Handover
 from ragkit.agents.hooks import Hook
 from ragkit.agents.journal import Journal, MemoryJournal
 from ragkit.agents.messages import (
@@ -52,6 +53,7 @@ from ragkit.agents.state import (
     clean,
     digest,
     dumped,
+    has_seen_untrusted,
     limits_to_keep,
 )
 from ragkit.core.errors import ConfigError
@@ -201,7 +203,7 @@ class AgentContext:
             "run": run,
             "path": path,
             "fence": inherited["fence"] if inherited else secrets.token_hex(6),
-            "tainted": given.get("tainted", False)
+            "tainted": has_seen_untrusted(given)
             or bool(inherited and inherited["tainted"])
             or any(message.untrusted for message in before)
             or any(map(self.distrusts, self.tools.values())),
@@ -222,28 +224,6 @@ class AgentContext:
         turn = AgentTurn(self, cast("S", {**state, **fresh}), fresh)
         turn.messages += new
         return turn
-
-
-class Handover:
-    """The values that one agent passes to another, in the configuration of its run.
-
-    Clients of a graph cannot make one: only an instance counts, and only once.
-    """
-
-    KEY = "ragkit_handover"
-
-    def __init__(self, inherited: Inherited) -> None:
-        """Hold the values."""
-        self._inherited: Inherited | None = inherited
-
-    @classmethod
-    def received(cls) -> Inherited | None:
-        """Take the values for the run that calls this, if it has any."""
-        given: object = get_config().get("configurable", {}).get(cls.KEY)
-        if not isinstance(given, cls):
-            return None
-        taken, given._inherited = given._inherited, None  # noqa: SLF001  # its own class
-        return taken
 
 
 class AgentTurn(Generic[S_co]):

@@ -25,13 +25,22 @@ _WHY: Mapping[StoppedBy, str] = {
 
 
 def evidence_of(turn: AgentTurn) -> list[tuple[str, str]]:
-    """Return the results of tools so far, each text once and labelled."""
+    """Return the results of tools so far, each text once and labelled, and `edits_of` the run."""
     found: dict[str, str] = {}
     for record in turn.trace:
         if record["kind"] == "tool" and not record.get("failed"):
             text = turn.texts[record.get("result", "")]
             found.setdefault(text, f"{record['name']} {record['id']}")
-    return [(label, text) for text, label in found.items()]
+    return [*edits_of(turn), *((label, text) for text, label in found.items())]
+
+
+def edits_of(turn: AgentTurn) -> list[tuple[str, str]]:
+    """Return the arguments that a person set in calls so far, labelled."""
+    return [
+        (f"arguments of {record['name']} {record['id']}, as a person set them", given)
+        for record in turn.trace
+        if record.get("edited") and (given := record.get("arguments"))
+    ]
 
 
 async def conclude(

@@ -1,7 +1,8 @@
 """Hooks: code of one's own before and after the calls of the model and of tools."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from ragkit.core.errors import ConfigError, ToolError
 from ragkit.core.types import Json, Message, ToolResult, Usage
 
 
@@ -33,3 +34,54 @@ class Hook:
     async def after_tool(self, step: str, tool: str, result: ToolResult) -> ToolResult:
         """Return the result that the model gets; calls that failed are left out."""
         return result
+
+
+async def messages_of_hooks(
+    hooks: Iterable[Hook], step: str, messages: Sequence[Message]
+) -> Sequence[Message]:
+    """Return the messages that the model gets, as the hooks want them.
+
+    Raises:
+        ConfigError: A hook returns no messages.
+    """
+    for hook in hooks:
+        given = await hook.before_model(step, messages)
+        if not isinstance(given, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise _wrong(hook, "before_model", given, fix="return the messages")
+        messages = list(given)
+    return messages
+
+
+async def refusal_of_hooks(
+    hooks: Iterable[Hook], step: str, tool: str, arguments: Mapping[str, Json]
+) -> str | None:
+    """Return why a hook refuses a call, if one does."""
+    try:
+        for hook in hooks:
+            await hook.before_tool(step, tool, arguments)
+    except ToolError as error:
+        return str(error) or f"{tool} was refused."
+    return None
+
+
+async def result_of_hooks(
+    hooks: Iterable[Hook], step: str, tool: str, result: ToolResult
+) -> ToolResult:
+    """Return the result that the model gets, as the hooks want it.
+
+    Raises:
+        ConfigError: A hook returns no result.
+    """
+    for hook in hooks:
+        given = await hook.after_tool(step, tool, result)
+        if not isinstance(given, ToolResult):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise _wrong(hook, "after_tool", given, fix="return the result")
+        result = given
+    return result
+
+
+def _wrong(hook: Hook, method: str, given: object, *, fix: str) -> ConfigError:
+    return ConfigError(
+        f"The hook {type(hook).__name__}.{method} returned {given!r:.200}. "
+        f"Fix: {fix}, changed or as it was."
+    )

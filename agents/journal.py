@@ -64,7 +64,7 @@ class Journal(Protocol):
         ...
 
     async def end(self, key: str, outcome: CallOutcome) -> None:
-        """Record the end of a call."""
+        """Record the end of a call; nothing where its run has ended and its calls are deleted."""
         ...
 
     async def forget(self, prefix: str) -> None:
@@ -99,7 +99,8 @@ class MemoryJournal:
 
     async def end(self, key: str, outcome: CallOutcome) -> None:
         """See `Journal.end`."""
-        self._entries[key] = replace(self._entries[key], outcome=outcome)
+        if key in self._entries:
+            self._entries[key] = replace(self._entries[key], outcome=outcome)
 
     async def end_run(self, prefix: str) -> None:
         """Delete the calls of a run at once: nothing is left to write where it ends."""

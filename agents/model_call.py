@@ -9,6 +9,7 @@ from typing import Generic, TypeAlias, TypeVar
 from ragkit.agents.budget import Grant, Limit, grant, settled
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import AnswerText, Event, Noticed, Thought, Used
+from ragkit.agents.hooks import messages_of_hooks
 from ragkit.agents.journal import JournalEntry
 from ragkit.agents.state import Record, StoppedBy
 from ragkit.core.errors import ContextExceeded, InputError, ProviderError, ReplyTooLong
@@ -98,12 +99,12 @@ async def ask(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     """Ask the model within the rest of the budget; free text that was cut is continued.
 
     Each call counts in the budget and is recorded in the turn. `cut` says where the text still
-    ends early.
+    ends early. Where `decoding` has `max_tokens`, no reply is longer, and none is continued.
     """
     said = await call_model(turn, request)
     text, latest = said.text, said
     for _ in range(_FREE_PARTS - 1):
-        if not latest.cut:
+        if not latest.cut or turn.context.decoding.get("max_tokens") is not None:
             break
         more = [
             *request.messages,
@@ -140,7 +141,12 @@ async def call_model(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]
 
 async def _called(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     step = turn.next_step()
-    request = replace(request, messages=await _hooked(turn, step, request.messages))
+    most = turn.context.decoding.get("max_tokens") or request.max_tokens
+    request = replace(
+        request,
+        messages=await messages_of_hooks(turn.context.hooks, step, request.messages),
+        max_tokens=min(most, request.max_tokens),
+    )
     estimated = turn.context.count_tokens(list(request.messages))
     granted = await _granted(turn, request, estimated)
     if not isinstance(granted, Grant):
@@ -166,13 +172,6 @@ async def _called(turn: AgentTurn, request: ModelRequest[T]) -> ModelReply[T]:
     await call.record(call.text, call.usage(), said.problem)
     turn.spent["steps"] += call.unseen
     return said
-
-
-async def _hooked(turn: AgentTurn, step: str, messages: Sequence[Message]) -> Sequence[Message]:
-    """Return the messages as the hooks want them."""
-    for hook in turn.context.hooks:
-        messages = list(await hook.before_model(step, messages))
-    return messages
 
 
 async def _count_interrupted(turn: AgentTurn, name: str, prompt: int, granted: Grant) -> int:
@@ -325,7 +324,7 @@ class _ModelCall(Generic[T]):
 
     async def _before_again(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Let the hooks see the prompt of the step that has just begun."""
-        self._ask_with(await _hooked(self.turn, self.step, messages))
+        self._ask_with(await messages_of_hooks(self.turn.context.hooks, self.step, messages))
         return self.messages
 
     def _ask_with(self, messages: Sequence[Message]) -> None:
@@ -352,6 +351,8 @@ class _ModelCall(Generic[T]):
         )
         if problem:
             record["error"] = problem
+        if usage.estimated:
+            record["estimated"] = True
         if self._by_schema:
             record["guarantee"] = "schema"
         turn.trace.append(record)
@@ -383,7 +384,7 @@ class _ModelCall(Generic[T]):
         if not self.text and self.refused:
             return Usage()
         came = len(self.text.encode()) // 3 if self.text else 0
-        return Usage(prompt=self.estimated, completion=came)
+        return Usage(prompt=self.estimated, completion=came, estimated=True)
 
     @property
     def unseen(self) -> int:
@@ -429,6 +430,7 @@ def _beside(usage: Usage, rejected: Iterable[Usage]) -> Usage:
         prompt=max(0, usage.prompt - sum(one.prompt for one in rejected)),
         cached=max(0, usage.cached - sum(one.cached for one in rejected)),
         completion=max(0, usage.completion - sum(one.completion for one in rejected)),
+        estimated=usage.estimated,
     )
 
 

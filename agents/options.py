@@ -15,7 +15,7 @@ from ragkit.agents.budget import Budget, Price
 from ragkit.agents.context import TEXT_WITHOUT_LIMIT, AgentContext, Prompts, Selector
 from ragkit.agents.hooks import Hook
 from ragkit.agents.journal import Journal
-from ragkit.agents.tools.langchain import AnyTool, as_tools
+from ragkit.agents.tools.langchain import AnyTools, as_tools
 from ragkit.agents.tools.selection import FEW, PackagedSelector
 from ragkit.core.errors import ConfigError, InputError
 from ragkit.core.protocols import LLM, CallOptions
@@ -44,7 +44,8 @@ class AgentOptions(TypedDict, total=False):
         evidence_tokens: Tokens of the results of tools in one prompt, at most.
         observation_chars: Characters of one result in a prompt, at most.
         parallel: Calls of tools at the same time, at most.
-        decoding: The model's decoding options, such as temperature and seed.
+        decoding: The model's decoding options, such as temperature and seed; with `max_tokens` no
+            reply is longer, and free text that reaches it is not continued.
         select: Chooses among the tools for each question; where left out, more than 15 are chosen
             from with the packaged embedding model. None offers them all.
         output: A pydantic model, or a JSON Schema, of the result: the run ends with a
@@ -88,7 +89,7 @@ def agent_context(  # the parts of every agent
     pattern: str,
     llm: LLM,
     *,
-    tools: Iterable[AnyTool],
+    tools: AnyTools,
     prompts: Iterable[str],
     options: AgentOptions,
     reserved: Collection[str] = (),
@@ -167,27 +168,45 @@ def _check_options(options: Mapping[str, object], tools: Collection[str]) -> Non
     for name in _NUMBERS:
         if name in options:
             at_least(1, **{name: options[name]})
-    trusted = cast("Sequence[str]", options.get("trusted_tools", ()))
-    for name in [trusted] if isinstance(trusted, str) else trusted:
-        if name not in tools:
-            raise ConfigError(
-                f"trusted_tools names {name!r}, which is no tool of the agent. "
-                f"Fix: name some of {sorted(tools)!r}."
-            )
-    _check_hooks(cast("Sequence[object]", options.get("hooks", ())))
+    _check_trusted(options.get("trusted_tools", ()), tools)
+    _check_hooks(options.get("hooks", ()))
     limits: object = options.get("limits", TEXT_WITHOUT_LIMIT)
     if not isinstance(limits, Limits):
         raise ConfigError(f"The option limits is {limits!r}. Fix: pass a ragkit.grammar.Limits.")
-    decoding = cast("Mapping[str, object]", options.get("decoding", {}))
+    prompts = options.get("prompts")
+    if prompts is not None and not isinstance(prompts, Mapping):
+        raise ConfigError(f"The option prompts is {prompts!r}. Fix: pass a dictionary of texts.")
+    _check_decoding(options.get("decoding", {}))
+
+
+def _check_decoding(decoding: object) -> None:
+    if not isinstance(decoding, Mapping):
+        raise ConfigError(f"The option decoding is {decoding!r}. Fix: pass a dictionary.")
     taken = CallOptions.__annotations__.keys() - {"on_restart"}  # hooks see each prompt
-    for name in decoding:
+    for name in cast("Mapping[object, object]", decoding):
         if name not in taken:
             raise ConfigError(
                 f"decoding has no option {name!r}. Fix: use some of {sorted(taken)!r}."
             )
 
 
-def _check_hooks(hooks: Sequence[object]) -> None:
-    for hook in hooks:
+def _check_trusted(trusted: object, tools: Collection[str]) -> None:
+    # A text would be read as the set of its letters, and an iterator be used up by the check.
+    if isinstance(trusted, str) or not isinstance(trusted, Collection):
+        raise ConfigError(
+            f"The option trusted_tools is {trusted!r}. Fix: pass a list of names of tools."
+        )
+    for name in cast("Collection[object]", trusted):
+        if name not in tools:
+            raise ConfigError(
+                f"trusted_tools names {name!r}, which is no tool of the agent. "
+                f"Fix: name some of {sorted(tools)!r}."
+            )
+
+
+def _check_hooks(hooks: object) -> None:
+    if not isinstance(hooks, list | tuple):
+        raise ConfigError(f"The option hooks is {hooks!r}. Fix: pass a list of hooks.")
+    for hook in cast("Sequence[object]", hooks):
         if not isinstance(hook, Hook):
             raise ConfigError(f"{hook!r} is no hook. Fix: pass instances of subclasses of Hook.")

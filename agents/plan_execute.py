@@ -4,7 +4,7 @@ After Wang et al., Plan-and-Solve Prompting (2023), and LangGraph's pattern of t
 tasks that start as soon as those that they need are done.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -38,7 +38,7 @@ from ragkit.agents.plan_tasks import (
 from ragkit.agents.react import ReAct
 from ragkit.agents.state import AgentState, Update
 from ragkit.agents.tool_call import FINISH, Control
-from ragkit.agents.tools.langchain import AnyTool, as_tools
+from ragkit.agents.tools.langchain import AnyTools, as_tools
 from ragkit.core.protocols import LLM
 from ragkit.core.types import Json, Message
 from ragkit.grammar import Grammar, Limits, json_grammar
@@ -77,7 +77,7 @@ class PlanState(AgentState, total=False):
 
 def plan_and_execute(  # noqa: PLR0913  # one for each choice of the pattern
     planner: LLM,
-    tools: Iterable[AnyTool],
+    tools: AnyTools,
     *,
     executor: LLM | None = None,
     max_steps: int = 6,

@@ -5,7 +5,7 @@ calls at once, and every call valid by the grammar that it was decoded under.
 """
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
@@ -43,7 +43,7 @@ from ragkit.agents.tool_call import (
     repeated_too_often,
     specs_of,
 )
-from ragkit.agents.tools.langchain import AnyTool
+from ragkit.agents.tools.langchain import AnyTools
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.types import Message
 from ragkit.grammar import Action, Grammar
@@ -57,7 +57,7 @@ _SHARE_OF_CONTEXT = 2
 
 def react(
     llm: LLM,
-    tools: Iterable[AnyTool],
+    tools: AnyTools,
     *,
     max_calls: int = 4,
     window_tokens: int | None = None,
@@ -320,5 +320,9 @@ def _observation(call: AgentCall, text: str, *, fence: str) -> str:
     if "result" not in call:
         return notice
     state = " failed" if call.get("failed") else ""
-    shown = fenced(text, fence=fence, label=f"{call['id']} {call['tool']}{state}")
+    label = f"{call['id']} {call['tool']}"
+    shown = fenced(text, fence=fence, label=f"{label}{state}")
+    if call.get("edited"):
+        given = fenced(call["arguments"], fence=fence, label=f"{label} arguments")
+        shown = f"A person changed the arguments of this call to these:\n{given}\n{shown}"
     return f"{shown}\n{notice}" if notice else shown

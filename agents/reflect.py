@@ -9,7 +9,7 @@ from langgraph.constants import END, START
 from ragkit.agents.agent import Agent, AgentGraph, check_worker, hand_over
 from ragkit.agents.budget import Amount, minus, part
 from ragkit.agents.context import AgentContext, AgentTurn
-from ragkit.agents.evidence import evidence_room, fenced, fit_evidence
+from ragkit.agents.evidence import earlier, evidence_room, fenced, fit_evidence
 from ragkit.agents.final_answer import conclude, evidence_of
 from ragkit.agents.model_call import ModelRequest, ask
 from ragkit.agents.options import AgentOptions, agent_context, at_least
@@ -127,7 +127,7 @@ class Reflection:
         steps = min(1 + 2 * self.revisions, part(limits, 0.5).steps)
         held = replace(part(limits, _HELD), steps=steps)
         inherited = turn.inherited(step, minus(turn.left, held), tainted=turn.tainted)
-        output = await hand_over(self.agent, turn.question, inherited)
+        output = await hand_over(self.agent, turn.question, inherited, earlier=turn.earlier)
         turn.take(output)
         answer = output.get("answer", "")
         stopped = output.get("stopped_by", "finished")
@@ -192,7 +192,7 @@ class Reflection:
         known.append(("critique", state.get("advice", "")))
         inherited = turn.inherited(step, limits, tainted=True, background=known)
         question = self.context.prompts.fill("again", question=turn.question)
-        output = await hand_over(self.agent, question, inherited)
+        output = await hand_over(self.agent, question, inherited, earlier=turn.earlier)
         turn.take(output)
         stopped, text = output.get("stopped_by", "finished"), output.get("answer", "").strip()
         if stopped != "finished" or not text:
@@ -220,6 +220,7 @@ class Reflection:
         """Return the values of both prompts; evidence and answer stand between fences."""
         room = await evidence_room(self.context)
         return {
+            "turns": earlier(turn),
             "fence": turn.fence,
             "question": turn.question,
             "evidence": fit_evidence(turn, evidence_of(turn), tokens=room) or "None.",

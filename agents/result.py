@@ -116,11 +116,18 @@ def result_of(
     texts = output.get("texts", {})
     spent = output.get("spent") or nothing_spent()
     pending = tuple(pending)
+    steps = tuple(_step(record, texts) for record in output.get("trace", []))
+    usage = Usage(
+        prompt=spent["prompt"],
+        cached=spent["cached"],
+        completion=spent["completion"],
+        estimated=any(step.usage.estimated for step in steps if step.usage),
+    )
     return AgentResult(
         answer=output.get("answer", ""),
         citations=tuple(citation_of(kept) for kept in output.get("citations", [])),
-        steps=tuple(_step(record, texts) for record in output.get("trace", [])),
-        usage=Usage(prompt=spent["prompt"], cached=spent["cached"], completion=spent["completion"]),
+        steps=steps,
+        usage=usage,
         cost=spent["cost"],
         stopped_by="approval" if pending else output.get("stopped_by", "finished"),
         thread=thread,
@@ -130,7 +137,11 @@ def result_of(
 
 
 def _step(record: Record, texts: Mapping[str, str]) -> Step:
-    usage = record.get("usage")
+    usage = None
+    if counts := record.get("usage"):
+        prompt, cached, completion = counts
+        estimated = record.get("estimated", False)
+        usage = Usage(prompt=prompt, cached=cached, completion=completion, estimated=estimated)
     # `Any`: only an object is ever kept as arguments.
     arguments: Any = loaded(record["arguments"]) if "arguments" in record else None
     return Step(
@@ -139,7 +150,7 @@ def _step(record: Record, texts: Mapping[str, str]) -> Step:
         name=record["name"],
         prompt=tuple(message_of(role, texts[text]) for role, text in record.get("prompt", [])),
         reply=texts.get(record.get("reply", ""), ""),
-        usage=Usage(prompt=usage[0], cached=usage[1], completion=usage[2]) if usage else None,
+        usage=usage,
         seconds=record.get("seconds", 0.0),
         arguments=arguments,
         result=texts.get(record.get("result", ""), ""),

@@ -6,7 +6,7 @@ Models (2023); with plans that cannot be cyclic, steps in parallel, and a new pl
 
 import asyncio
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Unpack
 
@@ -26,7 +26,7 @@ from ragkit.agents.evidence import (
     tool_list,
     untrusted_descriptions,
 )
-from ragkit.agents.final_answer import answer
+from ragkit.agents.final_answer import answer, edits_of
 from ragkit.agents.model_call import ModelReply, ModelRequest, ask
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.rewoo_plan import (
@@ -39,6 +39,7 @@ from ragkit.agents.rewoo_plan import (
     ready_steps,
     resolved,
     shown_arguments,
+    untrusted_steps,
 )
 from ragkit.agents.state import AgentCall, AgentState, Update, waits
 from ragkit.agents.subtasks import Subtasks
@@ -53,7 +54,7 @@ from ragkit.agents.tool_call import (
     repeated_too_often,
     specs_of,
 )
-from ragkit.agents.tools.langchain import AnyTool, as_tools
+from ragkit.agents.tools.langchain import AnyTools, as_tools
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.protocols import LLM, Tool
 from ragkit.core.types import Message
@@ -75,7 +76,7 @@ class RewooState(AgentState, total=False):
 
 def rewoo(
     llm: LLM,
-    tools: Iterable[AnyTool],
+    tools: AnyTools,
     *,
     max_steps: int = 8,
     max_replans: int = 2,
@@ -170,7 +171,12 @@ class ReWOO:
         if schedule.ended:
             first = schedule.ended[0]["id"]
             turn.messages.insert(0, turn.calls(first, "", schedule.ended))
-        changes: Update = {"plan": schedule.plan, "calls": schedule.asking}
+        trusted = self.context.trusted_tools
+        changes: Update = {
+            "plan": schedule.plan,
+            "calls": schedule.asking,
+            "tainted": turn.tainted or any(one["tool"] not in trusted for one in schedule.ended),
+        }
         if schedule.out_of_time:
             changes["stopped_by"] = "seconds"
         elif repeated_too_often(turn, [step["call"] for step in lost_steps(schedule.plan)]):
@@ -330,8 +336,9 @@ class Schedule:
             turn.emit(observed(refused, done))
             self._finish(step, refused, done)
             return
-        tainted = step.get("tainted", False) or self._from_untrusted(step)
-        call = planned_call(turn, step["tool"], arguments, step=step["call"], tainted=tainted)
+        call = planned_call(
+            turn, step["tool"], arguments, step=step["call"], tainted=self._is_tainted(step)
+        )
         if call["status"] == "ask":
             step["status"] = "asking"
             self.asking.append(call)
@@ -350,22 +357,26 @@ class Schedule:
         self.ended.append(ended)
         step["status"] = "failed" if done.failed else "done"
         step["result"] = ended.get("result", "")
+        step["trimmed"] = done.trimmed
         if done.value:
             step["value"] = self._turn.keep(done.value)
 
     def _values(self) -> Mapping[str, tuple[str, str]]:
+        """Return the results by label: the value as JSON, and the text unless it was cut."""
         texts = self._turn.texts
         return {
-            step["id"]: (texts.get(step.get("value", ""), ""), texts[step.get("result", "")])
+            step["id"]: (
+                texts.get(step.get("value", ""), ""),
+                "" if step.get("trimmed") else texts[step.get("result", "")],
+            )
             for step in self.plan
             if step["status"] == "done"
         }
 
-    def _from_untrusted(self, step: RewooStep) -> bool:
-        """Return whether an argument is the result of a tool that is not trusted."""
-        tools = {one["id"]: one["tool"] for one in self.plan}
-        trusted = self._turn.context.trusted_tools
-        return any(tools[label] not in trusted for label in needs_of(step["arguments"]))
+    def _is_tainted(self, step: RewooStep) -> bool:
+        """Return whether untrusted text may have shaped the arguments of a step."""
+        untrusted = untrusted_steps(self.plan, self._turn.context.trusted_tools)
+        return step.get("tainted", False) or not untrusted.isdisjoint(needs_of(step["arguments"]))
 
 
 def _lost_work(turn: AgentTurn[RewooState]) -> str:
@@ -388,7 +399,7 @@ def _results(turn: AgentTurn[RewooState]) -> list[tuple[str, str]]:
     results = [
         (f"{step['id']} {step['tool']}", turn.texts[step.get("result", "")]) for step in done
     ]
-    return [*turn.background, *results]
+    return [*turn.background, *edits_of(turn), *results]
 
 
 def _failures(turn: AgentTurn[RewooState]) -> list[tuple[str, str]]:

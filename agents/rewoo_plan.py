@@ -5,7 +5,7 @@ is only that. A text with results in it is a list of texts and references.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Literal, Required, TypeAlias, TypedDict, cast
 
 from ragkit.agents.state import dumped
@@ -23,7 +23,8 @@ _SHOWN = 120
 class RewooStep(TypedDict, total=False):
     """A step of the plan: `id` is its label, `call` its id in the trace.
 
-    `value` and `result` name texts of the state: the result as JSON, and as the model reads it.
+    `value` and `result` name texts of the state: the result as JSON, and as the model reads it;
+    `trimmed` says that the latter leaves something out.
     """
 
     id: Required[str]
@@ -34,6 +35,7 @@ class RewooStep(TypedDict, total=False):
     tainted: bool
     value: str
     result: str
+    trimmed: bool
 
 
 def extended(
@@ -100,6 +102,20 @@ def lost_steps(plan: Sequence[RewooStep]) -> list[RewooStep]:
     return [step for step in plan if step["status"] in {"failed", "blocked"}]
 
 
+def untrusted_steps(plan: Sequence[RewooStep], trusted: Container[str]) -> set[str]:
+    """Return the labels of the steps whose results may hold untrusted text.
+
+    Those are of tools that are not `trusted`, and of steps that such a text may have shaped: by a
+    result that they get, or since it was in the context of their plan.
+    """
+    found: set[str] = set()
+    for step in plan:  # a step only needs earlier ones
+        shaped = step.get("tainted", False) or found.intersection(needs_of(step["arguments"]))
+        if shaped or step["tool"] not in trusted:
+            found.add(step["id"])
+    return found
+
+
 def kept_arguments(arguments: Mapping[str, object], labels: Mapping[str, str]) -> str:
     """Return arguments as a JSON text: literals, joins, references by their labels in the run."""
     return dumped({name: _kept(value, labels) for name, value in arguments.items()})
@@ -141,11 +157,12 @@ def resolved(tool: Tool, arguments: str, results: Mapping[str, tuple[str, str]])
     Args:
         tool: The tool whose schema the arguments must satisfy.
         arguments: As `kept_arguments` wrote them.
-        results: Value (JSON text, empty where it was too large to keep) and text by label.
+        results: By label, the value (JSON text, empty where it was too large to keep) and the text
+            that stands for all of it (empty where it was cut).
 
     Raises:
-        ToolError: A result has no such part, is longer than the argument may be, or does not
-            satisfy the schema otherwise.
+        ToolError: A result has no such part, was too large to keep, is longer than the argument may
+            be, or does not satisfy the schema otherwise.
     """
     kept: dict[str, dict[str, Any]] = json.loads(arguments)
     given: dict[str, Json] = {}
@@ -172,8 +189,12 @@ def _resolved(
     if "ref" not in one:
         return cast("Json", one["value"])
     value, text = results[one["ref"]]
-    whole: Json = json.loads(value) if value else text
-    part = part_of(whole, one["path"], label=one["ref"])
+    if not value:
+        raise ToolError(
+            f"Not made: the result of {one['ref']} is too large to be kept whole, so nothing can "
+            "refer to it. Have its tool return less."
+        )
+    part = part_of(json.loads(value), one["path"], label=one["ref"])
     return _as_asked(part, schema, text if not one["path"] else "")
 
 
@@ -217,7 +238,7 @@ def _opened(value: Json) -> Json:
     if isinstance(value, str) and value[:1] in "{[":
         try:
             return cast("Json", json.loads(value))
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 

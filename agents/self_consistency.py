@@ -4,6 +4,7 @@ After Wang et al., Self-Consistency Improves Chain of Thought Reasoning (2023).
 """
 
 import functools
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -11,19 +12,24 @@ from langgraph.constants import END, START
 
 from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.context import AgentContext
+from ragkit.agents.evidence import first_question
 from ragkit.agents.final_answer import conclude, without_model
 from ragkit.agents.model_call import ModelReply, ModelRequest, ask
 from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.state import AgentState, Record, Update
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM
-from ragkit.core.types import Message
 from ragkit.grammar import Grammar, json_grammar
 from ragkit.grammar.schema.composition import object_schema
 from ragkit.llm.wrappers.self_consistency import majority
 
+PROMPTS = ("consistent", "question", "untrusted")
+
 TEMPERATURE = 0.8
 """The temperature at which replies differ, where `decoding` gives no other."""
+
+_ENDINGS = " .。।"
+_QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»"}
 
 
 @functools.cache
@@ -43,9 +49,7 @@ def self_consistency(llm: LLM, *, samples: int = 5, **options: Unpack[AgentOptio
         options: See `AgentOptions`.
     """
     at_least(1, samples=samples)
-    context = agent_context(
-        "self_consistency", llm, tools=[], prompts=("consistent",), options=options
-    )
+    context = agent_context("self_consistency", llm, tools=[], prompts=PROMPTS, options=options)
     pattern = SelfConsistency(context=context, samples=samples)
     return pattern.graph().finish(options)
 
@@ -70,10 +74,7 @@ class SelfConsistency:
         context, turn = self.context, self.context.begin(state)
         request = ModelRequest(
             name="consistent",
-            messages=[
-                context.prompts.system("consistent"),
-                Message(role="user", content=turn.question),
-            ],
+            messages=[context.prompts.system("consistent"), await first_question(turn, [])],
             grammar=reply_grammar(),
             max_tokens=context.reply_tokens,
             final=True,
@@ -105,4 +106,11 @@ def _voted(said: ModelReply[Any]) -> tuple[str, int]:
 
 
 def _plain(answer: str) -> str:
-    return " ".join("".join(c if c.isalnum() else " " for c in answer.casefold()).split())
+    """Return the part of an answer that has to agree: case, spaces, quotes and a full stop do not.
+
+    Every other character does, since `5` is not `-5`, `C` not `C++` and `5` not `5!`.
+    """
+    plain = " ".join(unicodedata.normalize("NFC", answer).lower().split()).rstrip(_ENDINGS)
+    if len(plain) > 1 and plain[-1] == _QUOTES.get(plain[0]):
+        return plain[1:-1].strip().rstrip(_ENDINGS)
+    return plain

@@ -55,7 +55,7 @@ def with_messages(before: Sequence[AnyMessage], writes: Sequence[Any]) -> list[A
     """
     given: list[Any] = []
     for write in writes:
-        given += write if isinstance(write, list) else [write]
+        given += write if isinstance(write, list) else [] if write is None else [write]
     after: dict[str, AnyMessage] = {str(message.id): message for message in before}
     for message in convert_to_messages(given):
         if isinstance(message, RemoveMessage):
@@ -65,7 +65,7 @@ def with_messages(before: Sequence[AnyMessage], writes: Sequence[Any]) -> list[A
                 after.pop(str(message.id), None)
             continue
         if message.id is None:
-            name = stable_id(len(after), message.type, str(message.text))
+            name = stable_id(len(after), message.type, clean(str(message.text)))
             message = message.model_copy(update={"id": name})  # ids are its own
         after[str(message.id)] = message  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]  # no chunks are written
     return list(after.values())
@@ -101,8 +101,10 @@ class Record(TypedDict, total=False):
     prompt: list[list[str]]
     reply: str
     usage: list[int]
+    estimated: bool
     seconds: float
     arguments: str
+    edited: bool
     result: str
     failed: bool
     error: str
@@ -111,7 +113,10 @@ class Record(TypedDict, total=False):
 
 
 class AgentCall(TypedDict, total=False):
-    """A tool call in progress: `id` is its step, `reason` why a person is asked."""
+    """A tool call in progress: `id` is its step, `reason` why a person is asked.
+
+    `edited` says that a person changed the arguments.
+    """
 
     id: Required[str]
     tool: Required[str]
@@ -120,6 +125,7 @@ class AgentCall(TypedDict, total=False):
     reason: str
     problem: str
     refused: str
+    edited: bool
     tainted: bool
     result: str
     value: str
@@ -247,6 +253,17 @@ def arguments_of(call: AgentCall) -> dict[str, Json]:
 def waits(state: AgentState) -> bool:
     """Return whether a call waits for a person."""
     return any(call["status"] == "ask" for call in state.get("calls", []))
+
+
+def has_seen_untrusted(state: AgentState) -> bool:
+    """Return whether untrusted text was in a thread, or may have been in a run that did not end.
+
+    A run that stops within a node leaves no trace of the calls that were made there; one whose call
+    waits in a node of its own has recorded them.
+    """
+    spent = state.get("spent")
+    under_way = bool(spent and spent["steps"]) and not state.get("answer")
+    return state.get("tainted", False) or (under_way and not waits(state))
 
 
 def citation_of(kept: Mapping[str, Any]) -> Citation:

@@ -12,6 +12,7 @@ from ragkit.agents.budget import worked
 from ragkit.agents.context import AgentTurn
 from ragkit.agents.events import Called, Observed
 from ragkit.agents.evidence import trimmed
+from ragkit.agents.hooks import refusal_of_hooks, result_of_hooks
 from ragkit.agents.journal import CallOutcome, JournalEntry
 from ragkit.agents.state import (
     AgentCall,
@@ -40,6 +41,8 @@ _SHORT = 200
 
 _GRACE_S = 0.05
 _VALUE_CHARS = 200_000
+"""Characters of a value as JSON that are always kept; those of an observation may be more."""
+
 _REPEATS = 3
 _UNKNOWN = (
     "It is not known whether this call had its effect: the run was interrupted while it was made. "
@@ -79,7 +82,10 @@ FINISH_CONTROL = Control.of_text(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutcome:
-    """A call that is over. `failed` where `text` is the message of a failure."""
+    """A call that is over. `failed` where `text` is the message of a failure.
+
+    `value` is the whole result as JSON; empty where it was too large to keep.
+    """
 
     text: str
     failed: bool
@@ -191,30 +197,18 @@ async def _performed(
     turn.emit(Called(step=call["id"], tool=call["tool"], arguments=arguments))
     loop = asyncio.get_running_loop()
     started = loop.time()
-    refused = call.get("refused") or await _refused_by_hook(turn, call, arguments)
+    hooks, step, tool = turn.context.hooks, call["id"], call["tool"]
+    refused = call.get("refused") or await refusal_of_hooks(hooks, step, tool, arguments)
     if refused is None:
         outcome = await _journaled(turn, call, arguments, ends=ends)
-        for hook in turn.context.hooks:
-            if outcome.result is not None:
-                result = await hook.after_tool(call["id"], call["tool"], outcome.result)
-                outcome = CallOutcome(result=result)
+        if outcome.result is not None:
+            result = await result_of_hooks(hooks, step, tool, outcome.result)
+            outcome = CallOutcome(result=result)
     else:
         outcome = CallOutcome(error=refused)
     done = _shortened(outcome, turn.context.observation_chars, seconds=loop.time() - started)
     turn.emit(observed(call, done))
     return done
-
-
-async def _refused_by_hook(
-    turn: AgentTurn, call: AgentCall, arguments: Mapping[str, Json]
-) -> str | None:
-    """Return why a hook refuses a call, if one does."""
-    try:
-        for hook in turn.context.hooks:
-            await hook.before_tool(call["id"], call["tool"], arguments)
-    except ToolError as error:
-        return str(error) or f"{call['tool']} was refused."
-    return None
 
 
 def observed(call: AgentCall, done: ToolOutcome) -> Observed:
@@ -293,7 +287,7 @@ def _shortened(outcome: CallOutcome, characters: int, *, seconds: float) -> Tool
         text=trimmed(text, characters),
         failed=False,
         trimmed=result.trimmed or len(text) > characters,
-        value=value if len(value) <= _VALUE_CHARS else "",
+        value=value if len(value) <= max(_VALUE_CHARS, characters) else "",
         citations=tuple(asdict(citation) for citation in result.citations),
         seconds=seconds,
     )
@@ -313,6 +307,9 @@ def recorded(turn: AgentTurn, call: AgentCall, done: ToolOutcome) -> AgentCall:
     )
     if done.citations:
         record["citations"] = [dict(citation) for citation in done.citations]
+    edited = call.get("edited", False)
+    if edited:
+        record["edited"] = True
     turn.trace.append(record)
     name = turn.message_id(call["id"])
     turn.messages.append(result_message(name, call["tool"], done.text, failed=done.failed))
@@ -321,6 +318,7 @@ def recorded(turn: AgentTurn, call: AgentCall, done: ToolOutcome) -> AgentCall:
         tool=call["tool"],
         arguments=call["arguments"],
         status="done",
+        edited=edited,
         tainted=call.get("tainted", False),
         result=result,
         failed=done.failed,

@@ -11,6 +11,7 @@ from langgraph.constants import END, START
 
 from ragkit.agents.agent import Agent, AgentGraph
 from ragkit.agents.context import AgentContext, AgentTurn
+from ragkit.agents.evidence import earlier
 from ragkit.agents.final_answer import conclude, without_model
 from ragkit.agents.model_call import ModelRequest, ask, show_answer
 from ragkit.agents.options import AgentOptions, agent_context, at_least
@@ -21,7 +22,7 @@ from ragkit.core.types import Json, Message
 from ragkit.grammar import Grammar, json_grammar
 from ragkit.grammar.schema.composition import object_schema
 
-PROMPTS = ("propose", "rate", "conclude", "thoughts")
+PROMPTS = ("propose", "rate", "conclude", "thoughts", "untrusted")
 
 
 class TreeState(AgentState, total=False):
@@ -143,7 +144,10 @@ def _messages(
         numbered = (f"{number}. {' '.join(path)}" for number, path in enumerate(paths, 1))
         shown = "Lines of thought:\n" + "\n".join(numbered)
     prompts = turn.context.prompts
-    return [prompts.system(name), prompts.user("thoughts", question=turn.question, thoughts=shown)]
+    asked = prompts.user(
+        "thoughts", turns=earlier(turn), fence=turn.fence, question=turn.question, thoughts=shown
+    )
+    return [prompts.system(name), asked]
 
 
 def _list_of(name: str, item: dict[str, Json], count: int) -> Grammar[Any]:

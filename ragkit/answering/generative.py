@@ -62,6 +62,17 @@ class GenerativeAnswerer:
         self._ends = ends
         self._options: CallOptions = {"temperature": 0.0, **(options or {})}
 
+    def with_options(self, options: CallOptions) -> "GenerativeAnswerer":
+        """Return the same answerer, each of whose calls has these options beside its own."""
+        return GenerativeAnswerer(
+            self._llm,
+            settings=self._settings,
+            language=self._language,
+            prompt=self._system,
+            ends=self._ends,
+            options={**self._options, **options},
+        )
+
     async def answer(self, question: str, hits: Sequence[Hit]) -> Answer:
         """Answer with verbatim citations from `hits`, or abstain.
 

@@ -297,11 +297,19 @@ class Citation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of a model call; `cached` counts those of the prompt served from a prefix cache."""
+    """Tokens of a model call; `cached` counts those of the prompt served from a prefix cache.
+
+    Attributes:
+        prompt: Tokens of the prompt.
+        cached: Those of them that a prefix cache served.
+        completion: Tokens of the replies.
+        estimated: The server reported none, so they are an estimate that is rather too high.
+    """
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,7 +149,9 @@ def _cut(reply: Reply) -> bool:
 
 
 def _bytes_per_token(replies: list[Reply]) -> float:
-    """Return the bytes that a token of these replies had on average."""
+    """Return the bytes that a token of these replies had on average, 1 where it is not known."""
+    if any(reply.usage.estimated for reply in replies):
+        return 1.0
     texts = [
         text
         for reply in replies

@@ -133,9 +133,15 @@ def asked_again(messages: tuple[Message, ...], text: str, reason: str) -> tuple[
 def estimated_tokens(conversation: Conversation) -> int:
     """Estimate the tokens of a conversation, rather too high than too low.
 
-    It is for reserving before a call, where no tokenizer is at hand; the reply's usage is exact.
+    It is for reserving before a call, where no tokenizer is at hand; the reply's usage is exact
+    where the server reports it.
     """
     return sum(map(_estimated, messages_of(conversation)))
+
+
+def estimated_text_tokens(text: str) -> int:
+    """Estimate the tokens of a text, rather too high than too low; an empty one has none."""
+    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
 
 
 def _estimated(message: Message) -> int:

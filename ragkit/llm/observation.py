@@ -48,6 +48,8 @@ def note_reply(call: Operation, reply: Reply) -> None:
         "completion_tokens": usage.completion,
         "finish_reason": reply.finish_reason,
     }
+    if usage.estimated:
+        call.facts["usage_estimated"] = True
     if timings.ttft_s is not None:
         call.facts["first_token_s"] = timings.ttft_s
     if timings.tpot_s is not None:

@@ -78,7 +78,7 @@ class StreamOptions(Body):
 
 
 class Sampling(Body):
-    """Options that go to the language model where one writes the answer."""
+    """Options that go to the language model where one writes the answer; else they do nothing."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None

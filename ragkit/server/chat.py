@@ -18,7 +18,8 @@ from ragkit.server.citations import annotations, extension_json, footnotes, sour
 from ragkit.server.errors import ApiError
 from ragkit.server.keys import ApiKey
 from ragkit.server.lifetime import while_connected
-from ragkit.server.pipelines import Outcome, Piece, PipelineRequest, pipeline_of
+from ragkit.server.pipelines import pipeline_of
+from ragkit.server.replies import Outcome, Piece, PipelineRequest
 from ragkit.server.reply_clock import ReplyClock
 from ragkit.server.sse import DONE, EventStream, event, guarded
 from ragkit.server.state import Admission, Reader, ServerState, State, admitted
@@ -73,9 +74,13 @@ class Replying:
                     continue
                 outcome = piece.outcome
                 admission.used = outcome.usage.prompt + outcome.usage.completion
-                if "footnotes" in self.turn.extension.citations and outcome.citations:
-                    yield Piece(text=footnotes(outcome))
+                if notes := self.notes(outcome):
+                    yield Piece(text=notes)
                 yield piece
+
+    def notes(self, outcome: Outcome) -> str:
+        """Return the footnotes of a reply, where they are wanted."""
+        return footnotes(outcome) if "footnotes" in self.turn.extension.citations else ""
 
 
 async def begun(replying: Replying, stack: AsyncExitStack) -> tuple[Piece, AsyncGenerator[Piece]]:
@@ -101,13 +106,12 @@ async def begun(replying: Replying, stack: AsyncExitStack) -> tuple[Piece, Async
 async def whole(replying: Replying, stack: AsyncExitStack) -> tuple[str, Outcome]:
     """Admit a request and read its reply to the end: its text and outcome."""
     first, pieces = await begun(replying, stack)
-    text, outcome = first.text, first.outcome
+    outcome = first.outcome
     async for piece in pieces:
-        text += piece.text
         outcome = piece.outcome or outcome
     if outcome is None:
         raise ApiError(502, "The model ended its reply early.", code="provider_broken_stream")
-    return text, outcome
+    return outcome.text + replying.notes(outcome), outcome
 
 
 class ReplyForm(Protocol):

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from ragkit.core.types import Citation, Hit, StageRank
 from ragkit.server.bodies import Extension
-from ragkit.server.pipelines import Outcome
+from ragkit.server.replies import Outcome
 
 
 def title_of(citation: Citation, hits: Sequence[Hit]) -> str:

@@ -23,7 +23,7 @@ from ragkit.core.errors import ConfigError, InputError, ProviderError, RagkitErr
 from ragkit.core.operation import Fact, Observer, Operation, request_id
 from ragkit.core.settings import CostSettings, PriceSettings
 from ragkit.core.types import Usage
-from ragkit.llm.wrappers.cost import Price
+from ragkit.llm.wrappers.cost import Price, total_usage
 from ragkit.server.errors import ApiError
 from ragkit.server.keys import ApiKey
 
@@ -58,12 +58,14 @@ class RequestAccount:
         asked: The names that these models were asked by.
         pooled: Model and tokens of each call of an embedding or reranking server.
         unknown: A call ended before its tokens were known, as where the client left.
+        estimates: Model and estimated tokens of each call of a server that reports none.
     """
 
     usages: dict[str, Usage] = field(default_factory=dict[str, Usage])
     asked: dict[str, str] = field(default_factory=dict[str, str])
     unknown: bool = False
     pooled: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    estimates: list[tuple[str, Usage]] = field(default_factory=list[tuple[str, Usage]])
 
     def add(self, model: str, usage: Usage) -> None:
         """Add a call."""
@@ -98,10 +100,14 @@ class CostMeter(Observer):
         )
         if usage != Usage():
             model = str(facts["response_model"]) or operation.name
-            account.add(model, usage)
             account.asked[model] = operation.name
+            if facts.get("usage_estimated"):
+                account.unknown = True
+                account.estimates.append((model, usage))
+            else:
+                account.add(model, usage)
         elif operation.error is None or not _is_free(operation.error):
-            account.unknown = True  # left in the middle, or by a server that reports no usage
+            account.unknown = True  # left in the middle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,22 +224,27 @@ class CostLedger:
     def settle(self, charge: Charge) -> dict[str, float]:
         """Replace what was set aside by what the request cost; return that by model.
 
-        Where the tokens of a call are not known, at least what was set aside is charged.
+        Where the tokens of a call are not known, at least what was set aside is charged, and at
+        least the estimates of such calls.
         """
         account = charge.account
         for model, tokens in account.pooled:
             if model in self._prices:
                 account.add(model, Usage(prompt=tokens))
-        costs = {
-            model: self.cost_of(model, usage, asked=account.asked.get(model, ""))
-            for model, usage in account.usages.items()
-        }
-        missing = charge.reserved - sum(costs.values()) if account.unknown else 0.0
+
+        def cost_of(model: str, usage: Usage) -> float:
+            return self.cost_of(model, usage, asked=account.asked.get(model, ""))
+
+        costs = {model: cost_of(model, usage) for model, usage in account.usages.items()}
+        estimated = sum(cost_of(model, usage) for model, usage in account.estimates)
+        left = charge.reserved - sum(costs.values())
+        missing = max(left, estimated) if account.unknown else 0.0
         rows = [
             self._row(charge, model, usage, costs[model]) for model, usage in account.usages.items()
         ]
         if missing > 0:
-            rows.append(self._row(charge, "unknown", Usage(), missing))
+            assumed = total_usage([usage for _, usage in account.estimates])
+            rows.append(self._row(charge, "unknown", assumed, missing))
             costs["unknown"] = missing
         if not rows and not charge.held:
             return costs

@@ -1,74 +1,23 @@
 """The pipelines behind model names: answers from documents, agents, and the LLM itself."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from ragkit.core.protocols import LLM, CallOptions
-from ragkit.core.types import Citation, Hit, Message, Pattern, Usage
+from ragkit.core.errors import ReplyTooLong
+from ragkit.core.protocols import LLM
+from ragkit.core.types import Message, Pattern, Usage
 from ragkit.llm.messages import estimated_tokens
 from ragkit.sdk import AsyncRAG
 from ragkit.sdk.chat import build_chat
-from ragkit.server.bodies import Extension, asked
+from ragkit.server.agent_pipeline import AgentPipeline
+from ragkit.server.bodies import asked
 from ragkit.server.errors import ApiError
+from ragkit.server.replies import Outcome, Piece, PipelineRequest, ReplyPipeline, refuse
 
 if TYPE_CHECKING:
-    from ragkit.agents.agent import Agent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineRequest:
-    """A request to a pipeline.
-
-    Attributes:
-        messages: The conversation, the question last.
-        tenant: Whose documents may be read.
-        options: For the language model that writes the reply, where there is one.
-        extension: ragkit's own fields of the request.
-    """
-
-    messages: list[Message]
-    tenant: str
-    options: CallOptions
-    extension: Extension
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The whole reply.
-
-    Attributes:
-        text: Its text.
-        finish_reason: `stop` or `length`.
-        usage: Tokens of all model calls, estimated where no model took part.
-        citations: The passages that it rests on.
-        hits: The passages that it was given, best first.
-        extension: The JSON object under `ragkit` in the response.
-    """
-
-    text: str
-    usage: Usage
-    finish_reason: str = "stop"
-    citations: tuple[Citation, ...] = ()
-    hits: tuple[Hit, ...] = ()
-    extension: Mapping[str, Any] = field(default_factory=dict[str, Any])  # JSON
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """A piece of a reply; the last one has no text and the outcome."""
-
-    text: str = ""
-    outcome: Outcome | None = None
-
-
-class ReplyPipeline(Protocol):
-    """A pipeline that replies to a conversation."""
-
-    def stream(self, turn: PipelineRequest) -> AsyncGenerator[Piece]:
-        """Reply to a conversation: the text as it is written, then the outcome."""
-        ...
+    from ragkit.answering.chat import Chat, ChatAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,32 +27,45 @@ class RagPipeline:
     rag: AsyncRAG
 
     async def stream(self, turn: PipelineRequest) -> AsyncGenerator[Piece]:
-        """See `ReplyPipeline.stream`."""
+        """See `ReplyPipeline.stream`.
+
+        Raises:
+            ApiError: An option cannot be honoured where a language model writes the answer.
+            InputError: The question or the filter cannot be used.
+        """
         question, history = asked(turn.messages)
-        given = turn.extension
+        chat = await self._chat(turn)
+        try:
+            async with aclosing(chat.stream(question, history)) as deltas:
+                async for delta in deltas:
+                    if delta.text:
+                        yield Piece(text=delta.text)
+                    if delta.reply is not None:
+                        yield Piece(outcome=_outcome(delta.reply, turn.messages))
+        except ReplyTooLong as error:
+            if (most := turn.options.get("max_tokens")) is None:
+                raise
+            found = str(error).partition(" Fix:")[0]
+            raise ApiError(
+                400,
+                f"max_tokens is {most!r}. {found} Fix: raise max_tokens, or leave it out.",
+                code="invalid_value",
+                param="max_tokens",
+            ) from error
+
+    async def _chat(self, turn: PipelineRequest) -> "Chat":
+        given, options = turn.extension, turn.options
         chat = await build_chat(
             self.rag, {"k": given.k, "where": given.where, "tenant": turn.tenant}
         )
-        async with aclosing(chat.stream(question, history)) as deltas:
-            async for delta in deltas:
-                if delta.text:
-                    yield Piece(text=delta.text)
-                if delta.reply is not None:
-                    answer = delta.reply.answer
-                    yield Piece(
-                        outcome=Outcome(
-                            text=answer.text,
-                            usage=_counted(delta.reply.usage, turn.messages, answer.text),
-                            citations=answer.citations,
-                            hits=answer.hits,
-                            extension={
-                                "query": delta.reply.query,
-                                "condensed": delta.reply.condensed,
-                                "abstained": answer.abstained,
-                                "confidence": answer.confidence,
-                            },
-                        )
-                    )
+        if not options:
+            return chat
+        from ragkit.answering.generative import GenerativeAnswerer  # imports the grammar compiler
+
+        if not isinstance(chat.answerer, GenerativeAnswerer):
+            return chat  # no language model writes the answer
+        refuse({"stop": list(options.get("stop", ()))}, model="an answer with quotes")
+        return replace(chat, answerer=chat.answerer.with_options(options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +75,17 @@ class LlmPipeline:
     llm: LLM
 
     async def stream(self, turn: PipelineRequest) -> AsyncGenerator[Piece]:
-        """See `ReplyPipeline.stream`."""
+        """See `ReplyPipeline.stream`.
+
+        Raises:
+            ApiError: An option is set that is about documents.
+        """
+        given = turn.extension
+        documents = {"where": given.where, "k": given.k, "hits": given.hits}
+        refuse(
+            {f"ragkit.{name}": value for name, value in documents.items()},
+            model="a model without documents",
+        )
         async with aclosing(self.llm.stream(turn.messages, **turn.options)) as deltas:
             async for delta in deltas:
                 if delta.text:
@@ -123,52 +95,6 @@ class LlmPipeline:
                     yield Piece(
                         outcome=Outcome(
                             text=reply.text, usage=reply.usage, finish_reason=reply.finish_reason
-                        )
-                    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentPipeline:
-    """An agent of one pattern that searches the documents."""
-
-    rag: AsyncRAG
-    llm: LLM
-    pattern: Pattern
-
-    async def stream(self, turn: PipelineRequest) -> AsyncGenerator[Piece]:
-        """See `ReplyPipeline.stream`."""
-        from ragkit.agents import plan_and_execute, react, rewoo, stream
-        from ragkit.agents.events import AnswerText, Finished
-        from ragkit.agents.tools import calculator, search_documents
-
-        patterns: Mapping[Pattern, Callable[..., Agent]] = {
-            "react": react,
-            "rewoo": rewoo,
-            "plan": plan_and_execute,
-        }
-        asked(turn.messages)  # refuses a conversation that does not end with a question
-        messages = [{"role": one.role, "content": one.content} for one in turn.messages]
-        tools = [search_documents(self.rag, tenant=turn.tenant), calculator()]
-        agent = patterns[self.pattern](self.llm, tools)
-        said = False
-        async with aclosing(stream(agent, messages)) as events:
-            async for event in events:
-                if isinstance(event, AnswerText):
-                    said = True
-                    yield Piece(text=event.text)
-                elif isinstance(event, Finished):
-                    result = event.result
-                    if not said and result.answer:
-                        yield Piece(text=result.answer)
-                    yield Piece(
-                        outcome=Outcome(
-                            text=result.answer,
-                            usage=result.usage,
-                            citations=tuple(result.citations),
-                            extension={
-                                "stopped_by": result.stopped_by,
-                                "steps": len(result.steps),
-                            },
                         )
                     )
 
@@ -205,6 +131,22 @@ def pipeline_of(pipelines: Mapping[str, ReplyPipeline], name: str) -> ReplyPipel
             param="model",
         )
     return pipelines[name]
+
+
+def _outcome(reply: "ChatAnswer", messages: Sequence[Message]) -> Outcome:
+    answer = reply.answer
+    return Outcome(
+        text=answer.text,
+        usage=_counted(reply.usage, messages, answer.text),
+        citations=answer.citations,
+        hits=answer.hits,
+        extension={
+            "query": reply.query,
+            "condensed": reply.condensed,
+            "abstained": answer.abstained,
+            "confidence": answer.confidence,
+        },
+    )
 
 
 def _counted(usage: Usage, messages: Sequence[Message], text: str) -> Usage:

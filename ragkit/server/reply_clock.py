@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from ragkit.core.operation import trace_place
 from ragkit.server.metrics import Metrics, ReplyTimes
-from ragkit.server.pipelines import Outcome, Piece
+from ragkit.server.replies import Outcome, Piece
 
 
 class ReplyClock:

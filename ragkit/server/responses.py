@@ -15,7 +15,7 @@ from ragkit.server.bodies import ResponsesBody
 from ragkit.server.chat import Replying, call_options, chained, replied
 from ragkit.server.citations import annotations, extension_json
 from ragkit.server.errors import api_error
-from ragkit.server.pipelines import Outcome, Piece, PipelineRequest
+from ragkit.server.replies import Outcome, Piece, PipelineRequest
 from ragkit.server.sse import event
 from ragkit.server.state import Reader, State
 

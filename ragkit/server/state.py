@@ -18,7 +18,7 @@ from ragkit.server.errors import ApiError
 from ragkit.server.jobs import IngestJobs
 from ragkit.server.keys import ApiKey
 from ragkit.server.metrics import Metrics
-from ragkit.server.pipelines import ReplyPipeline
+from ragkit.server.replies import ReplyPipeline
 
 
 @dataclass(kw_only=True)

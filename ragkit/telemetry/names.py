@@ -82,6 +82,7 @@ FACTS: Mapping[str, Name] = {
         "gen_ai.usage.cache_read.input_tokens", "llm.token_count.prompt_details.cache_read"
     ),
     "completion_tokens": Name("gen_ai.usage.output_tokens", "llm.token_count.completion"),
+    "usage_estimated": Name("ragkit.usage.estimated", "ragkit.usage.estimated"),
     "finish_reason": Name("gen_ai.response.finish_reasons", ""),
     "first_token_s": Name("gen_ai.response.time_to_first_chunk", ""),
     "token_s": Name("ragkit.time_per_output_token", "ragkit.time_per_output_token"),

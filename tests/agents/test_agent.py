@@ -20,6 +20,7 @@ from ragkit.agents import (
     Agent,
     AgentOptions,
     Budget,
+    Hook,
     Member,
     MemoryJournal,
     explain,
@@ -155,7 +156,7 @@ def test_explain_lists_the_prompts_and_they_can_be_replaced() -> None:
     explained = explain(agent)
     assert explained.pattern == "tree_of_thought"
     assert explained.prompts["conclude"] == "Answer in verse."
-    assert set(explained.prompts) == {"propose", "rate", "conclude", "thoughts"}
+    assert set(explained.prompts) == {"propose", "rate", "conclude", "thoughts", "untrusted"}
     assert "Answer in verse." in str(explained)
 
 
@@ -372,6 +373,12 @@ def made(pattern: str, **options: Any) -> Agent:
         ({"approval": "always"}, "no option 'approval'. Fix: use approvals"),
         ({"approvals": "Always"}, "approvals is 'Always'. Fix: use one of"),
         ({"trusted_tools": ["lok"]}, "names 'lok', which is no tool of the agent"),
+        ({"trusted_tools": "a"}, "trusted_tools is 'a'. Fix: pass a list of names"),
+        ({"trusted_tools": iter(["a"])}, "Fix: pass a list of names of tools"),
+        ({"hooks": Hook()}, "The option hooks is <.*>. Fix: pass a list of hooks"),
+        ({"hooks": iter([Hook()])}, "Fix: pass a list of hooks"),
+        ({"prompts": "Be kind."}, "prompts is 'Be kind.'. Fix: pass a dictionary"),
+        ({"decoding": "seed"}, "decoding is 'seed'. Fix: pass a dictionary"),
         ({"reply_tokens": 0}, "reply_tokens is 0. Fix: pass a whole number from 1 up"),
         ({"decoding": {"temprature": 0}}, "decoding has no option 'temprature'"),
         ({"limits": {"string_length": 9}}, "limits is {'string_length': 9}. Fix: pass a"),
@@ -414,6 +421,12 @@ def test_a_misspelled_permission_does_not_switch_protection_off() -> None:
 def test_a_tool_with_the_name_of_an_agents_own_call_is_refused(pattern: str, name: str) -> None:
     with pytest.raises(InputError, match=f"The tool '{name}' has the name of one of the agent's"):
         made(pattern, tools=[RecordingTool(name=name)])
+
+
+@pytest.mark.parametrize("pattern", ["react", "rewoo", "plan"])
+def test_one_tool_in_place_of_a_list_is_refused(pattern: str) -> None:
+    with pytest.raises(InputError, match=r"The tools are RecordingTool.*Fix: pass a list of tools"):
+        made(pattern, tools=RecordingTool(name="a"))
 
 
 def test_a_team_without_members_is_refused() -> None:

@@ -7,6 +7,7 @@ from langgraph.types import Command, interrupt
 
 from ragkit.agents import react, resume, run
 from ragkit.agents.approval import Approvals, approval_reasons, approve, edit, refuse
+from ragkit.core.errors import InputError
 from ragkit.core.types import Json, Permission
 from ragkit.testing.agents import RecordingTool, says_action, says_finish
 from ragkit.testing.llm import ScriptedLLM
@@ -47,6 +48,12 @@ async def test_a_person_may_edit_or_refuse_and_a_bad_decision_asks_again() -> No
     assert result.answer == "ok"
     assert [dict(arguments) for arguments, _ in send.calls] == [{"text": "better"}]
     assert "A person refused this: not now" in llm.calls[-1].prompt
+
+
+@pytest.mark.parametrize("arguments", [[1], "x", None, 3])
+def test_an_edit_takes_an_object_only(arguments: object) -> None:
+    with pytest.raises(InputError, match=r"which is no object\. Fix: give an object"):
+        edit(cast("dict[str, Json]", arguments))
 
 
 async def test_without_anybody_to_ask_the_call_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
@@ -206,6 +206,30 @@ async def test_a_hook_may_change_a_prompt_refuse_a_call_and_change_a_result() ->
     ]  # fmt: skip
     assert all("Be brief." in call.messages[0].content for call in llm.calls)
     assert "secret" not in llm.calls[1].prompt
+
+
+class Forgetful(Hook):
+    """A hook whose methods end without their `return`."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+    async def before_model(self, step: str, messages: Sequence[Message]) -> Sequence[Message]:
+        return cast("Any", None) if self.method == "before_model" else messages
+
+    async def after_tool(self, step: str, tool: str, result: ToolResult) -> ToolResult:
+        return cast("Any", None) if self.method == "after_tool" else result
+
+
+@pytest.mark.parametrize("pattern", ["react", "team"])
+@pytest.mark.parametrize("method", ["before_model", "after_tool"])
+async def test_a_hook_that_returns_nothing_is_an_error_that_names_it(
+    pattern: str, method: str
+) -> None:
+    agent, _ = watched(pattern, [Forgetful(method)])
+    said = rf"The hook Forgetful.{method} returned None. Fix: return the (messages|result)"
+    with pytest.raises(ConfigError, match=said):
+        await run(agent, "Q")
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,13 @@ async def test_a_failure_is_an_outcome(journal: Journal) -> None:
     assert known.outcome == CallOutcome(error="no such file")
 
 
+async def test_the_end_of_a_call_whose_run_is_over_is_not_recorded(journal: Journal) -> None:
+    await journal.begin(JournalEntry(key="t:1:1.1", tool="t", arguments="{}"))
+    await journal.forget("t:1:")
+    await journal.end("t:1:1.1", CallOutcome(result=RESULT))
+    assert await journal.entries() == []
+
+
 async def test_entries_come_by_key(journal: Journal) -> None:
     for key in ("b", "a"):
         await journal.begin(JournalEntry(key=key, tool="t", arguments="{}"))

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from langchain_core.messages import (
     AIMessage,
@@ -6,7 +8,9 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langgraph.checkpoint.memory import InMemorySaver
 
+from ragkit.agents import react, run
 from ragkit.agents.messages import (
     Earlier,
     asked_in,
@@ -15,6 +19,8 @@ from ragkit.agents.messages import (
 )
 from ragkit.agents.state import calls_message
 from ragkit.core.errors import InputError
+from ragkit.testing.agents import says_finish
+from ragkit.testing.llm import ScriptedLLM
 
 
 def test_the_question_is_the_latest_message_of_the_user_unless_it_is_given_by_itself() -> None:
@@ -52,3 +58,42 @@ def test_earlier_answers_are_untrusted_unless_they_say_otherwise() -> None:
         Earlier(role="answer", text="foreign", untrusted=True, author="other"),
     ]
     assert [message.id for message in shared_messages(messages)] == ["r:1:calls", "r:1.1:result"]
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+async def test_a_question_with_an_image_is_refused_and_a_later_one_says_that_it_is_missing() -> (
+    None
+):
+    llm = ScriptedLLM([says_finish("A lamp.")])
+    agent = react(llm, [], checkpointer=InMemorySaver())
+    asked = HumanMessage(content=[{"type": "text", "text": "What is this?"}, IMAGE])
+    with pytest.raises(InputError, match="content of the type 'image_url', which agents do not"):
+        await run(agent, [asked], thread="t")
+    assert (await run(agent, "It is a lamp. What is it?", thread="t")).answer == "A lamp."
+    assert "Question: What is this? [image_url left out]" in llm.calls[0].prompt
+
+
+async def test_characters_that_cannot_be_sent_are_replaced_in_a_question() -> None:
+    llm = ScriptedLLM([says_finish("ok")] * 2)
+    await run(react(llm, []), "caf\ud800")
+    await run(react(llm, []), [("user", "caf\ud800")])
+    assert all("Question: caf?" in call.prompt for call in llm.calls)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"question": None}, "no question"),
+        ({"messages": None}, "no question"),
+        ({"question": 5}, "question is 5, which is not a text"),
+    ],
+)
+async def test_an_input_that_is_no_question_is_refused(
+    given: dict[str, object], problem: str
+) -> None:
+    # `Any`: the input of a graph is open in LangGraph's types.
+    agent: Any = react(ScriptedLLM([]), [])
+    with pytest.raises(InputError, match=problem):
+        await agent.ainvoke(given)

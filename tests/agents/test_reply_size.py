@@ -313,6 +313,23 @@ async def test_an_answer_that_still_ends_early_says_so() -> None:
     assert len(result.answer) > 3500
 
 
+@pytest.mark.parametrize("make", [rewoo, plan_and_execute])
+async def test_no_reply_has_more_tokens_than_decoding_allows(make: Any) -> None:
+    text = " ".join(f"word{n}" for n in range(900))
+    plain = random_replies(3)
+    llm = ScriptedLLM(lambda call: plain(call) if call.grammar else text)
+    result = await run(make(llm, [python()], decoding={"max_tokens": 600}), "Q")
+    assert all(one.usage.completion <= 600 for one in result.steps if one.usage is not None)
+
+
+async def test_an_answer_that_reaches_the_tokens_of_decoding_is_not_continued() -> None:
+    text = " ".join(f"word{n}" for n in range(900))
+    agent = react(writing(text), [python()], decoding={"max_tokens": 600})
+    result = await run(agent, "Q")
+    assert (result.answer, result.stopped_by) == (text[:600].strip(), "length")
+    assert len(result.steps) == 2
+
+
 @pytest.mark.parametrize(("pattern", "tokens"), [("react", 200), ("rewoo", 300), ("plan", 450)])
 @pytest.mark.parametrize("ending", [0.002, 0.3])
 async def test_every_call_of_a_random_model_is_valid_though_replies_are_cut(

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 
-from ragkit.agents import Budget, resume, rewoo, run, stream
+from ragkit.agents import Budget, resume, rewoo, run, stream, tool
 from ragkit.agents.approval import approve, refuse
 from ragkit.agents.events import Observed, Planned
+from ragkit.agents.state import dumped
 from ragkit.core.errors import InputError, ToolError
 from ragkit.core.types import Json
 from ragkit.testing.agents import (
@@ -298,3 +299,50 @@ async def test_a_result_that_is_longer_than_the_argument_is_reported_and_planned
     assert "#E1 would give text of use 5" in llm.calls[1].prompt
     assert "at most 64" in llm.calls[1].prompt
     assert result.answer == "ok"
+
+
+@tool
+def rows(count: int) -> list[dict[str, int]]:
+    """List rows."""
+    return [{"id": number} for number in range(count)]
+
+
+@tool
+def save(text: str) -> str:
+    """Save a text."""
+    return f"{len(text)} characters, up to {text[-12:]}"
+
+
+async def test_a_text_made_of_a_result_holds_all_of_it_though_the_model_is_shown_a_part() -> None:
+    plan = says_plan(
+        ("rows", {"count": 2000}),
+        ("save", {"text": refers_to("#E1")}),
+        ("save", {"text": joins("Rows: ", refers_to("#E1"))}),
+    )
+    result = await run(rewoo(ScriptedLLM([plan, "ok"]), [rows, save], max_replans=0), "Q")
+    listed, whole, joined = (step.result for step in result.steps if step.kind == "tool")
+    size = len(dumped([{"id": number} for number in range(2000)]))
+    assert "characters, the first 8,000 at most are shown]" in listed
+    assert whole == f'{size} characters, up to {{"id":1999}}]'
+    assert joined.startswith(f"{size + 6} characters")
+
+
+async def test_a_result_that_is_too_large_to_keep_fails_the_step_that_refers_to_it() -> None:
+    plan = says_plan(("rows", {"count": 20_000}), ("save", {"text": refers_to("#E1")}))
+    again = says_plan(("rows", {"count": 1}), ("save", {"text": refers_to("#E1", 0, "id")}))
+    llm = ScriptedLLM([plan, again, "ok"])
+    result = await run(rewoo(llm, [rows, save]), "Q")
+    assert "#E1 is too large to be kept whole" in llm.calls[1].prompt
+    assert result.steps[-2].result == "1 characters, up to 0"
+    large = rewoo(ScriptedLLM([plan, "ok"]), [rows, save], observation_chars=400_000)
+    assert (await run(large, "Q")).steps[-2].result.endswith('"id":19999}]')
+
+
+async def test_a_part_of_a_text_that_nests_too_deeply_to_be_read_is_a_part_it_does_not_have() -> (
+    None
+):
+    plan = says_plan(("deep", {"text": ""}), ("echo", {"text": refers_to("#E1", "title")}))
+    deep = RecordingTool(name="deep", does=lambda _: "[" * 100_000)
+    llm = ScriptedLLM([plan, "ok"])
+    assert (await run(rewoo(llm, [deep, echo()], max_replans=0), "Q")).answer == "ok"
+    assert "#E1 has no part ['title']; it is" in llm.calls[1].prompt

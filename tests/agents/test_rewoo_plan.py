@@ -10,6 +10,7 @@ from ragkit.agents.rewoo_plan import (
     ready_steps,
     resolved,
     shown_arguments,
+    untrusted_steps,
 )
 from ragkit.core.errors import InputError, ToolError
 from ragkit.grammar import Plan, StepReference
@@ -82,3 +83,27 @@ def test_a_result_that_does_not_fit_the_argument_is_refused() -> None:
     part = kept_arguments({"text": ref("#E1", "x")}, {"#E1": "#E1"})
     with pytest.raises(ToolError, match=r"has no part \['x'\]"):
         resolved(tool, part, {"#E1": ("7", "")})
+
+
+def test_a_text_that_was_cut_or_a_value_that_was_not_kept_stands_for_no_result() -> None:
+    use = RecordingTool(name="use")
+    kept = kept_arguments({"text": ref("#E1")}, {"#E1": "#E1"})
+    assert resolved(use, kept, {"#E1": ("[1]", "")}) == {"text": "[1]"}
+    with pytest.raises(ToolError, match="#E1 is too large to be kept whole"):
+        resolved(use, kept, {"#E1": ("", "beginning of a text")})
+
+
+def test_untrusted_are_the_results_of_tools_that_are_not_trusted_and_of_all_made_of_them() -> None:
+    plan = extended(
+        [],
+        steps(
+            ("#E1", "web", {}), ("#E2", "sum", {"x": ref("#E1")}),
+            ("#E3", "sum", {"x": ref("#E2", 0)}), ("#E4", "sum", {"x": "plain"}),
+        ),
+        step="1",
+        tainted=False,
+    )  # fmt: skip
+    assert untrusted_steps(plan, {"sum"}) == {"#E1", "#E2", "#E3"}
+    assert untrusted_steps(plan, {"sum", "web"}) == set()
+    plan[3]["tainted"] = True
+    assert untrusted_steps(plan, {"sum", "web"}) == {"#E4"}

@@ -1,12 +1,14 @@
 import json
 
+import pytest
+
 from ragkit.agents import Budget, run, self_consistency, stream
 from ragkit.agents.events import AnswerText
 from ragkit.testing.llm import ScriptedLLM
 
 
 def compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 async def test_the_answer_most_often_reached_wins_and_the_cost_of_all_is_counted() -> None:
@@ -31,3 +33,32 @@ async def test_the_answer_that_won_is_shown_in_one_piece() -> None:
     llm = ScriptedLLM(lambda _: compact({"reasoning": "r", "answer": next(answers)}))
     events = [event async for event in stream(self_consistency(llm, samples=3), "Which?")]
     assert [event.text for event in events if isinstance(event, AnswerText)] == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("5", "-5"), ("x > 3", "x < 3"), ("C", "C++"), ("5 €", "5 $"), ("5", "5!"), ("5", ".5"),
+        ("\u0915\u093f", "\u0915\u093e"), ("x2", "x²"), ("5'", '5"'), ("Maße", "Masse"),
+    ],
+)  # fmt: skip
+async def test_answers_that_differ_in_a_sign_do_not_agree(one: str, other: str) -> None:
+    answers = iter([one, other, other])
+    llm = ScriptedLLM(lambda _: compact({"reasoning": "", "answer": next(answers)}))
+    result = await run(self_consistency(llm, samples=3), "Which?")
+    assert result.answer == other
+    assert result.steps[-1].result == f"2 of 3 replies say: {other}"
+
+
+@pytest.mark.parametrize("other", ["paris", " Paris. ", '"Paris"', "“Paris.”", "PARIS."])
+async def test_answers_agree_whatever_their_case_spaces_quotes_and_full_stop(other: str) -> None:
+    answers = iter(["Rome", "Paris", other])
+    llm = ScriptedLLM(lambda _: compact({"reasoning": "", "answer": next(answers)}))
+    result = await run(self_consistency(llm, samples=3), "Which?")
+    assert result.steps[-1].result == "2 of 3 replies say: Paris"
+
+
+async def test_letters_agree_however_they_are_composed() -> None:
+    answers = iter(["Rome", "Caf\u00e9", "Cafe\u0301"])
+    llm = ScriptedLLM(lambda _: compact({"reasoning": "", "answer": next(answers)}))
+    assert (await run(self_consistency(llm, samples=3), "Which?")).answer == "Caf\u00e9"

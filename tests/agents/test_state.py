@@ -9,7 +9,7 @@ from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]
     REMOVE_ALL_MESSAGES,
 )
 
-from ragkit.agents.budget import Amount
+from ragkit.agents.budget import Amount, Spent, nothing_spent
 from ragkit.agents.state import (
     AgentCall,
     AgentState,
@@ -18,6 +18,7 @@ from ragkit.agents.state import (
     clean,
     digest,
     dumped,
+    has_seen_untrusted,
     limits_to_keep,
     loaded,
     waits,
@@ -114,3 +115,13 @@ def test_an_update_leaves_out_what_the_state_holds() -> None:
     assert changed(state, {"calls": calls, "chosen": []}) == {"calls": calls, "chosen": []}
     new: dict[str, Any] = {"tainted": False, "calls": [], "trace": [{"id": "2"}], "answer": None}
     assert changed(state, new) == new
+
+
+def test_a_run_that_stopped_within_a_node_may_have_read_untrusted_text() -> None:
+    spent: Spent = {**nothing_spent(), "steps": 1}
+    waiting = AgentCall(id="1.1", tool="a", arguments="{}", status="ask")
+    assert has_seen_untrusted(AgentState(spent=spent))
+    assert not has_seen_untrusted(AgentState(spent=nothing_spent()))
+    assert not has_seen_untrusted(AgentState(spent=spent, answer="Done."))
+    assert not has_seen_untrusted(AgentState(spent=spent, calls=[waiting]))
+    assert has_seen_untrusted(AgentState(spent=spent, answer="Done.", tainted=True))

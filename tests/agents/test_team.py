@@ -1,12 +1,18 @@
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Unpack
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 
-from ragkit.agents import Budget, Member, react, resume, run, team
+from ragkit.agents import Agent, AgentOptions, Budget, Hook, Member, react, resume, run, team
 from ragkit.agents.approval import approve
-from ragkit.core.types import Citation
+from ragkit.core.errors import InputError, ToolError
+from ragkit.core.types import Citation, Json, ToolResult
+from ragkit.grammar import Limits
 from ragkit.testing.agents import RecordingTool, count_bytes, says_action, says_finish
 from ragkit.testing.llm import ScriptedLLM, random_replies
 
@@ -66,6 +72,53 @@ async def test_what_one_member_found_makes_the_next_ask_before_it_writes() -> No
     assert result.answer == "All sent."
     assert len(send.calls) == 1
     assert len(lead.calls) == 3
+
+
+def team_of_one(*lead: str, **options: Unpack[AgentOptions]) -> tuple[Agent, ScriptedLLM]:
+    """A team of one clerk, and the clerk's model."""
+    llm = ScriptedLLM(lambda _: says_finish("It is a secret."))
+    members = {"clerk": Member(agent=react(llm, []), does="Looks.")}
+    return team(ScriptedLLM([*lead, says_finish("End.")]), members, **options), llm
+
+
+async def test_a_task_that_was_cut_at_its_bound_is_not_handed_over() -> None:
+    cut = says_action("", ("clerk", {"task": "x" * 300}))
+    agent, llm = team_of_one(cut, limits=Limits(string_length=300))
+    result = await run(agent, "Q")
+    (step,) = [step for step in result.steps if step.kind == "tool"]
+    assert (result.answer, llm.calls) == ("End.", [])
+    assert step.failed
+    assert step.result.startswith("Not made: task reached the most characters")
+
+
+async def test_the_hooks_of_a_team_see_its_hand_overs_and_may_refuse_them() -> None:
+    seen: list[object] = []
+
+    class Guard(Hook):
+        async def before_tool(self, step: str, tool: str, arguments: Mapping[str, Json]) -> None:
+            seen.append((step, tool, dict(arguments)))
+            if arguments["task"] == "Delete all.":
+                raise ToolError("Not this task.")
+
+        async def after_tool(self, step: str, tool: str, result: ToolResult) -> ToolResult:
+            return replace(result, text=result.text.replace("secret", "***"))
+
+    tasks = ("Delete all.", "Look.")
+    calls = [says_action("", ("clerk", {"task": task})) for task in tasks]
+    agent, llm = team_of_one(*calls, hooks=[Guard()])
+    result = await run(agent, "Q")
+    assert seen == [(f"{n}.1", "clerk", {"task": task}) for n, task in enumerate(tasks, 1)]
+    assert [(step.failed, step.result) for step in result.steps if step.kind == "tool"] == [
+        (True, "Not this task."),
+        (False, "It is a ***."),
+    ]
+    assert len(llm.calls) == 1
+
+
+@pytest.mark.parametrize("members", [[], "clerk", {"clerk": react(ScriptedLLM([]), [])}])
+def test_members_of_another_form_are_refused(members: Any) -> None:
+    with pytest.raises(InputError, match="Fix: pass a dictionary of a Member for each name"):
+        team(ScriptedLLM([]), members)
 
 
 @settings(max_examples=10, deadline=None)

@@ -22,8 +22,9 @@ BYTES = 4
 class Model:
     """Decodes scripted texts, of which a token has four bytes, and cuts them at their limit."""
 
-    def __init__(self, *texts: str) -> None:
+    def __init__(self, *texts: str, estimated: bool = False) -> None:
         self.texts = list(texts)
+        self.estimated = estimated
         self.asked: list[tuple[ReplyGrammar[object], int, float | None]] = []
 
     async def __call__(
@@ -37,7 +38,7 @@ class Model:
         reply = Reply(
             text=said,
             finish_reason="stop" if size < tokens else "length",
-            usage=Usage(prompt=10, completion=min(size, tokens)),
+            usage=Usage(prompt=10, completion=min(size, tokens), estimated=self.estimated),
             timings=Timings(total_s=1.0),
         )
         yield Delta(text="", reply=reply)
@@ -82,6 +83,13 @@ async def test_only_a_reply_that_ends_by_length_is_asked_for_again_within_its_to
     assert reply.limits == fitted.bounds
     assert fitted.bounds["items"] > 1
     assert reply.usage == Usage(prompt=20, completion=502)
+
+
+async def test_an_estimate_does_not_say_how_long_a_model_s_tokens_are() -> None:
+    model = Model(LONG, '["b"]', estimated=True)
+    reply, _ = await replied(model, call(max_tokens=500))
+    assert model.asked[-1][0] == WORDS.fit(384)
+    assert (reply.calls, reply.usage.estimated) == (2, True)
 
 
 async def test_a_model_that_never_ends_is_bounded_at_last_by_a_byte_a_token() -> None:

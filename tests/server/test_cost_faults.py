@@ -10,7 +10,9 @@ import pytest
 from ragkit.core.settings import CostSettings, LLMSettings, PriceSettings
 from ragkit.core.types import Json, Usage
 from ragkit.llm.build import build_llm
+from ragkit.server.app import ServerOptions
 from ragkit.server.costs import COSTS_NAME, CostLedger
+from ragkit.server.keys import KeyFile, KeyLimits
 from ragkit.testing import ScriptedLLM
 from ragkit.testing.model_server import (
     EmulatedModelServer,
@@ -18,7 +20,7 @@ from ragkit.testing.model_server import (
     ServerResponse,
     served_models,
 )
-from ragkit.testing.server import running_server
+from ragkit.testing.server import filled_rag, running_server
 from tests.server.test_costs import CHAT, asked, key, priced_rag, sums
 
 pytestmark = pytest.mark.enable_socket
@@ -35,17 +37,19 @@ class ModelServer:
         usage: Mapping[str, Json] | None = None,
         name: str = "m",
         statuses: list[int] | None = None,
+        text: str = "hi",
     ) -> None:
         self._usage = usage
         self._name = name
         self._statuses = statuses or []
+        self._text = text
 
     def __call__(self, request: ServerRequest) -> ServerResponse:
         if request.path == "/v1/models":
             return served_models("m", context=4096)
         if self._statuses and (status := self._statuses.pop(0)) != 200:
             return ServerResponse(status=status, body={"error": "no"})
-        choice: Json = {"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}
+        choice: Json = {"index": 0, "delta": {"content": self._text}, "finish_reason": "stop"}
         used: Json = None if self._usage is None else dict(self._usage)
         first: Json = {"model": self._name, "choices": [choice]}
         return ServerResponse(events=[first, {"model": self._name, "choices": [], "usage": used}])
@@ -120,7 +124,39 @@ async def test_a_model_that_replies_by_a_longer_name_has_the_price_of_the_one_as
 async def test_a_server_that_reports_no_usage_costs_what_was_set_aside(tmp_path: Path) -> None:
     statuses, costs = await spent(tmp_path, ModelServer(), model="openai:{url}#m")
     assert statuses == [200]
+    assert set(costs) == {"unknown"}
     assert costs["unknown"] > 100
+
+
+async def test_a_server_that_reports_no_usage_costs_the_estimate_where_that_is_more(
+    tmp_path: Path,
+) -> None:
+    server = ModelServer(text="word " * 600)
+    statuses, costs = await spent(tmp_path, server, model="openai:{url}#m")
+    assert (statuses, set(costs)) == ([200], {"unknown"})
+    (found,) = sums(tmp_path)
+    assert found.completion == 1000
+    assert found.cost == found.prompt + found.completion
+
+
+async def test_a_key_s_tokens_a_minute_hold_where_a_server_reports_no_usage(
+    tmp_path: Path,
+) -> None:
+    keys = KeyFile(tmp_path / "keys.db")
+    secret = keys.add("k", tenant="default", limits=KeyLimits(tokens_per_minute=4000))
+    headers = {"Authorization": f"Bearer {secret}"}
+    options = ServerOptions(folder=tmp_path, keys=keys)
+    async with EmulatedModelServer(ModelServer(text="word " * 6000)) as emulated:
+        llm = build_llm(LLMSettings(model=f"openai:{emulated.url}#m"))
+        rag = await filled_rag(llm)
+        async with running_server(tmp_path, rag=rag, options=options) as server:
+            posts = [
+                await server.http.post(CHAT, json=asked(max_tokens=1), headers=headers)
+                for _ in range(2)
+            ]
+        await llm.close()
+    assert [one.status_code for one in posts] == [200, 429]
+    assert posts[0].json()["usage"]["completion_tokens"] == 10_000
 
 
 @pytest.mark.parametrize(

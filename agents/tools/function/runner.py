@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import inspect
 import json
 import random
 import threading
@@ -88,7 +89,8 @@ async def run_job(
 
     A sync function runs in a daemon thread of its own: one that hangs neither blocks the
     interpreter's exit nor takes a thread from a pool that others share. It keeps its slot until
-    it really ends, which bounds the number of such threads.
+    it really ends, which bounds the number of such threads. An awaitable that it returns is waited
+    for on the event loop.
 
     Raises:
         TimeoutError: It took longer than `timeout_s`, including the wait for a slot. An async
@@ -117,7 +119,23 @@ async def run_job(
     if not done:
         _leave(job)
         raise TimeoutError(f"no result within {timeout_s:g} s")
-    return job.result()
+    outcome = job.result()
+    if not asynchronous and isinstance(outcome, Returned) and inspect.isawaitable(outcome.value):
+        try:
+            return await _awaited(outcome.value, timeout_s=ends - loop.time(), slots=slots)
+        except TimeoutError as error:
+            raise TimeoutError(f"no result within {timeout_s:g} s") from error
+    return outcome
+
+
+async def _awaited(value: Awaitable[object], *, timeout_s: float, slots: Slots) -> JobOutcome:
+    """Wait for an awaitable that a sync function returned, such as one around an async function."""
+    try:
+        rest = max(0.0, timeout_s)
+        return await run_job(lambda: value, asynchronous=True, timeout_s=rest, slots=slots)
+    finally:
+        if inspect.iscoroutine(value) and inspect.getcoroutinestate(value) == "CORO_CREATED":
+            value.close()  # it never began
 
 
 def _leave(job: "asyncio.Future[JobOutcome]") -> None:

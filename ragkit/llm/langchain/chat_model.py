@@ -28,15 +28,17 @@ from langchain_core.utils.function_calling import (
     convert_to_openai_tool,
 )
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import is_typeddict
 
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM, CallOptions
 from ragkit.core.sync import iterate_sync, run_sync
-from ragkit.core.types import Reply
+from ragkit.core.types import Message, Reply
 from ragkit.grammar import Limits
 from ragkit.llm.call import Call
 from ragkit.llm.langchain.messages import ragkit_messages
 from ragkit.llm.langchain.turn_format import JsonObject, TurnFormat
+from ragkit.llm.messages import estimated_tokens
 
 _METHODS = ("json_schema", "function_calling", "json_mode")
 _LANGCHAIN_OPTIONS = frozenset({"strict", "stream", "stream_usage"})
@@ -120,13 +122,16 @@ class ChatRagkit(BaseChatModel):
         """Bind tools; their calls are decoded under the grammar of their schemas.
 
         Args:
-            tools: LangChain tools, functions, pydantic models, or tools in OpenAI's form.
-            tool_choice: `"auto"` (the default), `"any"` to force a call, `"none"`, or a name.
+            tools: LangChain tools, functions, pydantic models, or functions in the form of OpenAI
+                or Anthropic.
+            tool_choice: `"auto"` (the default), `"any"` to force a call, `"none"`, or a name;
+                also in the form of OpenAI or Anthropic.
             parallel_tool_calls: False for one call in a reply at most.
             **options: Further options of the call.
 
         Raises:
-            InputError: The choice is unknown, or a schema cannot be decoded under a grammar.
+            InputError: The choice is unknown, a tool is one of a provider's own, or a schema
+                cannot be decoded under a grammar.
         """
         bound = {
             "tools": [convert_to_openai_tool(tool) for tool in tools],
@@ -178,6 +183,42 @@ class ChatRagkit(BaseChatModel):
         failed = RunnablePassthrough.assign(parsed=lambda _: None)
         fallback = parsed.with_fallbacks([failed], exception_key="parsing_error")
         return cast("Runnable[LanguageModelInput, Any]", RunnableMap(raw=model) | fallback)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Estimate the tokens of a text, or count them with `custom_get_token_ids`."""
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens(text)
+        empty, full = (estimated_tokens([Message(role="user", content=one)]) for one in ("", text))
+        return full - empty + bool(text)  # without the tokens around a message
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Estimate the tokens of messages, or count them with `custom_get_token_ids`.
+
+        The estimate includes the descriptions of `tools`.
+
+        Raises:
+            InputError: A message holds something else than text.
+        """
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens_from_messages(messages, tools)
+        turn = self._turn({"tools": [convert_to_openai_tool(tool) for tool in tools or ()]})
+        sent = ragkit_messages(messages, instructions=turn.instructions)
+        return estimated_tokens(sent) if sent else 0
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the ids that `custom_get_token_ids` gives.
+
+        Raises:
+            InputError: None is set; LangChain would load the tokenizer of GPT-2.
+        """
+        if self.custom_get_token_ids is None:
+            raise InputError(
+                f"The model {self._model.model!r} has no token ids. Fix: pass "
+                "custom_get_token_ids=..., or use get_num_tokens, which estimates."
+            )
+        return super().get_token_ids(text)
 
     def _turn(self, options: dict[str, Any]) -> TurnFormat:
         """Take the form of the reply out of a call's options."""
@@ -282,14 +323,23 @@ class _SchemaReader:
             raise InputError(f"The reply fails validation: {error}") from error
 
 
-def _schema_of(response_format: JsonObject | None) -> JsonObject | None:
+def _schema_of(response_format: object) -> JsonObject | None:
     if response_format is None:
         return None
-    if response_format.get("type") != "json_schema":
+    if isinstance(response_format, type):
+        kind: type[Any] = response_format
+        if issubclass(kind, BaseModel) or is_typeddict(kind):
+            return convert_to_json_schema(kind)
+    form = cast("JsonObject", response_format if isinstance(response_format, Mapping) else {})
+    named = form.get("json_schema", form)
+    schema = cast("JsonObject", named if isinstance(named, Mapping) else {}).get("schema")
+    if form.get("type") != "json_schema" or not isinstance(schema, Mapping):
         raise InputError(
-            f"response_format is {dict(response_format)!r:.200}. Fix: use the type 'json_schema'."
+            f"response_format is {dict(form) or response_format!r:.200}. "
+            "Fix: use the type 'json_schema' with a schema, "
+            "{'type': 'json_schema', 'json_schema': {'schema': {...}}}, or pass a pydantic model."
         )
-    return cast("JsonObject", response_format["json_schema"]["schema"])
+    return cast("JsonObject", schema)
 
 
 def _with_metadata(message: AIMessage, reply: Reply) -> AIMessage:

@@ -154,11 +154,20 @@ class TurnFormat:
 
 
 def _spec(tool: JsonObject) -> ToolSpec:
-    function: JsonObject = tool["function"]
+    function: object = tool.get("function")
+    if function is None and tool.get("type", "function") == "function":
+        function = tool  # as OpenAI's Responses API has it
+    described = cast("JsonObject", function if isinstance(function, Mapping) else {})
+    name: object = described.get("name")
+    if not isinstance(name, str):
+        raise InputError(
+            f"The tool {dict(tool)!r:.200} is no function with a name; ragkit's models have no "
+            "tools of a provider's own. Fix: bind a function, a LangChain tool or a JSON Schema."
+        )
     empty: JsonObject = {"type": "object", "properties": {}}
-    parameters: JsonObject = function.get("parameters") or empty
+    parameters: JsonObject = described.get("parameters") or described.get("input_schema") or empty
     return ToolSpec(
-        name=function["name"], description=function.get("description", ""), parameters=parameters
+        name=name, description=described.get("description") or "", parameters=parameters
     )
 
 
@@ -175,8 +184,11 @@ def _chosen(choice: object) -> str | None:
         return "any"
     if choice is False:
         return "none"
-    if isinstance(choice, Mapping):
-        return str(cast("JsonObject", choice)["function"]["name"])
+    if isinstance(choice, Mapping):  # as OpenAI or Anthropic have it
+        form = cast("JsonObject", choice)
+        named = form.get("function", form)
+        name = cast("JsonObject", named if isinstance(named, Mapping) else {}).get("name")
+        return str(name or form.get("type"))
     return None if choice is None else str(choice)
 
 

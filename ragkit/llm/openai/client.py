@@ -1,6 +1,8 @@
 """`ChatServer`: a client of an OpenAI-compatible server that streams and measures each call."""
 
 import asyncio
+import json
+import logging
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -15,13 +17,15 @@ from ragkit.core.errors import ConfigError, InputError, ProviderError
 from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Alternative, Delta, Json, Message, Reply
 from ragkit.llm.call import Call, StreamedLLM, all_or_none
-from ragkit.llm.messages import messages_of
+from ragkit.llm.messages import estimated_text_tokens, estimated_tokens, messages_of
 from ragkit.llm.openai.connection import Connection, Patience
 from ragkit.llm.openai.errors import broken, failed_inside, too_slow
 from ragkit.llm.openai.stream import Assembly
 from ragkit.llm.openai.wire import ChunkBody, ModelBody, ModelsBody, request_body
 from ragkit.llm.options import checked_options
 from ragkit.llm.wrappers.cost import charged
+
+logger = logging.getLogger(__name__)
 
 NOTHING: Mapping[str, Json] = MappingProxyType({})
 
@@ -83,6 +87,7 @@ class ChatServer(StreamedLLM):
             WeakKeyDictionary()
         )
         self._served: ModelBody | None = None
+        self._estimates = False
 
     @property
     def base_url(self) -> str:
@@ -192,7 +197,8 @@ class ChatServer(StreamedLLM):
         """Make one request."""
         await self._check_size(messages)
         now = asyncio.get_running_loop().time
-        assembly = Assembly(options.get("n", 1), started=now())
+        prompt = _estimated_prompt(messages, options)
+        assembly = Assembly(options.get("n", 1), started=now(), prompt=prompt)
         body = request_body(
             self.model,
             messages,
@@ -202,7 +208,10 @@ class ChatServer(StreamedLLM):
             extra=extra or self._extra,
         )
         events = self._connection.events(
-            "/v1/chat/completions", body, timeout_s=options.get("timeout_s")
+            "/v1/chat/completions",
+            body,
+            timeout_s=options.get("timeout_s"),
+            awaited=lambda: assembly.awaited,
         )
         try:
             async with aclosing(events):
@@ -217,7 +226,20 @@ class ChatServer(StreamedLLM):
         except ProviderError as error:
             error.partial = assembly.partial
             raise
-        yield Delta(text="", reply=assembly.reply(now=now()))
+        reply = assembly.reply(now=now())
+        if reply.usage.estimated:
+            self._note_estimates()
+        yield Delta(text="", reply=reply)
+
+    def _note_estimates(self) -> None:
+        """Log, once, that the server reports no tokens."""
+        if not self._estimates:
+            self._estimates = True
+            logger.warning(
+                "%s reported no tokens of a reply: they are estimated, there and wherever it "
+                "reports none, for budgets, rate limits and prices.",
+                self.base_url,
+            )
 
     async def _check_size(self, messages: tuple[Message, ...]) -> None:
         """Refuse a prompt that the server would cut; most servers refuse it themselves.
@@ -270,6 +292,13 @@ class ChatServer(StreamedLLM):
 
 _SHOWN_MODELS = 20
 _NUMBERS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
+
+
+def _estimated_prompt(messages: tuple[Message, ...], options: CallOptions) -> int:
+    """Estimate the tokens of a prompt and its tools, rather too high than too low."""
+    tools = options.get("tools")
+    described = json.dumps([dict(tool) for tool in tools]) if tools else ""
+    return estimated_tokens(messages) + estimated_text_tokens(described)
 
 
 def _one_of(call: Call, place: int) -> Call:

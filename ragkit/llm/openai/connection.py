@@ -3,23 +3,26 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import httpx
 import httpx_sse
 
-from ragkit.core.errors import ConfigError
+from ragkit.core.errors import ConfigError, ProviderError
 from ragkit.core.http_context import pass_on_async
 from ragkit.core.http_errors import is_server_url
 from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.secrets import ServerAddress
 from ragkit.core.types import Json
-from ragkit.llm.openai.errors import Endpoint, broken, refusal, too_slow, transport_failure
+from ragkit.llm.openai.errors import Endpoint, refusal, too_slow, transport_failure, unstreamed
+from ragkit.llm.openai.stream import Awaited
 
 _KEPT = 256
 """Idle connections that are kept open."""
+_REST_S: Mapping[Awaited, float] = {"usage": 5.0, "end": 0.5}
+"""Seconds for what comes after the reply, since some servers send no usage or never end."""
 _EVENT_STREAM = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 
 
@@ -94,11 +97,23 @@ class Connection:
         return self._secrets.in_replies().hidden_bytes(response.content)
 
     async def events(
-        self, path: str, body: Mapping[str, Json], *, timeout_s: float | None
+        self,
+        path: str,
+        body: Mapping[str, Json],
+        *,
+        timeout_s: float | None,
+        awaited: Callable[[], Awaited],
     ) -> AsyncGenerator[str]:
-        """Yield the data of each server-sent event, up to `[DONE]`.
+        """Yield the data of each server-sent event, up to `[DONE]` or the end of the stream.
 
         Closing the generator closes the connection, which frees the server's slot.
+
+        Args:
+            path: The path of the request.
+            body: Its body.
+            timeout_s: The time limit of the call in seconds, None for the usual one.
+            awaited: Returns the part that comes next. After the reply, a stream that stalls or
+                breaks has ended.
 
         Raises:
             RagkitError: The status is 400 or above, an event takes too long, or the stream breaks.
@@ -115,26 +130,34 @@ class Connection:
                 secrets = self._secrets.in_replies()
                 events = httpx_sse.EventSource(response).aiter_sse()
                 while True:
-                    async with _until(ends, total, patience, self.at):
-                        event = await anext(events, None)
-                    if event is None:
-                        raise broken(self.at, "it ended before the reply did")
-                    if event.data == "[DONE]":
+                    rest = _REST_S.get(awaited())
+                    try:
+                        wait = patience if rest is None else min(patience, rest)
+                        async with _until(ends, total, wait, self.at):
+                            event = await anext(events, None)
+                    except (ProviderError, httpx.HTTPError, httpx.StreamError):
+                        if rest is None:
+                            raise
+                        return  # the reply is whole
+                    data = event.data.strip() if event else "[DONE]"
+                    if data == "[DONE]":
                         return
-                    yield secrets.hidden(event.data)
-                    patience = self._patience.stall_s
+                    if data:
+                        yield secrets.hidden(data)
+                        patience = self._patience.stall_s
             finally:
                 await response.aclose()
 
     async def _check(self, response: httpx.Response) -> None:
-        if response.is_error:
+        kind = response.headers.get("content-type", "")
+        if "text/event-stream" in kind and not response.is_error:
+            return
+        if response.is_error or "json" in kind:
             async with _within(self._patience.stall_s, self.at):
                 await response.aread()
+        if response.is_error:
             raise refusal(response, self.at, secrets=self._secrets)
-        kind = response.headers.get("content-type", "")
-        if "text/event-stream" not in kind:
-            said = self._secrets.hidden(f"its content type is {kind!r}, not text/event-stream")
-            raise broken(self.at, said)
+        raise unstreamed(response, self.at, secrets=self._secrets)
 
     def client(self) -> httpx.AsyncClient:
         """Return the client of the running event loop."""

@@ -18,6 +18,7 @@ _TOO_LONG = re.compile(
     r"context (length|size|window)|max_model_len|maximum (model|input) length|too (long|large)"
 )
 _UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value"})
+_ERROR_STATUSES = frozenset(str(status) for status in range(400, 600))
 _REMEDIES = {
     401: "Fix: set api_key to the server's key.",
     403: "Fix: set api_key to the server's key.",
@@ -81,7 +82,25 @@ def failed_inside(error: ErrorBody, at: Endpoint) -> RagkitError:
     """Return the error that a server reports in the middle of its stream."""
     code = str(error.code)
     status = int(code) if code.isdigit() else 500
-    return status_error(status, error.message, at)
+    return status_error(status, error.message or "", at)
+
+
+def unstreamed(
+    response: httpx.Response, at: Endpoint, *, secrets: Secrets = NO_SECRETS
+) -> RagkitError:
+    """Return the error for a response that is no stream; one of JSON has been read.
+
+    Some servers report an error with status 200, and its own status as the error's code.
+    """
+    kind = response.headers.get("content-type", "")
+    reason = secrets.hidden(f"its content type is {kind!r}, not text/event-stream")
+    body = _failed_body(response, secrets) if response.is_closed else None
+    if body is None or not (said := body.text()):
+        return broken(at, reason)
+    code = str(body.error.code) if isinstance(body.error, ErrorBody) else ""
+    if code in _ERROR_STATUSES:
+        return status_error(int(code), said[:_SHOWN], at)
+    return broken(at, f"{reason}, and it says {said[:_SHOWN]!r}")
 
 
 def refusal(
@@ -92,15 +111,20 @@ def refusal(
     Secrets that the server repeats are hidden.
     """
     said, error = secrets.hidden(response.text), None
-    with contextlib.suppress(ValidationError):
-        body = FailedBody.model_validate_json(secrets.hidden_bytes(response.content))
-        said, error = body.text(), body.error
+    if (body := _failed_body(response, secrets)) is not None:
+        said, error = body.text() or (said if body.error else ""), body.error
     if isinstance(error, ErrorBody) and error.code in _UNSUPPORTED and error.param:
         return UnsupportedFieldError(
             f"{at.url} rejected the request: {said[:_SHOWN]}", field=error.param
         )
     wait = retry_after(response.headers.get("retry-after"))
     return status_error(response.status_code, said[:_SHOWN], at, wait=wait)
+
+
+def _failed_body(response: httpx.Response, secrets: Secrets) -> FailedBody | None:
+    with contextlib.suppress(ValidationError):
+        return FailedBody.model_validate_json(secrets.hidden_bytes(response.content))
+    return None
 
 
 def status_error(status: int, said: str, at: Endpoint, *, wait: float | None = None) -> RagkitError:

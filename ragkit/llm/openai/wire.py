@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, Field
 
 from ragkit.core.protocols import CallOptions
-from ragkit.core.types import Json, Message, TokenLogprob
+from ragkit.core.types import Json, Message, TokenLogprob, Usage
 
 _TOOL_CHOICES = frozenset({"auto", "none", "required"})
 
@@ -87,11 +87,11 @@ class TokenBody(BaseModel):
 
     token: str
     logprob: float
-    top_logprobs: list["TokenBody"] = []
+    top_logprobs: list["TokenBody"] | None = None
 
     def token_logprob(self) -> TokenLogprob:
         """Return it as ragkit's type."""
-        top = tuple((other.token, other.logprob) for other in self.top_logprobs)
+        top = tuple((other.token, other.logprob) for other in self.top_logprobs or ())
         return TokenLogprob(token=self.token, logprob=self.logprob, top=top)
 
 
@@ -109,11 +109,11 @@ class FunctionPiece(BaseModel):
 
 
 class ToolCallPiece(BaseModel):
-    """A piece of one of a reply's calls."""
+    """A piece of one of a reply's calls; servers leave out the index, the id or both."""
 
-    index: int = 0
+    index: int | None = None
     id: str | None = None
-    function: FunctionPiece = FunctionPiece()
+    function: FunctionPiece | None = None
 
 
 class DeltaBody(BaseModel):
@@ -139,8 +139,8 @@ class DeltaBody(BaseModel):
 class ChoiceBody(BaseModel):
     """The part of a chunk that belongs to one of the replies."""
 
-    index: int = 0
-    delta: DeltaBody = DeltaBody()
+    index: int | None = None
+    delta: DeltaBody | None = None
     finish_reason: str | None = None
     logprobs: LogprobsBody | None = None
 
@@ -154,15 +154,25 @@ class PromptDetails(BaseModel):
 class UsageBody(BaseModel):
     """Tokens of the whole call."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int | None = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
     prompt_tokens_details: PromptDetails | None = None
+
+    def usage(self) -> Usage | None:
+        """Return it as ragkit's type, None where it reports no tokens."""
+        prompt = max(self.prompt_tokens or 0, 0)  # a server may report anything
+        completion = max(self.completion_tokens or 0, 0)
+        if not prompt and not completion:
+            return None
+        details = self.prompt_tokens_details
+        cached = (details.cached_tokens or 0) if details else 0
+        return Usage(prompt=prompt, cached=min(max(cached, 0), prompt), completion=completion)
 
 
 class ErrorBody(BaseModel):
     """An error as the server reports it."""
 
-    message: str = ""
+    message: str | None = None
     type: str | None = None
     code: int | str | None = None
     param: str | None = None
@@ -171,8 +181,8 @@ class ErrorBody(BaseModel):
 class ChunkBody(BaseModel):
     """One event of the stream; `error` where the server failed in the middle."""
 
-    model: str = ""
-    choices: list[ChoiceBody] = []
+    model: str | None = None
+    choices: list[ChoiceBody] | None = None
     usage: UsageBody | None = None
     error: ErrorBody | None = None
 
@@ -201,11 +211,11 @@ class FailedBody(BaseModel):
     """A refusal: vLLM nests the error, some proxies don't."""
 
     error: ErrorBody | str | None = None
-    message: str = ""
+    message: str | None = None
     detail: Json = None
 
     def text(self) -> str:
         """Return the server's message."""
         if isinstance(self.error, ErrorBody):
-            return self.error.message
+            return self.error.message or ""
         return self.error or self.message or (str(self.detail) if self.detail else "")

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from ragkit.core.operation import Operation
 from ragkit.core.protocols import LLM
-from ragkit.core.types import Delta, Json, Reply, Usage
+from ragkit.core.types import Delta, Json, Reply
 from ragkit.llm.call import Call, LLMWrapper, fixed_fields, model_name
 from ragkit.llm.messages import messages_of
 
@@ -132,7 +132,7 @@ def cache_key(model: str, call: Call, fixed: Mapping[str, Json]) -> str:
 
 
 def _recalled(reply: Reply) -> Reply:
-    usage = Usage(prompt=reply.usage.prompt, cached=reply.usage.prompt, completion=0)
+    usage = dataclasses.replace(reply.usage, cached=reply.usage.prompt, completion=0)
     timings = dataclasses.replace(reply.timings, ttft_s=0.0, tpot_s=0.0, total_s=0.0)
     return dataclasses.replace(reply, usage=usage, timings=timings)
 

@@ -29,11 +29,12 @@ class Price:
 
 
 def total_usage(usages: Sequence[Usage]) -> Usage:
-    """Add usages up."""
+    """Add usages up; the sum is estimated where one of them is."""
     return Usage(
         prompt=sum(usage.prompt for usage in usages),
         cached=sum(usage.cached for usage in usages),
         completion=sum(usage.completion for usage in usages),
+        estimated=any(usage.estimated for usage in usages),
     )
 
 

@@ -6,8 +6,16 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent  # pyright: ignore[reportUnknownVariableType]  # partly typed
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    ToolMessage,
+    trim_messages,  # pyright: ignore[reportUnknownVariableType]  # partly typed
+)
 from langchain_core.tools import tool
+from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel, Field
@@ -160,6 +168,12 @@ def test_a_choice_that_is_not_a_tool_is_refused() -> None:
         model.bind_tools([capital], tool_choice="capitol")
 
 
+def test_a_tool_that_a_provider_runs_is_refused_when_it_is_bound() -> None:
+    model, _ = _model()
+    with pytest.raises(InputError, match=r"'web_search_preview'.* Fix: bind a function"):
+        model.bind_tools([{"type": "web_search_preview"}])
+
+
 class Person(BaseModel):
     """A person."""
 
@@ -182,6 +196,59 @@ def test_structured_output_is_of_the_type() -> None:
     assert raw["parsed"] == {"name": "Oslo"}
     assert isinstance(raw["raw"], AIMessage)
     assert all(call.grammar is not None for call in llm.calls)
+
+
+@pytest.mark.parametrize(
+    "form", [Place, {"type": "json_schema", "schema": convert_to_json_schema(Place)}]
+)
+def test_a_response_format_is_a_type_or_a_schema(form: object) -> None:
+    model, llm = _model('{"name":"Oslo"}')
+    assert model.bind(response_format=form).invoke("Where?").content == '{"name":"Oslo"}'
+    assert llm.calls[0].grammar is not None
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ({"type": "json_object"}, "{'type': 'json_object'}"),
+        ({"type": "json_schema", "json_schema": {"name": "x"}}, "{'name': 'x'}}"),
+        ({"type": "json_schema", "json_schema": "x"}, "'json_schema': 'x'}"),
+        ("json", "'json'"),
+        (int, "<class 'int'>"),
+    ],
+)
+def test_a_response_format_without_a_schema_is_refused(form: object, shown: str) -> None:
+    model, _ = _model()
+    match = rf"response_format is .*{re.escape(shown)}\. Fix: use the type 'json_schema' with a"
+    with pytest.raises(InputError, match=match):
+        model.bind(response_format=form).invoke("Where?")
+
+
+def test_tokens_are_estimated_without_a_tokenizer() -> None:
+    model, _ = _model()  # the network is blocked in tests
+    first = HumanMessage("one two three " * 20)
+    said: list[BaseMessage] = [first, AIMessage("four"), HumanMessage("five")]
+    kept: Any = trim_messages(said, max_tokens=60, token_counter=model)
+    assert kept == said[1:]
+    assert model.get_num_tokens_from_messages([]) == 0
+    without = model.get_num_tokens_from_messages(said)
+    assert model.get_num_tokens_from_messages(said, tools=[capital]) > without + 50
+    assert model.get_num_tokens("") == 0
+    assert 0 < model.get_num_tokens("one") < model.get_num_tokens("one two three")
+
+
+def test_token_ids_come_from_the_callers_own_function_only() -> None:
+    model, _ = _model()
+    with pytest.raises(InputError, match=r"'scripted' has no token ids\. Fix: pass custom_get_"):
+        model.get_token_ids("one two")
+
+    def ids(text: str) -> list[int]:
+        return list(range(len(text.split())))
+
+    counting, _ = _model(custom_get_token_ids=ids)
+    assert counting.get_token_ids("one two") == [0, 1]
+    assert counting.get_num_tokens("one two") == 2
+    assert counting.get_num_tokens_from_messages([HumanMessage("one two")]) == 3
 
 
 def test_a_value_outside_of_the_bounds_cannot_be_decoded() -> None:

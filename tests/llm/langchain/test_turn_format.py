@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pytest
@@ -48,6 +49,12 @@ def test_without_tools_a_schema_is_decoded_and_checked() -> None:
         (True, ["add", "look"], True),
         ("look", ["look"], True),
         ({"type": "function", "function": {"name": "look"}}, ["look"], True),
+        ({"type": "function", "name": "look"}, ["look"], True),
+        ({"type": "tool", "name": "look"}, ["look"], True),
+        ({"name": "look"}, ["look"], True),
+        ({"type": "auto"}, ["add", "look"], False),
+        ({"type": "any"}, ["add", "look"], True),
+        ({"type": "none"}, [], False),
         ("none", [], False),
         (False, [], False),
     ],
@@ -59,6 +66,31 @@ def test_a_tool_choice_is_read_in_every_form(
     assert [tool.name for tool in form.tools] == names
     assert form.forced == forced
     assert ("final_answer" in form.instructions) == (bool(names) and not forced)
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"type": "web_search"}, {"type": "function", "function": "look"}, 3]
+)
+def test_a_tool_choice_of_another_form_is_refused_with_its_value(choice: object) -> None:
+    match = rf"tool_choice is {re.escape(repr(choice))}\. Fix: use 'auto', .* or one of add, look"
+    with pytest.raises(InputError, match=match):
+        _format(ADD, LOOK, choice=choice)
+
+
+def test_a_function_is_read_in_the_forms_of_openai_and_anthropic() -> None:
+    flat = {"type": "function", **ADD["function"]}
+    schema = ADD["function"]["parameters"]
+    anthropic = {"name": "add", "description": "Do add.", "input_schema": schema}
+    assert _format(flat).tools == _format(anthropic).tools == _format(ADD).tools
+
+
+@pytest.mark.parametrize(
+    "tool", [{"type": "web_search_preview"}, {"type": "mcp", "name": "x"}, {"function": "look"}]
+)
+def test_a_tool_of_a_provider_is_refused_with_its_value(tool: dict[str, Any]) -> None:
+    match = rf"The tool {re.escape(repr(tool))} is no function .* Fix: bind a function"
+    with pytest.raises(InputError, match=match):
+        _format(tool)
 
 
 def test_a_reply_is_calls_or_an_answer() -> None:

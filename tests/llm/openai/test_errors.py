@@ -96,6 +96,7 @@ def test_a_prompt_beyond_the_context_is_told_apart(said: str) -> None:
         ('{"detail": "of FastAPI"}', "of FastAPI"),
         ("<html>a page</html>", "a page"),
         ("{}", "no reason given"),
+        ('{"error": {"code": "rate_limit", "message": null}}', "rate_limit"),
     ],
 )
 def test_the_message_of_a_refusal_is_found_in_every_form(body: str, shown: str) -> None:

@@ -1,10 +1,18 @@
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ragkit.core.protocols import CallOptions
 from ragkit.core.types import Json, Message
 from ragkit.llm import VLLM
-from ragkit.llm.openai.wire import ChunkBody, ModelsBody, request_body
+from ragkit.llm.openai.wire import (
+    ChoiceBody,
+    ChunkBody,
+    DeltaBody,
+    ModelsBody,
+    ToolCallPiece,
+    UsageBody,
+    request_body,
+)
 
 MESSAGES = (Message(role="system", content="S"), Message(role="user", content="Ü 🐺"))
 
@@ -60,9 +68,17 @@ def test_chunks_are_read_with_fields_left_out_or_null() -> None:
     chunk = ChunkBody.model_validate_json(
         '{"choices": [{"delta": {"content": null}, "finish_reason": "stop"}], "new": 1}'
     )
-    assert chunk.choices[0].delta.content is None
-    assert chunk.choices[0].finish_reason == "stop"
+    assert chunk.choices is not None
+    (choice,) = chunk.choices
+    assert choice.delta is not None
+    assert choice.delta.content is None
+    assert choice.finish_reason == "stop"
     assert chunk.usage is None
+
+
+@pytest.mark.parametrize("kind", [ChunkBody, ChoiceBody, DeltaBody, ToolCallPiece, UsageBody])
+def test_a_null_is_as_good_as_a_field_left_out(kind: type[BaseModel]) -> None:
+    assert kind.model_validate(dict.fromkeys(kind.model_fields)) == kind()
 
 
 def test_a_server_without_models_is_refused() -> None:

@@ -6,6 +6,7 @@ from ragkit.llm import (
     Metered,
     Price,
 )
+from ragkit.llm.wrappers.cost import total_usage
 from ragkit.testing import ScriptedLLM
 
 
@@ -22,3 +23,9 @@ async def test_costs_are_kept_per_model() -> None:
 async def test_a_model_without_a_price_is_named() -> None:
     with pytest.raises(ConfigError, match="'scripted'"):
         await Metered(ScriptedLLM(["x"]), {}).complete("x")
+
+
+def test_a_sum_with_an_estimate_is_estimated() -> None:
+    counted, guessed = Usage(prompt=3, completion=2), Usage(prompt=4, estimated=True)
+    assert total_usage([counted, guessed]) == Usage(prompt=7, completion=2, estimated=True)
+    assert not total_usage([counted, counted]).estimated

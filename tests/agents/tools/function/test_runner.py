@@ -1,16 +1,22 @@
 import asyncio
 import contextlib
+import functools
 import random
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import pytest
 
 from ragkit.agents.tools import tool
 from ragkit.agents.tools.function.runner import Slots
 from ragkit.core.errors import InputError, ProviderError, ToolError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @pytest.mark.parametrize(
@@ -292,3 +298,59 @@ async def test_no_more_calls_run_at_once_than_allowed(asynchronous: bool) -> Non
     )
     await asyncio.gather(*(made.call({}, key=str(number)) for number in range(12)))
     assert (len(most), max(most)) == (12, 3)
+
+
+def plain(function: Callable[P, R]) -> Callable[P, R]:
+    """A decorator that knows nothing of async functions."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return function(*args, **kwargs)
+
+    return call
+
+
+async def test_an_async_function_behind_a_plain_decorator_runs_on_the_event_loop() -> None:
+    loops: list[object] = []
+
+    @tool
+    @plain
+    async def double(number: int) -> int:
+        """Double a number."""
+        loops.append(asyncio.get_running_loop())
+        return 2 * number
+
+    assert (await double.call({"number": 4}, key="k")).value == 8
+    assert loops == [asyncio.get_running_loop()]
+
+
+async def test_an_async_function_behind_a_plain_decorator_is_cancelled_with_its_call() -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    @tool
+    @plain
+    async def hang() -> None:
+        """Hang."""
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    call = asyncio.ensure_future(hang.call({}, key="k"))
+    await begun.wait()
+    call.cancel()
+    await asyncio.wait({call})
+    await cancelled.wait()
+
+
+async def test_an_awaitable_that_a_sync_function_returns_has_the_time_of_its_call() -> None:
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @tool(timeout_s=0.2)
+    def hang() -> object:
+        """Hang."""
+        return never
+
+    with pytest.raises(ToolError, match=r"TimeoutError: no result within 0\.2 s"):
+        await hang.call({}, key="k")
