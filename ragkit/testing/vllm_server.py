@@ -65,9 +65,10 @@ def write_model(folder: Path, *, vocabulary: int = 4096) -> Path:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    corpus = [path.read_text(errors="replace") for path in sorted(ROOT.glob("examples/**/*.md"))]
+    # Files that stay as they are: another tokenizer would make another model.
+    files = [*sorted(ROOT.glob("examples/corpus/**/*.md")), ROOT / "examples" / "questions.jsonl"]
     tokenizer.train_from_iterator(
-        [*corpus, *(path.read_text() for path in sorted(ROOT.glob("ragkit/core/*.py")))],
+        [path.read_text(encoding="utf-8") for path in files],
         trainers.BpeTrainer(
             vocab_size=vocabulary,
             special_tokens=specials,

@@ -221,14 +221,14 @@ async def test_a_hanging_step_does_not_keep_the_others_from_the_answer(
     monkeypatch.setattr(time, "monotonic", clock)
 
     async def hang(given: Mapping[str, Json]) -> Json:
-        while not tool.calls:
+        while not quick.calls:
             await asyncio.sleep(0)
         clock.now += 0.65  # the rest is held back for the answer
         return await never(given)
 
     plan = says_plan(("hang", {"text": ""}), ("echo", {"text": "got this"}))
-    llm, tool = ScriptedLLM([plan, "Partly."]), echo()
-    agent = rewoo(llm, [tool, RecordingTool(name="hang", does=hang)], budget=Budget(seconds=0.8))
+    llm, quick = ScriptedLLM([plan, "Partly."]), echo()
+    agent = rewoo(llm, [quick, RecordingTool(name="hang", does=hang)], budget=Budget(seconds=0.8))
     result = await run(agent, "Q")
     assert (result.answer, result.stopped_by) == ("Partly.", "seconds")
     assert "got this" in llm.calls[-1].prompt

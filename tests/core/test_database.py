@@ -156,14 +156,14 @@ async def test_closing_waits_for_what_was_begun_and_refuses_what_comes_later(
         go_on.wait(60)
         transaction.execute("INSERT INTO rows VALUES (1)")
 
-    begun = [asyncio.create_task(thread.transaction(insert))]
+    begun = asyncio.create_task(thread.transaction(insert))
     await asyncio.sleep(0)
-    begun[0].cancel()  # the transaction goes on
-    begun.append(asyncio.create_task(thread.run(lambda: go_on.wait(60))))
+    begun.cancel()  # the transaction goes on
+    waiting = asyncio.create_task(thread.run(lambda: go_on.wait(60)))
     closing = asyncio.create_task(thread.close())
     await asyncio.sleep(0)
     go_on.set()
-    await asyncio.gather(*begun, closing, return_exceptions=True)
+    await asyncio.gather(begun, waiting, closing, return_exceptions=True)
     await thread.close()
     assert numbers(Database(tmp_path / "d.sqlite", SCHEMA)) == [1]
     with pytest.raises(InputError, match=r"database is closed: .*Fix: use it before that"):
