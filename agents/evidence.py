@@ -138,7 +138,7 @@ def trimmed(text: str, characters: int) -> str:
     if len(text) <= characters:
         return text
     room = characters - len(TRIMMED)
-    if room <= 0:
+    if room <= len(TRIMMED):  # the mark would say more than the text around it
         return text[: max(0, characters)]
     head = room * 2 // 3
     tail = room - head

@@ -1,6 +1,6 @@
 """Texts in prompts: their room, their fences, earlier messages."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -21,6 +21,8 @@ def test_texts_share_the_room_and_short_ones_stay_whole(texts: list[str], charac
 
 
 @given(text=st.text(max_size=300), characters=st.integers(0, 320))
+@example(text="0" * 21, characters=20)
+@example(text="0" * 300, characters=40)
 def test_trimmed_text_is_never_longer_and_keeps_both_ends(text: str, characters: int) -> None:
     cut = trimmed(text, characters)
     assert len(cut) <= max(characters, 0) or cut == text

@@ -79,7 +79,9 @@ async def test_tasks_run_at_the_same_time_unless_one_needs_the_other() -> None:
     assert "A is known" in third.prompt
     assert "B is known" in third.prompt
     assert "C is known" in planner.calls[1].prompt
-    assert [step.id for step in result.steps][:6] == ["1", "2", "3", "4", "2/1", "2/1.1"]
+    ids = [step.id for step in result.steps]
+    assert ids[:4] == ["1", "2", "3", "4"]
+    assert {"2/1", "2/1.1", "3/1", "3/1.1"} <= {*ids}
     assert result.usage.prompt == sum(step.usage.prompt for step in result.steps if step.usage)
 
 
