@@ -53,8 +53,8 @@ from ragkit.agents.state import (
     clean,
     digest,
     dumped,
-    has_seen_untrusted,
     limits_to_keep,
+    may_have_read,
 )
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import LLM, CallOptions, Tool
@@ -175,6 +175,11 @@ class AgentContext:
         """Return whether the texts that describe a tool are untrusted, as those of a server."""
         return bool(getattr(tool, "untrusted", False)) and tool.name not in self.trusted_tools
 
+    @property
+    def _trusts_all(self) -> bool:
+        """True for an agent with tools of its own, all of them trusted."""
+        return bool(self.tools) and self.tools.keys() <= self.trusted_tools
+
     def turn(self, state: S) -> "AgentTurn[S]":
         """Return the turn of a node that works on this state."""
         return AgentTurn(self, state)
@@ -203,7 +208,8 @@ class AgentContext:
             "run": run,
             "path": path,
             "fence": inherited["fence"] if inherited else secrets.token_hex(6),
-            "tainted": has_seen_untrusted(given)
+            "tainted": given.get("tainted", False)
+            or (may_have_read(given) and not self._trusts_all)
             or bool(inherited and inherited["tainted"])
             or any(message.untrusted for message in before)
             or any(map(self.distrusts, self.tools.values())),

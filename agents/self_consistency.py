@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from langgraph.constants import END, START
 
 from ragkit.agents.agent import Agent, AgentGraph
-from ragkit.agents.context import AgentContext
+from ragkit.agents.context import AgentContext, AgentTurn
 from ragkit.agents.evidence import first_question
 from ragkit.agents.final_answer import conclude, without_model
 from ragkit.agents.model_call import ModelReply, ModelRequest, ask
@@ -19,6 +19,7 @@ from ragkit.agents.options import AgentOptions, agent_context, at_least
 from ragkit.agents.state import AgentState, Record, Update
 from ragkit.core.errors import InputError
 from ragkit.core.protocols import LLM
+from ragkit.core.types import Message
 from ragkit.grammar import Grammar, json_grammar
 from ragkit.grammar.schema.composition import object_schema
 from ragkit.llm.wrappers.self_consistency import majority
@@ -74,7 +75,7 @@ class SelfConsistency:
         context, turn = self.context, self.context.begin(state)
         request = ModelRequest(
             name="consistent",
-            messages=[context.prompts.system("consistent"), await first_question(turn, [])],
+            messages=[context.prompts.system("consistent"), await _asked(turn)],
             grammar=reply_grammar(),
             max_tokens=context.reply_tokens,
             final=True,
@@ -103,6 +104,13 @@ def _voted(said: ModelReply[Any]) -> tuple[str, int]:
         return "", 0
     found = majority(answers, key=_plain)
     return found.value, found.count
+
+
+async def _asked(turn: AgentTurn) -> Message:
+    """Return the question; alone it is the same each time, so that a cache may know the replies."""
+    if turn.earlier or turn.background:
+        return await first_question(turn, [])
+    return Message(role="user", content=turn.question)
 
 
 def _plain(answer: str) -> str:

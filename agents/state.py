@@ -255,15 +255,15 @@ def waits(state: AgentState) -> bool:
     return any(call["status"] == "ask" for call in state.get("calls", []))
 
 
-def has_seen_untrusted(state: AgentState) -> bool:
-    """Return whether untrusted text was in a thread, or may have been in a run that did not end.
+def may_have_read(state: AgentState) -> bool:
+    """Return whether a run of a thread that did not end may have read what its state does not hold.
 
     A run that stops within a node leaves no trace of the calls that were made there; one whose call
     waits in a node of its own has recorded them.
     """
     spent = state.get("spent")
     under_way = bool(spent and spent["steps"]) and not state.get("answer")
-    return state.get("tainted", False) or (under_way and not waits(state))
+    return under_way and not waits(state)
 
 
 def citation_of(kept: Mapping[str, Any]) -> Citation:

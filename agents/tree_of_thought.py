@@ -144,9 +144,10 @@ def _messages(
         numbered = (f"{number}. {' '.join(path)}" for number, path in enumerate(paths, 1))
         shown = "Lines of thought:\n" + "\n".join(numbered)
     prompts = turn.context.prompts
-    asked = prompts.user(
-        "thoughts", turns=earlier(turn), fence=turn.fence, question=turn.question, thoughts=shown
-    )
+    # Without earlier messages nothing is random: equal questions have equal prompts.
+    before = earlier(turn)
+    marks = f"The code of data marks is {turn.fence}.\n" if before else ""
+    asked = prompts.user("thoughts", turns=before + marks, question=turn.question, thoughts=shown)
     return [prompts.system(name), asked]
 
 

@@ -156,7 +156,7 @@ def _structured(text: str) -> object:
     """Return the object or the list that LangChain wrote into a message, else the text."""
     try:
         return json.loads(text) if text.startswith(("{", "[")) else text
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

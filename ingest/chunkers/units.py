@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from ragkit.answering.table_rows import is_rule
+from ragkit.answering.table_rows import COLUMNS, is_rule
 from ragkit.core.errors import ConfigError
 from ragkit.core.protocols import Tokenizer
 from ragkit.core.text import check_language, sentences
@@ -163,7 +163,7 @@ class ChunkSource:
         )
         if not begins.columns:
             return chunk
-        return replace(chunk, context=f"{chunk.header}\n{begins.columns}".strip())
+        return replace(chunk, context=f"{chunk.header}\n{COLUMNS}{begins.columns}".strip())
 
 
 def _divided(starts: Sequence[int], text: str) -> list[int]:
@@ -179,13 +179,18 @@ def _divided(starts: Sequence[int], text: str) -> list[int]:
 
 
 def _columns(block: Block) -> str:
-    """Return the head of a table, empty where it has none with several cells."""
+    """Return the head of a table, empty where it has none with several cells.
+
+    A framed table says which row is its head: a double rule or a blank line comes after it.
+    """
     if block.kind != "table":
         return ""
-    lines = (line.strip() for line in block.text.splitlines())
-    head = next((line for line in lines if line and not is_rule(line)), "")
+    lines = [line.strip() for line in block.text.splitlines()]
+    at = next((number for number, line in enumerate(lines) if line and not is_rule(line)), 0)
+    head, after = lines[at], "".join(lines[at + 1 : at + 2])
+    marked = at == 0 or not after or (is_rule(after) and "=" in after)
     several = "|" in head.strip("|") and len(head) <= _LONGEST_HEAD
-    return head if several else ""
+    return head if marked and several else ""
 
 
 def _is_inside_word(text: str, at: int) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ragkit.answering.paragraph import asks
 from ragkit.answering.question_kind import QuestionKind
 from ragkit.answering.suitability import announces, dated_before, refers_back, starts_midway
 from ragkit.answering.units import Unit
@@ -118,7 +117,7 @@ def excerpt(
         first = _dated_start(sequence, at) if dated else at
         if best.unit.kind == "code" and _leads_in(sequence, at):
             first = at - 1
-        if asks(best.unit.heading):
+        if best.unit.question:
             first, at = _whole_reply(sequence, first, at)
         first, last = _unbroken(sequence, first, _announced(sequence, at))
         return Excerpt(units=tuple(sequence[first : last + 1]), best=best)

@@ -12,6 +12,11 @@ _EMPHASIS = re.compile(
     r"[ \t>]*(?:\*\*|__|<(?:b|strong)>|Q(?:uestion)?[ \t]*\d*[ \t]*[:.)])", re.IGNORECASE
 )
 _ASKED = re.compile(r"Q(?:uestion)?[ \t]*\d*[ \t]*[:.)][ \t]*", re.IGNORECASE)
+_REPLY = re.compile(
+    r"[ \t>*_-]*(?:A(?:nswer)?[ \t]*:[ \t]*)?(?:yes|yep|no|nope|not|never|always|sure|only|both|"
+    r"neither|either|currently|unfortunately|absolutely|of course|it depends|for now|by default)\b",
+    re.IGNORECASE,
+)
 _ANSWERED = re.compile(r"A(?:nswer)?[ \t]*:[ \t]*", re.IGNORECASE)
 
 
@@ -68,6 +73,11 @@ def question_before(found: Sequence[Sentence]) -> tuple[str, int]:
 def is_set_off(source: str) -> bool:
     """Return True for a paragraph that begins in bold or with `Q:`, as a question of a list."""
     return bool(_EMPHASIS.match(source))
+
+
+def is_reply(source: str) -> bool:
+    """Return True for a text that begins as the reply to a question does: yes, no, not yet."""
+    return bool(_REPLY.match(source))
 
 
 def without_label(sentence: Sentence) -> Sentence:

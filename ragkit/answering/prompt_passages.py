@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ragkit.answering.table_rows import columns_above
+from ragkit.answering.table_rows import COLUMNS, columns_above
 from ragkit.core.types import Chunk, Citation, Hit
 from ragkit.grammar.quotes import Evidence, Quote
 from ragkit.retrieval.context import Passage, best_at_the_ends, merge_neighbours
@@ -94,7 +94,8 @@ class PromptPassages:
 
 def _head(chunk: Chunk) -> str:
     """Return what stands above a passage: its headings, and the columns of a table within it."""
-    return "\n".join(part for part in (f"[{chunk.header}]", columns_above(chunk)) if part)
+    columns = columns_above(chunk)
+    return f"[{chunk.header}]\n{COLUMNS}{columns}" if columns else f"[{chunk.header}]"
 
 
 def mark_code(texts: Sequence[str]) -> str:

@@ -15,7 +15,6 @@ from ragkit.answering.comparison import sides_of
 from ragkit.answering.disagreement import disagreeing, source_of, year_of
 from ragkit.answering.excerpt import Excerpt, excerpt
 from ragkit.answering.features import LinearScore
-from ragkit.answering.paragraph import asks
 from ragkit.answering.question_kind import WITH_SPAN, QuestionKind, question_kind
 from ragkit.answering.suitability import SAME_YEAR, asks_date, is_mistyped
 from ragkit.answering.unit_features import RANKING, UnitCandidate, UnitFeatures, UnitReader
@@ -189,7 +188,8 @@ def _is_headed(found: Excerpt, kind: QuestionKind, question: str) -> bool:
     """Return whether an excerpt is shown under its heading: "No." says nothing without it."""
     if kind != "boolean":
         return kind != "fact"
-    return asks(found.heading) and found.heading.casefold() != question.strip().casefold()
+    asked = found.units[0].unit.question
+    return bool(asked) and asked.casefold() != question.strip().casefold()
 
 
 def answer_features(ranked: Sequence[UnitCandidate]) -> AnswerFeatures:

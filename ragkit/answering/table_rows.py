@@ -7,19 +7,30 @@ from itertools import pairwise
 from ragkit.answering.markup import PlainText, plain_text
 from ragkit.core.types import Chunk
 
+COLUMNS = "Columns: "
+"""Stands before the head of a table above a chunk that goes on with it."""
+
 _RULE = re.compile(r"[ \t]*[|+]?[ \t]*:?(?:[-=]{2,}|-[ \t]*:?[ \t]*\|)[-=:|+ \t]*\Z")
 
 
 def is_row(line: str, literal: bool) -> bool:
     """Return True for a row of a table or the rule below its head."""
     stripped = line.strip()
-    rule = "|" in stripped and is_rule(stripped)
+    rule = ("|" in stripped or stripped.startswith("+")) and is_rule(stripped)
     return stripped.startswith("|") or rule or (literal and " | " in stripped)
 
 
 def is_rule(line: str) -> bool:
     """Return True for the line between the head of a table and its body."""
     return bool(_RULE.match(line))
+
+
+def is_ruled(lines: Sequence[str]) -> bool:
+    """Return True for a table whose first row is its head: over a rule, in a frame a double one."""
+    at = next((number for number, line in enumerate(lines) if not is_rule(line)), 0)
+    after = "".join(lines[at + 1 : at + 2])
+    framed = at > 0 or after.lstrip().startswith("+")
+    return is_rule(after) and ("=" in after or not framed)
 
 
 def cells_of(source: str, start: int, end: int, *, literal: bool) -> list[PlainText]:
@@ -39,10 +50,8 @@ def cells_of(source: str, start: int, end: int, *, literal: bool) -> list[PlainT
 
 def columns_above(chunk: Chunk) -> str:
     """Return the head of the table that a chunk goes on with, empty where it begins otherwise."""
-    row = chunk.text.lstrip().partition("\n")[0]
-    if chunk.context is None or not is_row(row, literal=True):
-        return ""
-    return next((line for line in chunk.context.splitlines() if is_row(line, literal=True)), "")
+    lines = (chunk.context or "").splitlines()
+    return next((line[len(COLUMNS) :] for line in lines if line.startswith(COLUMNS)), "")
 
 
 def joined(cells: Sequence[PlainText], names: Sequence[str]) -> PlainText:

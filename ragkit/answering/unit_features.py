@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from ragkit.answering.features import LinearScore
-from ragkit.answering.paragraph import asks
 from ragkit.answering.question_kind import question_kind
 from ragkit.answering.question_words import QuestionWords
 from ragkit.answering.suitability import SAME_YEAR, YEAR, AskedForm, Suitability
@@ -134,10 +133,10 @@ class _ReadPassage:
 
     def _led(self) -> Iterator[tuple[str, Unit]]:
         """Yield each unit with what the network reads before it: the question that it answers."""
-        heading = ""
+        question = ""
         for unit in self.units:
-            yield f"{unit.heading} " if asks(unit.heading) and unit.heading != heading else "", unit
-            heading = unit.heading
+            yield f"{unit.question} " if unit.question not in {"", question} else "", unit
+            question = unit.question
 
     def headings(self, unit: Unit) -> str:
         """Return title and headings above a unit."""

@@ -33,14 +33,16 @@ from ragkit.answering.line_marks import (
     starts_in_code,
 )
 from ragkit.answering.markup import PlainText, is_literal, plain_text, verbatim_text
+from ragkit.answering.open_headings import OpenHeadings
 from ragkit.answering.paragraph import (
     asks,
+    is_reply,
     is_set_off,
     question_before,
     sentences_of,
     without_label,
 )
-from ragkit.answering.table_rows import cells_of, columns_above, is_row, is_rule, joined
+from ragkit.answering.table_rows import cells_of, columns_above, is_row, is_rule, is_ruled, joined
 from ragkit.core.types import Chunk
 
 UnitKind: TypeAlias = Literal["sentence", "item", "row", "code"]
@@ -60,6 +62,7 @@ class Unit:
         end: The same.
         plain: Its text without markup, with offsets in the chunk's text.
         heading: The innermost heading above it.
+        question: The question of the text that it is the answer to, or a part of it.
         block: Number of the paragraph, list, table or code block that it belongs to.
         marker: The marker of a list item, `•` or its number.
         opens: True for the first sentence under its heading, or after a list that stands there.
@@ -71,6 +74,7 @@ class Unit:
     plain: PlainText
     heading: str
     block: int
+    question: str = ""
     marker: str = ""
     opens: bool = False
 
@@ -81,24 +85,13 @@ class Unit:
 
     @property
     def asked_text(self) -> str:
-        """Its text, after the question that it stands under as an answer, if there is one."""
-        return f"{self.heading} {self.text}" if asks(self.heading) else self.text
+        """Its text, after the question that it answers, if there is one."""
+        return f"{self.question} {self.text}" if self.question else self.text
 
 
 def units_of(chunk: Chunk, language: str = "english") -> list[Unit]:
     """Return the units of a chunk in reading order; headings are none."""
     return _Reader(chunk, language).read()
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenTab:
-    """A tab that the reader is in: the heading holds again after it.
-
-    The indent is -1 for a tab that ends with colons.
-    """
-
-    indent: int
-    heading: str
 
 
 class _Reader:
@@ -114,8 +107,8 @@ class _Reader:
         self._path = {
             plain_text(name, 0, len(name)).text for name in (chunk.title, *chunk.heading_path)
         }
-        self._heading = chunk.heading_path[-1] if chunk.heading_path else chunk.title
-        self._heading = plain_text(self._heading, 0, len(self._heading)).text
+        above = chunk.heading_path[-1] if chunk.heading_path else chunk.title
+        self._headings = OpenHeadings(plain_text(above, 0, len(above)).text)
         tildes = not chunk.uri.lower().endswith((".rst", ".rest"))
         self._lines = list(lines_of(chunk.text, tildes=tildes))
         self._at = 0
@@ -124,7 +117,6 @@ class _Reader:
         self._opens = False
         self._indented_text = True  # a chunk may start inside of anything
         self._text_fences = 0
-        self._tab: _OpenTab | None = None
         self._found: list[Unit] = []
 
     def read(self) -> list[Unit]:
@@ -135,7 +127,7 @@ class _Reader:
             if line.blank:
                 self._at += 1
                 continue
-            self._leave_tab(line)
+            self._headings.leave(line.indent, line.text)
             outer = line.indent == 0 and not (self._cut and self._at == 0)
             if outer and not ITEM.match(line.text) and not self._field(line):
                 self._in_list = False
@@ -217,9 +209,14 @@ class _Reader:
         )
         name = plain_text(self._source, line.start, line.end, literal=self._literal).text
         if name in self._path or (alone and following is not None and self._is_title(line, name)):
-            self._set_heading(line.start, line.end, 1)
+            self._set_heading(line.start, line.end, 1, marked=name in self._path)
             return True
         return False
+
+    def _replies(self) -> bool:
+        """Return True where the next text begins as the reply to a question."""
+        following = next((one for one in self._lines[self._at :] if not one.blank), None)
+        return following is not None and is_reply(following.text)
 
     def _is_title(self, line: TextLine, name: str) -> bool:
         short = 0 < len(name.split()) <= _LONGEST_HEADING_WORDS
@@ -229,24 +226,13 @@ class _Reader:
         return short and (name[-1].isalnum() or name[-1] in "?)`")
 
     def _enter_tab(self, title: str, indent: int) -> None:
-        before = self._heading if self._tab is None else self._tab.heading
-        self._tab = _OpenTab(indent, before)
-        self._heading = f"{before}: {title}" if before else title
+        self._headings.enter(title, indent)
         self._in_list = False
 
-    def _leave_tab(self, line: TextLine) -> None:
-        """End the tab at a line that is no further indented, or at its closing colons."""
-        if self._tab is None:
-            return
-        closed = self._tab.indent < 0 and not line.text.strip(" \t:")
-        if closed or line.indent <= self._tab.indent:
-            self._heading = self._tab.heading
-            self._tab = None
-
-    def _set_heading(self, start: int, end: int, lines: int) -> None:
-        self._heading = plain_text(self._source, start, end, literal=self._literal).text
-        self._tab = None
+    def _set_heading(self, start: int, end: int, lines: int, *, marked: bool = True) -> None:
         self._at += lines
+        name = plain_text(self._source, start, end, literal=self._literal).text
+        self._headings.begin_section(name, answered=marked or self._replies())
         self._in_list = False
         self._opens = True
 
@@ -273,7 +259,7 @@ class _Reader:
         if title and name in TABS:
             self._enter_tab(title, line.indent)
         elif title and name.rpartition(":")[2] in OBJECTS:
-            self._heading = title
+            self._headings.name(title)
         self._at += 1
         while self._at < len(self._lines) and OPTION.match(self._lines[self._at].text):
             self._at += 1
@@ -319,8 +305,9 @@ class _Reader:
         while self._at < len(self._lines) and is_row(self._lines[self._at].text, self._literal):
             self._at += 1
         rows = self._lines[first : self._at]
-        ruled = len(rows) > 1 and is_rule(rows[1].text)
-        goes_on = first == 0 and self._cut and self._context is not None and not ruled
+        ruled = is_ruled([row.text for row in rows])
+        # Without anything above the chunk it is not known if the first row is the head.
+        goes_on = first == 0 and self._cut and not ruled and (self._columns or self._context == "")
         columns = self._columns if goes_on else ""
         if self._literal and len(rows) == 1 and not columns:
             self._at = first
@@ -364,8 +351,8 @@ class _Reader:
             shown = marker if marker[-1] in ".)" else "•"
             first = line.start + item.start("marker")
             if asks(plain.text) and self._is_nested(line):
-                self._tab = _OpenTab(line.indent, self._heading)
-                self._heading, self._opens = plain.text, True
+                self._headings.ask_above(plain.text, line.indent)
+                self._opens = True
                 return True
             self._add("item", first, start + len(self._source[start:end].rstrip()), plain, shown)
         return True
@@ -470,28 +457,32 @@ class _Reader:
         self._block += 0 if self._in_list else 1
         plain = plain_text(self._source, start, end, literal=self._literal)
         found = list(sentences_of(plain, (start, end), self._source, self._language))
-        before = self._heading
         question, count = question_before(found)
-        if question:
-            self._heading, self._opens = question, True
-        for one in found[count:]:
-            one = without_label(one) if asks(self._heading) else one
+        set_off, answered = is_set_off(self._source[start:end]), count < len(found)
+        if question and (set_off or answered or self._replies()):
+            self._headings.ask(question)
+            self._opens, found = True, [*map(without_label, found[count:])]
+        elif self._headings.question:
+            found = [*map(without_label, found)]
+        for one in found:
             self._add("sentence", one.start, one.end, one.plain)
-        if question and count < len(found) and not is_set_off(self._source[start:end]):
-            self._heading = before
+        if answered and not set_off:
+            self._headings.end_answer()
         self._block += 0 if self._in_list else 1
 
     def _add(
         self, kind: UnitKind, start: int, end: int, plain: PlainText, marker: str = ""
     ) -> None:
         if plain.text.strip(" .,:;|*#=-_`>"):
+            self._headings.reach(self._block)
             self._found.append(
                 Unit(
                     kind=kind,
                     start=start,
                     end=end,
                     plain=plain,
-                    heading=self._heading,
+                    heading=self._headings.heading,
+                    question=self._headings.question,
                     block=self._block,
                     marker=marker,
                     opens=self._opens and kind == "sentence",

@@ -156,10 +156,10 @@ def _check_options(turn: PipelineRequest) -> None:
     if most is not None and most < LEAST_TOKENS:
         raise ApiError(
             400,
-            f"max_tokens is {most!r}, in which an agent cannot call a tool. Fix: pass at least "
-            f"{LEAST_TOKENS}, or leave it out.",
+            f"{turn.limit_name} is {most!r}, in which an agent cannot call a tool. Fix: pass at "
+            f"least {LEAST_TOKENS}, or leave it out.",
             code="invalid_value",
-            param="max_tokens",
+            param=turn.limit_name,
         )
 
 

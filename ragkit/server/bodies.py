@@ -124,6 +124,11 @@ class ChatBody(Sampling):
         """The most tokens of the reply."""
         return self.max_completion_tokens or self.max_tokens
 
+    @property
+    def limit_name(self) -> str:
+        """The field that the limit comes from."""
+        return "max_completion_tokens" if self.max_completion_tokens else "max_tokens"
+
 
 class ResponsesBody(Sampling):
     """`POST /v1/responses`."""

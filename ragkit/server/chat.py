@@ -187,6 +187,7 @@ async def complete(body: ChatBody, request: Request, state: State, key: Reader) 
         tenant=key.tenant,
         options=call_options(body, body.limit, body.stops),
         extension=body.ragkit,
+        limit_name=body.limit_name,
     )
     replying = Replying(
         request=request,

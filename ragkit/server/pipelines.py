@@ -48,9 +48,9 @@ class RagPipeline:
             found = str(error).partition(" Fix:")[0]
             raise ApiError(
                 400,
-                f"max_tokens is {most!r}. {found} Fix: raise max_tokens, or leave it out.",
+                f"{turn.limit_name} is {most!r}. {found} Fix: raise it, or leave it out.",
                 code="invalid_value",
-                param="max_tokens",
+                param=turn.limit_name,
             ) from error
 
     async def _chat(self, turn: PipelineRequest) -> "Chat":

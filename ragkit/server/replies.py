@@ -19,12 +19,14 @@ class PipelineRequest:
         tenant: Whose documents may be read.
         options: For the language model that writes the reply, where there is one.
         extension: ragkit's own fields of the request.
+        limit_name: The field that limits the tokens of the reply.
     """
 
     messages: list[Message]
     tenant: str
     options: CallOptions
     extension: Extension
+    limit_name: str = "max_tokens"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ async def respond(body: ResponsesBody, request: Request, state: State, key: Read
         tenant=key.tenant,
         options=call_options(body, body.max_output_tokens),
         extension=body.ragkit,
+        limit_name="max_output_tokens",
     )
     limit = body.max_output_tokens
     replying = Replying(

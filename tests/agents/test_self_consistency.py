@@ -1,10 +1,13 @@
 import json
+from collections.abc import Callable
 
 import pytest
 
-from ragkit.agents import Budget, run, self_consistency, stream
+from ragkit.agents import Budget, run, self_consistency, stream, tree_of_thought
+from ragkit.agents.agent import Agent
 from ragkit.agents.events import AnswerText
-from ragkit.testing.llm import ScriptedLLM
+from ragkit.core.protocols import LLM
+from ragkit.testing.llm import ScriptedLLM, random_replies
 
 
 def compact(value: object) -> str:
@@ -62,3 +65,15 @@ async def test_letters_agree_however_they_are_composed() -> None:
     answers = iter(["Rome", "Caf\u00e9", "Cafe\u0301"])
     llm = ScriptedLLM(lambda _: compact({"reasoning": "", "answer": next(answers)}))
     assert (await run(self_consistency(llm, samples=3), "Which?")).answer == "Caf\u00e9"
+
+
+@pytest.mark.parametrize("pattern", [self_consistency, tree_of_thought])
+async def test_equal_questions_have_equal_prompts_so_that_a_cache_knows_the_replies(
+    pattern: Callable[[LLM], Agent],
+) -> None:
+    prompts: list[list[str]] = []
+    for _ in range(2):
+        llm = ScriptedLLM(random_replies(1))
+        await run(pattern(llm), "What is 2+2?")
+        prompts.append([call.prompt for call in llm.calls])
+    assert prompts[0] == prompts[1]

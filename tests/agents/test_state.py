@@ -18,9 +18,9 @@ from ragkit.agents.state import (
     clean,
     digest,
     dumped,
-    has_seen_untrusted,
     limits_to_keep,
     loaded,
+    may_have_read,
     waits,
     with_messages,
 )
@@ -120,8 +120,7 @@ def test_an_update_leaves_out_what_the_state_holds() -> None:
 def test_a_run_that_stopped_within_a_node_may_have_read_untrusted_text() -> None:
     spent: Spent = {**nothing_spent(), "steps": 1}
     waiting = AgentCall(id="1.1", tool="a", arguments="{}", status="ask")
-    assert has_seen_untrusted(AgentState(spent=spent))
-    assert not has_seen_untrusted(AgentState(spent=nothing_spent()))
-    assert not has_seen_untrusted(AgentState(spent=spent, answer="Done."))
-    assert not has_seen_untrusted(AgentState(spent=spent, calls=[waiting]))
-    assert has_seen_untrusted(AgentState(spent=spent, answer="Done.", tainted=True))
+    assert may_have_read(AgentState(spent=spent))
+    assert not may_have_read(AgentState(spent=nothing_spent()))
+    assert not may_have_read(AgentState(spent=spent, answer="Done."))
+    assert not may_have_read(AgentState(spent=spent, calls=[waiting]))

@@ -1,12 +1,23 @@
 """Untrusted text on its ways to a `write`: through other tools, and through broken-off runs."""
 
+import asyncio
+from collections.abc import Mapping
+
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ragkit.agents import Member, plan_and_execute, react, resume, rewoo, run, team
 from ragkit.agents.agent import Agent
 from ragkit.agents.approval import approve
-from ragkit.testing.agents import RecordingTool, joins, refers_to, says_action, says_plan
+from ragkit.core.types import Json
+from ragkit.testing.agents import (
+    RecordingTool,
+    joins,
+    never,
+    refers_to,
+    says_action,
+    says_plan,
+)
 from ragkit.testing.llm import ScriptedCall, ScriptedLLM
 
 
@@ -94,3 +105,21 @@ async def test_a_question_beside_a_call_that_waits_asks_nothing_where_no_text_wa
     assert len((await run(agent, "Order a lamp.", thread="t")).pending) == 1
     assert (await run(agent, "Leave it. Send hi.", thread="t")).answer == "Sent."
     assert len(sent.calls) == 1
+
+
+async def test_a_run_that_was_broken_off_taints_no_thread_of_trusted_tools() -> None:
+    begun = asyncio.Event()
+
+    async def wait(given: Mapping[str, Json]) -> Json:
+        begun.set()
+        return await never(given)
+
+    sent = RecordingTool(name="send", permission="write", does=wait)
+    llm = ScriptedLLM(lambda _: says_action("", ("send", {"text": "hi"})))
+    agent = react(llm, [sent], trusted_tools=["send"], checkpointer=InMemorySaver())
+    for question in ("Q", "Again"):
+        begun.clear()
+        running = asyncio.create_task(run(agent, question, thread="t"))
+        await begun.wait()  # nobody is asked
+        running.cancel()
+        await asyncio.wait([running])

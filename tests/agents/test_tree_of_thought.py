@@ -16,7 +16,7 @@ async def test_thoughts_are_proposed_rated_and_the_best_is_followed() -> None:
             return compact({"thoughts": ["worse", "better"] if known else ["bad", "good"]})
         if call.grammar is None:
             return "Because it is better."
-        lines = call.messages[1].content.split("\n")[4:]
+        lines = call.messages[1].content.split("\n")[3:]
         ratings = [1 + 4 * ("good" in line) + 4 * ("better" in line) for line in lines]
         return compact({"ratings": ratings})
 

@@ -166,9 +166,9 @@ async def test_passages_are_data_apart_from_instructions_behind_marks_they_canno
 async def test_a_passage_within_a_table_is_shown_with_the_names_of_its_columns() -> None:
     llm = ScriptedLLM(lambda _: SILENT)
     hit = _hit("| b | 2 |\n| c | 3 |")
-    chunk = replace(hit.chunk, context="Title of doc\n| Name | Size |")
+    chunk = replace(hit.chunk, context="Title of doc\nColumns: | Name | Size |")
     await GenerativeAnswerer(llm).answer("How large?", [replace(hit, chunk=chunk)])
-    assert "[Title of doc]\n| Name | Size |\n| b | 2 |" in llm.calls[0].messages[1].content
+    assert "[Title of doc]\nColumns: | Name | Size |\n| b | 2 |" in llm.calls[0].messages[1].content
     prose = replace(chunk, text="It is large.", context="Title of doc\nA line | of a model.")
     await GenerativeAnswerer(llm).answer("How large?", [replace(hit, chunk=prose)])
     assert "A line" not in llm.calls[1].messages[1].content

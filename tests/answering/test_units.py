@@ -98,7 +98,7 @@ def test_rows_that_go_on_from_another_chunk_have_the_names_above_the_chunk(
     uri: str, text: str, head: str
 ) -> None:
     chunk = replace(_chunk(text, uri=uri), start=100, end=100 + len(text))
-    context = f"Doc > Sizes\n{head}\nA line of a model."
+    context = f"Doc > Sizes\nColumns: {head}\nA line of a model."
     shown = [unit.text for unit in units_of(replace(chunk, context=context))]
     assert shown == ["Name: b; Size: 2; In: x", "Name: c; Size: 3; In: y", "An end."]
     one = replace(chunk, text=text.splitlines()[0], context=context)
@@ -107,6 +107,21 @@ def test_rows_that_go_on_from_another_chunk_have_the_names_above_the_chunk(
     assert bare == ["b; 2; x", "c; 3; y", "An end."]
     cut = replace(chunk, text=text.replace("b | ", "", 1), context=context)
     assert [unit.text for unit in units_of(cut)][:2] == ["2; x", "Name: c; Size: 3; In: y"]
+
+
+@pytest.mark.parametrize("context", ["Lamps | Shop", "Doc\nIt lists a | b of lamps."])
+def test_a_bar_above_a_chunk_is_no_head_of_a_table(context: str) -> None:
+    text = "| b | 2 |\n| c | 3 |"
+    chunk = replace(_chunk(text), start=100, end=100 + len(text), context=context)
+    assert [unit.text for unit in units_of(chunk)] == ["b; 2", "c; 3"]
+    headed = replace(chunk, uri="a.csv", text="Name | Size\nb | 2")
+    assert [unit.text for unit in units_of(headed)] == ["Name: b; Size: 2"]
+
+
+@pytest.mark.parametrize(("rule", "shown"), [("===", ["Name: b"]), ("---", ["Name", "b"])])
+def test_a_grid_has_a_head_over_a_double_rule(rule: str, shown: list[str]) -> None:
+    grid = f"+---+---+\n| Name | |\n+{rule}+{rule}+\n| b | |\n+---+---+"
+    assert [unit.text for unit in _units(grid, uri="doc.rst")] == shown
 
 
 def test_a_table_that_begins_with_a_chunk_has_its_own_head() -> None:
@@ -136,6 +151,50 @@ def test_a_question_is_the_heading_of_what_answers_it(text: str) -> None:
     )
     assert units[0].asked_text.startswith("Can it fly? No.")
     assert all(not text[unit.start : unit.end].startswith("A") for unit in units)
+
+
+def test_a_question_set_off_heads_the_next_block_and_no_more() -> None:
+    for text in ("**Is it?** Yes.\n\nIt costs 5.", "**Is it?**\n\nYes.\n\nIt costs 5."):
+        assert [(unit.question, unit.heading, unit.text) for unit in _units(text)] == [
+            ("Is it?", "Is it?", "Yes."),
+            ("", "Doc", "It costs 5."),
+        ]
+    section = "## Is it?\n\nIn a way.\n\nBut not quite."
+    assert [unit.question for unit in _units(section)] == ["Is it?", "Is it?"]
+
+
+def test_a_question_that_is_a_paragraph_is_answered_by_a_reply_only() -> None:
+    letter = "Could you send it by Friday?\n\nThe room is 12."
+    assert [(unit.question, unit.text) for unit in _units(letter)] == [
+        ("", "Could you send it by Friday?"),
+        ("", "The room is 12."),
+    ]
+    assert [(one.heading, one.question) for one in _units(letter, uri="a.txt")] == [
+        ("Could you send it by Friday?", "")
+    ]
+    assert [(one.question, one.text) for one in _units("Is it?\n\nNot yet.\n\nSoon.")] == [
+        ("Is it?", "Not yet."),
+        ("", "Soon."),
+    ]
+    survey = "How old are you?\n\nDo you own a car?"
+    assert [unit.text for unit in _units(survey)] == survey.split("\n\n")
+
+
+def test_headings_hold_again_after_questions_within_each_other() -> None:
+    items = "- Why?\n  - So.\n  - How?\n    - Thus.\n  - Then.\n- Plain.\n\nAn end."
+    assert [(unit.heading, unit.text) for unit in _units(items)] == [
+        ("Why?", "So."),
+        ("How?", "Thus."),
+        ("Why?", "Then."),
+        ("Doc", "Plain."),
+        ("Doc", "An end."),
+    ]
+    tab = '=== "Linux"\n\n    - Root?\n      - Yes.\n\n    Install.\n\nAn end.'
+    assert [(unit.heading, unit.text) for unit in _units(tab)] == [
+        ("Root?", "Yes."),
+        ("Doc: Linux", "Install."),
+        ("Doc", "An end."),
+    ]
 
 
 def test_a_question_in_a_text_is_the_heading_of_its_paragraph_only() -> None:

@@ -60,7 +60,8 @@ async def test_an_answer_without_options_is_decoded_as_before(
     ("fields", "param", "message"),
     [
         ({"stop": "x"}, "stop", "stop is ['x'], which an answer with quotes cannot honour"),
-        ({"max_tokens": 9}, "max_tokens", "only 9 are left. Fix: raise max_tokens"),
+        ({"max_tokens": 9}, "max_tokens", "only 9 are left. Fix: raise it"),
+        ({"max_completion_tokens": 9}, "max_completion_tokens", "max_completion_tokens is 9"),
     ],
 )
 async def test_an_option_under_which_no_answer_with_quotes_can_be_written_is_refused(

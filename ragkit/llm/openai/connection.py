@@ -21,7 +21,7 @@ from ragkit.llm.openai.stream import Awaited
 
 _KEPT = 256
 """Idle connections that are kept open."""
-_REST_S: Mapping[Awaited, float] = {"usage": 5.0, "end": 0.5}
+_REST_S: Mapping[Awaited, float] = {"usage": 5.0, "end": 5.0}
 """Seconds for what comes after the reply, since some servers send no usage or never end."""
 _EVENT_STREAM = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 

@@ -100,12 +100,14 @@ class Assembly:
         self._first: float | None = None
         self._last = started
         self._usage: Usage | None = None
+        self._goes_on = False
         self._counted = False
         self._model = ""
 
     def add(self, chunk: ChunkBody, *, now: float) -> Delta | None:
         """Add a chunk; return the text and reasoning that it adds to the first reply, if any."""
         self._model = chunk.model or self._model
+        whole = self.finished
         added, thought = "", ""
         for choice in chunk.choices or ():
             index, delta = choice.index or 0, choice.delta or _NO_DELTA
@@ -115,6 +117,7 @@ class Assembly:
             if text or delta.thought or delta.tool_calls:
                 self._first = self._first or now
                 self._last = now
+                self._goes_on |= whole  # some servers give every chunk the reason of the end
             if index == 0:
                 added += text
                 thought += delta.thought
@@ -135,7 +138,7 @@ class Assembly:
     @property
     def awaited(self) -> Awaited:
         """The part of the stream that comes next."""
-        if not self.finished:
+        if not self.finished or self._goes_on:
             return "reply"
         return "end" if self._counted else "usage"
 

@@ -231,6 +231,8 @@ async def test_a_tool_that_handles_errors_keeps_its_results_as_json() -> None:
     made = _tool(lambda: {"a": [1]}, handle_tool_error=True)
     result = await made.call({}, key="k")
     assert (result.text, result.value) == ('{"a": [1]}', {"a": [1]})
+    nested = _tool(lambda: "[" * 100_000, handle_tool_error=True)
+    assert (await nested.call({}, key="k")).text.startswith("[[[")
     braces = _tool(lambda: "{x} is free", handle_tool_error=True)
     assert (await braces.call({}, key="k")).value == "{x} is free"
 

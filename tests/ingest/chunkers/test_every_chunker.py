@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ragkit import ConfigError, Document
 from ragkit.core.protocols import Chunker
 from ragkit.core.settings import IngestSettings, Settings
-from ragkit.ingest.build import build_chunker
+from ragkit.ingest.build import build_chunker, build_registry
 from ragkit.ingest.chunkers.by_extension import ChunkerByExtension
 from ragkit.ingest.chunkers.fixed import FixedChunker
 from ragkit.ingest.chunkers.parent_child import ParentChildChunker
@@ -190,7 +190,28 @@ def test_a_passage_within_a_table_has_the_names_of_its_columns_above_it(name: st
     first = text.index("| row 0")
     within = [one for one in chunks if first <= one.start < text.index("An end")]
     assert len(within) > 3
-    assert {one.context for one in within} == {"Sizes\n| Name | What | Size |"}
+    assert {one.context for one in within} == {"Sizes\nColumns: | Name | What | Size |"}
     assert {one.context for one in chunks if one not in within} <= {None, within[0].context}
     assert chunks[0].context is None
     assert all(one.text == text[one.start : one.end] for one in chunks)
+
+
+@pytest.mark.parametrize(
+    ("uri", "text", "context"),
+    [
+        ("u.adoc", "= T\n\n|===\n|a |b\n\n{rows}|===\n", "T\nColumns: |a |b"),
+        ("u.adoc", "= T\n\n|===\n{rows}|===\n", None),
+        ("u.rst", "T\n=\n\n+---+---+\n| a | b |\n+===+===+\n{rows}", "u\nColumns: | a | b |"),
+        ("u.rst", "T\n=\n\n+---+---+\n{rows}", None),
+        ("u.csv", "a,b\n{rows}", "u\nColumns: a | b"),
+    ],
+)
+def test_only_the_head_of_a_table_stands_above_its_parts(
+    uri: str, text: str, context: str | None
+) -> None:
+    row = {"u.adoc": "|x{0} |{0}\n", "u.rst": "| x | y |\n+---+---+\n", "u.csv": "x{0},{0}\n"}[uri]
+    data = text.format(rows="".join(row.format(n) for n in range(60))).encode()
+    loader = build_registry(IngestSettings()).loader(data, uri)
+    chunks = RecursiveChunker(WordTokenizer(), chunk_tokens=40).chunk(loader.load(data, uri=uri))
+    assert len(chunks) > 3
+    assert [chunk.context for chunk in chunks[1:-1]] == [context] * (len(chunks) - 2)

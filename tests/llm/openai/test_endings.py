@@ -55,6 +55,14 @@ async def test_a_usage_that_does_not_come_is_not_waited_for_without_end() -> Non
     assert (reply.text, reply.usage.estimated) == ("Hello", True)
 
 
+async def test_a_reply_that_goes_on_after_the_reason_of_its_end_is_awaited() -> None:
+    text = stream_text(TEXT, FINISH, USAGE, TEXT)  # some servers give every chunk the reason
+    hasty = Patience(stall_s=0.05)
+    with pytest.raises(ProviderError, match=r"sent nothing for 0\.05 s"):
+        await replied(text, ending="open", patience=hasty)
+    assert (await replied(text)).text == "HelloHello"
+
+
 async def test_a_stream_that_stays_open_before_its_reply_ends_is_too_slow() -> None:
     with pytest.raises(ProviderError, match=r"sent nothing for 0\.05 s"):
         await replied(stream_text(TEXT), ending="open", patience=Patience(stall_s=0.05))
