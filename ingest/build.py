@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import cast
 
 from ragkit.core.errors import ConfigError, InputError
-from ragkit.core.metadata import flattened
 from ragkit.core.protocols import Chunker, Embedder, Loader, Tokenizer
 from ragkit.core.settings import IngestSettings, Settings
 from ragkit.core.types import ChunkerName
@@ -107,19 +105,14 @@ def build_reader(
         ConfigError: The encoding is unknown, or Tesseract is asked for and not installed.
         InputError: The metadata is no mapping and no function, or cannot be stored.
     """
-    if metadata is not None and not callable(metadata):
-        if not isinstance(cast("object", metadata), Mapping):
-            raise InputError(
-                f"metadata is {metadata!r}. Fix: give a dict, or a function of a file's path that "
-                "returns one."
-            )
-        metadata = flattened(metadata)
-    return FileReader(
+    reader = FileReader(
         registry=build_registry(settings.ingest, loaders=loaders),
         max_bytes=settings.ingest.max_file_mb * 2**20,
         metadata=metadata,
         web=settings.ingest.web,
     )
+    _ = reader.common_metadata  # what cannot be stored is refused here
+    return reader
 
 
 def build_engine(settings: IngestSettings) -> IngestionEngine:

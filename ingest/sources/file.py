@@ -47,10 +47,17 @@ class FileReader:
         """Metadata that is added to every document; none where a function of the path gives it.
 
         Raises:
-            InputError: A value cannot be stored.
+            InputError: It is no mapping and no function, or a value cannot be stored.
         """
         given = self.metadata
-        return {} if given is None or callable(given) else flattened(given)
+        if given is None or callable(given):
+            return {}
+        if not isinstance(cast("object", given), Mapping):
+            raise InputError(
+                f"metadata is {given!r}. Fix: give a dict, or a function of a file's path that "
+                "returns one."
+            )
+        return flattened(given)
 
     def reads(self, path: Path) -> bool:
         """Return whether a loader reads a file, by its name or else by its first bytes.

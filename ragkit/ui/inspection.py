@@ -111,7 +111,7 @@ def rows_of(choices: SearchChoices) -> int:
 class Inspector:
     """Searches with explanations; the same search is not run twice on the same documents.
 
-    The documents are told apart by their records: other processes may write to the index.
+    The records of the documents say if they are the same: other processes may write to the index.
     """
 
     def __init__(self, workspace: Workspace) -> None:

@@ -211,7 +211,7 @@ class ChatServer(StreamedLLM):
             "/v1/chat/completions",
             body,
             timeout_s=options.get("timeout_s"),
-            awaited=lambda: assembly.awaited,
+            over=lambda: assembly.over,
         )
         try:
             async with aclosing(events):

@@ -17,11 +17,10 @@ from ragkit.core.http_pool import reclaim_connections
 from ragkit.core.secrets import ServerAddress
 from ragkit.core.types import Json
 from ragkit.llm.openai.errors import Endpoint, refusal, too_slow, transport_failure, unstreamed
-from ragkit.llm.openai.stream import Awaited
 
 _KEPT = 256
 """Idle connections that are kept open."""
-_REST_S: Mapping[Awaited, float] = {"usage": 5.0, "end": 5.0}
+_REST_S = 5.0
 """Seconds for what comes after the reply, since some servers send no usage or never end."""
 _EVENT_STREAM = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 
@@ -102,7 +101,7 @@ class Connection:
         body: Mapping[str, Json],
         *,
         timeout_s: float | None,
-        awaited: Callable[[], Awaited],
+        over: Callable[[], bool],
     ) -> AsyncGenerator[str]:
         """Yield the data of each server-sent event, up to `[DONE]` or the end of the stream.
 
@@ -112,8 +111,7 @@ class Connection:
             path: The path of the request.
             body: Its body.
             timeout_s: The time limit of the call in seconds, None for the usual one.
-            awaited: Returns the part that comes next. After the reply, a stream that stalls or
-                breaks has ended.
+            over: Returns True after the reply: a stream that stalls or breaks then has ended.
 
         Raises:
             RagkitError: The status is 400 or above, an event takes too long, or the stream breaks.
@@ -130,15 +128,15 @@ class Connection:
                 secrets = self._secrets.in_replies()
                 events = httpx_sse.EventSource(response).aiter_sse()
                 while True:
-                    rest = _REST_S.get(awaited())
+                    whole = over()
                     try:
-                        wait = patience if rest is None else min(patience, rest)
+                        wait = min(patience, _REST_S) if whole else patience
                         async with _until(ends, total, wait, self.at):
                             event = await anext(events, None)
                     except (ProviderError, httpx.HTTPError, httpx.StreamError):
-                        if rest is None:
+                        if not whole:
                             raise
-                        return  # the reply is whole
+                        return
                     data = event.data.strip() if event else "[DONE]"
                     if data == "[DONE]":
                         return

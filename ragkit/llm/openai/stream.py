@@ -2,14 +2,11 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 from ragkit.core.types import Alternative, Delta, Reply, Timings, TokenLogprob, ToolCall, Usage
 from ragkit.llm.messages import estimated_text_tokens
 from ragkit.llm.openai.wire import ChoiceBody, ChunkBody, DeltaBody, FunctionPiece, ToolCallPiece
 
-Awaited: TypeAlias = Literal["reply", "usage", "end"]
-"""The part of a stream that comes next: of the reply, its usage, or nothing but the end."""
 _NO_DELTA = DeltaBody()
 _NO_FUNCTION = FunctionPiece()
 
@@ -101,7 +98,6 @@ class Assembly:
         self._last = started
         self._usage: Usage | None = None
         self._goes_on = False
-        self._counted = False
         self._model = ""
 
     def add(self, chunk: ChunkBody, *, now: float) -> Delta | None:
@@ -122,7 +118,7 @@ class Assembly:
                 added += text
                 thought += delta.thought
         if chunk.usage is not None and (usage := chunk.usage.usage()) is not None:
-            self._usage, self._counted = usage, self.finished
+            self._usage = usage
         return Delta(text=added, reasoning=thought) if added or thought else None
 
     @property
@@ -136,11 +132,9 @@ class Assembly:
         return all(part.finish_reason for part in self._parts)
 
     @property
-    def awaited(self) -> Awaited:
-        """The part of the stream that comes next."""
-        if not self.finished or self._goes_on:
-            return "reply"
-        return "end" if self._counted else "usage"
+    def over(self) -> bool:
+        """True when every reply has its finish reason and did not go on after it."""
+        return self.finished and not self._goes_on
 
     def reply(self, *, now: float) -> Reply:
         """Return the whole reply; its usage is estimated where the server reported none."""

@@ -162,9 +162,9 @@ def test_tokens_that_are_not_reported_are_estimated(reported: object) -> None:
     assembly = Assembly(2, started=0.0, prompt=70)
     assembly.add(piece(reasoning="t" * 30), now=1.0)
     assembly.add(chunk("a" * 300, "b" * 600, finish="stop"), now=2.0)
-    assert assembly.awaited == "usage"
+    assert assembly.over
     assembly.add(chunk(usage=reported), now=3.0)
-    assert assembly.awaited == "usage"
+    assert assembly.over
     reply = assembly.reply(now=4.0)
     assert reply.usage == Usage(prompt=70, completion=10 + 100 + 200, estimated=True)
     assert (reply.timings.ttft_s, reply.timings.tpot_s) == (1.0, None)  # nothing is measured by it
@@ -172,7 +172,7 @@ def test_tokens_that_are_not_reported_are_estimated(reported: object) -> None:
 
 def test_tokens_that_were_reported_are_kept_whatever_follows() -> None:
     assembly = Assembly(1, started=0.0, prompt=70)
-    awaited: list[str] = []
+    over: list[bool] = []
     for event in (
         chunk("a", usage={"prompt_tokens": 9}),
         chunk("a", finish="stop"),
@@ -180,9 +180,12 @@ def test_tokens_that_were_reported_are_kept_whatever_follows() -> None:
         chunk(usage={"prompt_tokens": None}),
     ):
         assembly.add(event, now=1.0)
-        awaited.append(assembly.awaited)
-    assert awaited == ["reply", "usage", "end", "end"]  # a later usage is that of the whole reply
+        over.append(assembly.over)
+    assert over == [False, True, True, True]
+    # A later usage is that of the whole reply.
     assert assembly.reply(now=2.0).usage == Usage(prompt=9, cached=8, completion=4)
+    assembly.add(chunk("a", finish="stop"), now=3.0)
+    assert not assembly.over  # it goes on
 
 
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
